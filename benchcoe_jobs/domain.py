@@ -1,0 +1,133 @@
+"""The nouns of the house: frozen values that every room may pass to another.
+
+Standard library only. The words are those of the glossary in docs/architecture.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Split(StrEnum):
+    """Part of a benchmark that a query belongs to."""
+
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+
+
+class Level(StrEnum):
+    """What a label is the best expert for (paper, section 3.2): one query or a whole subject."""
+
+    QUERY = "query"
+    SUBJECT = "subject"
+
+
+class Source(StrEnum):
+    """Where a per-subject score comes from."""
+
+    MEASURED = "measured"
+    REPORTED = "reported"
+
+
+ALL_POOL = "all"
+"""The pool that always exists and holds every expert that is not retired."""
+
+MICRO = 1_000_000
+"""Sums of scores are kept as whole micro-units: adding floats depends on row order and breaks ties."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One question of a benchmark.
+
+    `text` and `choices` are what a router may see; `answer` is what a scorer compares with.
+    `split` is None where the source has a single labelled split, see `dealt_split`.
+    """
+
+    key: str
+    subject: str
+    text: str
+    choices: tuple[str, ...] = ()
+    answer: str | None = None
+    split: Split | None = None
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 (hex) of what makes the question: text, choices and answer."""
+        content = json.dumps([self.text, self.choices, self.answer], ensure_ascii=False)
+        return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def dealt_split(content_hash: str) -> Split:
+    """Deal a query 60/10/30 to train, validation and test by its content hash.
+
+    Exact duplicates have one hash, so they never straddle splits, and the order in which
+    queries arrive plays no part.
+    """
+    share = int(content_hash[:8], 16) % 100
+    if share < 60:
+        return Split.TRAIN
+    return Split.VALIDATION if share < 70 else Split.TEST
+
+
+def router_text(text: str, choices: tuple[str, ...] | list[str]) -> str:
+    """What a router reads of a query: the question first, then its choices, one a line.
+
+    The question comes first because encoders cut the end of what is too long for them.
+    """
+    return "\n".join([text, *choices])
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A scorer's verdict on one response: score in [0, 1], extracted answer, extraction stage."""
+
+    score: float
+    extracted: str | None
+    stage: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One row of a published result file: what `expert` did on `query`.
+
+    Either `text` (a response, still to be judged) or `score` (already judged) is given.
+    `line` says where the row stands in its file (1-based; a record's number where the format
+    has no lines). `expert` is None where the file is about a single expert that it does not name.
+    `claimed` is the file's own extracted answer, kept only for comparison.
+    """
+
+    line: int
+    benchmark: str
+    query: Query
+    expert: str | None = None
+    text: str | None = None
+    score: float | None = None
+    claimed: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    cost: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A row that could not be used: where it stands and why."""
+
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedScore:
+    """A published per-subject score in [0, 1], over `n` queries where that is known."""
+
+    line: int
+    benchmark: str
+    subject: str
+    score: float
+    n: int | None = None
+    expert: str | None = None

@@ -1,0 +1,47 @@
+"""Names of plug-ins -> the objects that they stand for; nothing is imported until asked.
+
+Built-in parts are listed here as "module:attribute". Another distribution adds its own under the
+entry point groups "benchcoe_jobs.benchmarks", "benchcoe_jobs.importers" and "benchcoe_jobs.routers".
+"""
+
+from __future__ import annotations
+
+import importlib
+from importlib.metadata import entry_points
+from typing import Any
+
+from benchcoe_jobs.errors import UsageError
+
+_BUILT_IN: dict[str, dict[str, str]] = {
+    "benchmarks": {
+        "mmlu-pro": "benchcoe_jobs.benchmarks.mmlu_pro:MmluPro",
+    },
+    "importers": {
+        "mmlu-pro": "benchcoe_jobs.importers.mmlu_pro:read",
+        "table": "benchcoe_jobs.importers.table:read_results",
+    },
+    "routers": {
+        "tfidf": "benchcoe_jobs.routers.tfidf:TfidfFeatures",
+        "embedding": "benchcoe_jobs.routers.embedding:EmbeddingFeatures",
+    },
+}
+
+
+def names(group: str) -> list[str]:
+    """Every name that `load` knows in a group, sorted."""
+    return sorted({*_BUILT_IN[group], *(point.name for point in _plugins(group))})
+
+
+def load(group: str, name: str) -> Any:
+    """The object registered under a name. Raises UsageError where there is none."""
+    if target := _BUILT_IN[group].get(name):
+        module, _, attribute = target.partition(":")
+        return getattr(importlib.import_module(module), attribute)
+    for point in _plugins(group):
+        if point.name == name:
+            return point.load()
+    raise UsageError(f"unknown name {name!r} in {group}; known are {', '.join(names(group))}")
+
+
+def _plugins(group: str) -> Any:
+    return entry_points(group=f"benchcoe_jobs.{group}")

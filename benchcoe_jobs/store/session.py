@@ -1,0 +1,161 @@
+"""Connections and transactions: one Store per database URL, reading and writing blocks.
+
+Both databases are used through SQLAlchemy Core connections. SQLite gets its pragmas here, and
+BEGIN IMMEDIATE for writers, so that two processes queue instead of failing half-way.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
+
+from benchcoe_jobs.errors import MissingError, StoreError, UsageError
+
+HEAD_REVISION = "0001"
+"""The schema that this code reads and writes; a test holds it against the migrations."""
+
+OLDEST_SQLITE = (3, 35)  # UPDATE ... RETURNING
+BUSY_TIMEOUT_S = 30
+PAGE_BYTES = 16384  # long responses: fewer overflow pages
+CACHE_KIB = 65536
+
+
+class Store:
+    """An open result store. Make one with `connect`, or with `open_store` to insist on its schema."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
+
+    @property
+    def shown_url(self) -> str:
+        """The URL with its password masked."""
+        return self.engine.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that only reads: one consistent picture."""
+        with _explained(self), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that commits at the end of the block and rolls back on any exception."""
+        with _explained(self), self.engine.connect().execution_options(writes=True) as connection:
+            with connection.begin():
+                yield connection
+
+    def revision(self) -> str | None:
+        """The schema revision, or None where `init` has not run."""
+        if self.is_sqlite and not _sqlite_file_exists(self.engine):
+            return None
+        with self.reading() as connection:
+            if not self.engine.dialect.has_table(connection, "alembic_version"):
+                return None
+            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def open_store(url: str) -> Store:
+    """The store at `url`, which must hold the schema that this code knows.
+
+    Raises StoreError saying to run `init` where it is missing or older, or that this program is
+    older than the store.
+    """
+    store = connect(url)
+    revision = store.revision()
+    if revision is None:
+        raise StoreError(f"there is no result store at {store.shown_url}: run `benchcoe-jobs init` first")
+    if revision < HEAD_REVISION:
+        raise StoreError(
+            f"the store at {store.shown_url} has schema {revision}, this program needs {HEAD_REVISION}: "
+            "run `benchcoe-jobs init` to upgrade it"
+        )
+    if revision > HEAD_REVISION:
+        raise StoreError(
+            f"the store at {store.shown_url} has schema {revision}, newer than this program's "
+            f"{HEAD_REVISION}: upgrade benchcoe-jobs"
+        )
+    return store
+
+
+def connect(url: str) -> Store:
+    """A Store on any SQLite or PostgreSQL URL; nothing is opened yet."""
+    try:
+        parsed = make_url(url)
+        if parsed.drivername in ("postgresql", "postgres"):
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+            raise UsageError(f"database {parsed.get_backend_name()!r} is not supported: use sqlite or postgresql")
+        engine = create_engine(parsed)
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise UsageError(
+            "the database URL cannot be read: it looks like sqlite:///benchcoe.db or postgresql://user@host/name"
+        ) from error
+    except ModuleNotFoundError as error:
+        raise MissingError(
+            f"{error.name} is not installed: run pip install 'benchcoe-jobs[postgres]'"
+        ) from error
+    if engine.dialect.name == "sqlite":
+        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+            raise MissingError(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or newer is needed")
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return Store(engine)
+
+
+def _prepare_sqlite(dbapi: sqlite3.Connection, _record: Any) -> None:
+    dbapi.isolation_level = None  # SQLAlchemy's begin event below says BEGIN, the driver does not
+    dbapi.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+    dbapi.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+    dbapi.execute("PRAGMA journal_mode = WAL")
+    dbapi.execute("PRAGMA synchronous = NORMAL")
+    dbapi.execute("PRAGMA foreign_keys = ON")
+    dbapi.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+    dbapi.execute("PRAGMA temp_store = MEMORY")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _sqlite_file_exists(engine: Engine) -> bool:
+    path = engine.url.database
+    return not path or path == ":memory:" or Path(path).exists()
+
+
+@contextmanager
+def _explained(store: Store) -> Iterator[None]:
+    """Turn what the database says into one line that says what to do."""
+    try:
+        yield
+    except (OperationalError, DatabaseError) as error:
+        reason = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
+        where = store.shown_url
+        if "locked" in reason or "busy" in reason:
+            raise StoreError(
+                f"the store at {where} is being written by another process: try again when it is done"
+            ) from error
+        if "readonly" in reason or "read-only" in reason or "attempt to write" in reason:
+            raise StoreError(f"the store at {where} cannot be written: check the permissions of its folder") from error
+        if "unable to open" in reason:
+            raise StoreError(f"the store at {where} cannot be opened: check that its folder exists and can be written") from error
+        if "not a database" in reason or "malformed" in reason:
+            raise StoreError(f"{where} is no SQLite database or is damaged: {reason}") from error
+        if "disk is full" in reason or "No space left" in reason:
+            raise StoreError(f"the disk under {where} is full: nothing was stored, free some space and try again") from error
+        if isinstance(error, OperationalError) and not store.is_sqlite:
+            raise MissingError(f"the database at {where} does not answer: {reason}") from error
+        raise

@@ -1,0 +1,320 @@
+"""The tables, for SQLite and PostgreSQL alike. docs/store.md explains each of them and every view.
+
+Tables with a row per query (response, score, extraction, query_best, frozen_query_label, decision)
+declare no foreign keys to their parents: their rows come from joins over the parents, parents are
+never deleted, and the checks would cost several look-ups for each of a newcomer's million rows.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Double,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+# Tie-breaks end with the name, so names must sort by bytes on both databases.
+Name = String().with_variant(String(collation="C"), "postgresql")
+BigId = BigInteger().with_variant(Integer(), "sqlite")
+WITHOUT_ROWID = {"sqlite_with_rowid": False}
+SPLITS = "split IN ('train', 'validation', 'test')"
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class Base(DeclarativeBase):
+    """Root of the tables; the naming convention gives every constraint the same name everywhere."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+# --- what is asked ---------------------------------------------------------------------------
+
+
+class Benchmark(Base):
+    __tablename__ = "benchmark"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(Name, unique=True)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=_now)
+
+
+class Subject(Base):
+    __tablename__ = "subject"
+    __table_args__ = (UniqueConstraint("benchmark_id", "name"),)
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    benchmark_id: Mapped[int] = mapped_column(ForeignKey("benchmark.id"))
+    name: Mapped[str] = mapped_column(Name)
+
+
+class Stratum(Base):
+    """A subject within a split: the unit of coverage, of sums and of ranks."""
+
+    __tablename__ = "stratum"
+    __table_args__ = (UniqueConstraint("subject_id", "split"), CheckConstraint(SPLITS, name="split"))
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subject.id"))
+    split: Mapped[str] = mapped_column(String)
+    n_queries: Mapped[int] = mapped_column(Integer, default=0)
+
+
+class Query(Base):
+    """Narrow, because label reads scan it; the text stands in `query_content`."""
+
+    __tablename__ = "query"
+    __table_args__ = (UniqueConstraint("benchmark_id", "key"),)
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    benchmark_id: Mapped[int] = mapped_column(ForeignKey("benchmark.id"))
+    stratum_id: Mapped[int] = mapped_column(ForeignKey("stratum.id"), index=True)
+    key: Mapped[str] = mapped_column(Name)
+
+
+class QueryContent(Base):
+    __tablename__ = "query_content"
+    query_id: Mapped[int] = mapped_column(ForeignKey("query.id"), primary_key=True)
+    content_hash: Mapped[str] = mapped_column(String, index=True)
+    text: Mapped[str] = mapped_column(Text)
+    choices: Mapped[list[str]] = mapped_column(JSON)
+    answer: Mapped[str | None] = mapped_column(Text)
+
+
+# --- who answers -----------------------------------------------------------------------------
+
+
+class Expert(Base):
+    __tablename__ = "expert"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(Name, unique=True)
+    engine: Mapped[str] = mapped_column(String)
+    model: Mapped[str | None] = mapped_column(String)
+    revision: Mapped[str | None] = mapped_column(String)
+    cost: Mapped[float | None] = mapped_column(Double)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=_now)
+    retired_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+
+
+class Pool(Base):
+    __tablename__ = "pool"
+    __table_args__ = (CheckConstraint("min_coverage > 0 AND min_coverage <= 1", name="min_coverage"),)
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(Name, unique=True)
+    min_coverage: Mapped[float] = mapped_column(Double, default=0.95)
+
+
+class PoolMember(Base):
+    """Named members. The pool `all` has no rows here: the view `pool_expert` derives it."""
+
+    __tablename__ = "pool_member"
+    pool_id: Mapped[int] = mapped_column(ForeignKey("pool.id"), primary_key=True)
+    expert_id: Mapped[int] = mapped_column(ForeignKey("expert.id"), primary_key=True)
+
+
+# --- what was said, and how good it was ------------------------------------------------------
+
+
+class Run(Base):
+    """Provenance of responses. `fingerprint` is the SHA-256 of all that can change an answer."""
+
+    __tablename__ = "run"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String, unique=True)
+    expert_id: Mapped[int] = mapped_column(ForeignKey("expert.id"))
+    benchmark_id: Mapped[int] = mapped_column(ForeignKey("benchmark.id"))
+    provenance: Mapped[dict[str, Any]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=_now)
+
+
+class Response(Base):
+    """Immutable."""
+
+    __tablename__ = "response"
+    __table_args__ = (UniqueConstraint("run_id", "query_id"),)
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    run_id: Mapped[int] = mapped_column(Integer)
+    query_id: Mapped[int] = mapped_column(Integer)
+    text: Mapped[str | None] = mapped_column(Text)
+    prompt_tokens: Mapped[int | None] = mapped_column(Integer)
+    completion_tokens: Mapped[int | None] = mapped_column(Integer)
+    cost: Mapped[float | None] = mapped_column(Double)
+
+
+class Score(Base):
+    """One row per (expert, query), in the order in which a newcomer's scores arrive.
+
+    The query's stratum is repeated here: sums and labels then never join `query` (measured at a
+    million queries: 0.7 of the time for sums, 0.4 for labels; one byte a row).
+    """
+
+    __tablename__ = "score"
+    __table_args__ = (
+        CheckConstraint("value >= 0 AND value <= 1", name="value"),
+        WITHOUT_ROWID,
+    )
+    expert_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    query_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    stratum_id: Mapped[int] = mapped_column(Integer)
+    value: Mapped[float] = mapped_column(Double)
+    run_id: Mapped[int] = mapped_column(Integer)
+
+
+class Extraction(Base):
+    """How a score's answer was read out of the response; apart, so that `score` stays narrow."""
+
+    __tablename__ = "extraction"
+    __table_args__ = WITHOUT_ROWID
+    expert_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    query_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    answer: Mapped[str | None] = mapped_column(Text)
+    stage: Mapped[str] = mapped_column(String)
+
+
+class ReportedScore(Base):
+    __tablename__ = "reported_score"
+    expert_id: Mapped[int] = mapped_column(ForeignKey("expert.id"), primary_key=True)
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subject.id"), primary_key=True)
+    value: Mapped[float] = mapped_column(Double)
+    n: Mapped[int | None] = mapped_column(Integer)
+
+
+# --- kept up to date with every change of scores, pools or queries (standings.py) -------------
+
+
+class ScoreSum(Base):
+    """Sum of an expert's scores in a stratum, in micro-units."""
+
+    __tablename__ = "score_sum"
+    __table_args__ = WITHOUT_ROWID
+    expert_id: Mapped[int] = mapped_column(ForeignKey("expert.id"), primary_key=True)
+    stratum_id: Mapped[int] = mapped_column(ForeignKey("stratum.id"), primary_key=True)
+    n: Mapped[int] = mapped_column(Integer)
+    total_micro: Mapped[int] = mapped_column(BigInteger)
+
+
+class PoolRank(Base):
+    """The ranking that `query_best` was last folded with: its tie-break."""
+
+    __tablename__ = "pool_rank"
+    __table_args__ = WITHOUT_ROWID
+    pool_id: Mapped[int] = mapped_column(ForeignKey("pool.id"), primary_key=True)
+    stratum_id: Mapped[int] = mapped_column(ForeignKey("stratum.id"), primary_key=True)
+    expert_id: Mapped[int] = mapped_column(ForeignKey("expert.id"), primary_key=True)
+    rank: Mapped[int] = mapped_column(Integer)
+
+
+class QueryBest(Base):
+    """Behind the view `query_label`: the best eligible expert of every query, pool by pool."""
+
+    __tablename__ = "query_best"
+    __table_args__ = WITHOUT_ROWID
+    pool_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    query_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    stratum_id: Mapped[int] = mapped_column(Integer)
+    expert_id: Mapped[int] = mapped_column(Integer)
+    value: Mapped[float] = mapped_column(Double)
+    tied: Mapped[int] = mapped_column(Integer)
+    runner_up: Mapped[float | None] = mapped_column(Double)
+
+
+# --- frozen labels ---------------------------------------------------------------------------
+
+
+class LabelSet(Base):
+    __tablename__ = "label_set"
+    __table_args__ = (CheckConstraint(SPLITS, name="split"),)
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String, unique=True)
+    level: Mapped[str] = mapped_column(String)
+    pool_id: Mapped[int] = mapped_column(ForeignKey("pool.id"))
+    benchmark_id: Mapped[int] = mapped_column(ForeignKey("benchmark.id"))
+    split: Mapped[str] = mapped_column(String)
+    min_coverage: Mapped[float] = mapped_column(Double)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=_now)
+
+
+class FrozenSubjectLabel(Base):
+    __tablename__ = "frozen_subject_label"
+    label_set_id: Mapped[int] = mapped_column(ForeignKey("label_set.id"), primary_key=True)
+    subject_id: Mapped[int] = mapped_column(ForeignKey("subject.id"), primary_key=True)
+    expert_id: Mapped[int] = mapped_column(ForeignKey("expert.id"))
+
+
+class FrozenQueryLabel(Base):
+    __tablename__ = "frozen_query_label"
+    __table_args__ = WITHOUT_ROWID
+    label_set_id: Mapped[int] = mapped_column(ForeignKey("label_set.id"), primary_key=True)
+    query_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    expert_id: Mapped[int] = mapped_column(Integer)
+
+
+# --- routers and what they decided -----------------------------------------------------------
+
+
+class Router(Base):
+    __tablename__ = "router"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(Name, unique=True)
+    level: Mapped[str] = mapped_column(String)
+    kind: Mapped[str] = mapped_column(String)
+    pool_id: Mapped[int] = mapped_column(ForeignKey("pool.id"))
+    benchmark_id: Mapped[int] = mapped_column(ForeignKey("benchmark.id"))
+    split: Mapped[str] = mapped_column(String)
+    label_set_id: Mapped[int] = mapped_column(ForeignKey("label_set.id"))
+    artifact: Mapped[str] = mapped_column(String)
+    n_queries: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=_now)
+
+
+class Evaluation(Base):
+    """`fingerprint` covers all that shapes the decisions, so the same evaluation is kept once."""
+
+    __tablename__ = "evaluation"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String, unique=True)
+    router_id: Mapped[int] = mapped_column(ForeignKey("router.id"))
+    artifact: Mapped[str] = mapped_column(String)
+    benchmark_id: Mapped[int] = mapped_column(ForeignKey("benchmark.id"))
+    split: Mapped[str] = mapped_column(String)
+    report: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=_now)
+
+
+class Decision(Base):
+    """Which expert a router chose for a query; stored before its outcome is looked up."""
+
+    __tablename__ = "decision"
+    __table_args__ = WITHOUT_ROWID
+    evaluation_id: Mapped[int] = mapped_column(ForeignKey("evaluation.id"), primary_key=True)
+    query_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    expert_id: Mapped[int] = mapped_column(Integer)
+    subject_id: Mapped[int | None] = mapped_column(Integer)
+
+
+class Embedding(Base):
+    """A frozen encoder's vector of a text: float32, little-endian, keyed by SHA-256 of the text."""
+
+    __tablename__ = "embedding"
+    encoder: Mapped[str] = mapped_column(String, primary_key=True)
+    text_hash: Mapped[str] = mapped_column(String, primary_key=True)
+    vector: Mapped[bytes] = mapped_column(LargeBinary)

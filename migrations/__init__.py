@@ -1,0 +1,1 @@
+"""Alembic scripts and the versioned SQL of the views."""

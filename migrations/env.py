@@ -1,0 +1,22 @@
+"""Alembic's entry: migrates the connection that `store.migrate` hands over, or the configured store."""
+
+from __future__ import annotations
+
+from alembic import context
+
+from benchcoe_jobs.settings import Settings
+from benchcoe_jobs.store.session import connect
+from benchcoe_jobs.store.tables import Base
+
+
+def _run(connection: object) -> None:
+    context.configure(connection=connection, target_metadata=Base.metadata, compare_type=True)  # type: ignore[arg-type]
+    context.run_migrations()
+
+
+given = context.config.attributes.get("connection")
+if given is not None:
+    _run(given)
+else:  # the plain `alembic` command, as a developer types it
+    with connect(Settings.load().database_url).writing() as connection:
+        _run(connection)
