@@ -1,0 +1,1 @@
+"""The work itself: the only room where the store meets importers, scorers and routers."""

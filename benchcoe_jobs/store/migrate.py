@@ -29,7 +29,9 @@ def upgrade(store: Store) -> str | None:
         raise StoreError(f"the folder {Path(path).resolve().parent} does not exist: create it first")
     before = store.revision()
     if before is not None and before > HEAD_REVISION:
-        raise StoreError(f"the store has schema {before}, newer than this program's {HEAD_REVISION}: upgrade benchcoe-jobs")
+        raise StoreError(
+            f"the store has schema {before}, newer than this program's {HEAD_REVISION}: upgrade benchcoe-jobs"
+        )
     if before != HEAD_REVISION:
         config = alembic_config()
         with store.writing() as connection:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 
 from benchcoe_jobs.errors import MissingError, StoreError, UsageError
 
@@ -50,9 +50,9 @@ class Store:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that commits at the end of the block and rolls back on any exception."""
-        with _explained(self), self.engine.connect().execution_options(writes=True) as connection:
-            with connection.begin():
-                yield connection
+        connected = self.engine.connect
+        with _explained(self), connected().execution_options(writes=True) as connection, connection.begin():
+            yield connection
 
     def revision(self) -> str | None:
         """The schema revision, or None where `init` has not run."""
@@ -104,9 +104,7 @@ def connect(url: str) -> Store:
             "the database URL cannot be read: it looks like sqlite:///benchcoe.db or postgresql://user@host/name"
         ) from error
     except ModuleNotFoundError as error:
-        raise MissingError(
-            f"{error.name} is not installed: run pip install 'benchcoe-jobs[postgres]'"
-        ) from error
+        raise MissingError(f"{error.name} is not installed: run pip install 'benchcoe-jobs[postgres]'") from error
     if engine.dialect.name == "sqlite":
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise MissingError(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or newer is needed")
@@ -141,8 +139,9 @@ def _explained(store: Store) -> Iterator[None]:
     """Turn what the database says into one line that says what to do."""
     try:
         yield
-    except (OperationalError, DatabaseError) as error:
-        reason = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
+    except (DatabaseError, store.engine.dialect.loaded_dbapi.Error) as error:
+        cause = getattr(error, "orig", None) or error
+        reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
         where = store.shown_url
         if "locked" in reason or "busy" in reason:
             raise StoreError(
@@ -151,11 +150,15 @@ def _explained(store: Store) -> Iterator[None]:
         if "readonly" in reason or "read-only" in reason or "attempt to write" in reason:
             raise StoreError(f"the store at {where} cannot be written: check the permissions of its folder") from error
         if "unable to open" in reason:
-            raise StoreError(f"the store at {where} cannot be opened: check that its folder exists and can be written") from error
+            raise StoreError(
+                f"the store at {where} cannot be opened: check that its folder exists and can be written"
+            ) from error
         if "not a database" in reason or "malformed" in reason:
             raise StoreError(f"{where} is no SQLite database or is damaged: {reason}") from error
         if "disk is full" in reason or "No space left" in reason:
-            raise StoreError(f"the disk under {where} is full: nothing was stored, free some space and try again") from error
-        if isinstance(error, OperationalError) and not store.is_sqlite:
+            raise StoreError(
+                f"the disk under {where} is full: nothing was stored, free some space and try again"
+            ) from error
+        if type(cause).__name__ == "OperationalError" and not store.is_sqlite:
             raise MissingError(f"the database at {where} does not answer: {reason}") from error
         raise

@@ -156,9 +156,7 @@ def upgrade() -> None:
         sa.Column("label_set_id", sa.Integer(), nullable=False),
         sa.Column("query_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("expert_id", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["label_set_id"], ["label_set.id"], name=op.f("fk_frozen_query_label_label_set_id")
-        ),
+        sa.ForeignKeyConstraint(["label_set_id"], ["label_set.id"], name=op.f("fk_frozen_query_label_label_set_id")),
         sa.PrimaryKeyConstraint("label_set_id", "query_id", name=op.f("pk_frozen_query_label")),
         sqlite_with_rowid=False,
     )
@@ -168,12 +166,8 @@ def upgrade() -> None:
         sa.Column("subject_id", sa.Integer(), nullable=False),
         sa.Column("expert_id", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["expert_id"], ["expert.id"], name=op.f("fk_frozen_subject_label_expert_id")),
-        sa.ForeignKeyConstraint(
-            ["label_set_id"], ["label_set.id"], name=op.f("fk_frozen_subject_label_label_set_id")
-        ),
-        sa.ForeignKeyConstraint(
-            ["subject_id"], ["subject.id"], name=op.f("fk_frozen_subject_label_subject_id")
-        ),
+        sa.ForeignKeyConstraint(["label_set_id"], ["label_set.id"], name=op.f("fk_frozen_subject_label_label_set_id")),
+        sa.ForeignKeyConstraint(["subject_id"], ["subject.id"], name=op.f("fk_frozen_subject_label_subject_id")),
         sa.PrimaryKeyConstraint("label_set_id", "subject_id", name=op.f("pk_frozen_subject_label")),
     )
     op.create_table(

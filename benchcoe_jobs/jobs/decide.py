@@ -1,0 +1,94 @@
+"""Which expert for this question? The one decision that `evaluate` and `route` share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchcoe_jobs.domain import Level
+from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.routers import artifact
+from benchcoe_jobs.routers.model import RouterModel
+from benchcoe_jobs.store import experts, labels, routers
+from benchcoe_jobs.store.labels import SubjectLabel
+from benchcoe_jobs.store.routers import TrainedRouter
+from benchcoe_jobs.store.session import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One decision and its reason. `confidence` is the predicted subject's probability (subject
+    level) or the chosen expert's predicted score (query level)."""
+
+    expert: str
+    subject: str | None
+    confidence: float
+    why: str
+
+
+@dataclass(frozen=True)
+class Decider:
+    """A router with all that it needs to decide: its model, and the labels of this moment.
+
+    `members` are the experts of its pool (name -> id), `eligible` those with enough scores on its
+    training split, `table` the subject labels there, `best_single` the best expert of that split.
+    """
+
+    router: TrainedRouter
+    model: RouterModel
+    members: dict[str, int]
+    eligible: list[str]
+    table: dict[str, SubjectLabel]
+    best_single: str | None
+
+    def choose(self, texts: Sequence[str]) -> list[Choice]:
+        """One choice per text."""
+        if not texts:
+            return []
+        scores = self.model.predict(texts)
+        return (
+            [self._by_subject(row) for row in scores] if self.router.level == Level.SUBJECT else self._by_score(scores)
+        )
+
+    def _by_subject(self, probabilities: NDArray[np.float64]) -> Choice:
+        subject = self.model.outputs[int(np.argmax(probabilities))]
+        confidence = float(np.max(probabilities))
+        label = self.table.get(subject)
+        if label is not None:
+            why = f"best on {subject}: {label.mean:.1%} {label.source}" + (f" over {label.n}" if label.n else "")
+            return Choice(label.expert, subject, confidence, why)
+        if self.best_single is None:
+            raise UsageError(f"no expert of pool {self.router.scope.pool.name!r} is eligible: import or profile some")
+        return Choice(self.best_single, subject, confidence, f"nobody is eligible on {subject}: the best single expert")
+
+    def _by_score(self, scores: NDArray[np.float64]) -> list[Choice]:
+        columns = [column for column, name in enumerate(self.model.outputs) if name in self.members]
+        if not columns:
+            raise UsageError(
+                f"none of the router's experts is left in pool {self.router.scope.pool.name!r}: train it again"
+            )
+        choices = []
+        for row in scores:
+            ranked = sorted(columns, key=lambda column: -row[column])
+            best = ranked[0]
+            why = f"predicted score {row[best]:.3f}"
+            if len(ranked) > 1:
+                why += f", then {self.model.outputs[ranked[1]]} with {row[ranked[1]]:.3f}"
+            choices.append(Choice(self.model.outputs[best], None, float(row[best]), why))
+        return choices
+
+
+def open_decider(store: Store, home: Path, name: str | None) -> Decider:
+    """The router of a name (None: the only one), ready to decide with the labels of this moment."""
+    with store.reading() as connection:
+        router = routers.find_router(connection, name)
+        members = experts.pool_members(connection, router.scope.pool.id)
+        eligible = labels.eligible_experts(connection, router.scope)
+        table = {label.subject: label for label in labels.subject_labels(connection, router.scope)}
+        best_single = labels.best_single(connection, router.scope)
+    model = artifact.load(home / router.artifact, cache=routers.StoredVectors(store))
+    return Decider(router, model, members, eligible, table, best_single)

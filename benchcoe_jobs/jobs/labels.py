@@ -1,0 +1,91 @@
+"""Freeze the labels of the views, and say how sure they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from benchcoe_jobs.domain import Level
+from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.jobs.bootstrap import flip_rate, within_reach
+from benchcoe_jobs.store import catalog, experts, labels
+from benchcoe_jobs.store.labels import Frozen, LeftOut, QueryLabelCounts, Scope, SubjectLabel
+from benchcoe_jobs.store.session import Store
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltLabels:
+    """A label set with what a reader needs to trust it or not.
+
+    Subject level: `subjects`, and `flip_rates` by subject (see jobs.bootstrap). Query level:
+    `counts`. `left_out` says who could not win and why.
+    """
+
+    level: Level
+    scope: Scope
+    frozen: Frozen
+    left_out: list[LeftOut]
+    subjects: list[SubjectLabel]
+    flip_rates: dict[str, float]
+    counts: QueryLabelCounts | None
+
+
+def find_scope(
+    connection: Connection, pool: str, benchmark: str | None, split: str, min_coverage: float | None = None
+) -> Scope:
+    """Names -> what labels are about. A `min_coverage` is kept with the pool. Raises UsageError."""
+    found = experts.find_pool(connection, pool)
+    benchmark_id, benchmark = catalog.find_benchmark(connection, benchmark)
+    if min_coverage is not None:
+        found = experts.set_min_coverage(connection, found, min_coverage)
+    return Scope(found, benchmark_id, benchmark, split)
+
+
+def build_labels(
+    store: Store,
+    level: Level,
+    *,
+    pool: str,
+    benchmark: str | None,
+    split: str,
+    min_coverage: float | None = None,
+) -> BuiltLabels:
+    """Freeze the current labels of a pool on one split of a benchmark.
+
+    Raises UsageError where no expert of the pool is eligible for a single label.
+    """
+    with store.writing() as connection:
+        scope = find_scope(connection, pool, benchmark, split, min_coverage)
+        subjects: list[SubjectLabel] = []
+        flip_rates: dict[str, float] = {}
+        counts = None
+        if level is Level.SUBJECT:
+            subjects = labels.subject_labels(connection, scope)
+            flip_rates = _flip_rates(connection, scope)
+        else:
+            counts = labels.query_label_counts(connection, scope)
+        out = labels.left_out(connection, scope)
+        if not subjects and not (counts and counts.n):
+            raise UsageError(_nothing_to_label(scope, out))
+        return BuiltLabels(level, scope, labels.freeze(connection, level, scope), out, subjects, flip_rates, counts)
+
+
+def _flip_rates(connection: Connection, scope: Scope) -> dict[str, float]:
+    rates = {}
+    for subject, ranked in labels.contenders(connection, scope).items():
+        close = within_reach(ranked)
+        scores = labels.stratum_scores(connection, close[0].stratum_id, [c.expert_id for c in close])
+        rates[subject] = flip_rate(scores, close)
+    return rates
+
+
+def _nothing_to_label(scope: Scope, out: list[LeftOut]) -> str:
+    where = f"pool {scope.pool.name!r} on {scope.benchmark}, split {scope.split}"
+    if not out:
+        return f"there are no scores of {where}: import some first"
+    best = max(out, key=lambda row: row.n_scored / row.n_queries)
+    return (
+        f"no expert is eligible in {where}: the nearest is {best.expert} with {best.n_scored} of {best.n_queries} "
+        f"queries of {best.subject!r}, below min_coverage {scope.pool.min_coverage:g}"
+    )

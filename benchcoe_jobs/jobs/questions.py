@@ -1,0 +1,50 @@
+"""Questions that somebody brings in a JSONL file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchcoe_jobs import domain
+from benchcoe_jobs.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question to route; `id` is the caller's own, given back with the answer."""
+
+    id: str | None
+    text: str
+    choices: tuple[str, ...]
+
+    @property
+    def router_text(self) -> str:
+        """What the router reads."""
+        return domain.router_text(self.text, self.choices)
+
+
+def read_questions(path: Path) -> list[Asked]:
+    """Every line of a JSONL file ("-": stdin). Raises InputError naming the first line at fault."""
+    try:
+        content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+        lines = content.decode("utf-8-sig").splitlines()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not UTF-8 at byte {error.start}") from error
+    return [_question(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _question(path: Path, number: int, line: str) -> Asked:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}, line {number}: not JSON ({error.msg})") from error
+    if not isinstance(row, dict) or not isinstance(row.get("question"), str):
+        raise InputError(f'{path}, line {number}: an object with a string "question" is needed')
+    choices = row.get("choices") or []
+    if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
+        raise InputError(f'{path}, line {number}: "choices" must be a list of strings')
+    return Asked(None if row.get("id") is None else str(row["id"]), row["question"], tuple(choices))

@@ -1,0 +1,179 @@
+"""Train a router on frozen labels, and give it a new expert without touching the others."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchcoe_jobs.domain import Level, router_text
+from benchcoe_jobs.errors import StoreError, UsageError
+from benchcoe_jobs.jobs.labels import find_scope
+from benchcoe_jobs.routers import artifact
+from benchcoe_jobs.routers.model import RouterModel, new_model
+from benchcoe_jobs.store import catalog, experts, labels, routers
+from benchcoe_jobs.store.catalog import Question
+from benchcoe_jobs.store.labels import Frozen, Scope
+from benchcoe_jobs.store.session import Store
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training ended with: the names that the outputs stand for, and what it learned from."""
+
+    name: str
+    level: str
+    kind: str
+    scope: Scope
+    label_set: str
+    n_queries: int
+    outputs: tuple[str, ...]
+    new_outputs: tuple[str, ...]
+
+
+def train_router(
+    store: Store,
+    home: Path,
+    name: str,
+    *,
+    level: Level,
+    kind: str,
+    head: str | None,
+    pool: str,
+    benchmark: str | None,
+    split: str,
+    encoder: str | None = None,
+    revision: str | None = None,
+) -> Trained:
+    """Freeze the labels of a scope, train a router on them and register it; an older one is replaced.
+
+    Raises UsageError where there is nothing to learn from.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"router name {name!r}: use letters, digits, dots, dashes and underscores")
+    with store.writing() as connection:
+        scope = find_scope(connection, pool, benchmark, split)
+        frozen = labels.freeze(connection, level, scope)
+        questions = _with_text(catalog.questions(connection, scope.benchmark_id, split), scope)
+        if level is Level.SUBJECT:
+            outputs = tuple(sorted({question.subject for question in questions}))
+            targets = _one_hot(questions, outputs)
+        else:
+            members = experts.pool_members(connection, scope.pool.id)
+            outputs, targets = _score_matrix(routers.targets(connection, scope), questions, members)
+    if len(outputs) < 2:
+        what = "subject" if level is Level.SUBJECT else "eligible expert"
+        raise UsageError(
+            f"{scope.benchmark}, split {split}, has {len(outputs)} {what}: a router chooses between two or more"
+        )
+    model = new_model(
+        level, kind, head, outputs, encoder=encoder, revision=revision, cache=routers.StoredVectors(store)
+    )
+    model.fit([_text(question) for question in questions], targets)
+    return _register(store, home, name, model, scope, frozen, len(questions), outputs)
+
+
+def extend_router(store: Store, home: Path, name: str) -> Trained:
+    """Give a query-level router a head for every eligible expert that joined its pool since.
+
+    The heads that it has stay bit for bit as they are. Raises UsageError for a subject-level
+    router, which reads new experts from the label view and needs no training.
+    """
+    with store.writing() as connection:
+        router = routers.find_router(connection, name)
+        if router.level != Level.QUERY:
+            raise UsageError(
+                f"router {name!r} is subject-level: it follows the label view, a new expert needs no training"
+            )
+        scope = router.scope
+        frozen = labels.freeze(connection, Level.QUERY, scope)
+        questions = _with_text(catalog.questions(connection, scope.benchmark_id, scope.split), scope)
+        members = experts.pool_members(connection, scope.pool.id)
+        names, targets = _score_matrix(routers.targets(connection, scope), questions, members)
+    model = artifact.load(home / router.artifact, cache=routers.StoredVectors(store))
+    added = tuple(expert for expert in names if expert not in model.outputs)
+    if added:
+        columns = [names.index(expert) for expert in added]
+        model = model.extended([_text(question) for question in questions], targets[:, columns], added)
+    return _register(store, home, name, model, scope, frozen, len(questions), added)
+
+
+def _register(
+    store: Store,
+    home: Path,
+    name: str,
+    model: RouterModel,
+    scope: Scope,
+    frozen: Frozen,
+    n_queries: int,
+    new_outputs: tuple[str, ...],
+) -> Trained:
+    """Artifact first, row second: a crash between the two leaves an unused folder, never a torn router."""
+    place = home / "routers" / name
+    staging = place / f".new-{os.getpid()}"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        fingerprint = artifact.save(model, staging)[:16]
+        if (place / fingerprint).exists():
+            shutil.rmtree(staging)
+        else:
+            staging.rename(place / fingerprint)
+    except OSError as error:
+        raise StoreError(f"the router cannot be written to {place}: {error.strerror or error}") from error
+    with store.writing() as connection:
+        routers.save_router(
+            connection,
+            name,
+            level=model.level.value,
+            kind=model.kind,
+            scope=scope,
+            labels=frozen,
+            artifact=f"routers/{name}/{fingerprint}",
+            n_queries=n_queries,
+        )
+    for other in place.iterdir():
+        if other.name != fingerprint:
+            shutil.rmtree(other, ignore_errors=True)
+    return Trained(
+        name, model.level.value, model.kind, scope, frozen.fingerprint, n_queries, model.outputs, new_outputs
+    )
+
+
+def _text(question: Question) -> str:
+    return router_text(question.text, question.choices)
+
+
+def _with_text(questions: Sequence[Question], scope: Scope) -> list[Question]:
+    found = [question for question in questions if question.text]
+    if not found:
+        raise UsageError(f"no query of {scope.benchmark}, split {scope.split}, has a text to learn from")
+    return found
+
+
+def _one_hot(questions: Sequence[Question], subjects: Sequence[str]) -> NDArray[np.float64]:
+    column_of = {subject: column for column, subject in enumerate(subjects)}
+    targets = np.zeros((len(questions), len(subjects)))
+    targets[np.arange(len(questions)), [column_of[question.subject] for question in questions]] = 1.0
+    return targets
+
+
+def _score_matrix(
+    rows: Iterable[tuple[int, int, float]], questions: Sequence[Question], members: dict[str, int]
+) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """Names of the eligible experts, and scores (queries, experts) with NaN where there is none."""
+    row_of = {question.id: row for row, question in enumerate(questions)}
+    column_of = {expert_id: column for column, expert_id in enumerate(members.values())}
+    matrix = np.full((len(questions), len(members)), np.nan)
+    for query_id, expert_id, score in rows:
+        if query_id in row_of:
+            matrix[row_of[query_id], column_of[expert_id]] = score
+    eligible = ~np.isnan(matrix).all(axis=0)
+    return tuple(name for name, keep in zip(members, eligible, strict=True) if keep), matrix[:, eligible]

@@ -1,0 +1,48 @@
+"""Many rows at once: executemany on SQLite, COPY into a staging table on PostgreSQL.
+
+Measured (docs/benchmarks.md): a round trip per row, the ORM's add_all and multi-row VALUES are all
+several times slower.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from typing import Any
+
+from sqlalchemy import Connection
+
+from benchcoe_jobs.store.tables import Base
+
+
+def insert(
+    connection: Connection,
+    into: type[Base],
+    columns: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+    *,
+    replace: bool = False,
+) -> None:
+    """Insert `rows` (tuples in the order of `columns`) in one go.
+
+    A row whose primary or unique key is stored already is left as it is, or with `replace`
+    (primary keys only) takes the new values.
+    """
+    names = ", ".join(columns)
+    target = f"INSERT INTO {into.__tablename__} ({names})"
+    keys = [column.name for column in into.__table__.primary_key]
+    changes = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in keys)
+    on_conflict = f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changes}" if replace else "ON CONFLICT DO NOTHING"
+
+    # The drivers stream; SQLAlchemy would hold all rows in a list of its own, and has no COPY.
+    with closing(connection.connection.cursor()) as cursor:
+        if connection.dialect.name == "sqlite":
+            marks = ", ".join("?" * len(columns))
+            cursor.executemany(f"{target} VALUES ({marks}) {on_conflict}", rows)  # type: ignore[arg-type]
+            return
+        cursor.execute("DROP TABLE IF EXISTS staging")
+        cursor.execute(f"CREATE TEMP TABLE staging ON COMMIT DROP AS SELECT {names} FROM {into.__tablename__} LIMIT 0")
+        with cursor.copy(f"COPY staging ({names}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+        cursor.execute(f"{target} SELECT {names} FROM staging {on_conflict}")

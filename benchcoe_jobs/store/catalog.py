@@ -1,0 +1,178 @@
+"""Benchmarks, their subjects and their queries."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from benchcoe_jobs.domain import Query as DomainQuery
+from benchcoe_jobs.domain import Split, dealt_split
+from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.store import bulk
+from benchcoe_jobs.store.tables import Benchmark, Query, QueryContent, Stratum, Subject
+
+
+@dataclass(frozen=True, slots=True)
+class StoredQuery:
+    """What an import needs to know of a query that is there already."""
+
+    id: int
+    stratum_id: int
+    subject: str
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a router sees of a stored query, and its true subject."""
+
+    id: int
+    subject: str
+    text: str
+    choices: tuple[str, ...]
+
+
+def ensure_benchmark(connection: Connection, name: str) -> int:
+    """The id of a benchmark, which is created where it is new."""
+    found = connection.scalar(select(Benchmark.id).where(Benchmark.name == name))
+    if found is None:
+        connection.execute(insert(Benchmark).values(name=name))
+        return connection.scalars(select(Benchmark.id).where(Benchmark.name == name)).one()
+    return found
+
+
+def find_benchmark(connection: Connection, name: str | None) -> tuple[int, str]:
+    """Id and name of a benchmark; None means the only one there is. Raises UsageError."""
+    known = {
+        row.name: row.id for row in connection.execute(select(Benchmark.name, Benchmark.id).order_by(Benchmark.name))
+    }
+    if name is None and len(known) == 1:
+        name = next(iter(known))
+    if name is None:
+        hint = f"name one with --benchmark: {', '.join(known)}" if known else "import some results first"
+        raise UsageError(f"there are {len(known)} benchmarks in the store: {hint}")
+    if name not in known:
+        raise UsageError(f"unknown benchmark {name!r}; the store has {', '.join(known) or 'none yet'}")
+    return known[name], name
+
+
+def subject_ids(connection: Connection, benchmark_id: int) -> dict[str, int]:
+    """Subject name -> id."""
+    query = select(Subject.name, Subject.id).where(Subject.benchmark_id == benchmark_id).order_by(Subject.name)
+    return {row.name: row.id for row in connection.execute(query)}
+
+
+def add_subjects(connection: Connection, benchmark_id: int, names: Iterable[str]) -> dict[str, int]:
+    """Add the subjects that are new, each with its three strata; returns all of them, name -> id."""
+    known = subject_ids(connection, benchmark_id)
+    new = sorted(set(names) - set(known))
+    if new:
+        bulk.insert(connection, Subject, ["benchmark_id", "name"], [(benchmark_id, name) for name in new])
+        known = subject_ids(connection, benchmark_id)
+        strata = [(known[name], split.value, 0) for name in new for split in Split]
+        bulk.insert(connection, Stratum, ["subject_id", "split", "n_queries"], strata)
+    return known
+
+
+def stored_queries(connection: Connection, benchmark_id: int) -> dict[str, StoredQuery]:
+    """Every query of a benchmark by its key."""
+    rows = connection.execute(
+        select(Query.key, Query.id, Query.stratum_id, Subject.name, QueryContent.content_hash)
+        .join(Stratum, Stratum.id == Query.stratum_id)
+        .join(Subject, Subject.id == Stratum.subject_id)
+        .join(QueryContent, QueryContent.query_id == Query.id)
+        .where(Query.benchmark_id == benchmark_id)
+    )
+    return {key: StoredQuery(id_, stratum, subject, content) for key, id_, stratum, subject, content in rows}
+
+
+def add_queries(connection: Connection, benchmark_id: int, queries: Sequence[DomainQuery]) -> None:
+    """Add queries whose keys are new. A query without a split of its own is dealt one."""
+    if not queries:
+        return
+    subjects = add_subjects(connection, benchmark_id, {query.subject for query in queries})
+    strata = {
+        (row.subject_id, row.split): row.id
+        for row in connection.execute(
+            select(Stratum.id, Stratum.subject_id, Stratum.split).where(Stratum.subject_id.in_(subjects.values()))
+        )
+    }
+    hashes = [query.content_hash for query in queries]
+    placed = [
+        strata[subjects[query.subject], query.split or dealt_split(content_hash)]
+        for query, content_hash in zip(queries, hashes, strict=True)
+    ]
+    bulk.insert(
+        connection,
+        Query,
+        ["benchmark_id", "stratum_id", "key"],
+        ((benchmark_id, stratum, query.key) for query, stratum in zip(queries, placed, strict=True)),
+    )
+    ids = {
+        row.key: row.id
+        for row in connection.execute(select(Query.key, Query.id).where(Query.benchmark_id == benchmark_id))
+    }
+    encode = QueryContent.__table__.c.choices.type.bind_processor(connection.dialect) or _unchanged
+    bulk.insert(
+        connection,
+        QueryContent,
+        ["query_id", "content_hash", "text", "choices", "answer"],
+        (
+            (ids[query.key], content_hash, query.text, encode(list(query.choices)), query.answer)
+            for query, content_hash in zip(queries, hashes, strict=True)
+        ),
+    )
+    for stratum, added in Counter(placed).items():
+        connection.execute(update(Stratum).where(Stratum.id == stratum).values(n_queries=Stratum.n_queries + added))
+
+
+def has_queries(connection: Connection, benchmark_id: int) -> bool:
+    """Whether a benchmark has any query, or is known by published scores alone."""
+    return connection.execute(select(Query.id).where(Query.benchmark_id == benchmark_id).limit(1)).first() is not None
+
+
+def query_texts(connection: Connection, benchmark_id: int) -> Iterable[tuple[str, str]]:
+    """(key, text) of every query of a benchmark."""
+    rows = connection.execute(
+        select(Query.key, QueryContent.text)
+        .join(QueryContent, QueryContent.query_id == Query.id)
+        .where(Query.benchmark_id == benchmark_id)
+    )
+    return ((row.key, row.text) for row in rows)
+
+
+def questions(connection: Connection, benchmark_id: int, split: str) -> list[Question]:
+    """The queries of a split in the order of their ids."""
+    rows = connection.execute(
+        select(Query.id, Subject.name, QueryContent.text, QueryContent.choices)
+        .join(Stratum, Stratum.id == Query.stratum_id)
+        .join(Subject, Subject.id == Stratum.subject_id)
+        .join(QueryContent, QueryContent.query_id == Query.id)
+        .where(Subject.benchmark_id == benchmark_id, Stratum.split == split)
+        .order_by(Query.id)
+    )
+    return [Question(id_, subject, text, tuple(choices)) for id_, subject, text, choices in rows]
+
+
+def benchmarks(connection: Connection) -> list[dict[str, object]]:
+    """One row per benchmark: subjects, and queries by split."""
+    rows = connection.execute(
+        select(Benchmark.name, Stratum.split, func.count(), func.sum(Stratum.n_queries))
+        .outerjoin(Subject, Subject.benchmark_id == Benchmark.id)
+        .outerjoin(Stratum, Stratum.subject_id == Subject.id)
+        .group_by(Benchmark.name, Stratum.split)
+        .order_by(Benchmark.name)
+    )
+    found: dict[str, dict[str, object]] = {}
+    for name, split, subjects, queries in rows:
+        row = found.setdefault(name, {"benchmark": name, "subjects": 0, **{s.value: 0 for s in Split}})
+        if split is not None:
+            row |= {"subjects": subjects, split: int(queries)}
+    return list(found.values())
+
+
+def _unchanged(value: object) -> object:
+    return value

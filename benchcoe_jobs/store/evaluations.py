@@ -1,0 +1,100 @@
+"""Evaluations: decisions, stored before their outcomes are looked up, and the outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from benchcoe_jobs.store import bulk, catalog
+from benchcoe_jobs.store.routers import TrainedRouter
+from benchcoe_jobs.store.tables import (
+    Decision,
+    Evaluation,
+    Query,
+    QueryContent,
+    Response,
+    Score,
+    Stratum,
+    Subject,
+)
+
+
+def store_decisions(
+    connection: Connection,
+    router: TrainedRouter,
+    benchmark_id: int,
+    split: str,
+    fingerprint: str,
+    decisions: Iterable[tuple[int, int, str | None]],
+) -> int:
+    """Keep (query id, expert id, predicted subject or None) of an evaluation; returns its id.
+
+    The same evaluation (fingerprint) is kept once.
+    """
+    by_fingerprint = select(Evaluation.id).where(Evaluation.fingerprint == fingerprint)
+    evaluation_id = connection.scalar(by_fingerprint)
+    if evaluation_id is None:
+        connection.execute(
+            insert(Evaluation).values(
+                fingerprint=fingerprint,
+                router_id=router.id,
+                artifact=router.artifact,
+                benchmark_id=benchmark_id,
+                split=split,
+            )
+        )
+        evaluation_id = connection.scalars(by_fingerprint).one()
+    connection.execute(delete(Decision).where(Decision.evaluation_id == evaluation_id))
+    subjects = catalog.subject_ids(connection, router.scope.benchmark_id)
+    rows = ((evaluation_id, query, expert, subjects.get(subject or "")) for query, expert, subject in decisions)
+    bulk.insert(connection, Decision, ["evaluation_id", "query_id", "expert_id", "subject_id"], rows)
+    return evaluation_id
+
+
+def store_report(connection: Connection, evaluation_id: int, report: dict[str, Any]) -> None:
+    """Keep what an evaluation found."""
+    connection.execute(update(Evaluation).where(Evaluation.id == evaluation_id).values(report=report))
+
+
+def outcomes(connection: Connection, benchmark_id: int, split: str, expert_ids: Iterable[int]) -> Iterable[Any]:
+    """(query id, subject, expert id, score, cost or None) of some experts on a split.
+
+    The cost is the one recorded with the response; None where none was.
+    """
+    return connection.execute(
+        select(Score.query_id, Score.expert_id, Score.value, Response.cost)
+        .join(Stratum, Stratum.id == Score.stratum_id)
+        .join(Subject, Subject.id == Stratum.subject_id)
+        .outerjoin(Response, (Response.run_id == Score.run_id) & (Response.query_id == Score.query_id))
+        .where(
+            Score.expert_id.in_(list(expert_ids)),
+            Subject.benchmark_id == benchmark_id,
+            Stratum.split == split,
+        )
+    )
+
+
+def seen_in_training(connection: Connection, router: TrainedRouter, benchmark_id: int, split: str) -> int:
+    """How many queries of a split have the very content of a query that the router was trained on."""
+    trained_on = (
+        select(QueryContent.content_hash)
+        .join(Query, Query.id == QueryContent.query_id)
+        .join(Stratum, Stratum.id == Query.stratum_id)
+        .join(Subject, Subject.id == Stratum.subject_id)
+        .where(Subject.benchmark_id == router.scope.benchmark_id, Stratum.split == router.scope.split)
+    )
+    count = connection.scalar(
+        select(func.count())
+        .select_from(Query)
+        .join(QueryContent, QueryContent.query_id == Query.id)
+        .join(Stratum, Stratum.id == Query.stratum_id)
+        .join(Subject, Subject.id == Stratum.subject_id)
+        .where(
+            Subject.benchmark_id == benchmark_id,
+            Stratum.split == split,
+            QueryContent.content_hash.in_(trained_on),
+        )
+    )
+    return count or 0

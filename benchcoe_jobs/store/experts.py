@@ -1,0 +1,180 @@
+"""Experts, and the pools that they are routed in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, delete, func, insert, select, update
+
+from benchcoe_jobs.domain import ALL_POOL
+from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.store import standings
+from benchcoe_jobs.store.tables import Benchmark, Expert, Pool, PoolMember, ScoreSum
+from benchcoe_jobs.store.views import pool_expert
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRef:
+    """A pool and the share of a stratum's queries that an expert needs scores for, to win labels."""
+
+    id: int
+    name: str
+    min_coverage: float
+
+
+def add_expert(
+    connection: Connection,
+    name: str,
+    *,
+    engine: str,
+    model: str | None = None,
+    revision: str | None = None,
+    cost: float | None = None,
+) -> bool:
+    """Register an expert; False where the very same one is there already.
+
+    `cost` is what one query costs, in any unit that all experts share. Raises UsageError where the
+    name is taken by an expert with other settings.
+    """
+    settings = {"engine": engine, "model": model, "revision": revision, "cost": cost}
+    row = connection.execute(
+        select(Expert.engine, Expert.model, Expert.revision, Expert.cost).where(Expert.name == name)
+    ).first()
+    if row is None:
+        connection.execute(insert(Expert).values(name=name, **settings))
+        return True
+    differing = [key for key, value in settings.items() if value != getattr(row, key)]
+    if differing:
+        raise UsageError(f"expert {name!r} exists with another {' and '.join(differing)}: choose another name")
+    return False
+
+
+def find_expert(connection: Connection, name: str) -> int:
+    """The id of an expert. Raises UsageError naming those that there are."""
+    found = connection.scalar(select(Expert.id).where(Expert.name == name))
+    if found is None:
+        raise UsageError(
+            f"unknown expert {name!r}; known are {_some(expert_ids(connection))}. "
+            f"Add it with: benchcoe-jobs add-expert {name} --engine recorded"
+        )
+    return found
+
+
+def expert_ids(connection: Connection) -> dict[str, int]:
+    """Expert name -> id, retired ones included."""
+    return {row.name: row.id for row in connection.execute(select(Expert.name, Expert.id).order_by(Expert.name))}
+
+
+def costs(connection: Connection) -> dict[str, float | None]:
+    """Expert name -> what one query costs, None where nobody said."""
+    return {row.name: row.cost for row in connection.execute(select(Expert.name, Expert.cost))}
+
+
+def set_retired(connection: Connection, name: str, retired: bool) -> None:
+    """Take an expert out of every pool's routing, or bring it back. Its scores stay."""
+    expert_id = find_expert(connection, name)
+    when = datetime.now(UTC) if retired else None
+    connection.execute(update(Expert).where(Expert.id == expert_id).values(retired_at=when))
+    _refresh_all(connection)
+
+
+def experts(connection: Connection) -> list[dict[str, object]]:
+    """One row per expert: settings, and how many scores it has, over all benchmarks."""
+    rows = connection.execute(
+        select(
+            Expert.name,
+            Expert.engine,
+            Expert.model,
+            Expert.cost,
+            Expert.retired_at,
+            func.coalesce(func.sum(ScoreSum.n), 0).label("scores"),
+            func.sum(ScoreSum.total_micro).label("total"),
+        )
+        .outerjoin(ScoreSum, ScoreSum.expert_id == Expert.id)
+        .group_by(Expert.id, Expert.name, Expert.engine, Expert.model, Expert.cost, Expert.retired_at)
+        .order_by(Expert.name)
+    )
+    return [
+        {
+            "expert": row.name,
+            "engine": row.engine,
+            "model": row.model,
+            "cost": row.cost,
+            "scores": int(row.scores),
+            "mean": float(row.total) / row.scores / 1e6 if row.scores else None,
+            "retired": row.retired_at is not None,
+        }
+        for row in rows
+    ]
+
+
+def find_pool(connection: Connection, name: str) -> PoolRef:
+    """A pool by name. Raises UsageError naming those that there are."""
+    row = connection.execute(select(Pool.id, Pool.name, Pool.min_coverage).where(Pool.name == name)).first()
+    if row is None:
+        known = connection.scalars(select(Pool.name).order_by(Pool.name)).all()
+        raise UsageError(f"unknown pool {name!r}; known are {', '.join(known)}")
+    return PoolRef(*row)
+
+
+def change_pool(connection: Connection, name: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> None:
+    """Add and remove members; a pool that is new is created, what is so already stays so.
+
+    Raises UsageError for the pool `all` and for unknown experts.
+    """
+    if name == ALL_POOL:
+        raise UsageError("pool 'all' holds every expert that is not retired: see `benchcoe-jobs retire`")
+    added = {find_expert(connection, expert) for expert in add}
+    removed = {find_expert(connection, expert) for expert in remove}
+    if connection.scalar(select(Pool.id).where(Pool.name == name)) is None:
+        connection.execute(insert(Pool).values(name=name))
+    pool = find_pool(connection, name)
+    present = set(connection.scalars(select(PoolMember.expert_id).where(PoolMember.pool_id == pool.id)))
+    if new := sorted(added - present):
+        connection.execute(insert(PoolMember), [{"pool_id": pool.id, "expert_id": expert} for expert in new])
+    connection.execute(delete(PoolMember).where(PoolMember.pool_id == pool.id, PoolMember.expert_id.in_(removed)))
+    _refresh_all(connection)
+
+
+def set_min_coverage(connection: Connection, pool: PoolRef, value: float) -> PoolRef:
+    """Change a pool's threshold; its labels follow at once."""
+    if value != pool.min_coverage:
+        connection.execute(update(Pool).where(Pool.id == pool.id).values(min_coverage=value))
+        _refresh_all(connection)
+    return PoolRef(pool.id, pool.name, value)
+
+
+def pool_members(connection: Connection, pool_id: int) -> dict[str, int]:
+    """Expert name -> id of who is routed among in a pool."""
+    view = pool_expert.c
+    rows = connection.execute(
+        select(Expert.name, Expert.id)
+        .join(pool_expert, view.expert_id == Expert.id)
+        .where(view.pool_id == pool_id)
+        .order_by(Expert.name)
+    )
+    return {row.name: row.id for row in rows}
+
+
+def pools(connection: Connection) -> list[dict[str, object]]:
+    """One row per pool with its members."""
+    rows = connection.execute(select(Pool.id, Pool.name, Pool.min_coverage).order_by(Pool.name)).all()
+    return [
+        {
+            "pool": row.name,
+            "min_coverage": row.min_coverage,
+            "experts": list(pool_members(connection, row.id)),
+        }
+        for row in rows
+    ]
+
+
+def _refresh_all(connection: Connection) -> None:
+    standings.refresh(connection, connection.scalars(select(Benchmark.id)).all())
+
+
+def _some(names: dict[str, int]) -> str:
+    shown = list(names)[:20]
+    return ", ".join(shown) + (f" and {len(names) - 20} more" if len(names) > 20 else "") if shown else "none yet"

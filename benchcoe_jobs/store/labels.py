@@ -1,0 +1,296 @@
+"""Typed reads of the label views, and label sets: frozen, fingerprinted copies of them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, literal, select
+
+from benchcoe_jobs.domain import Level, Source
+from benchcoe_jobs.store.experts import PoolRef
+from benchcoe_jobs.store.tables import (
+    Benchmark,
+    Expert,
+    FrozenQueryLabel,
+    FrozenSubjectLabel,
+    LabelSet,
+    Pool,
+    Query,
+    Score,
+    Subject,
+)
+from benchcoe_jobs.store.views import (
+    expert_coverage,
+    expert_rank,
+    expert_subject_score,
+    pool_expert,
+    pool_summary,
+    query_label,
+    subject_label,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What labels are about: a pool's experts on one split of a benchmark."""
+
+    pool: PoolRef
+    benchmark_id: int
+    benchmark: str
+    split: str
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectLabel:
+    """A row of the view `subject_label`. `margin` is None where nobody else is eligible."""
+
+    subject: str
+    expert: str
+    mean: float
+    n: int | None
+    margin: float | None
+    tied: int
+    source: str
+    nobody_right: bool
+
+
+@dataclass(frozen=True, slots=True)
+class QueryLabelCounts:
+    """How the query labels of a scope fall: per winning expert, tied, and with nobody right."""
+
+    n: int
+    by_expert: dict[str, int]
+    tied: int
+    nobody_right: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """An eligible expert in the ranking of one stratum (subject and split)."""
+
+    stratum_id: int
+    expert_id: int
+    expert: str
+    mean: float
+    n: int
+    cost: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """An expert of the pool that cannot win a subject's labels: too few of its queries are scored."""
+
+    expert: str
+    subject: str
+    n_scored: int
+    n_queries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """A label set: its id, fingerprint and whether it was new."""
+
+    id: int
+    fingerprint: str
+    created: bool
+
+
+def subject_labels(connection: Connection, scope: Scope) -> list[SubjectLabel]:
+    """The best expert of every subject, by subject name."""
+    c = subject_label.c
+    rows = connection.execute(
+        select(c.subject, c.expert, c.mean, c.n, c.margin, c.tied, c.source, c.nobody_right)
+        .where(c.pool_id == scope.pool.id, c.benchmark_id == scope.benchmark_id, c.split == scope.split)
+        .order_by(c.subject)
+    )
+    return [SubjectLabel(*row[:-1], nobody_right=bool(row[-1])) for row in rows]
+
+
+def query_label_counts(connection: Connection, scope: Scope) -> QueryLabelCounts:
+    """Counts over the view `query_label`."""
+    c = query_label.c
+    rows = connection.execute(
+        select(
+            c.expert_id,
+            func.count(),
+            func.count().filter(c.tied > 1),
+            func.sum(c.nobody_right),
+        )
+        .where(*_in_scope(c, scope))
+        .group_by(c.expert_id)
+    ).all()
+    names = dict(connection.execute(select(Expert.id, Expert.name)).all())
+    won = sorted(((count, names[expert]) for expert, count, _, _ in rows), key=lambda pair: (-pair[0], pair[1]))
+    return QueryLabelCounts(
+        n=sum(row[1] for row in rows),
+        by_expert={name: count for count, name in won},
+        tied=sum(row[2] for row in rows),
+        nobody_right=sum(int(row[3]) for row in rows),
+    )
+
+
+def left_out(connection: Connection, scope: Scope) -> list[LeftOut]:
+    """Who is in the pool but not eligible, subject by subject."""
+    cover, score = expert_coverage.c, expert_subject_score.c
+    reported = (
+        select(literal(1))
+        .where(
+            score.expert_id == cover.expert_id,
+            score.subject_id == cover.subject_id,
+            score.source == Source.REPORTED.value,
+        )
+        .exists()
+    )
+    rows = connection.execute(
+        select(cover.expert, cover.subject, cover.n_scored, cover.n_queries)
+        .join(pool_expert, pool_expert.c.expert_id == cover.expert_id)
+        .where(
+            pool_expert.c.pool_id == scope.pool.id,
+            cover.benchmark_id == scope.benchmark_id,
+            cover.split == scope.split,
+            cover.n_scored < scope.pool.min_coverage * cover.n_queries - 1e-6,
+            ~reported,
+        )
+        .order_by(cover.expert, cover.subject)
+    )
+    return [LeftOut(*row) for row in rows]
+
+
+def contenders(connection: Connection, scope: Scope) -> dict[str, list[Contender]]:
+    """Subject -> the eligible measured experts, best first."""
+    c = expert_rank.c
+    rows = connection.execute(
+        select(Subject.name, c.stratum_id, c.expert_id, c.expert, c.mean, c.n, Expert.cost)
+        .join(Subject, Subject.id == c.subject_id)
+        .join(Expert, Expert.id == c.expert_id)
+        .where(
+            c.pool_id == scope.pool.id,
+            Subject.benchmark_id == scope.benchmark_id,
+            c.split == scope.split,
+            c.source == Source.MEASURED.value,
+        )
+        .order_by(Subject.name, c.rank)
+    )
+    found: dict[str, list[Contender]] = {}
+    for subject, *rest in rows:
+        found.setdefault(subject, []).append(Contender(*rest))
+    return found
+
+
+def stratum_scores(
+    connection: Connection, stratum_id: int, expert_ids: Iterable[int]
+) -> Iterable[tuple[int, int, float]]:
+    """(expert id, query id, score) of some experts on one subject and split."""
+    return connection.execute(
+        select(Score.expert_id, Score.query_id, Score.value)
+        .join(Query, Query.id == Score.query_id)
+        .where(Query.stratum_id == stratum_id, Score.expert_id.in_(list(expert_ids)))
+    )
+
+
+def eligible_experts(connection: Connection, scope: Scope) -> list[str]:
+    """Names of the experts that are measured and eligible on at least one subject of the scope."""
+    return sorted({c.expert for ranked in contenders(connection, scope).values() for c in ranked})
+
+
+def best_single(connection: Connection, scope: Scope) -> str | None:
+    """The expert of the highest mean over the whole split, among those with enough coverage of it."""
+    c = pool_summary.c
+    return connection.scalar(
+        select(c.best_single).where(
+            c.pool_id == scope.pool.id, c.benchmark_id == scope.benchmark_id, c.split == scope.split
+        )
+    )
+
+
+def freeze(connection: Connection, level: Level, scope: Scope) -> Frozen:
+    """Copy the scope's current labels into a label set; the same labels are kept once.
+
+    The fingerprint is the SHA-256 of the scope and of every (subject or query key, expert).
+    """
+    digest = hashlib.sha256(
+        json.dumps([level, scope.pool.name, scope.benchmark, scope.split, scope.pool.min_coverage]).encode()
+    )
+    view = subject_label.c if level is Level.SUBJECT else query_label.c
+    item = view.subject if level is Level.SUBJECT else view.key
+    order = view.subject if level is Level.SUBJECT else view.query_id
+    names: dict[int, str] = dict(connection.execute(select(Expert.id, Expert.name)).all())
+    for key, expert_id in connection.execute(
+        select(item, view.expert_id).where(*_in_scope(view, scope)).order_by(order)
+    ):
+        digest.update(f"{key}\t{names[expert_id]}\n".encode())
+    fingerprint = digest.hexdigest()
+
+    found = connection.scalar(select(LabelSet.id).where(LabelSet.fingerprint == fingerprint))
+    if found is not None:
+        return Frozen(found, fingerprint, created=False)
+    connection.execute(
+        insert(LabelSet).values(
+            fingerprint=fingerprint,
+            level=level.value,
+            pool_id=scope.pool.id,
+            benchmark_id=scope.benchmark_id,
+            split=scope.split,
+            min_coverage=scope.pool.min_coverage,
+        )
+    )
+    set_id = connection.scalars(select(LabelSet.id).where(LabelSet.fingerprint == fingerprint)).one()
+    target = FrozenSubjectLabel if level is Level.SUBJECT else FrozenQueryLabel
+    about = view.subject_id if level is Level.SUBJECT else view.query_id
+    connection.execute(
+        insert(target).from_select(
+            ["label_set_id", about.name, "expert_id"],
+            select(literal(set_id), about, view.expert_id).where(*_in_scope(view, scope)),
+        )
+    )
+    return Frozen(set_id, fingerprint, created=True)
+
+
+def label_sets(connection: Connection) -> list[dict[str, object]]:
+    """Every label set, newest first; `stale` counts its labels that the views no longer give."""
+    rows = connection.execute(
+        select(LabelSet, Pool.name.label("pool"), Benchmark.name.label("benchmark"))
+        .join(Pool, Pool.id == LabelSet.pool_id)
+        .join(Benchmark, Benchmark.id == LabelSet.benchmark_id)
+        .order_by(LabelSet.id.desc())
+    )
+    return [
+        {
+            "fingerprint": row.fingerprint,
+            "level": row.level,
+            "pool": row.pool,
+            "benchmark": row.benchmark,
+            "split": row.split,
+            **_freshness(connection, row.id, Level(row.level), row.pool_id, row.benchmark_id, row.split),
+            "created_at": row.created_at.isoformat(timespec="seconds"),
+        }
+        for row in rows
+    ]
+
+
+def _freshness(
+    connection: Connection, set_id: int, level: Level, pool_id: int, benchmark_id: int, split: str
+) -> dict[str, int]:
+    frozen: Any = FrozenSubjectLabel if level is Level.SUBJECT else FrozenQueryLabel
+    live = subject_label.c if level is Level.SUBJECT else query_label.c
+    frozen_item, live_item = (
+        (frozen.subject_id, live.subject_id) if level is Level.SUBJECT else (frozen.query_id, live.query_id)
+    )
+    in_scope = (live.pool_id == pool_id, live.benchmark_id == benchmark_id, live.split == split)
+    n_frozen = connection.scalar(select(func.count()).where(frozen.label_set_id == set_id)) or 0
+    n_live = connection.scalar(select(func.count()).where(*in_scope)) or 0
+    common, same = connection.execute(
+        select(func.count(), func.count().filter(frozen.expert_id == live.expert_id))
+        .select_from(frozen)
+        .join(live.pool_id.table, frozen_item == live_item)
+        .where(frozen.label_set_id == set_id, *in_scope)
+    ).one()
+    return {"labels": n_frozen, "stale": n_frozen + n_live - common - same}
+
+
+def _in_scope(view: Any, scope: Scope) -> tuple[Any, ...]:
+    return (view.pool_id == scope.pool.id, view.benchmark_id == scope.benchmark_id, view.split == scope.split)

@@ -1,0 +1,154 @@
+"""Keep sums, ranks and query labels current, in the transaction that changed what they stand on.
+
+The label views are live: whoever changes scores, pools or queries calls `refresh` before the
+commit. A newcomer's scores are *folded* into the standing labels, expert by expert, at a cost that
+does not grow with the number of experts. Only where an expert's existing scores changed, or the
+order of the others did, is a stratum built again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from itertools import groupby
+
+from sqlalchemy import Connection, delete, select, text
+
+from benchcoe_jobs.store import bulk
+from benchcoe_jobs.store.tables import PoolRank, QueryBest, Stratum, Subject
+from benchcoe_jobs.store.views import expert_rank
+
+Standing = tuple[int, int]
+"""(pool id, stratum id): what a ranking is about."""
+
+_SUMS = text("""
+INSERT INTO score_sum (expert_id, stratum_id, n, total_micro)
+SELECT expert_id, stratum_id, COUNT(*), SUM(CAST(ROUND(value * 1000000) AS BIGINT))
+FROM score
+WHERE expert_id = :expert
+  AND stratum_id IN (SELECT st.id FROM stratum st JOIN subject su ON su.id = st.subject_id
+                     WHERE su.benchmark_id = :benchmark)
+GROUP BY expert_id, stratum_id
+""")
+
+_FORGET_SUMS = text("""
+DELETE FROM score_sum
+WHERE expert_id = :expert
+  AND stratum_id IN (SELECT st.id FROM stratum st JOIN subject su ON su.id = st.subject_id
+                     WHERE su.benchmark_id = :benchmark)
+""")
+
+# `tied` counts the experts at the top, `runner_up` is the second-best expert's score (equal to
+# `value` under a tie). Both fold in any order; the winner of a tie is the one of better rank.
+_FOLD = text("""
+INSERT INTO query_best (pool_id, query_id, stratum_id, expert_id, value, tied, runner_up)
+SELECT f.pool_id, s.query_id, s.stratum_id, s.expert_id, s.value, 1, NULL
+FROM score s
+CROSS JOIN fold f
+WHERE s.expert_id = :expert AND f.expert_id = s.expert_id AND f.stratum_id = s.stratum_id
+ON CONFLICT (pool_id, query_id) DO UPDATE SET
+  expert_id = CASE
+    WHEN excluded.value > query_best.value THEN excluded.expert_id
+    WHEN excluded.value < query_best.value THEN query_best.expert_id
+    WHEN (SELECT r.rank FROM pool_rank r
+          WHERE r.pool_id = excluded.pool_id AND r.stratum_id = excluded.stratum_id
+            AND r.expert_id = excluded.expert_id)
+       < (SELECT r.rank FROM pool_rank r
+          WHERE r.pool_id = query_best.pool_id AND r.stratum_id = query_best.stratum_id
+            AND r.expert_id = query_best.expert_id)
+    THEN excluded.expert_id ELSE query_best.expert_id END,
+  tied = CASE
+    WHEN excluded.value > query_best.value THEN 1
+    WHEN excluded.value < query_best.value THEN query_best.tied
+    ELSE query_best.tied + 1 END,
+  runner_up = CASE
+    WHEN excluded.value > query_best.value THEN query_best.value
+    WHEN query_best.runner_up > excluded.value THEN query_best.runner_up
+    ELSE excluded.value END,
+  value = CASE WHEN excluded.value > query_best.value THEN excluded.value ELSE query_best.value END
+""")
+
+
+def refresh(connection: Connection, benchmark_ids: Collection[int], changed: Collection[tuple[int, int]] = ()) -> None:
+    """Bring sums, ranks and query labels of some benchmarks up to date.
+
+    `changed` names the (expert id, stratum id) whose scores were written in this transaction.
+    """
+    if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
+        connection.execute(text("LOCK TABLE pool_rank IN EXCLUSIVE MODE"))
+    for benchmark_id in benchmark_ids:
+        for expert_id in sorted({expert for expert, _ in changed}):
+            names = {"expert": expert_id, "benchmark": benchmark_id}
+            connection.execute(_FORGET_SUMS, names)
+            connection.execute(_SUMS, names)
+        _rerank(connection, benchmark_id, set(changed))
+
+
+def _rerank(connection: Connection, benchmark_id: int, changed: set[tuple[int, int]]) -> None:
+    strata = (
+        select(Stratum.id).join(Subject, Subject.id == Stratum.subject_id).where(Subject.benchmark_id == benchmark_id)
+    )
+    before = _rankings(
+        connection,
+        select(PoolRank.pool_id, PoolRank.stratum_id, PoolRank.expert_id)
+        .where(PoolRank.stratum_id.in_(strata))
+        .order_by(PoolRank.pool_id, PoolRank.stratum_id, PoolRank.rank),
+    )
+    view = expert_rank.c
+    after = _rankings(
+        connection,
+        select(view.pool_id, view.stratum_id, view.expert_id)
+        .where(view.stratum_id.in_(strata))
+        .order_by(view.pool_id, view.stratum_id, view.rank),
+    )
+
+    rebuilt: list[Standing] = []
+    folds: list[tuple[int, int, int]] = []
+    reranked: list[Standing] = []
+    for standing in sorted(before.keys() | after.keys()):
+        old, new = before.get(standing, []), after.get(standing, [])
+        stayed = set(old)
+        if any((expert, standing[1]) in changed for expert in old) or [e for e in new if e in stayed] != old:
+            rebuilt.append(standing)
+            folds += [(*standing, expert) for expert in new]
+        else:
+            folds += [(*standing, expert) for expert in new if expert not in stayed]
+        if old != new:
+            reranked.append(standing)
+
+    _delete(connection, PoolRank, reranked)
+    ranks = [
+        (*standing, expert, rank) for standing in reranked for rank, expert in enumerate(after.get(standing, []), 1)
+    ]
+    bulk.insert(connection, PoolRank, ["pool_id", "stratum_id", "expert_id", "rank"], ranks)
+    _delete(connection, QueryBest, rebuilt)
+    _fold(connection, folds)
+
+
+def _rankings(connection: Connection, query: object) -> dict[Standing, list[int]]:
+    rows = connection.execute(query)  # type: ignore[call-overload]
+    return {standing: [row[2] for row in group] for standing, group in groupby(rows, key=lambda row: (row[0], row[1]))}
+
+
+def _delete(connection: Connection, table: type[PoolRank] | type[QueryBest], standings: list[Standing]) -> None:
+    for pool_id, group in groupby(standings, key=lambda standing: standing[0]):
+        strata = [stratum for _, stratum in group]
+        connection.execute(delete(table).where(table.pool_id == pool_id, table.stratum_id.in_(strata)))
+
+
+def _fold(connection: Connection, folds: list[tuple[int, int, int]]) -> None:
+    if not folds:
+        return
+    connection.execute(text("DROP TABLE IF EXISTS fold"))
+    connection.execute(
+        text(
+            "CREATE TEMPORARY TABLE fold (pool_id INTEGER, stratum_id INTEGER, expert_id INTEGER,"
+            " PRIMARY KEY (expert_id, stratum_id, pool_id))"
+        )
+    )
+    connection.execute(
+        text("INSERT INTO fold VALUES (:pool, :stratum, :expert)"),
+        [{"pool": pool, "stratum": stratum, "expert": expert} for pool, stratum, expert in folds],
+    )
+    for expert in sorted({expert for _, _, expert in folds}):
+        connection.execute(_FOLD, {"expert": expert})
+    connection.execute(text("DROP TABLE fold"))

@@ -1,0 +1,120 @@
+"""The columns of the views, in a MetaData of their own so that Alembic never proposes to create them."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Double, Integer, MetaData, String, Table
+
+VIEWS = MetaData()
+
+
+def _view(name: str, **columns: type) -> Table:
+    return Table(name, VIEWS, *(Column(column, kind) for column, kind in columns.items()))
+
+
+pool_expert = _view("pool_expert", pool_id=Integer, expert_id=Integer)
+
+expert_coverage = _view(
+    "expert_coverage",
+    expert_id=Integer,
+    expert=String,
+    benchmark_id=Integer,
+    benchmark=String,
+    subject_id=Integer,
+    subject=String,
+    split=String,
+    n_scored=Integer,
+    n_queries=Integer,
+    coverage=Double,
+)
+
+expert_subject_score = _view(
+    "expert_subject_score",
+    expert_id=Integer,
+    subject_id=Integer,
+    split=String,
+    stratum_id=Integer,
+    mean=Double,
+    n=Integer,
+    source=String,
+)
+
+expert_rank = _view(
+    "expert_rank",
+    pool_id=Integer,
+    stratum_id=Integer,
+    subject_id=Integer,
+    split=String,
+    expert_id=Integer,
+    expert=String,
+    mean=Double,
+    n=Integer,
+    source=String,
+    rank=Integer,
+    tied=Integer,
+    next_mean=Double,
+)
+
+subject_label = _view(
+    "subject_label",
+    pool_id=Integer,
+    pool=String,
+    benchmark_id=Integer,
+    benchmark=String,
+    subject_id=Integer,
+    subject=String,
+    split=String,
+    expert_id=Integer,
+    expert=String,
+    mean=Double,
+    n=Integer,
+    source=String,
+    tied=Integer,
+    margin=Double,
+    nobody_right=Integer,
+)
+
+query_label = _view(
+    "query_label",
+    pool_id=Integer,
+    pool=String,
+    benchmark_id=Integer,
+    benchmark=String,
+    subject_id=Integer,
+    subject=String,
+    split=String,
+    query_id=Integer,
+    key=String,
+    expert_id=Integer,
+    expert=String,
+    score=Double,
+    tied=Integer,
+    margin=Double,
+    nobody_right=Integer,
+)
+
+query_target = _view(
+    "query_target",
+    pool_id=Integer,
+    benchmark_id=Integer,
+    subject_id=Integer,
+    split=String,
+    query_id=Integer,
+    expert_id=Integer,
+    score=Double,
+)
+
+pool_summary = _view(
+    "pool_summary",
+    pool_id=Integer,
+    pool=String,
+    benchmark_id=Integer,
+    benchmark=String,
+    split=String,
+    n_queries=Integer,
+    n_labelled=Integer,
+    best_single=String,
+    best_single_accuracy=Double,
+    subject_oracle=Double,
+    oracle=Double,
+    nobody_right=Integer,
+)

@@ -1,0 +1,106 @@
+"""doctor: what is there, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+import click
+
+from benchcoe_jobs.errors import BenchcoeError, MissingError
+from benchcoe_jobs.settings import Settings
+
+from .command import Command, Session, table
+
+PACKAGES = {
+    "scikit-learn": "pip install benchcoe-jobs",
+    "sentence-transformers": "pip install 'benchcoe-jobs[routers]' (embedding routers)",
+    "torch": "pip install 'benchcoe-jobs[engines]'",
+    "transformers": "pip install 'benchcoe-jobs[engines]'",
+    "vllm": "pip install 'benchcoe-jobs[vllm]' (GPU inference)",
+    "psycopg": "pip install 'benchcoe-jobs[postgres]' (PostgreSQL)",
+    "pyarrow": "pip install 'benchcoe-jobs[hub]' (Parquet files)",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at. `state` is ok, missing (optional) or broken (configured, yet unusable)."""
+
+    what: str
+    state: str
+    detail: str
+
+
+@click.command(cls=Command)
+def doctor(session: Session) -> None:
+    """Say what is there, what is missing and how to get it.
+
+    Ends with 4 where something that is configured cannot be used; missing extras are no error.
+    """
+    findings = list(_findings(session.settings))
+    session.show(
+        {"findings": [asdict(finding) for finding in findings]},
+        lambda: table([[f.what, f.state, f.detail] for f in findings], ["what", "state", "detail"]),
+    )
+    if broken := [finding.what for finding in findings if finding.state == "broken"]:
+        raise MissingError(f"not usable: {', '.join(broken)}")
+
+
+def _findings(settings: Settings) -> Iterator[Finding]:
+    yield Finding("python", "ok", sys.version.split()[0])
+    yield Finding("sqlite", "ok", sqlite3.sqlite_version)
+    yield _database(settings)
+    yield _broker(settings)
+    for package, hint in PACKAGES.items():
+        yield _package(package, hint)
+    yield _gpus()
+
+
+def _database(settings: Settings) -> Finding:
+    from benchcoe_jobs.store.session import connect, open_store
+
+    try:
+        store = connect(settings.database_url)
+        if store.revision() is None:
+            return Finding("database", "missing", f"{store.shown_url} is empty: run `benchcoe-jobs init`")
+        store = open_store(settings.database_url)
+        return Finding("database", "ok", f"{store.shown_url}, schema {store.revision()}")
+    except BenchcoeError as error:
+        return Finding("database", "broken", str(error))
+
+
+def _broker(settings: Settings) -> Finding:
+    if settings.broker_url is None:
+        return Finding("broker", "missing", "BENCHCOE_BROKER_URL is not set: work runs in the foreground")
+    import redis
+
+    try:
+        client = redis.Redis.from_url(settings.broker_url, socket_connect_timeout=2, socket_timeout=2)
+        client.ping()
+        client.close()
+    except (redis.RedisError, ValueError) as error:
+        return Finding("broker", "broken", f"Redis does not answer: {str(error).splitlines()[0]}")
+    return Finding("broker", "ok", "Redis answers")
+
+
+def _package(package: str, hint: str) -> Finding:
+    try:
+        return Finding(package, "ok", version(package))
+    except PackageNotFoundError:
+        return Finding(package, "missing", hint)
+
+
+def _gpus() -> Finding:
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return Finding("gpus", "missing", "no nvidia-smi: the CPU is used")
+    query = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603 -- fixed words
+    names = answer.stdout.strip().splitlines()
+    return Finding("gpus", "ok" if names else "missing", "; ".join(names) or answer.stderr.strip()[:200])

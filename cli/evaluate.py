@@ -1,0 +1,58 @@
+"""evaluate: a router against its baselines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from benchcoe_jobs.domain import Split
+
+from .command import Command, Session, percent, table
+from .label import SPLITS
+
+if TYPE_CHECKING:
+    from benchcoe_jobs.jobs.evaluate import Report
+
+
+@click.command(cls=Command)
+@click.argument("router", required=False)
+@click.option("--benchmark", metavar="NAME", help="The router's own where it is left out.")
+@click.option("--split", type=SPLITS, default=Split.TEST.value, show_default=True)
+def evaluate(session: Session, router: str | None, benchmark: str | None, split: str) -> None:
+    """Score a router on stored results.
+
+    Every query of the split is routed and the decisions are stored; only then are the outcomes looked
+    up. The comparison is over the same queries throughout: each expert, the best single expert (chosen
+    on the training split), chance, and the two oracles that no router can beat.
+    """
+    from benchcoe_jobs.jobs.evaluate import evaluate
+
+    report = evaluate(session.store, session.settings.home, router, benchmark=benchmark, split=split)
+    session.show(report.as_json(), lambda: print_report(session, report))
+
+
+def print_report(session: Session, report: Report) -> None:
+    """The report as a table, best first, with the gain under it."""
+    rows = [(f"router {report.router}", report.accuracy, "")]
+    rows += [(name, accuracy, percent(report.calls.get(name, 0.0))) for name, accuracy in report.experts.items()]
+    rows += [
+        ("(random expert)", report.random, ""),
+        ("(subject oracle)", report.subject_oracle, ""),
+        ("(oracle)", report.oracle, ""),
+    ]
+    rows.sort(key=lambda row: -row[1])
+    table([[name, percent(accuracy), calls] for name, accuracy, calls in rows], ["expert", "accuracy", "calls"])
+    stamp = "IN-SAMPLE, " if report.in_sample else ""
+    click.echo(
+        f"{stamp}{report.stage}: {report.benchmark}, split {report.split}, n = {report.n}. Gain over the best single "
+        f"expert ({report.best_single['expert']}): {100 * report.gain['value']:+.1f} points, "
+        f"95 % interval [{100 * report.gain['low']:+.1f}, {100 * report.gain['high']:+.1f}]"
+    )
+    if report.cost:
+        click.echo(
+            f"cost per query: {report.cost['router']:.4g} routed, {report.cost['best_single']:.4g} best single expert, "
+            f"{report.cost['every_expert']:.4g} every expert"
+        )
+    for warning in report.warnings:
+        session.note(f"note: {warning}")

@@ -1,0 +1,105 @@
+"""The entry point: a lazy group of commands, signals and exit codes. Imports click and nothing heavier."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+
+import click
+
+from benchcoe_jobs import __version__
+from benchcoe_jobs.errors import BenchcoeError
+
+# name -> (module:attribute, short help). The help stands here so that --help loads no command.
+COMMANDS = {
+    "quickstart": ("quickstart:quickstart", "See the whole way once, on a small synthetic result set."),
+    "init": ("store:init", "Create the result store, or upgrade it."),
+    "doctor": ("doctor:doctor", "Say what is there, what is missing and how to get it."),
+    "add-benchmark": ("benchmark:add_benchmark", "Add a benchmark, with its queries from a table file."),
+    "benchmarks": ("benchmark:benchmarks", "List benchmarks."),
+    "add-expert": ("expert:add_expert", "Register an expert."),
+    "experts": ("expert:experts", "List experts."),
+    "retire": ("expert:retire", "Take an expert out of routing, or bring it back."),
+    "add-pool": ("expert:add_pool", "Create a pool of experts, or change who is in it."),
+    "pools": ("expert:pools", "List pools."),
+    "import-results": ("results:import_results", "Import per-query results of an expert."),
+    "import-scores": ("results:import_scores", "Import published per-subject scores."),
+    "build-labels": ("label:build_labels", "Freeze the best expert per subject or query."),
+    "labels": ("label:labels", "List frozen label sets, and which are stale."),
+    "train-router": ("router:train_router", "Train a router on the labels."),
+    "routers": ("router:routers", "List routers."),
+    "evaluate": ("evaluate:evaluate", "Score a router on stored results."),
+    "route": ("route:route", "Which expert for this question?"),
+}
+
+
+class LazyGroup(click.Group):
+    """Knows its commands by name and imports one only when it is typed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(f".{module}", __package__), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="benchcoe-jobs")
+def main() -> None:
+    """Score every expert once, derive who is best at what, and route each question to one expert."""
+
+
+def execute(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 error, 2 usage, 3 finished with failed
+    items, 4 a service or package is missing, 130 interrupted, 143 terminated."""
+    try:
+        return main(args=arguments, prog_name="benchcoe-jobs", standalone_mode=False) or 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BenchcoeError as error:
+        return _failed(str(error), error.exit_code, arguments)
+    except (KeyboardInterrupt, click.Abort):
+        return _failed("interrupted: this step was not stored", 130, arguments)
+    except _Terminated:
+        return _failed("terminated: this step was not stored", 143, arguments)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at exit
+        return 141
+    except Exception as error:
+        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        return _failed(f"unexpected {what} (this is a fault of benchcoe-jobs; --debug shows where)", 1, arguments)
+
+
+def run() -> None:
+    """The console script."""
+    signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(execute())
+
+
+class _Terminated(BaseException):
+    """SIGTERM, as an exception: open transactions roll back on the way out."""
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def _failed(message: str, code: int, arguments: Sequence[str] | None) -> int:
+    if "--debug" in (sys.argv if arguments is None else arguments):
+        traceback.print_exc()
+    click.echo(f"Error: {message}", err=True)
+    return code

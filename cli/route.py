@@ -1,0 +1,49 @@
+"""route: which expert for this question?"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from benchcoe_jobs.errors import UsageError
+
+from .command import Command, Session
+
+if TYPE_CHECKING:
+    from benchcoe_jobs.jobs.decide import Choice
+
+
+@click.command(cls=Command)
+@click.argument("question", required=False)
+@click.option("--router", metavar="NAME", help="May be left out where there is only one.")
+@click.option(
+    "--input", "file", type=click.Path(path_type=Path, allow_dash=True), help="JSONL of questions; - is stdin."
+)
+def route(session: Session, question: str | None, router: str | None, file: Path | None) -> None:
+    """Which expert for this question?
+
+    One question as an argument, or with --input a JSONL file whose lines are objects with a question
+    and, where there are any, choices (a list) and an id. With --json, one object per question.
+    """
+    from benchcoe_jobs.jobs.decide import open_decider
+    from benchcoe_jobs.jobs.questions import Asked, read_questions
+
+    if (question is None) == (file is None):
+        raise UsageError("give one question, or --input FILE (not both)")
+    asked = [Asked(None, question, ())] if question is not None else read_questions(file) if file else []
+    choices = open_decider(session.store, session.settings.home, router).choose([one.router_text for one in asked])
+    for one, choice in zip(asked, choices, strict=True):
+        if session.as_json:
+            click.echo(json.dumps(_as_json(one.id, choice), ensure_ascii=False))
+        else:
+            said = f"{choice.expert}  ({choice.why}"
+            said += f"; subject {choice.subject} with {choice.confidence:.0%})" if choice.subject else ")"
+            click.echo(said if one.id is None else f"{one.id}\t{said}")
+
+
+def _as_json(id_: str | None, choice: Choice) -> dict[str, Any]:
+    return {**({} if id_ is None else {"id": id_}), **asdict(choice)}

@@ -1,0 +1,24 @@
+"""init: the result store itself."""
+
+from __future__ import annotations
+
+import click
+
+from .command import Command, Session
+
+
+@click.command(cls=Command)
+def init(session: Session) -> None:
+    """Create the result store, or upgrade it.
+
+    Safe to repeat: a store that is up to date stays as it is.
+    """
+    from benchcoe_jobs.store.migrate import upgrade
+    from benchcoe_jobs.store.session import HEAD_REVISION, connect
+
+    store = connect(session.settings.database_url)
+    before = upgrade(store)
+    store.close()
+    state = "created" if before is None else "unchanged" if before == HEAD_REVISION else "upgraded"
+    data = {"database": store.shown_url, "state": state, "before": before, "schema": HEAD_REVISION}
+    session.show(data, lambda: click.echo(f"{state}: {store.shown_url} (schema {HEAD_REVISION})"))
