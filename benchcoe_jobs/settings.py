@@ -28,8 +28,8 @@ class Settings:
         """
         values: dict[str, str] = _from_file((folder or Path.cwd()) / CONFIG_FILE)
         for name in (field.name for field in fields(cls)):
-            values |= {name: found for found in [os.environ.get(f"BENCHCOE_{name.upper()}")] if found}
-            values |= {name: found for found in [flags.get(name)] if found}
+            if found := flags.get(name) or os.environ.get(f"BENCHCOE_{name.upper()}"):
+                values[name] = found
         home = Path(values.pop("home", ".benchcoe")).expanduser()
         return cls(home=home, **values)
 

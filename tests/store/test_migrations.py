@@ -1,0 +1,113 @@
+"""Migrations on both databases: nothing to add, up and down, one head, the newest view texts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
+
+from benchcoe_jobs.errors import StoreError
+from benchcoe_jobs.store import session
+from benchcoe_jobs.store.migrate import alembic_config, upgrade
+from benchcoe_jobs.store.session import Store, connect, open_store
+from benchcoe_jobs.store.tables import Base
+from benchcoe_jobs.store.views import VIEWS
+
+
+@pytest.fixture
+def empty_store(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    url = request.getfixturevalue("fresh_postgres")(False) if dialect == "postgresql" else f"sqlite:///{tmp_path}/x.db"
+    store = connect(url)
+    yield store
+    store.close()
+
+
+def newest_views() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for file in sorted(files("benchcoe_jobs.migrations.views").iterdir(), key=lambda file: file.name):
+        if match := re.fullmatch(r"(\w+)_v\d+\.sql", file.name):
+            found[match[1]] = file.read_text(encoding="utf-8")
+    return found
+
+
+def migrate(store: Store, revision: str) -> None:
+    config = alembic_config()
+    step = command.downgrade if revision == "base" else command.upgrade
+    with store.writing() as connection:
+        config.attributes["connection"] = connection
+        step(config, revision)
+
+
+def test_head_shows_no_difference_to_the_tables(store: Store) -> None:
+    with store.reading() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
+
+
+def test_up_and_down_staircase(empty_store: Store) -> None:
+    revisions = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()]
+    for revision in reversed(revisions):
+        migrate(empty_store, revision)
+    migrate(empty_store, "base")
+    with empty_store.reading() as connection:
+        assert set(inspect(connection).get_table_names()) <= {"alembic_version"}
+        assert inspect(connection).get_view_names() == []
+    migrate(empty_store, "head")
+    assert empty_store.revision() == session.HEAD_REVISION
+
+
+def test_there_is_one_head_and_the_code_names_it() -> None:
+    assert ScriptDirectory.from_config(alembic_config()).get_heads() == [session.HEAD_REVISION]
+
+
+def test_deployed_views_are_the_newest_files(store: Store, dialect: str) -> None:
+    with store.writing() as connection:
+        assert set(inspect(connection).get_view_names()) == set(newest_views())
+        if dialect == "sqlite":
+            deployed = dict(connection.execute(text("SELECT name, sql FROM sqlite_master WHERE type = 'view'")).all())  # type: ignore[arg-type]
+            for name, wanted in newest_views().items():
+                assert deployed[name] == wanted[wanted.index("CREATE VIEW") :].strip(), name
+        else:  # PostgreSQL keeps a parsed form: compare it with that of the file, made under another name
+            for name, wanted in newest_views().items():
+                connection.execute(text(wanted.replace(f"CREATE VIEW {name} ", "CREATE VIEW probe ")))
+                forms = connection.execute(
+                    text("SELECT pg_get_viewdef(CAST(:a AS regclass)), pg_get_viewdef('probe'::regclass)"), {"a": name}
+                ).one()
+                assert forms[0] == forms[1], name
+                connection.execute(text("DROP VIEW probe"))
+
+
+def test_declared_view_columns_are_the_deployed_ones(store: Store) -> None:
+    with store.reading() as connection:
+        for name, declared in VIEWS.tables.items():
+            assert [column["name"] for column in inspect(connection).get_columns(name)] == list(declared.c.keys()), name
+        assert set(VIEWS.tables) == set(newest_views())
+
+
+def test_init_is_safe_to_repeat(empty_store: Store) -> None:
+    assert empty_store.revision() is None
+    assert upgrade(empty_store) is None
+    assert upgrade(empty_store) == session.HEAD_REVISION
+
+
+def test_a_store_of_another_version_is_refused(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "HEAD_REVISION", "0999")
+    with pytest.raises(StoreError, match="run `benchcoe-jobs init` to upgrade it"):
+        open_store(store_url)
+    monkeypatch.setattr(session, "HEAD_REVISION", "0000")
+    with pytest.raises(StoreError, match="upgrade benchcoe-jobs"):
+        open_store(store_url)
+
+
+def test_a_missing_store_is_not_created_by_looking(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="run `benchcoe-jobs init` first"):
+        open_store(f"sqlite:///{tmp_path}/none.db")
+    assert list(tmp_path.iterdir()) == []
