@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -183,13 +183,13 @@ def contenders(connection: Connection, scope: Scope) -> dict[str, list[Contender
 
 def stratum_scores(
     connection: Connection, stratum_id: int, expert_ids: Iterable[int]
-) -> Iterable[tuple[int, int, float]]:
+) -> Sequence[tuple[int, int, float]]:
     """(expert id, query id, score) of some experts on one subject and split."""
     return connection.execute(
         select(Score.expert_id, Score.query_id, Score.value)
         .join(Query, Query.id == Score.query_id)
         .where(Query.stratum_id == stratum_id, Score.expert_id.in_(list(expert_ids)))
-    )
+    ).all()
 
 
 def eligible_experts(connection: Connection, scope: Scope) -> list[str]:

@@ -1,0 +1,55 @@
+"""What the bench scripts share: the public commands in this process, and honest repeated timings."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchcoe_jobs.cli.main import execute
+
+RESULTS = Path(__file__).parents[2] / "shared" / "data" / "mmlu_pro" / "eval_results"
+
+
+def command(*words: str) -> Any:
+    """Run `benchcoe-jobs WORDS --json` in this process; returns its JSON, or ends the script."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        code = execute([*words, "--json", "--quiet"])
+    if code != 0:
+        sys.exit(f"benchcoe-jobs {' '.join(words)} ended with {code}")
+    return json.loads(out.getvalue())
+
+
+def result_files() -> dict[str, Path]:
+    """Expert name -> its real MMLU-Pro result archive."""
+    files = sorted(RESULTS.glob("model_outputs_*_5shots.zip"))
+    if not files:
+        sys.exit(f"no result archives in {RESULTS}")
+    return {file.name.removeprefix("model_outputs_").removesuffix("_5shots.zip"): file for file in files}
+
+
+def seconds(work: Callable[[], object], prepare: Callable[[], object] = lambda: None, times: int = 5) -> float:
+    """Median wall seconds of `work`, after one warm-up; `prepare` runs before each, untimed."""
+    taken = []
+    for _ in range(times + 1):
+        prepare()
+        start = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - start)
+    return statistics.median(taken[1:])
+
+
+def markdown(columns: list[str], rows: list[list[str]]) -> None:
+    """Print a table as docs/benchmarks.md holds it."""
+    print("| " + " | ".join(columns) + " |")
+    print("|" + "---|" * len(columns))
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+    print()

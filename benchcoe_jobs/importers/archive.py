@@ -1,0 +1,118 @@
+"""Reading a file that may be a zip. Nothing is extracted to disk, and what looks hostile is refused."""
+
+from __future__ import annotations
+
+import re
+import stat
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from benchcoe_jobs.errors import InputError
+
+MAX_ENTRIES = 1_000
+MAX_BYTES = 2 * 2**30
+MAX_RATIO = 200
+RATIO_COUNTS_FROM = 2**20
+"""A few kilobytes of zeros compress a thousandfold and do no harm; bytes, uncompressed."""
+
+DATA = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
+
+_ODD_NAME = re.compile(r"^/|^[A-Za-z]:|\\|\0|(^|/)\.\.(/|$)")
+_CANNOT_OPEN = (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, struct.error)
+_CANNOT_READ = (zipfile.BadZipFile, zlib.error, EOFError)
+
+
+def read_bytes(path: Path) -> tuple[str, bytes]:
+    """The name and the content of a data file, or of the only data file in a zip.
+
+    At most 2 GiB (MAX_BYTES). Raises InputError as `open_data` does.
+    """
+    with open_data(path) as (name, stream):
+        content = stream.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise InputError(f"{path}: larger than {MAX_BYTES:,} bytes")
+    return name, content
+
+
+@contextmanager
+def open_data(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """The name and the bytes, as a stream, of a data file or of the only data file in a zip.
+
+    Raises InputError where the file cannot be read, and where a zip is damaged, encrypted, holds
+    no or several data files, breaks the limits above, or has links or paths that lead outside it.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    if not path.is_file():
+        raise InputError(f"{path}: {'a folder' if path.is_dir() else 'a device or pipe'}, not a file")
+    try:
+        with path.open("rb") as file:
+            is_zip = path.suffix.lower() == ".zip" or file.read(4) in (b"PK\3\4", b"PK\5\6")
+            file.seek(0)
+            if not is_zip:
+                yield path.name, file
+                return
+            name, stream = _only_data_member(path, file)
+            with stream:
+                yield name, stream
+    except _CANNOT_READ as error:
+        raise _damaged(path, error) from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _only_data_member(path: Path, file: IO[bytes]) -> tuple[str, IO[bytes]]:
+    try:
+        archive = zipfile.ZipFile(file)
+        entries = archive.infolist()
+    except _CANNOT_OPEN as error:
+        raise _damaged(path, error) from error
+    if len(entries) > MAX_ENTRIES:
+        raise InputError(f"{path}: the zip has {len(entries):,} entries; {MAX_ENTRIES:,} are allowed")
+    for entry in entries:
+        if _ODD_NAME.search(entry.orig_filename):
+            raise InputError(f"{path}: the zip has an entry with an unsafe path: {entry.orig_filename!r}")
+        if stat.S_ISLNK(entry.external_attr >> 16):
+            raise InputError(f"{path}: the zip has a symbolic link: {entry.filename!r}")
+    members = [entry for entry in entries if _is_data(entry)]
+    if len(members) != 1:
+        raise InputError(
+            f"{path}: the zip has {len(members) or 'no'} data files; it must have one of {', '.join(DATA)}"
+        )
+    [member] = members
+    _refuse_bomb(path, member)
+    try:
+        return member.filename, archive.open(member)
+    except _CANNOT_OPEN as error:
+        raise _damaged(path, error) from error
+
+
+def _is_data(entry: zipfile.ZipInfo) -> bool:
+    """Whether an entry is data; macOS adds files named ._x in a folder __MACOSX."""
+    where = PurePosixPath(entry.filename)
+    hidden = "__MACOSX" in where.parts or where.name.startswith(".")
+    return not (entry.is_dir() or hidden) and where.suffix.lower() in DATA
+
+
+def _refuse_bomb(path: Path, member: zipfile.ZipInfo) -> None:
+    """Judge by the declared sizes; zipfile stops at them while reading, and the CRC then fails.
+
+    That holds for deflate, which is inflated in bounded steps. Other methods are not, so they are refused.
+    """
+    if member.flag_bits & 0x1:
+        raise InputError(f"{path}: {member.filename!r} in the zip is encrypted")
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise InputError(f"{path}: {member.filename!r} is compressed by another method than deflate")
+    if member.file_size > MAX_BYTES:
+        raise InputError(f"{path}: {member.filename!r} is larger than {MAX_BYTES:,} bytes")
+    if member.file_size > max(RATIO_COUNTS_FROM, MAX_RATIO * member.compress_size):
+        raise InputError(f"{path}: {member.filename!r} is compressed more than {MAX_RATIO}:1, as a zip bomb is")
+
+
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path}: the zip is damaged or cut short: {error}")

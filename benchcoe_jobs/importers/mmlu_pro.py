@@ -1,0 +1,112 @@
+"""The result files that MMLU-Pro publishes, one per model: github.com/TIGER-AI-Lab/MMLU-Pro, eval_results/.
+
+JSON, alone or in a zip: a list of rows, or an object that holds rows or lists of rows under names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchcoe_jobs import registry
+from benchcoe_jobs.domain import Fault, Query, Result
+from benchcoe_jobs.errors import InputError
+from benchcoe_jobs.importers import cells
+from benchcoe_jobs.importers.archive import read_bytes
+from benchcoe_jobs.importers.cells import Firsts, Row, RowError, shown
+
+BENCHMARK = "mmlu-pro"
+LETTERS = "ABCDEFGHIJ"
+
+_KINDS = {str: "string", list: "list", dict: "object", bool: "truth value", type(None): "null"}
+
+
+def read(path: Path, benchmark: str | None = None) -> Iterator[Result | Fault]:
+    """Responses in file order, still to be judged; a Fault for each record that cannot be used.
+
+    Line numbers count the records, 1-based. Of several outputs the first counts, as it did for the
+    published scores. A row whose `answer` and `answer_index` disagree is a Fault: nothing in it says
+    which is right (question 3983 in the newer files). Raises InputError where the file cannot be
+    read, is no UTF-8 or no JSON, or has no row at all.
+    """
+    records = list(_records(_document(path)))
+    if not any(isinstance(record, dict) for record in records):
+        raise InputError(f"{path}: no row in it")
+    subjects = frozenset(registry.load("benchmarks", BENCHMARK).subjects)
+    return _results(records, benchmark or BENCHMARK, subjects)
+
+
+def _document(path: Path) -> Any:
+    try:
+        text = read_bytes(path)[1].decode()
+    except UnicodeDecodeError as error:
+        at = error.start
+        raise InputError(f"{path}: not UTF-8: byte 0x{error.object[at]:02x} at offset {at}") from error
+    try:
+        return json.loads(text.removeprefix("\ufeff"))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: not JSON, at line {error.lineno}, column {error.colno}: {error.msg}") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets without end
+        raise InputError(f"{path}: JSON that is too large or too deep") from error
+
+
+def _records(document: Any) -> Iterator[Any]:
+    if not isinstance(document, dict):
+        yield from document if isinstance(document, list) else [document]
+        return
+    for value in document.values():
+        yield from value if isinstance(value, list) else [value]
+
+
+def _results(records: list[Any], benchmark: str, subjects: frozenset[str]) -> Iterator[Result | Fault]:
+    firsts = Firsts()
+    for line, record in enumerate(records, start=1):
+        try:
+            if not isinstance(record, dict):
+                raise RowError(f"a stray {_KINDS.get(type(record), 'number')}, not a row")
+            query = _query(record, subjects)
+            firsts.claim(line, f"question {query.key}", query.key)
+            claimed = record.get("pred")
+            yield Result(
+                line=line,
+                benchmark=benchmark,
+                query=query,
+                text=_output(record),
+                claimed=claimed if isinstance(claimed, str) else None,
+            )
+        except RowError as reason:
+            yield Fault(line, str(reason))
+
+
+def _query(row: Row, subjects: frozenset[str]) -> Query:
+    key = cells.needed(row, "question_id")
+    subject = cells.needed(row, "category")
+    if subject not in subjects:
+        raise RowError(f"unknown category {shown(subject)}")
+    question = cells.text(row, "question")
+    if question is None:
+        raise RowError("question is empty" if "question" in row else "question is missing")
+    if "options" not in row:
+        raise RowError("options is missing")
+    options = cells.texts("options", row["options"])
+    answer = cells.needed(row, "answer")
+    if len(answer) != 1 or answer not in LETTERS[: len(options)]:
+        raise RowError(f"answer {shown(answer)} is no letter of its {len(options)} options")
+    index = row.get("answer_index")
+    if index is not None and index != LETTERS.index(answer):
+        raise RowError(f"answer {answer!r} and answer_index {shown(index)} disagree")
+    return Query(key=key, subject=subject, text=question, choices=options, answer=answer)
+
+
+def _output(row: Row) -> str:
+    column = "model_outputs" if "model_outputs" in row else "generated_text"
+    if column not in row:
+        raise RowError("neither model_outputs nor generated_text")
+    output = row[column]
+    if isinstance(output, list):
+        output = next((item for item in output if isinstance(item, str)), output)
+    if not isinstance(output, str):
+        raise RowError(f"{column} is {'null' if output is None else 'no text'}")
+    return cells.checked(column, output)

@@ -1,0 +1,87 @@
+"""Tables that anyone can make: one row per query and expert, as CSV, JSONL or Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from benchcoe_jobs.domain import Fault, Query, Result
+from benchcoe_jobs.importers import cells
+from benchcoe_jobs.importers.cells import Firsts, Row, RowError
+from benchcoe_jobs.importers.rows import converted, read_rows
+
+QUERY_COLUMNS = ("benchmark", "key", "text", "subject", "choices", "answer", "split")
+RESULT_COLUMNS = (*QUERY_COLUMNS, "expert", "score", "tokens", "cost")
+
+HASH_DIGITS = 16
+"""Hexadecimal digits of the content hash that make the key of a query without one."""
+
+
+def read_results(path: Path, benchmark: str | None = None) -> Iterator[Result | Fault]:
+    """Scores of queries, in file order; a Fault for each row that cannot be used.
+
+    Columns: `subject`, `score` (0 to 1), `key` or `text` or both, and `benchmark` unless it is
+    given here; further `expert`, `split`, `tokens` (of the response), `cost`, `choices`, `answer`.
+    A key without a text names a query that is stored already, or one whose text nobody knows.
+    A query and expert stand once in a file. Raises InputError as `read_rows` does.
+    """
+    firsts = Firsts()
+
+    def result(line: int, row: Row) -> Result:
+        query = _query(row)
+        made = Result(
+            line=line,
+            benchmark=cells.benchmark_of(row, benchmark),
+            query=query,
+            expert=cells.label(row, "expert"),
+            score=cells.score(row),
+            completion_tokens=cells.count(row, "tokens", least=0),
+            cost=cells.cost(row),
+        )
+        of_expert = f" of expert {made.expert!r}" if made.expert else ""
+        firsts.claim(line, f"query {query.key!r}{of_expert}", made.benchmark, made.expert, query.key)
+        return made
+
+    required = [("subject",), ("score",), ("key", "text"), *_benchmark_unless(benchmark)]
+    return converted(read_rows(path, RESULT_COLUMNS, required), result)
+
+
+def read_queries(path: Path, benchmark: str) -> Iterator[tuple[int, Query] | Fault]:
+    """Queries of a benchmark with their line numbers, in file order; a Fault for each unusable row.
+
+    Columns: `text`, `subject`; further `key`, `choices`, `answer`, `split`, `benchmark`.
+    Raises InputError as `read_rows` does.
+    """
+    firsts = Firsts()
+
+    def numbered_query(line: int, row: Row) -> tuple[int, Query]:
+        cells.benchmark_of(row, benchmark)
+        query = _query(row)
+        if not query.text:
+            raise RowError("text is empty")
+        firsts.claim(line, f"query {query.key!r}", query.key)
+        return line, query
+
+    return converted(read_rows(path, QUERY_COLUMNS, [("subject",), ("text",)]), numbered_query)
+
+
+def _query(row: Row) -> Query:
+    """The query of a row; where the file has no keys, its content makes one."""
+    query = Query(
+        key=cells.needed(row, "key") if "key" in row else "",
+        subject=cells.needed(row, "subject"),
+        text=cells.text(row, "text") or "",
+        choices=cells.choices(row),
+        answer=cells.label(row, "answer"),
+        split=cells.split(row),
+    )
+    if query.key:
+        return query
+    if not query.text:
+        raise RowError("text is empty" if "text" in row else "key is missing")
+    return replace(query, key=query.content_hash[:HASH_DIGITS])
+
+
+def _benchmark_unless(given: str | None) -> list[tuple[str, ...]]:
+    return [] if given else [("benchmark",)]
