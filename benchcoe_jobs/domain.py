@@ -6,7 +6,6 @@ Standard library only. The words are those of the glossary in docs/architecture.
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -58,7 +57,8 @@ class Query:
     @property
     def content_hash(self) -> str:
         """SHA-256 (hex) of what makes the question: text, choices and answer."""
-        content = json.dumps([self.text, self.choices, self.answer], ensure_ascii=False)
+        parts = (self.text, *self.choices, *(() if self.answer is None else ("answer", self.answer)))
+        content = "".join([f"{len(part)}:{part}" for part in parts])  # lengths keep the parts apart
         return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -85,13 +85,15 @@ class Session:
 
     @contextmanager
     def progress(self, what: str) -> Iterator[Callable[[int], None]]:
-        """A bar on stderr with count, rate and time; silent without a terminal."""
+        """A bar on stderr with count and time; silent without a terminal."""
+        if self.quiet or not sys.stderr.isatty():
+            yield lambda rows: None
+            return
         from rich.console import Console
         from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
-        silent = self.quiet or not sys.stderr.isatty()
-        with Progress(*columns, console=Console(stderr=True), disable=silent, transient=True) as bar:
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(what, total=None)
             yield lambda rows: bar.advance(task, rows)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,4 +94,4 @@ def show_summary(session: Session, summary: ImportSummary) -> None:
             more = ", ..." if count > FAULTS_SHOWN else ""
             click.echo(f"  skipped row {', '.join(lines[:FAULTS_SHOWN])}{more}: {reason}")
 
-    session.show({**asdict(summary), "skipped": [asdict(fault) for fault in summary.skipped]}, human)
+    session.show(summary.as_json(), human)

@@ -67,13 +67,14 @@ def _results(records: list[Any], benchmark: str, subjects: frozenset[str]) -> It
             if not isinstance(record, dict):
                 raise RowError(f"a stray {_KINDS.get(type(record), 'number')}, not a row")
             query = _query(record, subjects)
+            output = _output(record)
             firsts.claim(line, f"question {query.key}", query.key)
             claimed = record.get("pred")
             yield Result(
                 line=line,
                 benchmark=benchmark,
                 query=query,
-                text=_output(record),
+                text=output,
                 claimed=claimed if isinstance(claimed, str) else None,
             )
         except RowError as reason:
@@ -109,4 +110,4 @@ def _output(row: Row) -> str:
         output = next((item for item in output if isinstance(item, str)), output)
     if not isinstance(output, str):
         raise RowError(f"{column} is {'null' if output is None else 'no text'}")
-    return cells.checked(column, output)
+    return output

@@ -95,9 +95,9 @@ def _csv(path: Path, stream: IO[bytes], check: Check) -> Iterator[Numbered | Fau
 
 
 def _jsonl(path: Path, stream: IO[bytes], check: Check) -> Iterator[Numbered | Fault]:
-    is_first = True
+    accepted: set[tuple[str, ...]] = set()
     for line, text in enumerate(_lines(path, stream), start=1):
-        if text.isspace():
+        if not text.strip():
             continue
         try:
             row = json.loads(text)
@@ -110,14 +110,16 @@ def _jsonl(path: Path, stream: IO[bytes], check: Check) -> Iterator[Numbered | F
         if not isinstance(row, dict):
             yield Fault(line, "no JSON object")
             continue
-        try:
-            check(list(row))
-        except InputError as error:
-            if is_first:
-                raise
-            yield Fault(line, str(error).removeprefix(f"{path}: "))
-            continue
-        is_first = False
+        names = tuple(row)
+        if names not in accepted:
+            try:
+                check(names)
+            except InputError as error:
+                if not accepted:
+                    raise
+                yield Fault(line, str(error).removeprefix(f"{path}: "))
+                continue
+            accepted.add(names)
         yield line, row
 
 

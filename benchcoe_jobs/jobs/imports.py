@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,10 @@ class ImportSummary:
     stages: Counter[str] = field(default_factory=Counter)
     disagreements: int = 0
     skipped: list[Fault] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary as one JSON object."""
+        return {**vars(self), "skipped": [asdict(fault) for fault in self.skipped]}
 
     def insist_on_something(self) -> None:
         """Raise InputError where not a single row could be used."""

@@ -52,8 +52,7 @@ class Matcher:
             else:
                 faults.append(Fault(row.line, reason))
         if fresh:
-            catalog.add_queries(self._connection, self.benchmark_id, list(fresh.values()))
-            self._stored = catalog.stored_queries(self._connection, self.benchmark_id)
+            self._stored |= catalog.add_queries(self._connection, self.benchmark_id, list(fresh.values()))
             self._by_text = None
         return [(row, self._stored[key]) for row, key in kept], faults, len(fresh)
 

@@ -85,14 +85,16 @@ def stored_queries(connection: Connection, benchmark_id: int) -> dict[str, Store
         .join(Subject, Subject.id == Stratum.subject_id)
         .join(QueryContent, QueryContent.query_id == Query.id)
         .where(Query.benchmark_id == benchmark_id)
-    )
+    ).all()
     return {key: StoredQuery(id_, stratum, subject, content) for key, id_, stratum, subject, content in rows}
 
 
-def add_queries(connection: Connection, benchmark_id: int, queries: Sequence[DomainQuery]) -> None:
-    """Add queries whose keys are new. A query without a split of its own is dealt one."""
+def add_queries(
+    connection: Connection, benchmark_id: int, queries: Sequence[DomainQuery]
+) -> dict[str, StoredQuery]:
+    """Add queries whose keys are new; returns them by key. One without a split is dealt one."""
     if not queries:
-        return
+        return {}
     subjects = add_subjects(connection, benchmark_id, {query.subject for query in queries})
     strata = {
         (row.subject_id, row.split): row.id
@@ -105,16 +107,17 @@ def add_queries(connection: Connection, benchmark_id: int, queries: Sequence[Dom
         strata[subjects[query.subject], query.split or dealt_split(content_hash)]
         for query, content_hash in zip(queries, hashes, strict=True)
     ]
+    before = connection.scalar(select(func.max(Query.id))) or 0
     bulk.insert(
         connection,
         Query,
         ["benchmark_id", "stratum_id", "key"],
         ((benchmark_id, stratum, query.key) for query, stratum in zip(queries, placed, strict=True)),
     )
-    ids = {
-        row.key: row.id
-        for row in connection.execute(select(Query.key, Query.id).where(Query.benchmark_id == benchmark_id))
-    }
+    rows = connection.execute(
+        select(Query.key, Query.id).where(Query.benchmark_id == benchmark_id, Query.id > before)
+    ).all()
+    ids = {row.key: row.id for row in rows}
     encode = QueryContent.__table__.c.choices.type.bind_processor(connection.dialect) or _unchanged
     bulk.insert(
         connection,
@@ -127,6 +130,10 @@ def add_queries(connection: Connection, benchmark_id: int, queries: Sequence[Dom
     )
     for stratum, added in Counter(placed).items():
         connection.execute(update(Stratum).where(Stratum.id == stratum).values(n_queries=Stratum.n_queries + added))
+    return {
+        query.key: StoredQuery(ids[query.key], stratum, query.subject, content_hash)
+        for query, stratum, content_hash in zip(queries, placed, hashes, strict=True)
+    }
 
 
 def has_queries(connection: Connection, benchmark_id: int) -> bool:

@@ -1,0 +1,130 @@
+"""A trained router on disk: a folder with router.json and weights.safetensors, and no pickle.
+
+router.json holds the names of the outputs, the configuration of features and head, the SHA-256 of
+the weights and the SHA-256 of itself (without that line). A folder that is not whole is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+from safetensors import numpy as safetensors
+
+from benchcoe_jobs import registry
+from benchcoe_jobs.domain import Level
+from benchcoe_jobs.errors import InputError
+from benchcoe_jobs.routers.base import Features, VectorCache
+from benchcoe_jobs.routers.model import HEADS, RouterModel
+
+_FORMAT = 1
+_ROUTER = "router.json"
+_WEIGHTS = "weights.safetensors"
+
+
+def save(model: RouterModel, folder: Path) -> str:
+    """Write a router to a folder, whole or not at all, and return the fingerprint of its content.
+
+    A router that is there is replaced. Equal routers have equal files and fingerprints (SHA-256,
+    hex). Raises OSError where the folder cannot be written.
+    """
+    arrays = _prefixed("features", model.features.arrays()) | _prefixed("head", model.head.arrays())
+    weights = safetensors.save(arrays)
+    content = {
+        "format": _FORMAT,
+        "level": model.level.value,
+        "kind": model.kind,
+        "head": model.head_name,
+        "outputs": list(model.outputs),
+        "features_config": model.features.config(),
+        "head_config": model.head.config(),
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+    }
+    fingerprint = _fingerprint(content)
+    written = json.dumps(content | {"sha256": fingerprint}, indent=1)
+    _write_folder(folder, {_WEIGHTS: weights, _ROUTER: written.encode()})
+    return fingerprint
+
+
+def load(folder: Path, *, cache: VectorCache | None = None) -> RouterModel:
+    """The router that was saved to a folder; it predicts what it predicted, bit for bit.
+
+    Raises InputError where the artifact is missing, half written, altered or of another format, or
+    its encoder is not to be had.
+    """
+    try:
+        content = json.loads((folder / _ROUTER).read_bytes())
+        weights = (folder / _WEIGHTS).read_bytes()
+    except OSError as error:
+        raise _refusal(folder, f"{Path(error.filename).name} cannot be read") from error
+    except ValueError as error:
+        raise _refusal(folder, f"{_ROUTER} is damaged") from error
+    if not isinstance(content, dict) or content.pop("sha256", None) != _fingerprint(content):
+        raise _refusal(folder, f"{_ROUTER} is damaged")
+    if content["format"] != _FORMAT:
+        raise _refusal(folder, f"it has format {content['format']}, this version reads {_FORMAT}")
+    if hashlib.sha256(weights).hexdigest() != content["weights_sha256"]:
+        raise _refusal(folder, f"{_WEIGHTS} is damaged")
+    arrays = safetensors.load(weights)
+    level = Level(content["level"])
+    features: type[Features] = registry.load("routers", content["kind"])
+    return RouterModel(
+        level,
+        content["kind"],
+        content["head"],
+        tuple(content["outputs"]),
+        features.restore(content["features_config"], _of("features", arrays), cache),
+        HEADS[level, content["head"]].restore(content["head_config"], _of("head", arrays)),
+    )
+
+
+def _fingerprint(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _prefixed(part: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {f"{part}.{name}": array for name, array in arrays.items()}
+
+
+def _of(part: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(f"{part}."): array for name, array in arrays.items() if name.startswith(f"{part}.")}
+
+
+def _refusal(folder: Path, why: str) -> InputError:
+    return InputError(f"router artifact {folder}: {why}; train the router again")
+
+
+def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Everything is on disk under another name before the folder gets its own."""
+    aside = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
+    fresh, old = aside.with_suffix(".new"), aside.with_suffix(".old")
+    try:
+        fresh.mkdir()
+        for name, content in files.items():
+            with (fresh / name).open("xb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        _sync(fresh)
+        if folder.exists():
+            folder.rename(old)
+        fresh.rename(folder)
+        _sync(folder.parent)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,135 @@
+"""A frozen sentence encoder: found, told apart from others by its fingerprint, loaded when first used."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchcoe_jobs.errors import InputError, MissingError
+
+DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
+
+# What an encoder is made of; pickled weights, other runtimes' files and pictures are neither
+# downloaded nor read.
+_PARTS = ("*.json", "*.txt", "*.model", "*.safetensors")
+_OTHER_RUNTIMES = ("onnx/*", "openvino/*")
+
+_HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+
+# Tokenisers read a whole text before they cut it to the encoder's length. No language spends this
+# many characters on a token on average, so what is cut here would have been cut there.
+_CHARS_PER_TOKEN = 16
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """An encoder on disk. `name` and `revision` find it again; `fingerprint` tells what it is."""
+
+    name: str
+    revision: str | None
+    folder: Path
+    fingerprint: str
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of length one: (n, d), d >= 1. The end of a long text is cut.
+
+        Raises MissingError without sentence-transformers, InputError where the weights cannot be read.
+        """
+        longest = _CHARS_PER_TOKEN * (self._model.max_seq_length or 8192)
+        # Tokenisers refuse a lone surrogate, which JSON may well carry.
+        clean = [text[:longest].encode("utf-8", "replace").decode("utf-8") for text in texts]
+        vectors = self._model.encode(clean, normalize_embeddings=True, show_progress_bar=False)
+        return np.asarray(vectors, dtype="<f4")
+
+    @cached_property
+    def _model(self) -> Any:
+        try:
+            from sentence_transformers import SentenceTransformer
+            from transformers.utils import logging as transformers_logging
+        except ImportError as error:
+            raise _missing() from error
+        transformers_logging.disable_progress_bar()
+        transformers_logging.set_verbosity_error()
+        logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
+        try:
+            return SentenceTransformer(
+                str(self.folder),
+                local_files_only=True,
+                trust_remote_code=False,
+                model_kwargs={"use_safetensors": True},
+            )
+        except Exception as error:  # the libraries raise a dozen kinds for a folder that is no encoder
+            raise InputError(f"encoder {self.name} cannot be loaded: {_first_line(error)}") from error
+
+
+@lru_cache(maxsize=4)
+def find_encoder(name: str, revision: str | None) -> Encoder:
+    """The encoder in a folder, or of a hub id at a revision (downloaded if need be); one per process.
+
+    A folder's fingerprint is the SHA-256 of its files, a hub id's is `id@commit`. Raises InputError
+    where there is no such encoder or the hub cannot be reached, MissingError without huggingface-hub.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if revision is not None:
+            raise InputError(f"encoder {name} is a folder: only an encoder from the hub has revisions")
+        folder = folder.resolve()
+        return Encoder(str(folder), None, folder, _folder_fingerprint(folder))
+    if not _HUB_ID.fullmatch(name):
+        raise InputError(f"encoder {name}: there is no such folder, and a hub id looks like owner/name")
+    folder = _download(name, revision)
+    commit = folder.name
+    return Encoder(name, commit, folder, f"{name}@{commit}")
+
+
+def _download(name: str, revision: str | None) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.utils import disable_progress_bars
+    except ImportError as error:
+        raise _missing() from error
+    disable_progress_bars()
+    at = f"{name}@{revision}" if revision else name
+    try:
+        snapshot = snapshot_download(
+            name, revision=revision, allow_patterns=list(_PARTS), ignore_patterns=list(_OTHER_RUNTIMES)
+        )
+    except Exception as error:  # no network, no such repository, no such revision, no access, no space
+        raise InputError(
+            f"encoder {at} is not in the hub's cache and cannot be downloaded ({_first_line(error)}); "
+            "name a folder that holds an encoder, or use the kind tfidf"
+        ) from error
+    return Path(snapshot)
+
+
+def _folder_fingerprint(folder: Path) -> str:
+    files = sorted(
+        path.relative_to(folder)
+        for pattern in _PARTS
+        for path in folder.rglob(pattern)
+        if not any(path.relative_to(folder).match(other) for other in _OTHER_RUNTIMES)
+    )
+    if not any(path.suffix == ".safetensors" for path in files):
+        raise InputError(f"encoder {folder}: the folder holds no safetensors weights")
+    total = hashlib.sha256()
+    for path in files:
+        with (folder / path).open("rb") as file:
+            total.update(f"{path.as_posix()}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return f"sha256:{total.hexdigest()}"
+
+
+def _missing() -> MissingError:
+    return MissingError("sentence embeddings need more packages: pip install 'benchcoe-jobs[routers]'")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(".") or type(error).__name__

@@ -1,0 +1,70 @@
+"""TF-IDF features: which words and pairs of words a question holds. Needs no download."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.routers.base import Matrix, VectorCache
+
+# Punctuation and single characters are words of their own: formulas and code tell subjects apart
+# (0.820 instead of 0.816 of MMLU-Pro's subjects in cross-validation).
+_TOKEN = r"\w+|[^\w\s]"  # noqa: S105
+
+_MAX_FEATURES = 100_000
+
+# From this many texts on, what occurs in a single one is dropped: it cannot generalise, and is most
+# of the vocabulary. In fewer texts nearly everything occurs once.
+_MANY_TEXTS = 1_000
+
+
+class TfidfFeatures:
+    """Words and pairs of words, weighted by (1 + log of their count) x inverse document frequency."""
+
+    heads: ClassVar[tuple[str, ...]] = ("linear",)
+
+    def __init__(
+        self, *, encoder: str | None = None, revision: str | None = None, cache: VectorCache | None = None
+    ) -> None:
+        if encoder is not None or revision is not None:
+            raise UsageError("a tfidf router has no encoder: drop the encoder, or choose the kind embedding")
+        self._vectorizer = _vectorizer()
+
+    def fit(self, texts: Sequence[str]) -> None:
+        """Learn the vocabulary. Raises UsageError where no text holds a word."""
+        self._vectorizer = _vectorizer(min_df=2 if len(texts) >= _MANY_TEXTS else 1)
+        try:
+            self._vectorizer.fit(texts)
+        except ValueError as error:
+            raise UsageError("the questions hold no words to learn from") from error
+
+    def transform(self, texts: Sequence[str]) -> Matrix:
+        """Sparse float64 rows of length one, or zero where no word is known: (n, d)."""
+        return self._vectorizer.transform(texts)
+
+    def config(self) -> dict[str, Any]:
+        """The vocabulary, in the order of the columns."""
+        return {"vocabulary": self._vectorizer.get_feature_names_out().tolist()}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The inverse document frequencies (d,)."""
+        return {"idf": np.asarray(self._vectorizer.idf_)}
+
+    @classmethod
+    def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], cache: VectorCache | None) -> Self:
+        """The fitted features back from `config()` and `arrays()`."""
+        features = cls()
+        features._vectorizer = _vectorizer(vocabulary=config["vocabulary"])
+        features._vectorizer.idf_ = arrays["idf"]
+        return features
+
+
+def _vectorizer(**options: Any) -> TfidfVectorizer:
+    return TfidfVectorizer(
+        ngram_range=(1, 2), sublinear_tf=True, token_pattern=_TOKEN, max_features=_MAX_FEATURES, **options
+    )

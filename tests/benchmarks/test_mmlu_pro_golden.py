@@ -1,0 +1,119 @@
+"""Importer and scorer on the real result archives: counts, stages, and agreement with the files' own `pred`.
+
+The files were scored by different versions of the official script:
+
+| script | stages it ran                                                     | where they found nothing |
+|--------|-------------------------------------------------------------------|--------------------------|
+| first  | "answer is"                                                       | null                     |
+| older  | all three, but the last one took any last capital, as in "Dec"    | null                     |
+| three  | all three                                                         | null                     |
+| guess  | all three                                                         | a constant 'G'           |
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from benchcoe_jobs.benchmarks.mmlu_pro import MmluPro
+from benchcoe_jobs.domain import Fault, Result
+from benchcoe_jobs.importers.mmlu_pro import read
+
+STAGES = ("answer is", "answer:", "last letter", "none")
+
+# name: (records, faults, responses per stage, script, right answers)
+GOLDEN: dict[str, tuple[int, int, tuple[int, int, int, int], str, int]] = {
+    "DeepSeek-Coder-V2": (10394, 43, (8792, 0, 1496, 63), "older", 6622),
+    "Meta-Llama-3-8B": (12032, 0, (10742, 0, 349, 941), "first", 4142),
+    "Meta-Llama-3_1-8B-Instruct": (12032, 1, (10983, 0, 354, 694), "guess", 5243),
+    "Mistral-7B-Instruct-v0.2": (12032, 0, (9795, 2, 1169, 1066), "first", 3631),
+    "Mixtral-8x7B-Instruct-v0.1": (12032, 0, (10606, 0, 644, 782), "first", 5114),
+    "Phi-3-mini-4k-instruct": (12032, 0, (10177, 15, 928, 912), "first", 5130),
+    "Qwen1.5-7B-Chat": (12032, 0, (9223, 256, 1937, 616), "first", 3652),
+    "Yi-6b-Chat": (12032, 0, (9755, 1, 982, 1294), "first", 3339),
+    "c4ai-command-r-v01": (12032, 0, (10537, 10, 918, 567), "first", 4598),
+    "gemini-1.5-flash-002": (12012, 1, (11544, 0, 396, 71), "three", 7699),
+    "gemma-7b": (12032, 0, (10450, 0, 449, 1133), "first", 3945),
+    "mathstral-7B": (12032, 1, (11706, 0, 82, 243), "guess", 5023),
+}
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one archive holds, without its text: twelve of them fit into memory, their rows do not."""
+
+    lines: list[int]
+    faults: list[Fault]
+    stages: Counter[str]
+    right: float
+    unexplained: list[str]
+    hashes: dict[str, str]
+
+
+@cache
+def reading(path: Path, script: str) -> Reading:
+    rows = list(read(path))
+    results = [row for row in rows if isinstance(row, Result)]
+    judged = [(row, MmluPro().judge(row.text or "", row.query)) for row in results]
+    return Reading(
+        lines=[row.line for row in rows],
+        faults=[row for row in rows if isinstance(row, Fault)],
+        stages=Counter(judgement.stage for _, judgement in judged),
+        right=sum(judgement.score for _, judgement in judged),
+        unexplained=[
+            row.query.key
+            for row, judgement in judged
+            if row.claimed != claim(script, row.text or "", judgement.stage, judgement.extracted)
+        ],
+        hashes={row.query.key: row.query.content_hash for row in results},
+    )
+
+
+def claim(script: str, text: str, stage: str, extracted: str | None) -> str | None:
+    """What a version of the official script made of a response; see the table above."""
+    if stage == "answer is":
+        return extracted
+    if script == "first":
+        return None
+    if script == "older" and stage != "answer:":
+        last_capital = re.search(r"[A-J](?=[^A-J]*\Z)", text)
+        return last_capital[0] if last_capital else None
+    return "G" if script == "guess" and extracted is None else extracted
+
+
+@pytest.fixture
+def readings(mmlu_pro_files: list[Path]) -> dict[str, Reading]:
+    names = {path.stem.removeprefix("model_outputs_").removesuffix("_5shots"): path for path in mmlu_pro_files}
+    assert names.keys() == GOLDEN.keys()
+    return {name: reading(path, GOLDEN[name][3]) for name, path in names.items()}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_real_file(readings: dict[str, Reading], name: str) -> None:
+    found = readings[name]
+    records, faults, stages, _, right = GOLDEN[name]
+    assert (len(found.lines), len(found.faults)) == (records, faults)
+    assert found.lines == list(range(1, records + 1))
+    assert tuple(found.stages[stage] for stage in STAGES) == stages
+    assert found.right == right
+    assert found.unexplained == []
+
+
+def test_the_faults_of_the_real_files(readings: dict[str, Reading]) -> None:
+    assert {fault.reason for fault in readings["DeepSeek-Coder-V2"].faults} == {"a stray string, not a row"}
+    for name, line in [("Meta-Llama-3_1-8B-Instruct", 4993), ("gemini-1.5-flash-002", 4319), ("mathstral-7B", 10056)]:
+        assert readings[name].faults == [Fault(line, "answer 'C' and answer_index 1 disagree")]
+
+
+def test_47_questions_are_in_circulation_with_two_contents(readings: dict[str, Reading]) -> None:
+    """What the store's content hash is for: a key does not always stand for the same question."""
+    contents: dict[str, set[str]] = {}
+    for found in readings.values():
+        for key, content_hash in found.hashes.items():
+            contents.setdefault(key, set()).add(content_hash)
+    assert Counter(map(len, contents.values())) == {1: 11_985, 2: 47}

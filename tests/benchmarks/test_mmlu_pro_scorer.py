@@ -1,0 +1,95 @@
+"""The scorer against the official regular expressions, which are right but quadratic."""
+
+from __future__ import annotations
+
+import itertools
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchcoe_jobs import registry
+from benchcoe_jobs.benchmarks.base import Benchmark
+from benchcoe_jobs.benchmarks.mmlu_pro import MmluPro
+from benchcoe_jobs.domain import Judgement, Query
+
+QUERY = Query(key="1", subject="math", text="Which?", choices=tuple("ABCD"), answer="B")
+PIECES = ["answer is ", "Answer:", "answer:", "nswer", ":", "(", ")", "A", "B", "J", "K", "a", "_", "é", " "]
+BREAKS = ["\n", "\r", "\t", "\v", "\u2028", "\u00a0", "\x85"]
+
+
+def official(text: str) -> tuple[str | None, str]:
+    """extract_answer, extract_again and extract_final of compute_accuracy.py, word for word."""
+    if match := re.search(r"answer is \(?([A-J])\)?", text):
+        return match.group(1), "answer is"
+    if match := re.search(r".*[aA]nswer:\s*([A-J])", text):
+        return match.group(1), "answer:"
+    if match := re.search(r"\b[A-J]\b(?!.*\b[A-J]\b)", text, re.DOTALL):
+        return match.group(0), "last letter"
+    return None, "none"
+
+
+def ours(text: str) -> tuple[str | None, str]:
+    judged = MmluPro().judge(text, QUERY)
+    return judged.extracted, judged.stage
+
+
+def test_every_short_text_of_telling_pieces_is_judged_as_officially() -> None:
+    pieces = ["Answer:", "answer: ", "\n", " ", "A", "b", "answer is "]
+    for length in range(6):
+        for chosen in itertools.product(pieces, repeat=length):
+            text = "".join(chosen)
+            assert ours(text) == official(text), repr(text)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.lists(st.sampled_from(PIECES + BREAKS), max_size=14).map("".join))
+def test_longer_texts_of_pieces_are_judged_as_officially(text: str) -> None:
+    assert ours(text) == official(text)
+
+
+@settings(deadline=None)
+@given(st.text(max_size=60))
+def test_no_text_makes_it_raise(text: str) -> None:
+    assert ours(text) == official(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "judgement"),
+    [
+        ("So the answer is (B).", Judgement(1.0, "B", "answer is")),
+        ("The answer is A, no, the answer is B", Judgement(0.0, "A", "answer is")),
+        ("Answer: A, answer: B\nanswer: C", Judgement(1.0, "B", "answer:")),
+        ("answer: Answer: B", Judgement(1.0, "B", "answer:")),
+        ("answer:\n\n B", Judgement(1.0, "B", "answer:")),
+        ("Either C\nor B", Judgement(1.0, "B", "last letter")),
+        ("BAD CAB", Judgement(0.0, None, "none")),
+        ("", Judgement(0.0, None, "none")),
+        ("\ud800\0", Judgement(0.0, None, "none")),
+    ],
+)
+def test_stage_and_letter(text: str, judgement: Judgement) -> None:
+    assert MmluPro().judge(text, QUERY) == judgement
+
+
+def test_no_answer_is_never_right() -> None:
+    unanswered = Query(key="1", subject="math", text="Which?")
+    assert MmluPro().judge("I do not know", unanswered).score == 0.0
+
+
+@pytest.mark.parametrize(
+    "unit", ["answer: ", "answer: \n", "answer:", "a", " ", "\n", "A ", "A_", "answer is ", "answer is (", "\u2028"]
+)
+@pytest.mark.parametrize("last", ["", "A", "\nanswer: A", "_A_"])
+def test_200_000_characters_do_not_hang(unit: str, last: str) -> None:
+    """The official expressions take minutes for some of these; a quadratic slip would stall the suite."""
+    text = (unit * 200_000)[:200_000] + last
+    assert MmluPro().judge(text, QUERY).stage in {"answer is", "answer:", "last letter", "none"}
+
+
+def test_the_registry_knows_it() -> None:
+    benchmark: Benchmark = registry.load("benchmarks", "mmlu-pro")()
+    assert benchmark.name == "mmlu-pro"
+    assert len(set(benchmark.subjects)) == 14
+    assert list(benchmark.subjects) == sorted(benchmark.subjects)

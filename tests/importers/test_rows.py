@@ -1,0 +1,190 @@
+"""The three formats of a table: their line numbers, their encoding, and how each of them breaks."""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from benchcoe_jobs.domain import Fault
+from benchcoe_jobs.errors import InputError, MissingError
+from benchcoe_jobs.importers import rows
+from benchcoe_jobs.importers.cells import Row
+from benchcoe_jobs.importers.table import read_results
+
+Read = list[tuple[int, Row] | Fault]
+
+
+def read(path: Path, content: bytes) -> Read:
+    path.write_bytes(content)
+    return list(rows.read_rows(path, ("a", "b"), [("a",)]))
+
+
+def refusal(path: Path, content: bytes) -> str:
+    with pytest.raises(InputError) as caught:
+        read(path, content)
+    return str(caught.value).removeprefix(f"{path}: ")
+
+
+@pytest.fixture
+def csv(tmp_path: Path) -> Path:
+    return tmp_path / "rows.csv"
+
+
+@pytest.fixture
+def jsonl(tmp_path: Path) -> Path:
+    return tmp_path / "rows.jsonl"
+
+
+def test_csv_lines_are_physical_ones(csv: Path) -> None:
+    content = b'\n a , b\n1,"one\ntwo\n\n"\n\n2,x\n3\n4,y,z\n5,"""\r\n"\n6,w'
+    assert read(csv, content) == [
+        (3, {"a": "1", "b": "one\ntwo\n\n"}),
+        (8, {"a": "2", "b": "x"}),
+        Fault(9, "1 fields where the header has 2"),
+        Fault(10, "3 fields where the header has 2"),
+        (11, {"a": "5", "b": '"\r\n'}),
+        (13, {"a": "6", "b": "w"}),
+    ]
+
+
+def test_csv_from_a_spreadsheet(csv: Path) -> None:
+    assert read(csv, b"\xef\xbb\xbfa,b\r\n1,2\r\n") == [(2, {"a": "1", "b": "2"})]
+
+
+def test_a_long_field(csv: Path) -> None:
+    long = "x" * 300_000
+    assert read(csv, f"a\n{long}\n".encode()) == [(2, {"a": long})]
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b'a,b\n1,"2\n3,4\n', Fault(2, "broken CSV, up to line 3: unexpected end of data")),
+        (b'a,b\n1,"2"x\n3,4\n', Fault(2, "broken CSV, up to line 2: ',' expected after '\"'")),
+    ],
+)
+def test_csv_with_broken_quotes(csv: Path, content: bytes, fault: Fault) -> None:
+    assert read(csv, content)[0] == fault
+
+
+def test_an_unclosed_quote_does_not_swallow_the_file(csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "MAX_FIELD", 10)
+    assert read(csv, b'a,b\n1,"2\n333333\n444444\n5,6\n') == [
+        Fault(2, "broken CSV, up to line 4: field larger than field limit (10)"),
+        (5, {"a": "5", "b": "6"}),
+    ]
+
+
+def test_a_broken_header(csv: Path) -> None:
+    assert refusal(csv, b'"a"x,b\n1,2\n') == "broken CSV, up to line 1: ',' expected after '\"'"
+
+
+def test_jsonl_lines_are_physical_ones(jsonl: Path) -> None:
+    content = b'\n{"a": 1, "b": null}\r\n  \n[1]\n{"a": \n{"a": 2}\n' + b"[" * 100_000 + b"\n"
+    assert read(jsonl, content) == [
+        (2, {"a": 1, "b": None}),
+        Fault(4, "no JSON object"),
+        Fault(5, "broken JSON at character 1: Expecting value"),
+        (6, {"a": 2}),
+        Fault(7, "JSON that is too large or too deep"),
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".ndjson"])
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"\xef\xbb\xbf"])
+def test_an_empty_file(tmp_path: Path, suffix: str, content: bytes) -> None:
+    assert refusal(tmp_path / f"rows{suffix}", content) == "no row in it"
+
+
+def test_a_header_alone(csv: Path) -> None:
+    assert refusal(csv, b"a,b\n") == "no row in it"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("a\ncaf\u00e9\n".encode("latin-1"), "not UTF-8: byte 0xe9 at offset 5"),
+        ("a,b\n".encode("utf-16"), "not UTF-8: byte 0xff at offset 0"),
+        (b"\xef\xbb\xbfa\n1\n\xff", "not UTF-8: byte 0xff at offset 7"),
+    ],
+)
+def test_another_encoding(csv: Path, content: bytes, message: str) -> None:
+    assert refusal(csv, content) == message
+
+
+@pytest.mark.parametrize(("name", "said"), [("rows.json", "'.json'"), ("rows.tsv", "'.tsv'"), ("rows", "'rows'")])
+def test_another_format(tmp_path: Path, name: str, said: str) -> None:
+    message = f"a table must be one of .csv, .jsonl, .ndjson, .parquet, not {said}"
+    assert refusal(tmp_path / name, b"a\n1\n") == message
+
+
+def written(path: Path, columns: dict[str, Any]) -> Path:
+    parquet.write_table(pa.table(columns), path)
+    return path
+
+
+def test_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "PARQUET_BATCH", 2)
+    path = written(tmp_path / "rows.parquet", {"a": [["x"], None, ["y", "z"]], "b": [Decimal("0.5"), None, Decimal(1)]})
+    assert list(rows.read_rows(path, ("a", "b"), [])) == [
+        (1, {"a": ["x"], "b": Decimal("0.5")}),
+        (2, {"a": None, "b": None}),
+        (3, {"a": ["y", "z"], "b": Decimal("1.0")}),
+    ]
+
+
+def test_parquet_that_is_none(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "rows.parquet", b"PAR1 and so on").startswith("not valid Parquet, after row 0: ")
+
+
+def test_parquet_that_is_cut_short_or_damaged(tmp_path: Path) -> None:
+    path = written(tmp_path / "rows.parquet", {"a": list(range(1000))})
+    whole = path.read_bytes()
+    assert "not valid Parquet" in refusal(path, whole[:-20])
+    assert "not valid Parquet" in refusal(path, whole[:4] + b"\xff" * 200 + whole[204:])
+
+
+def test_parquet_columns_and_rows_are_checked(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    with pytest.raises(InputError, match="unknown column 'c'; known are a, b"):
+        list(rows.read_rows(written(path, {"a": [1], "c": [1]}), ("a", "b"), []))
+    with pytest.raises(InputError, match="no row in it"):
+        list(rows.read_rows(written(path, {"a": pa.array([], pa.int64())}), ("a", "b"), []))
+
+
+def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path / "rows.parquet", {"a": [1]})
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingError) as caught:
+        list(rows.read_rows(path, ("a",), []))
+    assert str(caught.value) == f"{path}: Parquet needs pyarrow: pip install 'benchcoe-jobs[hub]'"
+
+
+def test_the_format_of_a_zip_is_that_of_its_member(tmp_path: Path) -> None:
+    written(tmp_path / "rows.parquet", {"key": [1], "subject": ["law"], "score": [1.0]})
+    (tmp_path / "rows.csv").write_text("key,subject,score\n1,law,1\n")
+    (tmp_path / "rows.jsonl").write_text('{"key": 1, "subject": "law", "score": 1}\n')
+    found = []
+    for name in ("rows.csv", "rows.jsonl", "rows.parquet"):
+        with zipfile.ZipFile(tmp_path / "rows.zip", "w", zipfile.ZIP_DEFLATED) as file:
+            file.write(tmp_path / name, name)
+        [row] = read_results(tmp_path / "rows.zip", "exam")
+        assert not isinstance(row, Fault)
+        found.append((row.line, row.query.key, row.query.subject, row.score))
+    assert found == [(2, "1", "law", 1.0), (1, "1", "law", 1.0), (1, "1", "law", 1.0)]
+
+
+def test_a_zip_that_breaks_off_within_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "rows.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("rows.csv", "a\n" + "1\n" * 100)
+    path.write_bytes(path.read_bytes().replace(b"1\n1\n", b"2\n1\n"))
+    with pytest.raises(InputError, match="damaged or cut short: Bad CRC-32"):
+        list(rows.read_rows(path, ("a",), []))

@@ -1,0 +1,235 @@
+"""Result and query tables: what their columns become, and the reason that each careless row ends with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchcoe_jobs.domain import Fault, Query, Result, Split
+from benchcoe_jobs.errors import InputError
+from benchcoe_jobs.importers.table import read_queries, read_results
+
+ROW: dict[str, Any] = {"key": "q1", "subject": "law", "score": 0.5}
+
+
+def results(path: Path, *rows: dict[str, Any], benchmark: str | None = "exam") -> list[Result | Fault]:
+    path = path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return list(read_results(path, benchmark))
+
+
+def csv_results(path: Path, content: str) -> list[Result | Fault]:
+    path = path / "rows.csv"
+    path.write_text(content, newline="")
+    return list(read_results(path, "exam"))
+
+
+def test_every_column(tmp_path: Path) -> None:
+    row = {
+        "benchmark": "exam",
+        "key": "q1",
+        "text": " Which? ",
+        "subject": "law",
+        "choices": ["yes", "no"],
+        "answer": "A",
+        "split": "Test",
+        "expert": "llama",
+        "score": 1,
+        "tokens": 12,
+        "cost": 0.25,
+    }
+    query = Query("q1", "law", " Which? ", ("yes", "no"), "A", Split.TEST)
+    expected = Result(1, "exam", query, expert="llama", score=1.0, completion_tokens=12, cost=0.25)
+    assert results(tmp_path, row, benchmark=None) == [expected]
+
+    cells = row | {"choices": json.dumps(row["choices"]).replace('"', '""')}
+    header, values = ",".join(cells), ",".join(f'"{value}"' for value in cells.values())
+    assert csv_results(tmp_path, f"{header}\n{values}\n") == [Result(**{**as_dict(expected), "line": 2})]
+
+
+def as_dict(result: Result) -> dict[str, Any]:
+    return {name: getattr(result, name) for name in Result.__slots__}
+
+
+def test_a_key_without_a_text(tmp_path: Path) -> None:
+    assert results(tmp_path, ROW) == [Result(1, "exam", Query("q1", "law", ""), score=0.5)]
+
+
+def test_a_text_without_a_key_is_known_by_its_content(tmp_path: Path) -> None:
+    row = {"text": "Which?", "subject": "law", "score": 0.5, "answer": "A"}
+    [result] = results(tmp_path, row)
+    assert isinstance(result, Result)
+    assert result.query.key == Query("", "law", "Which?", answer="A").content_hash[:16]
+
+
+def test_whole_numbers_and_blanks_make_the_same_key(tmp_path: Path) -> None:
+    keys = [results(tmp_path, ROW | {"key": key})[0] for key in (7, "7", " 7 ")]
+    assert [row.query.key for row in keys if isinstance(row, Result)] == ["7", "7", "7"]
+
+
+def test_gaps_in_optional_columns(tmp_path: Path) -> None:
+    bare = Result(2, "exam", Query("q1", "law", ""), score=0.5)
+    content = "key,subject,score,text,choices,answer,split,expert,tokens,cost,benchmark\nq1,law,.5,,,,,,,,\n"
+    assert csv_results(tmp_path, content) == [bare]
+    nulls = dict.fromkeys(("text", "choices", "answer", "split", "expert", "tokens", "cost", "benchmark"))
+    assert results(tmp_path, ROW | nulls) == [Result(**{**as_dict(bare), "line": 1})]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"score": None}, "score is empty"),
+        ({"score": ""}, "score is empty"),
+        ({"score": float("nan")}, "score nan is not a finite number"),
+        ({"score": float("inf")}, "score inf is not a finite number"),
+        ({"score": "-inf"}, "score '-inf' is not a finite number"),
+        ({"score": 10**400}, "score 1000000000000000000000000000000000000... is not a finite number"),
+        ({"score": "good"}, "score 'good' is not a number"),
+        ({"score": "0,5"}, "score '0,5' is not a number"),
+        ({"score": "0_1"}, "score '0_1' is not a number"),
+        ({"score": True}, "score True is not a number"),
+        ({"score": [1]}, "score [1] is not a number"),
+        ({"score": -0.1}, "score -0.1 is not between 0 and 1"),
+        ({"score": 1.01}, "score 1.01 is not between 0 and 1; divide percentages by 100"),
+        ({"score": 87}, "score 87 is not between 0 and 1; divide percentages by 100"),
+        ({"score": 101}, "score 101 is not between 0 and 1"),
+        ({"subject": ""}, "subject is empty"),
+        ({"subject": "  "}, "subject is empty"),
+        ({"subject": None}, "subject is empty"),
+        ({"subject": ["law"]}, "subject ['law'] is not text"),
+        ({"subject": "a\0"}, "subject holds a NUL character, which cannot be stored"),
+        ({"subject": "\ud800"}, "subject holds half a surrogate pair, which cannot be stored"),
+        ({"key": ""}, "key is empty"),
+        ({"key": "", "text": "Which?"}, "key is empty"),
+        ({"key": 1.5}, "key 1.5 is not text"),
+        ({"key": True}, "key True is not text"),
+        ({"text": 3}, "text 3 is not text"),
+        ({"split": "dev"}, "unknown split 'dev'; known are train, validation, test"),
+        ({"tokens": -1}, "tokens -1 is not a whole number from 0 to 2147483647"),
+        ({"tokens": 1.5}, "tokens 1.5 is not a whole number from 0 to 2147483647"),
+        ({"tokens": 2**31}, "tokens 2147483648 is not a whole number from 0 to 2147483647"),
+        ({"tokens": "few"}, "tokens 'few' is not a number"),
+        ({"cost": -0.5}, "cost -0.5 is negative"),
+        ({"cost": float("nan")}, "cost nan is not a finite number"),
+        ({"choices": "yes"}, "choices 'yes' is no JSON list"),
+        ({"choices": '{"A": 1}'}, "choices {'A': 1} is no list of texts"),
+        ({"choices": ["yes", 2]}, "choices ['yes', 2] is no list of texts"),
+        ({"choices": [None]}, "choices [None] is no list of texts"),
+        ({"choices": 0}, "choices 0 is no list of texts"),
+        ({"benchmark": "other"}, "the row is about benchmark 'other', not 'exam'"),
+    ],
+)
+def test_a_careless_row(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
+    good = ROW | {"key": "q2"}
+    assert results(tmp_path, ROW | change, good) == [
+        Fault(1, reason),
+        Result(2, "exam", Query("q2", "law", ""), score=0.5),
+    ]
+
+
+def test_a_whole_number_that_pandas_wrote_beside_gaps(tmp_path: Path) -> None:
+    [row] = csv_results(tmp_path, "key,subject,score,tokens\nq1,law,1.0,12.0\n")
+    assert isinstance(row, Result)
+    assert row.completion_tokens == 12
+
+
+def test_a_row_that_names_no_benchmark(tmp_path: Path) -> None:
+    rows = [ROW | {"benchmark": "exam"}, ROW | {"benchmark": " "}]
+    assert results(tmp_path, *rows, benchmark=None)[1] == Fault(2, "benchmark is empty")
+
+
+def test_later_objects_must_have_what_the_first_needs(tmp_path: Path) -> None:
+    known = "benchmark, key, text, subject, choices, answer, split, expert, score, tokens, cost"
+    rows = [ROW, {"key": "q2", "subject": "law"}, ROW | {"key": "q3", "points": 1}, {"subject": "law", "score": 1}]
+    assert results(tmp_path, *rows)[1:] == [
+        Fault(2, f"no column 'score'; known are {known}"),
+        Fault(3, f"unknown column 'points'; known are {known}"),
+        Fault(4, f"no column 'key' or 'text'; known are {known}"),
+    ]
+
+
+def test_a_duplicate_says_where_the_first_stands(tmp_path: Path) -> None:
+    rows = [ROW | {"score": 2}, ROW, ROW | {"expert": "llama"}, ROW | {"expert": "llama"}, ROW | {"score": 1}]
+    assert [row for row in results(tmp_path, *rows) if isinstance(row, Fault)] == [
+        Fault(1, "score 2 is not between 0 and 1; divide percentages by 100"),
+        Fault(4, "query 'q1' of expert 'llama' has a row already, in line 3"),
+        Fault(5, "query 'q1' has a row already, in line 2"),
+    ]
+
+
+def test_two_texts_alike_are_duplicates(tmp_path: Path) -> None:
+    row = {"text": "Which?", "subject": "law", "score": 1}
+    [first, second] = results(tmp_path, row, row)
+    assert isinstance(first, Result)
+    assert second == Fault(2, f"query {first.query.key!r} has a row already, in line 1")
+
+
+def test_one_key_of_two_benchmarks_is_no_duplicate(tmp_path: Path) -> None:
+    rows = [ROW | {"benchmark": "exam"}, ROW | {"benchmark": "quiz"}]
+    assert all(isinstance(row, Result) for row in results(tmp_path, *rows, benchmark=None))
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ("key,subject", "no column 'score'"),
+        ("score,subject", "no column 'key' or 'text'"),
+        ("key,score", "no column 'subject'"),
+        ("key,subject,score,points,grade", "unknown column 'points', 'grade'"),
+        ("key;subject;score", "unknown column 'key;subject;score'"),
+        ("key,key,subject,score", "column 'key' stands there twice"),
+    ],
+)
+def test_a_header_that_will_not_do(tmp_path: Path, header: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        csv_results(tmp_path, f"{header}\nq1,law,1\n")
+    assert str(caught.value).startswith(f"{tmp_path / 'rows.csv'}: {message}")
+
+
+def test_the_benchmark_must_come_from_somewhere(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no column 'benchmark'"):
+        results(tmp_path, ROW, benchmark=None)
+
+
+def queries(path: Path, *rows: dict[str, Any]) -> list[tuple[int, Query] | Fault]:
+    path = path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return list(read_queries(path, "exam"))
+
+
+def test_queries(tmp_path: Path) -> None:
+    full = {"key": 1, "text": "Which?", "subject": "law", "choices": ["a", "b"], "answer": "A", "split": "train"}
+    bare = {"text": "Why?", "subject": "law"}
+    key = Query("", "law", "Why?").content_hash[:16]
+    assert queries(tmp_path, full, bare) == [
+        (1, Query("1", "law", "Which?", ("a", "b"), "A", Split.TRAIN)),
+        (2, Query(key, "law", "Why?")),
+    ]
+
+
+def test_queries_that_cannot_be_used(tmp_path: Path) -> None:
+    row = {"key": "q1", "text": "Which?", "subject": "law"}
+    faulty = [
+        row | {"text": ""},
+        row | {"subject": ""},
+        row | {"benchmark": "other"},
+        row,
+        {"text": "", "subject": "law"},
+    ]
+    assert queries(tmp_path, row, *faulty)[1:] == [
+        Fault(2, "text is empty"),
+        Fault(3, "subject is empty"),
+        Fault(4, "the row is about benchmark 'other', not 'exam'"),
+        Fault(5, "query 'q1' has a row already, in line 1"),
+        Fault(6, "text is empty"),
+    ]
+
+
+def test_a_table_of_queries_needs_texts_and_has_no_scores(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no column 'text'"):
+        queries(tmp_path, {"key": "q1", "subject": "law"})
+    with pytest.raises(InputError, match="unknown column 'score'"):
+        queries(tmp_path, {"text": "Which?", "subject": "law", "score": 1})
