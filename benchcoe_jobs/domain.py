@@ -57,8 +57,9 @@ class Query:
     @property
     def content_hash(self) -> str:
         """SHA-256 (hex) of what makes the question: text, choices and answer."""
-        parts = (self.text, *self.choices, *(() if self.answer is None else ("answer", self.answer)))
-        content = "".join([f"{len(part)}:{part}" for part in parts])  # lengths keep the parts apart
+        parts = (self.text, *self.choices, *(() if self.answer is None else (self.answer,)))
+        counted = [f"{len(part)}:{part}" for part in parts]  # lengths and the count keep the parts apart
+        content = f"{len(self.choices)}:{''.join(counted)}"
         return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from .command import Command, Session
+from .command import Command, Session, new_name
 from .results import show_summary
 
 
 @click.command(cls=Command)
-@click.argument("name")
+@click.argument("name", callback=new_name)
 @click.argument("file", type=click.Path(path_type=Path), required=False)
 def add_benchmark(session: Session, name: str, file: Path | None) -> None:
     """Add a benchmark, with its queries from a table file.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,10 +11,31 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.settings import Settings
 
 if TYPE_CHECKING:
     from benchcoe_jobs.store.session import Store
+
+
+MAX_NAME = 200
+
+
+class Finite(click.FloatRange):
+    """A number in a range; "nan" and "inf" are numbers to Python, and slip through a FloatRange."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
+
+def new_name(_ctx: click.Context, param: click.Parameter, name: str | None) -> str | None:
+    """A name that a command may create: one that can be typed again and shown on one line."""
+    if name is not None and (name != name.strip() or not 0 < len(name) <= MAX_NAME or not name.isprintable()):
+        raise UsageError(f"{param.name} {name!r}: use 1 to {MAX_NAME} printable characters, no blanks around them")
+    return name
 
 
 class Command(click.Command):

@@ -6,13 +6,11 @@ import click
 
 from benchcoe_jobs.errors import UsageError
 
-from .command import Command, Session
-
-MAX_NAME = 200
+from .command import Command, Finite, Session, new_name
 
 
 @click.command(cls=Command)
-@click.argument("name")
+@click.argument("name", callback=new_name)
 @click.option(
     "--engine",
     type=click.Choice(["recorded"]),
@@ -21,15 +19,15 @@ MAX_NAME = 200
 )
 @click.option("--model", help="Model id, for example mistralai/Mathstral-7B-v0.1.")
 @click.option("--revision", help="The model's revision.")
-@click.option("--cost", type=click.FloatRange(min=0), help="What one query costs, in any unit that all experts share.")
+@click.option("--cost", type=Finite(min=0), help="What one query costs, in any unit that all experts share.")
 def add_expert(
     session: Session, name: str, engine: str, model: str | None, revision: str | None, cost: float | None
 ) -> None:
     """Register an expert."""
     from benchcoe_jobs.store import experts
 
-    if not name.strip() or len(name) > MAX_NAME or not name.isprintable() or name == "all":
-        raise UsageError(f"expert name {name!r}: use 1 to {MAX_NAME} printable characters, and not the word all")
+    if name == "all":
+        raise UsageError("an expert cannot be called all: import-results takes that word for every expert")
     with session.store.writing() as connection:
         added = experts.add_expert(connection, name, engine=engine, model=model, revision=revision, cost=cost)
     session.show({"expert": name, "added": added}, lambda: click.echo(f"{'added' if added else 'unchanged'}: {name}"))
@@ -64,7 +62,7 @@ def retire(session: Session, name: str, restore: bool) -> None:
 
 
 @click.command(cls=Command)
-@click.argument("name")
+@click.argument("name", callback=new_name)
 @click.argument("members", metavar="[EXPERT]...", nargs=-1)
 @click.option("--remove", metavar="EXPERT", multiple=True, help="Take an expert out; may be repeated.")
 def add_pool(session: Session, name: str, members: tuple[str, ...], remove: tuple[str, ...]) -> None:

@@ -10,7 +10,7 @@ import click
 
 from benchcoe_jobs.domain import ALL_POOL, Level, Split
 
-from .command import Command, Session, percent, table
+from .command import Command, Finite, Session, percent, table
 
 if TYPE_CHECKING:
     from benchcoe_jobs.jobs.labels import BuiltLabels
@@ -26,7 +26,7 @@ SPLITS = click.Choice([split.value for split in Split])
 @click.option("--split", type=SPLITS, default=Split.TRAIN.value, show_default=True)
 @click.option(
     "--min-coverage",
-    type=click.FloatRange(0, 1, min_open=True),
+    type=Finite(0, 1, min_open=True),
     help="Share of a subject's queries that an expert needs scores for; kept with the pool. [0.95]",
 )
 def build_labels(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import signal
 import sys
@@ -38,6 +39,22 @@ COMMANDS = {
 }
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, as an exception: open transactions roll back on the way out.
+
+    A KeyboardInterrupt, because psycopg cancels the running statement on no other.
+    """
+
+
+class _Stopped(BaseException):
+    """A command was ended by a signal."""
+
+    def __init__(self, how: str, code: int) -> None:
+        super().__init__(how)
+        self.how = how
+        self.code = code
+
+
 class LazyGroup(click.Group):
     """Knows its commands by name and imports one only when it is typed."""
 
@@ -50,6 +67,14 @@ class LazyGroup(click.Group):
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(f".{module}", __package__), attribute)
         return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except _Terminated as error:
+            raise _Stopped("terminated", 143) from error
+        except KeyboardInterrupt as error:  # click would print an empty line and forget which signal it was
+            raise _Stopped("interrupted", 130) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -72,10 +97,10 @@ def execute(arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except BenchcoeError as error:
         return _failed(str(error), error.exit_code, arguments)
-    except (KeyboardInterrupt, click.Abort):
-        return _failed("interrupted: this step was not stored", 130, arguments)
-    except _Terminated:
-        return _failed("terminated: this step was not stored", 143, arguments)
+    except _Stopped as stop:
+        return _failed(f"{stop.how}: this step was not stored", stop.code, arguments)
+    except (KeyboardInterrupt, click.Abort):  # before any command ran
+        return _failed("interrupted", 130, arguments)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at exit
         return 141
@@ -86,12 +111,11 @@ def execute(arguments: Sequence[str] | None = None) -> int:
 
 def run() -> None:
     """The console script."""
+    for stream in (sys.stdout, sys.stderr):  # a file's name need not be Unicode
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, _terminate)
     sys.exit(execute())
-
-
-class _Terminated(BaseException):
-    """SIGTERM, as an exception: open transactions roll back on the way out."""
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:
@@ -101,5 +125,5 @@ def _terminate(_signal: int, _frame: FrameType | None) -> None:
 def _failed(message: str, code: int, arguments: Sequence[str] | None) -> int:
     if "--debug" in (sys.argv if arguments is None else arguments):
         traceback.print_exc()
-    click.echo(f"Error: {message}", err=True)
+    click.echo(f"Error: {' '.join(message.splitlines())}", err=True)
     return code

@@ -36,9 +36,12 @@ def quickstart(session: Session, folder: Path) -> None:
     def step(*words: str) -> None:
         if not session.as_json:
             click.echo(f"\n$ benchcoe-jobs {shlex.join(words)}")
-        shown = ["--json"] if session.as_json else []
+        shown = ["--json"] * session.as_json + ["--quiet"] * session.quiet
         with contextlib.redirect_stdout(None) if session.as_json else contextlib.nullcontext():
             main([*words, *shown, "--database-url", url, "--home", home], standalone_mode=False)
+
+    def add_expert(name: str) -> None:
+        step("add-expert", name, "--engine", "recorded", "--cost", f"{synthetic.COSTS[name]:g}")
 
     def measured() -> Report:
         store = open_store(url)
@@ -56,27 +59,23 @@ def quickstart(session: Session, folder: Path) -> None:
         store = connect(url)
         upgrade(store)
         with store.writing() as connection:  # a second run starts without the newcomer again
-            if synthetic.NEWCOMER in experts.expert_ids(connection):
+            again = synthetic.NEWCOMER in experts.expert_ids(connection)
+            if again:
                 experts.set_retired(connection, synthetic.NEWCOMER, True)
         store.close()
 
         step("init")
         for name in synthetic.STARTERS:
-            step("add-expert", name, "--engine", "recorded", "--cost", f"{synthetic.COSTS[name]:g}")
+            add_expert(name)
         step("import-results", "all", "starters.jsonl")
         step("build-labels", "--level", "subject")
         step("train-router", "by-subject", "--level", "subject", "--kind", "tfidf")
         step("evaluate", "by-subject")
         before = measured()
-        step(
-            "add-expert",
-            synthetic.NEWCOMER,
-            "--engine",
-            "recorded",
-            "--cost",
-            f"{synthetic.COSTS[synthetic.NEWCOMER]:g}",
-        )
-        step("retire", synthetic.NEWCOMER, "--restore")
+        if again:
+            step("retire", synthetic.NEWCOMER, "--restore")
+        else:
+            add_expert(synthetic.NEWCOMER)
         step("import-results", synthetic.NEWCOMER, "newcomer.jsonl")
         step("build-labels", "--level", "subject")
         step("evaluate", "by-subject")

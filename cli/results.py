@@ -10,7 +10,7 @@ import click
 
 from benchcoe_jobs import registry
 
-from .command import Command, Session
+from .command import Command, Session, new_name
 
 if TYPE_CHECKING:
     from benchcoe_jobs.jobs.imports import ImportSummary
@@ -22,7 +22,7 @@ FAULTS_SHOWN = 10
 @click.argument("expert")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(registry.names("importers")), default="table", show_default=True)
-@click.option("--benchmark", metavar="NAME", help="The benchmark, where the file does not say.")
+@click.option("--benchmark", metavar="NAME", callback=new_name, help="The benchmark, where the file does not say.")
 @click.option("--replace", is_flag=True, help="Take this file's rows over earlier ones on the same queries.")
 @click.option("--new-subjects", is_flag=True, help="Let rows bring subjects that the benchmark does not have yet.")
 def import_results(
@@ -57,7 +57,7 @@ def import_results(
 @click.command(cls=Command)
 @click.argument("expert")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--benchmark", metavar="NAME", help="The benchmark, where the file does not say.")
+@click.option("--benchmark", metavar="NAME", callback=new_name, help="The benchmark, where the file does not say.")
 def import_scores(session: Session, expert: str, file: Path, benchmark: str | None) -> None:
     """Import published per-subject scores.
 

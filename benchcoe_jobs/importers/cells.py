@@ -16,6 +16,8 @@ Row = Mapping[str, Any]
 MAX_COUNT = 2**31 - 1
 """What the store's integer columns hold."""
 
+_NUMERIC = (str, int, float, Decimal)
+
 
 class RowError(ValueError):
     """Why a row cannot be used. Becomes a Fault; never leaves the importers."""
@@ -159,7 +161,7 @@ def _number(row: Row, column: str) -> float | None:
     if value is None or value == "":
         return None
     try:
-        if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        if isinstance(value, bool) or not isinstance(value, _NUMERIC):
             raise TypeError
         if isinstance(value, str) and "_" in value:  # a digit separator to Python, a slip in data
             raise ValueError

@@ -27,8 +27,8 @@ def read(path: Path, benchmark: str | None = None) -> Iterator[Result | Fault]:
     """Responses in file order, still to be judged; a Fault for each record that cannot be used.
 
     Line numbers count the records, 1-based. Of several outputs the first counts, as it did for the
-    published scores. A row whose `answer` and `answer_index` disagree is a Fault: nothing in it says
-    which is right (question 3983 in the newer files). Raises InputError where the file cannot be
+    published scores. `answer` counts, as in the official script; `answer_index` is not read (the two
+    disagree for question 3983 of the newer files). Raises InputError where the file cannot be
     read, is no UTF-8 or no JSON, or has no row at all.
     """
     records = list(_records(_document(path)))
@@ -95,9 +95,6 @@ def _query(row: Row, subjects: frozenset[str]) -> Query:
     answer = cells.needed(row, "answer")
     if len(answer) != 1 or answer not in LETTERS[: len(options)]:
         raise RowError(f"answer {shown(answer)} is no letter of its {len(options)} options")
-    index = row.get("answer_index")
-    if index is not None and index != LETTERS.index(answer):
-        raise RowError(f"answer {answer!r} and answer_index {shown(index)} disagree")
     return Query(key=key, subject=subject, text=question, choices=options, answer=answer)
 
 

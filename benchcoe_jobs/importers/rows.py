@@ -26,7 +26,7 @@ PARQUET_BATCH = 4_096
 
 
 def converted(rows: Iterable[Numbered | Fault], convert: Callable[[int, Row], Made]) -> Iterator[Made | Fault]:
-    """What `convert` makes of each row, and a Fault for each row that it finds RowError."""
+    """What `convert` makes of each row, and a Fault for each row that it refuses with a RowError."""
     for row in rows:
         if isinstance(row, Fault):
             yield row

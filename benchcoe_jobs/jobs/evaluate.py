@@ -77,9 +77,16 @@ def evaluate(store: Store, home: Path, router: str | None, *, benchmark: str | N
     with store.reading() as connection:
         benchmark_id, benchmark = catalog.find_benchmark(connection, benchmark or decider.router.scope.benchmark)
         questions = [q for q in catalog.questions(connection, benchmark_id, split) if q.text]
+        eligible = [decider.members[name] for name in decider.eligible]
+        scored = evaluations.fully_scored(connection, benchmark_id, split, eligible)
     if not questions:
         raise UsageError(f"{benchmark} has no queries with a text in split {split}")
+    best_single = _best_single(decider)
+    if not any(question.id in scored for question in questions):
+        raise _nothing_judged(decider, benchmark, split)
     choices = decider.choose([router_text(question.text, question.choices) for question in questions])
+    if not any(q.id in scored and c.expert in decider.eligible for q, c in zip(questions, choices, strict=True)):
+        raise _nothing_judged(decider, benchmark, split)
 
     with store.writing() as connection:
         evaluation_id = evaluations.store_decisions(
@@ -95,9 +102,27 @@ def evaluate(store: Store, home: Path, router: str | None, *, benchmark: str | N
         names = {decider.members[name]: name for name in decider.eligible}
         rows = evaluations.outcomes(connection, benchmark_id, split, names)
         outcomes = _outcomes(rows, names, experts.costs(connection), questions)
-        report = _report(decider, benchmark, split, seen, questions, choices, outcomes)
+        report = _report(decider, best_single, benchmark, split, seen, questions, choices, outcomes)
         evaluations.store_report(connection, evaluation_id, report.as_json())
     return report
+
+
+def _best_single(decider: Decider) -> str:
+    if decider.best_single is None or decider.best_single not in decider.eligible:
+        scope = decider.router.scope
+        raise UsageError(
+            f"no expert of pool {scope.pool.name!r} has scores for {scope.pool.min_coverage:.0%} of {scope.benchmark}, "
+            f"split {scope.split}: there is no best single expert to compare with"
+        )
+    return decider.best_single
+
+
+def _nothing_judged(decider: Decider, benchmark: str, split: str) -> UsageError:
+    return UsageError(
+        f"no query of {benchmark}, split {split}, has a score of every expert of pool "
+        f"{decider.router.scope.pool.name!r} ({', '.join(decider.eligible)}): import what is missing, "
+        "or take a pool without them"
+    )
 
 
 def _fingerprint(decider: Decider, benchmark: str, split: str, choices: Sequence[Choice]) -> str:
@@ -133,6 +158,7 @@ def _outcomes(
 
 def _report(
     decider: Decider,
+    best_single: str,
     benchmark: str,
     split: str,
     seen: int,
@@ -142,22 +168,12 @@ def _report(
 ) -> Report:
     scope, names = decider.router.scope, outcomes.experts
     column_of = {name: column for column, name in enumerate(names)}
-    if decider.best_single not in column_of:
-        raise UsageError(
-            f"no expert of pool {scope.pool.name!r} has scores for {scope.pool.min_coverage:.0%} of {scope.benchmark}, "
-            f"split {scope.split}: there is no best single expert to compare with"
-        )
     judged = [at for at in outcomes.positions if choices[at].expert in column_of]
-    if not judged:
-        raise UsageError(
-            f"no query of {benchmark}, split {split}, has a score of every expert of pool {scope.pool.name!r} "
-            f"({', '.join(names)}): import what is missing, or take a pool without them"
-        )
     rows = np.searchsorted(outcomes.positions, judged)
     scores, costs = outcomes.scores[rows], outcomes.costs[rows]
     chosen = np.array([column_of[choices[at].expert] for at in judged])
     routed = scores[np.arange(len(judged)), chosen]
-    best = scores[:, column_of[decider.best_single]]
+    best = scores[:, column_of[best_single]]
     low, high = mean_interval(routed - best)
     calls = Counter(names[column] for column in chosen)
     same_benchmark = benchmark == scope.benchmark
@@ -174,14 +190,14 @@ def _report(
         n=len(judged),
         without_scores=len(questions) - len(judged),
         accuracy=float(routed.mean()),
-        best_single={"expert": decider.best_single, "accuracy": float(best.mean())},
+        best_single={"expert": best_single, "accuracy": float(best.mean())},
         random=float(scores.mean()),
         subject_oracle=_subject_oracle(scores, [questions[at].subject for at in judged]),
         oracle=float(scores.max(axis=1).mean()),
         gain={"value": float((routed - best).mean()), "low": low, "high": high},
         calls={name: count / len(judged) for name, count in calls.most_common()},
         experts={name: float(scores[:, column].mean()) for name, column in column_of.items()},
-        cost=_cost(costs, chosen, column_of[decider.best_single]),
+        cost=_cost(costs, chosen, column_of[best_single]),
         warnings=_warnings(decider, in_sample, seen, len(questions) - len(judged), len(questions)),
     )
 

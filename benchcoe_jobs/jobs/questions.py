@@ -42,6 +42,8 @@ def _question(path: Path, number: int, line: str) -> Asked:
         row = json.loads(line)
     except json.JSONDecodeError as error:
         raise InputError(f"{path}, line {number}: not JSON ({error.msg})") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets without end
+        raise InputError(f"{path}, line {number}: JSON that is too large or too deep") from error
     if not isinstance(row, dict) or not isinstance(row.get("question"), str):
         raise InputError(f'{path}, line {number}: an object with a string "question" is needed')
     choices = row.get("choices") or []

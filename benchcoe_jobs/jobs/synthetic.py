@@ -54,8 +54,8 @@ COSTS = {"calculator": 1.0, "librarian": 1.0, "generalist": 3.0, "newcomer": 1.0
 NEWCOMER = "newcomer"
 STARTERS = [name for name in SKILLS if name != NEWCOMER]
 
-_WORDS = "anchor basket candle dragon engine fabric garden hammer island jacket kettle ladder magnet needle".split()
-_MONTHS = "January March May July August October December".split()
+_WORDS = ["anchor", "basket", "candle", "dragon", "engine", "fabric", "garden", "hammer", "island", "jacket", "kettle"]
+_MONTHS = ["January", "March", "May", "July", "August", "October", "December"]
 
 
 def write_results(experts: list[str], path: Path) -> None:

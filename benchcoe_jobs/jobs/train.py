@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from benchcoe_jobs import registry
 from benchcoe_jobs.domain import Level, router_text
 from benchcoe_jobs.errors import StoreError, UsageError
 from benchcoe_jobs.jobs.labels import find_scope
@@ -59,7 +60,8 @@ def train_router(
     """
     if not _NAME.fullmatch(name):
         raise UsageError(f"router name {name!r}: use letters, digits, dots, dashes and underscores")
-    with store.writing() as connection:
+    registry.load("routers", kind)(encoder=encoder, revision=revision)  # a download must not hold the store
+    with store.writing() as connection:  # labels are frozen with what is learned from, or not at all
         scope = find_scope(connection, pool, benchmark, split)
         frozen = labels.freeze(connection, level, scope)
         questions = _with_text(catalog.questions(connection, scope.benchmark_id, split), scope)
@@ -69,14 +71,14 @@ def train_router(
         else:
             members = experts.pool_members(connection, scope.pool.id)
             outputs, targets = _score_matrix(routers.targets(connection, scope), questions, members)
-    if len(outputs) < 2:
-        what = "subject" if level is Level.SUBJECT else "eligible expert"
-        raise UsageError(
-            f"{scope.benchmark}, split {split}, has {len(outputs)} {what}: a router chooses between two or more"
-        )
-    model = new_model(
-        level, kind, head, outputs, encoder=encoder, revision=revision, cache=routers.StoredVectors(store)
-    )
+        if len(outputs) < 2:
+            what = "subject" if level is Level.SUBJECT else "eligible expert"
+            raise UsageError(
+                f"{scope.benchmark}, split {split}, has {len(outputs)} {what}: a router chooses between two or more"
+            )
+        vectors = routers.StoredVectors(store)
+        model = new_model(level, kind, head, outputs, encoder=encoder, revision=revision, cache=vectors)
+        _make_place(home, name)
     model.fit([_text(question) for question in questions], targets)
     return _register(store, home, name, model, scope, frozen, len(questions), outputs)
 
@@ -87,18 +89,17 @@ def extend_router(store: Store, home: Path, name: str) -> Trained:
     The heads that it has stay bit for bit as they are. Raises UsageError for a subject-level
     router, which reads new experts from the label view and needs no training.
     """
-    with store.writing() as connection:
+    with store.reading() as connection:
         router = routers.find_router(connection, name)
-        if router.level != Level.QUERY:
-            raise UsageError(
-                f"router {name!r} is subject-level: it follows the label view, a new expert needs no training"
-            )
-        scope = router.scope
+    if router.level != Level.QUERY:
+        raise UsageError(f"router {name!r} is subject-level: it follows the label view, a new expert needs no training")
+    model = artifact.load(home / router.artifact, cache=routers.StoredVectors(store))
+    scope = router.scope
+    with store.writing() as connection:
         frozen = labels.freeze(connection, Level.QUERY, scope)
         questions = _with_text(catalog.questions(connection, scope.benchmark_id, scope.split), scope)
         members = experts.pool_members(connection, scope.pool.id)
         names, targets = _score_matrix(routers.targets(connection, scope), questions, members)
-    model = artifact.load(home / router.artifact, cache=routers.StoredVectors(store))
     added = tuple(expert for expert in names if expert not in model.outputs)
     if added:
         columns = [names.index(expert) for expert in added]
@@ -117,17 +118,15 @@ def _register(
     new_outputs: tuple[str, ...],
 ) -> Trained:
     """Artifact first, row second: a crash between the two leaves an unused folder, never a torn router."""
-    place = home / "routers" / name
+    place = _make_place(home, name)
     staging = place / f".new-{os.getpid()}"
     try:
-        place.mkdir(parents=True, exist_ok=True)
         fingerprint = artifact.save(model, staging)[:16]
-        if (place / fingerprint).exists():
-            shutil.rmtree(staging)
-        else:
-            staging.rename(place / fingerprint)
+        if (place / fingerprint).exists():  # the same router, or its damaged remains
+            (place / fingerprint).rename(place / f".old-{os.getpid()}")
+        staging.rename(place / fingerprint)
     except OSError as error:
-        raise StoreError(f"the router cannot be written to {place}: {error.strerror or error}") from error
+        raise _not_written(place, error) from error
     with store.writing() as connection:
         routers.save_router(
             connection,
@@ -145,6 +144,20 @@ def _register(
     return Trained(
         name, model.level.value, model.kind, scope, frozen.fingerprint, n_queries, model.outputs, new_outputs
     )
+
+
+def _make_place(home: Path, name: str) -> Path:
+    """The folder of a router's artifacts; made before the training, which would else be lost without it."""
+    place = home / "routers" / name
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_written(place, error) from error
+    return place
+
+
+def _not_written(place: Path, error: OSError) -> StoreError:
+    return StoreError(f"the router cannot be written to {place}: {error.strerror or error}")
 
 
 def _text(question: Question) -> str:

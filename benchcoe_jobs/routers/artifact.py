@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 from safetensors import numpy as safetensors
 
@@ -66,10 +67,12 @@ def load(folder: Path, *, cache: VectorCache | None = None) -> RouterModel:
         raise _refusal(folder, f"{Path(error.filename).name} cannot be read") from error
     except ValueError as error:
         raise _refusal(folder, f"{_ROUTER} is damaged") from error
-    if not isinstance(content, dict) or content.pop("sha256", None) != _fingerprint(content):
+    if not isinstance(content, dict) or "format" not in content:
         raise _refusal(folder, f"{_ROUTER} is damaged")
     if content["format"] != _FORMAT:
         raise _refusal(folder, f"it has format {content['format']}, this version reads {_FORMAT}")
+    if content.pop("sha256", None) != _fingerprint(content):
+        raise _refusal(folder, f"{_ROUTER} is damaged")
     if hashlib.sha256(weights).hexdigest() != content["weights_sha256"]:
         raise _refusal(folder, f"{_WEIGHTS} is damaged")
     arrays = safetensors.load(weights)
@@ -81,7 +84,7 @@ def load(folder: Path, *, cache: VectorCache | None = None) -> RouterModel:
         content["head"],
         tuple(content["outputs"]),
         features.restore(content["features_config"], _of("features", arrays), cache),
-        HEADS[level, content["head"]].restore(content["head_config"], _of("head", arrays)),
+        HEADS[level, content["head"]]().restore(content["head_config"], _of("head", arrays)),
     )
 
 
@@ -90,7 +93,8 @@ def _fingerprint(content: Mapping[str, Any]) -> str:
 
 
 def _prefixed(part: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    return {f"{part}.{name}": array for name, array in arrays.items()}
+    # safetensors writes the memory as it lies, and would read an array in column order back as rows.
+    return {f"{part}.{name}": np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
 def _of(part: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -119,7 +123,7 @@ def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         _sync(folder.parent)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _sync(folder: Path) -> None:

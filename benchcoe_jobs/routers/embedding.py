@@ -23,7 +23,7 @@ class EmbeddingFeatures:
     Raises InputError or MissingError where the encoder is not to be had, see `find_encoder`.
     """
 
-    heads: ClassVar[tuple[str, ...]] = ("linear", "knn")
+    heads: ClassVar[tuple[str, ...]] = ("knn", "linear")
 
     def __init__(
         self, *, encoder: str | None = None, revision: str | None = None, cache: VectorCache | None = None

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,13 @@ class Encoder:
     def _model(self) -> Any:
         try:
             from sentence_transformers import SentenceTransformer
-            from transformers.utils import logging as transformers_logging
+
+            transformers_logging = import_module("transformers.utils.logging")
         except ImportError as error:
             raise _missing() from error
         transformers_logging.disable_progress_bar()
-        transformers_logging.set_verbosity_error()
-        logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
+        for library in ("transformers", "sentence_transformers"):
+            logging.getLogger(library).setLevel(logging.ERROR)
         try:
             return SentenceTransformer(
                 str(self.folder),
@@ -94,7 +96,7 @@ def find_encoder(name: str, revision: str | None) -> Encoder:
 def _download(name: str, revision: str | None) -> Path:
     try:
         from huggingface_hub import snapshot_download
-        from huggingface_hub.utils import disable_progress_bars
+        from huggingface_hub.utils.tqdm import disable_progress_bars
     except ImportError as error:
         raise _missing() from error
     disable_progress_bars()

@@ -76,8 +76,9 @@ class LogisticHead(_Linear):
     def predict(self, x: Matrix) -> Floats:
         """Probabilities (n, k); each row sums to one."""
         values = self._values(x)
-        odds = np.exp(values - values.max(axis=1, keepdims=True))
-        return odds / odds.sum(axis=1, keepdims=True)
+        odds: Floats = np.exp(values - values.max(axis=1, keepdims=True))
+        odds /= odds.sum(axis=1, keepdims=True)
+        return odds
 
 
 class RidgeHead(_Linear):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from benchcoe_jobs import registry
 from benchcoe_jobs.domain import Level
@@ -103,8 +104,8 @@ def _usable(texts: Sequence[str], targets: Floats, outputs: tuple[str, ...]) -> 
         raise ValueError(f"{len(texts)} texts, {len(outputs)} outputs, but targets {targets.shape}")
     known = ~np.isnan(targets)
     _refuse_empty(known, outputs)
-    rows = known.any(axis=1)
-    return [text for text, keep in zip(texts, rows, strict=True) if keep], targets[rows]
+    rows = np.flatnonzero(known.any(axis=1))
+    return [texts[row] for row in rows], targets[rows]
 
 
 def _check_one_hot(targets: Floats, subjects: tuple[str, ...]) -> None:
@@ -113,6 +114,6 @@ def _check_one_hot(targets: Floats, subjects: tuple[str, ...]) -> None:
     _refuse_empty(targets == 1.0, subjects)
 
 
-def _refuse_empty(has: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], outputs: tuple[str, ...]) -> None:
-    if empty := [name for name, any_ in zip(outputs, has.any(axis=0), strict=True) if not any_]:
+def _refuse_empty(has: NDArray[np.bool_], outputs: tuple[str, ...]) -> None:
+    if empty := [name for column, name in enumerate(outputs) if not has[:, column].any()]:
         raise UsageError(f"there is no question to learn from for {', '.join(empty)}")

@@ -30,8 +30,8 @@ class _Memory:
 class KnnHead:
     """Means of the targets of the nearest questions, weighted by cosine similarity.
 
-    Rows of x have length one, so that a product is a cosine. An extension is remembered apart from
-    what was there, because it may come with other questions.
+    Rows of x have length one, so that a product is a cosine. An extension that comes with other
+    questions is remembered apart from what was there.
     """
 
     def __init__(self, neighbours: int) -> None:
@@ -49,8 +49,14 @@ class KnnHead:
 
     def extended(self, x: Matrix, targets: Floats) -> Self:
         """A head with more columns: targets (n, k'), NaN where unknown."""
+        x = np.asarray(x, dtype=np.float32)
+        *older, last = self._memories
+        if np.array_equal(last.x, x):
+            memories = (*older, _Memory(x, np.hstack([last.targets, targets])))
+        else:
+            memories = (*self._memories, _Memory(x, targets))
         head = type(self)(self._neighbours)
-        head._memories = (*self._memories, _Memory(np.asarray(x, dtype=np.float32), targets))
+        head._memories = memories
         return head
 
     def config(self) -> dict[str, Any]:
@@ -76,10 +82,11 @@ class KnnHead:
 
     def _from(self, memory: _Memory, x: NDArray[np.float32]) -> Floats:
         size = max(1, _BLOCK // len(memory.x))
-        means = np.nanmean(memory.targets, axis=0)
+        # Column by column, here and in a block: what one column says never depends on the others.
+        means = [float(np.nanmean(column)) for column in memory.targets.T]
         return np.vstack([self._block(memory, means, x[start : start + size]) for start in range(0, len(x), size)])
 
-    def _block(self, memory: _Memory, means: Floats, x: NDArray[np.float32]) -> Floats:
+    def _block(self, memory: _Memory, means: list[float], x: NDArray[np.float32]) -> Floats:
         cosines = x @ memory.x.T
         k = min(self._neighbours, len(memory.x))
         nearest = np.argpartition(-cosines, k - 1, axis=1)[:, :k]

@@ -89,9 +89,7 @@ def stored_queries(connection: Connection, benchmark_id: int) -> dict[str, Store
     return {key: StoredQuery(id_, stratum, subject, content) for key, id_, stratum, subject, content in rows}
 
 
-def add_queries(
-    connection: Connection, benchmark_id: int, queries: Sequence[DomainQuery]
-) -> dict[str, StoredQuery]:
+def add_queries(connection: Connection, benchmark_id: int, queries: Sequence[DomainQuery]) -> dict[str, StoredQuery]:
     """Add queries whose keys are new; returns them by key. One without a split is dealt one."""
     if not queries:
         return {}

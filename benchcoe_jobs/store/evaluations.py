@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -56,6 +56,19 @@ def store_decisions(
 def store_report(connection: Connection, evaluation_id: int, report: dict[str, Any]) -> None:
     """Keep what an evaluation found."""
     connection.execute(update(Evaluation).where(Evaluation.id == evaluation_id).values(report=report))
+
+
+def fully_scored(connection: Connection, benchmark_id: int, split: str, expert_ids: Collection[int]) -> set[int]:
+    """Ids of the queries of a split that every one of some experts has a score on."""
+    rows = connection.scalars(
+        select(Score.query_id)
+        .join(Stratum, Stratum.id == Score.stratum_id)
+        .join(Subject, Subject.id == Stratum.subject_id)
+        .where(Score.expert_id.in_(expert_ids), Subject.benchmark_id == benchmark_id, Stratum.split == split)
+        .group_by(Score.query_id)
+        .having(func.count() == len(expert_ids))
+    )
+    return set(rows)
 
 
 def outcomes(connection: Connection, benchmark_id: int, split: str, expert_ids: Iterable[int]) -> Iterable[Any]:

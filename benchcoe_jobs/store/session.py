@@ -38,8 +38,10 @@ class Store:
 
     @property
     def shown_url(self) -> str:
-        """The URL with its password masked."""
-        return self.engine.url.render_as_string(hide_password=True)
+        """The URL with its passwords masked, one among the driver's options included."""
+        url = self.engine.url
+        secret = {name: "hidden" for name in url.query if "password" in name.lower()}
+        return url.update_query_dict(secret).render_as_string(hide_password=True)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -106,7 +108,7 @@ def connect(url: str) -> Store:
         if parsed.get_backend_name() not in ("sqlite", "postgresql"):
             raise UsageError(f"database {parsed.get_backend_name()!r} is not supported: use sqlite or postgresql")
         engine = create_engine(parsed)
-    except (ArgumentError, NoSuchModuleError) as error:
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:  # ValueError: a port that is no number
         raise UsageError(
             "the database URL cannot be read: it looks like sqlite:///benchcoe.db or postgresql://user@host/name"
         ) from error
@@ -123,8 +125,10 @@ def connect(url: str) -> Store:
 def _prepare_sqlite(dbapi: sqlite3.Connection, _record: Any) -> None:
     dbapi.isolation_level = None  # SQLAlchemy's begin event below says BEGIN, the driver does not
     dbapi.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
-    dbapi.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-    dbapi.execute("PRAGMA journal_mode = WAL")
+    tables = {name for (name,) in dbapi.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if not tables or "pool_rank" in tables:  # a wrong URL must not change another program's database
+        dbapi.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+        dbapi.execute("PRAGMA journal_mode = WAL")
     dbapi.execute("PRAGMA synchronous = NORMAL")
     dbapi.execute("PRAGMA foreign_keys = ON")
     dbapi.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
@@ -138,7 +142,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 def _sqlite_file_exists(engine: Engine) -> bool:
     path = engine.url.database
-    return not path or path == ":memory:" or Path(path).exists()
+    return not path or path == ":memory:" or (Path(path).exists() and Path(path).stat().st_size > 0)
 
 
 @contextmanager

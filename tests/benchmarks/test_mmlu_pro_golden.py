@@ -30,16 +30,16 @@ STAGES = ("answer is", "answer:", "last letter", "none")
 GOLDEN: dict[str, tuple[int, int, tuple[int, int, int, int], str, int]] = {
     "DeepSeek-Coder-V2": (10394, 43, (8792, 0, 1496, 63), "older", 6622),
     "Meta-Llama-3-8B": (12032, 0, (10742, 0, 349, 941), "first", 4142),
-    "Meta-Llama-3_1-8B-Instruct": (12032, 1, (10983, 0, 354, 694), "guess", 5243),
+    "Meta-Llama-3_1-8B-Instruct": (12032, 0, (10984, 0, 354, 694), "guess", 5244),
     "Mistral-7B-Instruct-v0.2": (12032, 0, (9795, 2, 1169, 1066), "first", 3631),
     "Mixtral-8x7B-Instruct-v0.1": (12032, 0, (10606, 0, 644, 782), "first", 5114),
     "Phi-3-mini-4k-instruct": (12032, 0, (10177, 15, 928, 912), "first", 5130),
     "Qwen1.5-7B-Chat": (12032, 0, (9223, 256, 1937, 616), "first", 3652),
     "Yi-6b-Chat": (12032, 0, (9755, 1, 982, 1294), "first", 3339),
     "c4ai-command-r-v01": (12032, 0, (10537, 10, 918, 567), "first", 4598),
-    "gemini-1.5-flash-002": (12012, 1, (11544, 0, 396, 71), "three", 7699),
+    "gemini-1.5-flash-002": (12012, 0, (11545, 0, 396, 71), "three", 7699),
     "gemma-7b": (12032, 0, (10450, 0, 449, 1133), "first", 3945),
-    "mathstral-7B": (12032, 1, (11706, 0, 82, 243), "guess", 5023),
+    "mathstral-7B": (12032, 0, (11707, 0, 82, 243), "guess", 5024),
 }
 
 
@@ -105,15 +105,13 @@ def test_real_file(readings: dict[str, Reading], name: str) -> None:
 
 
 def test_the_faults_of_the_real_files(readings: dict[str, Reading]) -> None:
-    assert {fault.reason for fault in readings["DeepSeek-Coder-V2"].faults} == {"a stray string, not a row"}
-    for name, line in [("Meta-Llama-3_1-8B-Instruct", 4993), ("gemini-1.5-flash-002", 4319), ("mathstral-7B", 10056)]:
-        assert readings[name].faults == [Fault(line, "answer 'C' and answer_index 1 disagree")]
+    assert {fault.reason for found in readings.values() for fault in found.faults} == {"a stray string, not a row"}
 
 
-def test_47_questions_are_in_circulation_with_two_contents(readings: dict[str, Reading]) -> None:
+def test_48_questions_are_in_circulation_with_two_contents(readings: dict[str, Reading]) -> None:
     """What the store's content hash is for: a key does not always stand for the same question."""
     contents: dict[str, set[str]] = {}
     for found in readings.values():
         for key, content_hash in found.hashes.items():
             contents.setdefault(key, set()).add(content_hash)
-    assert Counter(map(len, contents.values())) == {1: 11_985, 2: 47}
+    assert Counter(map(len, contents.values())) == {1: 11_984, 2: 48}

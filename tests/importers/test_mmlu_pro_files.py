@@ -130,8 +130,6 @@ def test_strays_between_rows(path: Path, stray: object, reason: str) -> None:
         (ROW | {"answer": "D"}, "answer 'D' is no letter of its 3 options"),
         (ROW | {"answer": "AB"}, "answer 'AB' is no letter of its 3 options"),
         (ROW | {"answer": "b"}, "answer 'b' is no letter of its 3 options"),
-        (ROW | {"answer_index": 2}, "answer 'B' and answer_index 2 disagree"),
-        (ROW | {"answer_index": "B"}, "answer 'B' and answer_index 'B' disagree"),
     ],
 )
 def test_a_row_that_cannot_be_used(path: Path, row: dict[str, Any], reason: str) -> None:

@@ -1,0 +1,48 @@
+# make demo   the quickstart, on the embedded default: SQLite, foreground, no server, no weights
+# make test   the whole test suite, with a real PostgreSQL that comes as a wheel
+# make lint   style, types and the walls between the rooms
+# make wheel  the wheel, installed into a clean environment and tried outside the repository
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+WITHIN := --constraint constraints.txt
+
+.PHONY: demo test lint wheel clean
+
+demo: $(VENV)/demo
+	$(BIN)/benchcoe-jobs quickstart
+
+test: $(VENV)/dev
+	$(BIN)/python -m pytest
+
+# import-linter looks for packages on disk, where cli/ and migrations/ stand beside benchcoe_jobs/:
+# it is shown the tree as it is installed.
+lint: $(VENV)/dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	rm -rf .lint
+	$(PIP) install --no-deps --target .lint .
+	cd .lint && $(abspath $(BIN))/lint-imports --config ../pyproject.toml --no-cache
+
+wheel: $(VENV)/dev
+	$(BIN)/python tests/wheel.py
+
+clean:
+	rm -rf .lint build dist $(VENV) benchcoe_jobs.egg-info benchcoe-quickstart
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: make $(MAKECMDGOALS) PYTHON=python3.12, say"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "python3 -m venv fails: on Debian, apt install python3-venv"; exit 1; }
+	$(PIP) install --upgrade 'pip>=25'
+
+$(VENV)/demo: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) install $(WITHIN) --editable .
+	@touch $@
+
+$(VENV)/dev: $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) install $(WITHIN) --editable '.[dev]'
+	@touch $@ $(VENV)/demo

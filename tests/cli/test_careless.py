@@ -1,0 +1,517 @@
+"""The careless user: a wrong word, file or store ends in one line, the right code, and an unchanged store."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from benchcoe_jobs.cli.main import execute
+from console import Cli, files_in, rows_of
+from sqlalchemy import text
+
+from benchcoe_jobs.store import session
+from benchcoe_jobs.store.session import connect
+
+URL = "sqlite:///benchcoe.db"
+SECRET = "hunter2"  # noqa: S105 -- made up
+SUBJECTS = ("colours", "numbers", "plants")
+
+
+# --- the workshop: a small store with two experts, scores on train and validation, and two routers ----------
+
+
+def csv(*rows: str, header: str = "benchmark,key,text,subject,score") -> bytes:
+    return "\n".join([header, *rows, ""]).encode()
+
+
+def results(skill: int) -> bytes:
+    rows = [
+        f"toy,{subject}-{number},what about {subject} number {number}?,{subject},{split},{int(number % 5 < skill)}"
+        for subject in SUBJECTS
+        for number in range(30)
+        for split in [("train", "train", "validation")[number % 3]]
+    ]
+    return csv(*rows, header="benchmark,key,text,subject,split,score")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("prepared")
+    (folder / "ann.csv").write_bytes(results(4))
+    (folder / "bob.csv").write_bytes(results(2))
+    back = Path.cwd()
+    os.chdir(folder)
+    for line in (
+        "init",
+        "add-expert ann --engine recorded --cost 1",
+        "add-expert bob --engine recorded",
+        "add-expert idle --engine recorded",
+        "import-results ann ann.csv",
+        "import-results bob bob.csv",
+        "add-pool pair ann bob",
+        "add-pool nobody",
+        "train-router by-subject --level subject",
+        "train-router by-query --level query",
+        "add-expert newcomer --engine recorded",
+    ):
+        assert execute([*line.split(), "--quiet"]) == 0
+    os.chdir(back)
+    return folder
+
+
+@pytest.fixture
+def workshop(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the workshop, as the current folder."""
+    folder = tmp_path / "workshop"
+    shutil.copytree(prepared, folder)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+# --- what goes wrong -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """`line` is typed after `arrange` spoilt the workshop; it must end with `code` and say `says`."""
+
+    name: str
+    line: str
+    code: int
+    says: str
+    arrange: Callable[[], object] = lambda: None
+
+
+def file(name: str, content: bytes) -> Callable[[], object]:
+    return lambda: Path(name).write_bytes(content)
+
+
+def zipped(*members: tuple[str, bytes], cut: int = 0, encrypted: bool = False) -> Callable[[], object]:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        for member, content in members:
+            archive.writestr(member, content)
+    content = stream.getvalue()[: -cut or None]
+    if encrypted:  # the flag, in both headers
+        content = content.replace(b"PK\3\4\x14\0\0\0", b"PK\3\4\x14\0\1\0")
+        content = content.replace(b"PK\1\2\x14\3\x14\0\0\0", b"PK\1\2\x14\3\x14\0\1\0")
+    return file("x.zip", content)
+
+
+def typed(*lines: str) -> Callable[[], object]:
+    return lambda: [execute([*line.split(), "--quiet"]) for line in lines]
+
+
+def sql(statement: str) -> Callable[[], object]:
+    def run() -> None:
+        with closing(sqlite3.connect("benchcoe.db")) as database, database:
+            database.execute(statement)
+
+    return run
+
+
+def artifact() -> Path:
+    return next(Path(".benchcoe/routers/by-subject").iterdir())
+
+
+def spoil_weights() -> None:
+    weights = artifact() / "weights.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-3] ^= 0xFF
+    weights.write_bytes(content)
+
+
+def cut_short(name: str) -> Callable[[], object]:
+    return lambda: os.truncate(artifact() / name, 100)
+
+
+BAD_TABLE = "import-results idle x.csv"
+BAD_ZIP = "import-results idle x.zip"
+BAD_JSON = "import-results idle x.json --format mmlu-pro"
+GOOD = "toy,colours-0,,colours,1"
+HEADER = "benchmark,key,text,subject,score"
+
+
+def bad_json(content: bytes, says: str) -> Case:
+    return Case(f"JSON {content[:8]!r}", BAD_JSON, 1, says, file("x.json", content))
+
+
+def bad_row(name: str, row: str, says: str, header: str = HEADER) -> Case:
+    return Case(name, BAD_TABLE, 1, says, file("x.csv", csv(row, header=header)))
+
+
+def bad_score(score: str, says: str) -> Case:
+    return bad_row(f"score {score!r}", f"toy,colours-0,,colours,{score}", says)
+
+
+FILES = [
+    Case("no file", "import-results ann none.csv", 1, "none.csv"),
+    Case("a folder", "import-results ann .", 1, ".: "),
+    Case("a folder of JSON", "import-results ann . --format mmlu-pro", 1, ".: a folder"),
+    Case("an empty file", BAD_TABLE, 1, "no row", file("x.csv", b"")),
+    Case("a header only", BAD_TABLE, 1, "no row", file("x.csv", csv())),
+    Case("Latin-1", BAD_TABLE, 1, "not UTF-8", file("x.csv", csv(GOOD, "é").decode().encode("latin-1"))),
+    Case("UTF-16", BAD_TABLE, 1, "not UTF-8", file("x.csv", csv(GOOD).decode().encode("utf-16"))),
+    Case("a picture", "import-results idle x.png", 1, "must be one of", file("x.png", b"\x89PNG")),
+    Case("no Parquet", "import-results idle x.parquet", 1, "not valid Parquet", file("x.parquet", b"PAR1PAR1")),
+    Case("no JSON lines", "import-results idle x.jsonl", 1, "broken JSON", file("x.jsonl", b'{"key": \n')),
+    Case("a name of two lines", "import-results idle 'a\nb.csv'", 1, "such file"),
+    bad_json(b"", "not JSON"),
+    bad_json(b'[{"a":]', "not JSON"),
+    bad_json(b"[1, 2]", "no row"),
+    bad_json(b"[" * 200_000, "too deep"),
+    Case("a cut zip", BAD_ZIP, 1, "cut short", zipped(("a.csv", csv(GOOD)), cut=30)),
+    Case("a text named zip", BAD_ZIP, 1, "damaged", file("x.zip", csv(GOOD))),
+    Case("a zip bomb", BAD_ZIP, 1, "zip bomb", zipped(("a.csv", bytes(2**22)))),
+    Case("an encrypted zip", BAD_ZIP, 1, "encrypted", zipped(("a.csv", csv(GOOD)), encrypted=True)),
+    Case("a zip that climbs", BAD_ZIP, 1, "unsafe path", zipped(("../a.csv", csv(GOOD)))),
+    Case("a zip of two", BAD_ZIP, 1, "2 data files", zipped(("a.csv", b""), ("b.csv", b""))),
+    Case("a zip of none", BAD_ZIP, 1, "no data files", zipped(("a.exe", b"MZ"))),
+]
+
+ROWS = [
+    bad_row("no score", "toy,a,b", "'score'", header="benchmark,key,subject"),
+    bad_row("no benchmark", "a,b,1", "'benchmark'", header="key,subject,score"),
+    bad_row("a misspelt column", "toy,a,b,1", "'skore'", header="benchmark,key,subject,skore"),
+    bad_row("a column twice", "a,a,b,1", "twice", header="key,key,subject,score"),
+    bad_score("NaN", "not a finite number"),
+    bad_score("inf", "not a finite number"),
+    bad_score("1.5", "not between 0 and 1"),
+    bad_score("-0.1", "not between 0 and 1"),
+    bad_score("50", "divide percentages by 100"),
+    bad_score("good", "not a number"),
+    bad_score("", "score is empty"),
+    bad_row("a subject of nobody", "toy,new,why?,animals,1", "unknown subject 'animals'"),
+    bad_row("another question", "toy,colours-0,why?,colours,1", "differ"),
+    bad_row("another subject", "toy,colours-0,,plants,1", "differs"),
+    bad_row("another expert's row", f"{GOOD},bob", "another expert: 'bob'", header=f"{HEADER},expert"),
+    bad_row("a negative cost", f"{GOOD},-1", "negative", header=f"{HEADER},cost"),
+    Case("scored before", "import-results ann x.csv", 1, "--replace", file("x.csv", csv(GOOD))),
+    Case("nobody named", "import-results all x.csv", 1, "names no expert", file("x.csv", csv(GOOD))),
+    Case(
+        "percents", "import-scores idle x.csv --benchmark toy", 1, "divide", file("x.csv", b"subject,score\nplants,61")
+    ),
+    Case("no subject", "import-scores idle x.csv --benchmark toy", 1, "'law'", file("x.csv", b"subject,score\nlaw,1")),
+    Case(
+        "a changed query",
+        "add-benchmark toy x.csv",
+        1,
+        "content",
+        file("x.csv", b"key,text,subject\nplants-0,no,plants"),
+    ),
+]
+
+NAMES = [
+    Case("a misspelt command", "trane-router x", 2, "trane-router"),
+    Case("a misspelt option", "experts --jsno", 2, "--jsno"),
+    Case("an argument short", "import-results ann", 2, "FILE"),
+    Case("no engine", "add-expert eve", 2, "--engine"),
+    Case("unknown expert", "import-results eve ann.csv", 2, "unknown expert 'eve'; known are ann, bob"),
+    Case("unknown format", "import-results ann ann.csv --format xml", 2, "xml"),
+    Case("unknown benchmark", "build-labels --level subject --benchmark mmlu", 2, "'mmlu'; the store has toy"),
+    Case("unknown pool", "build-labels --level subject --pool best", 2, "unknown pool 'best'; known are all"),
+    Case("unknown split", "build-labels --level subject --split dev", 2, "dev"),
+    Case("unknown router", "evaluate best", 2, "unknown router 'best'; the store has by-query, by-subject"),
+    Case("which router", "route 'how many?'", 2, "name one: by-query, by-subject"),
+    Case("which benchmark", "build-labels --level subject", 2, "--benchmark: other, toy", typed("add-benchmark other")),
+    Case("a taken name", "add-expert ann --engine recorded --cost 2", 2, "another cost"),
+    Case("an expert of two lines", "add-expert 'a\nb' --engine recorded", 2, r"'a\nb'"),
+    Case("a blank expert", "add-expert ' ' --engine recorded", 2, "printable"),
+    Case("an expert all", "add-expert all --engine recorded", 2, "called all"),
+    Case("a negative price", "add-expert eve --engine recorded --cost -1", 2, "-1"),
+    Case("a price of nan", "add-expert eve --engine recorded --cost nan", 2, "finite"),
+    Case("change all", "add-pool all ann", 2, "retire"),
+    Case("a pool of strangers", "add-pool duo ann eve", 2, "unknown expert 'eve'"),
+    Case("a pool of two lines", "add-pool 'a\nb' ann", 2, "printable"),
+    Case("a benchmark of two lines", "import-results idle ann.csv --benchmark 'a\nb'", 2, "printable"),
+    Case("retire a stranger", "retire eve", 2, "unknown expert 'eve'"),
+    Case("a router that climbs", "train-router ../x", 2, "'../x'"),
+]
+
+ROUTE = "route --router by-subject"
+
+WORK = [
+    Case("nothing scored", "build-labels --level subject --split test", 2, "no scores"),
+    Case("nobody in the pool", "build-labels --level query --pool nobody", 2, "no scores"),
+    Case("coverage 0", "build-labels --level subject --min-coverage 0", 2, "--min-coverage"),
+    Case("coverage 2", "build-labels --level subject --min-coverage 2", 2, "--min-coverage"),
+    Case("coverage nan", "build-labels --level subject --min-coverage nan", 2, "finite"),
+    Case("one subject", "train-router x --benchmark one", 2, "1 subject", lambda: one_subject()),
+    Case("one expert", "train-router x --level query --pool solo", 2, "1 eligible expert", typed("add-pool solo ann")),
+    Case("an empty split", "train-router x --split test", 2, "split test"),
+    Case("an encoder for words", "train-router x --encoder y", 2, "encoder"),
+    Case("no encoder", "train-router x --kind embedding --encoder ./none", 1, "./none"),
+    Case("no home", "train-router x --home benchcoe.db", 1, "cannot be written"),
+    Case("extend by subject", "train-router by-subject --extend", 2, "needs no training"),
+    Case("extend with settings", "train-router by-query --extend --pool pair", 2, "leave out --pool"),
+    Case("nothing to judge", "evaluate by-subject --split test", 2, "split test"),
+    Case("nobody to judge", "evaluate by-subject --benchmark other", 2, "no query of other", lambda: unscored()),
+    Case("no question", ROUTE, 2, "not both"),
+    Case("two questions", f"{ROUTE} 'how many?' --input q.jsonl", 2, "not both"),
+    Case("no input", f"{ROUTE} --input q.jsonl", 1, "q.jsonl"),
+    Case("a broken line", f"{ROUTE} --input q.jsonl", 1, "line 2: not JSON", file("q.jsonl", b'\n{"question"\n')),
+    Case("a deep line", f"{ROUTE} --input q.jsonl", 1, "line 1: ", file("q.jsonl", b"[" * 200_000)),
+    Case("a line of nothing", f"{ROUTE} --input q.jsonl", 1, "line 2: ", file("q.jsonl", b'{"question": "a"}\n{}')),
+    Case("damaged weights", f"{ROUTE} 'how many?'", 1, "train the router again", spoil_weights),
+    Case("cut weights", "evaluate by-subject", 1, "train the router again", cut_short("weights.safetensors")),
+    Case("a cut router", "evaluate by-subject", 1, "train the router again", cut_short("router.json")),
+    Case("no artifact", f"{ROUTE} 'how many?'", 1, "train the router again", lambda: shutil.rmtree(artifact())),
+    Case("no artifacts", "train-router by-query --extend", 1, "train the router", lambda: shutil.rmtree(".benchcoe")),
+]
+
+PASSWORDS = f"postgresql://ann:{SECRET}@127.0.0.1"
+
+STORES = [
+    Case("no store", "experts --database-url sqlite:///none.db", 1, "benchcoe-jobs init"),
+    Case("an empty file", "experts --database-url sqlite:///x.db", 1, "benchcoe-jobs init", file("x.db", b"")),
+    Case("no folder", "init --database-url sqlite:///none/x.db", 1, "create it first"),
+    Case("no folder to read", "experts --database-url sqlite:///none/x.db", 1, "benchcoe-jobs init"),
+    Case("a folder", "experts --database-url sqlite:///.benchcoe", 1, "cannot be opened"),
+    Case(
+        "no database", "experts --database-url sqlite:///x.db", 1, "no SQLite database", file("x.db", b"<html>" * 999)
+    ),
+    Case("an old schema", "experts", 1, "to upgrade it", sql("UPDATE alembic_version SET version_num = '0000'")),
+    Case(
+        "a newer schema", "experts", 1, "upgrade benchcoe-jobs", sql("UPDATE alembic_version SET version_num = '9999'")
+    ),
+    Case("init on newer", "init", 1, "upgrade benchcoe-jobs", sql("UPDATE alembic_version SET version_num = '9999'")),
+    Case("no URL", f"experts --database-url ann:{SECRET}", 2, "cannot be read"),
+    Case("another database", f"experts --database-url mysql://ann:{SECRET}@db/x", 2, "'mysql' is not supported"),
+    Case("unknown driver", f"experts --database-url postgresql+ann://ann:{SECRET}@db/x", 2, "cannot be read"),
+    Case("no port", f"experts --database-url {PASSWORDS}:port/x", 2, "cannot be read"),
+    Case("no server", f"experts --database-url {PASSWORDS}:{{port}}/x --debug", 4, "does not answer"),
+    Case(
+        "no server, option",
+        f"experts --database-url 'postgresql://127.0.0.1:{{port}}/x?password={SECRET}'",
+        4,
+        "does not answer",
+    ),
+    Case("init, no server", f"init --database-url {PASSWORDS}:{{port}}/x", 4, "does not answer"),
+    Case("broken settings", "experts", 1, "not valid TOML", file("benchcoe.toml", b"home = ")),
+    Case("unknown setting", "experts", 1, "unknown setting 'databse_url'", file("benchcoe.toml", b'databse_url = "x"')),
+    Case("wrong setting", "experts", 1, "home must be a string", file("benchcoe.toml", b"home = 3")),
+    Case("settings in Latin-1", "experts", 1, "not valid TOML", file("benchcoe.toml", 'home = "é"'.encode("latin-1"))),
+]
+
+
+def one_subject() -> None:
+    rows = [f"one,{number},what about {number}?,only,train,1" for number in range(9)]
+    Path("one.csv").write_bytes(csv(*rows, header="benchmark,key,text,subject,split,score"))
+    typed("import-results ann one.csv")()
+
+
+def unscored() -> None:
+    Path("other.csv").write_bytes(csv("new?,colours,test", header="text,subject,split"))
+    typed("add-benchmark other other.csv")()
+
+
+def closed_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return int(server.getsockname()[1])
+
+
+def complaint(err: str) -> str:
+    """The one line that says what is wrong; click's own usage errors may take more."""
+    before, start, said = err.rpartition("Error: ")
+    assert start, err
+    assert "unexpected" not in said, err
+    assert before.startswith("Usage: ") or (not before and said.count("\n") == 1), err
+    return said
+
+
+@pytest.mark.parametrize("case", [*FILES, *ROWS, *NAMES, *WORK, *STORES], ids=lambda case: case.name)
+def test_one_line_and_nothing_changed(case: Case, workshop: Path, cli: Cli) -> None:
+    case.arrange()
+    rows, files = rows_of(URL), files_in(workshop)
+
+    ended = cli(case.line.replace("{port}", str(closed_port())))
+
+    assert ended.code == case.code, ended
+    assert not ended.out
+    assert SECRET not in ended.err
+    err = ended.err[ended.err.rindex("Error: ") :] if "--debug" in case.line else ended.err
+    assert case.says in complaint(err)
+    assert rows_of(URL) == rows
+    assert files_in(workshop) == files
+
+
+# --- a store that others hold ----------------------------------------------------------------------------------
+
+
+def test_a_store_that_another_process_writes(workshop: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "BUSY_TIMEOUT_S", 0)
+    before = rows_of(URL)
+    with closing(sqlite3.connect("benchcoe.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        ended = cli("add-expert eve --engine recorded")
+        reading = cli("experts --json")
+    assert (ended.code, reading.code) == (1, 0), "readers do not wait"
+    assert "try again" in complaint(ended.err)
+    assert rows_of(URL) == before
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Root may read and write everything, so it steps down for a while."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def guarded(prepared: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Iterator[Path]:
+    """The workshop in a folder that its user may only read."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copytree(prepared, folder, dirs_exist_ok=True)
+        monkeypatch.chdir(folder)
+        cli("experts")  # what is imported late is imported now: nobody may read root's Python
+        cli("import-results ann ann.csv")
+        folder.chmod(0o555)
+        yield folder
+        folder.chmod(0o755)
+
+
+@pytest.mark.parametrize("line", ["add-expert eve --engine recorded", "import-results idle bob.csv", "retire ann"])
+def test_a_folder_that_cannot_be_written(guarded: Path, cli: Cli, line: str) -> None:
+    guarded.joinpath("benchcoe.db").chmod(0o444)
+    with unprivileged():
+        ended = cli(line)
+    assert ended.code == 1
+    assert "written" in complaint(ended.err)
+
+
+def test_a_file_that_cannot_be_read(guarded: Path, cli: Cli) -> None:
+    guarded.joinpath("ann.csv").chmod(0o000)
+    guarded.joinpath("benchcoe.db").chmod(0o666)
+    guarded.chmod(0o777)
+    before = rows_of(URL)
+    with unprivileged():
+        ended = cli("import-results idle ann.csv")
+    assert ended.code == 1
+    assert "ann.csv: cannot be read: Permission denied" in complaint(ended.err)
+    assert rows_of(URL) == before
+
+
+def test_the_database_of_another_program_stays_as_it_is(tmp_path: Path, cli: Cli) -> None:
+    path = tmp_path / "bookmarks.db"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE place (url TEXT)")
+    before = path.read_bytes()
+    ended = cli(f"experts --database-url sqlite:///{path}")
+    assert ended.code == 1
+    assert "no result store" in complaint(ended.err)
+    assert path.read_bytes() == before
+
+
+# --- a process that is ended -----------------------------------------------------------------------------------
+
+LARGE = 150_000
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("large") / "large.csv"
+    header = "benchmark,key,text,subject,score"
+    path.write_bytes(csv(*(f"big,{n},what is {n}?,subject {n % 20},{n % 2}" for n in range(LARGE)), header=header))
+    return path
+
+
+def is_writing(url: str) -> bool:
+    """Whether another process has a write transaction open."""
+    store = connect(url)
+    try:
+        if not store.is_sqlite:
+            with store.reading() as connection:
+                query = (
+                    "SELECT 1 FROM pg_locks WHERE relation = 'query_content'::regclass AND mode = 'RowExclusiveLock'"
+                )
+                return connection.execute(text(query)).first() is not None
+        database = sqlite3.connect(str(store.engine.url.database), timeout=0, isolation_level=None)
+        with closing(database):
+            try:
+                database.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return True
+        return False
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize(
+    ("signal_sent", "code", "says"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+    ids=["Ctrl-C", "SIGTERM"],
+)
+def test_an_import_that_is_ended(
+    store_url: str, large: Path, tmp_path: Path, signal_sent: int, code: int, says: str
+) -> None:
+    console = Path(sys.executable).with_name("benchcoe-jobs")
+    options = ["--database-url", store_url]
+    subprocess.run([console, "add-expert", "ann", "--engine", "recorded", *options], check=True, capture_output=True)
+    before = rows_of(store_url)
+
+    command = [console, "import-results", "ann", large, *options]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while not is_writing(store_url):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    time.sleep(0.3)
+    process.send_signal(signal_sent)
+    out, err = process.communicate(timeout=60)
+
+    assert process.returncode == code, err
+    assert not out
+    assert err.count("\n") == 1
+    assert says in complaint(err)
+    assert rows_of(store_url) == before
+    if store_url.startswith("sqlite"):
+        with closing(sqlite3.connect(tmp_path / "benchcoe.db")) as database:
+            assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+# --- not quite an error ----------------------------------------------------------------------------------------
+
+
+def test_rows_that_cannot_be_used_are_listed_and_the_others_stored(workshop: Path, cli: Cli) -> None:
+    Path("x.csv").write_bytes(csv(GOOD, GOOD, "toy,colours-1,,colours,nan", "toy,colours-2,,colours,0.5"))
+    ended = cli("import-results idle x.csv --json")
+    assert ended.code == 0
+    assert ended.json["scored"] == {"idle": 2}
+    assert [fault["line"] for fault in ended.json["skipped"]] == [3, 4]
+
+
+def test_a_router_that_was_damaged_is_whole_again_after_training(workshop: Path, cli: Cli) -> None:
+    spoil_weights()
+    assert cli("route 'how many?' --router by-subject").code == 1
+    assert cli("train-router by-subject").code == 0
+    assert cli("route 'how many?' --router by-subject").code == 0
+
+
+def test_a_file_name_that_is_no_unicode(workshop: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.csv")
+    Path(name).write_bytes(csv(GOOD))
+    console = Path(sys.executable).with_name("benchcoe-jobs")
+    ended = subprocess.run([console, "import-results", "idle", name, "--json"], capture_output=True, check=True)
+    assert json.loads(ended.stdout)["scored"] == {"idle": 1}

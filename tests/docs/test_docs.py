@@ -1,0 +1,88 @@
+"""The documents against the code: what they name exists, and what exists is named."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sqlite3
+import tomllib
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Table
+
+from benchcoe_jobs.store.tables import Base
+from benchcoe_jobs.store.views import VIEWS
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+STORE = (DOCS / "store.md").read_text(encoding="utf-8")
+PAGES = [*sorted(DOCS.rglob("*.md")), ROOT / "README.md", ROOT / "CHANGELOG.md"]
+
+TABLES = {**Base.metadata.tables, **VIEWS.tables}
+
+
+def test_the_command_line_reference_is_current(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")  # must play no part
+    spec = importlib.util.spec_from_file_location("make_cli", DOCS / "make_cli.py")
+    assert spec is not None
+    assert spec.loader is not None
+    make_cli = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(make_cli)
+    assert make_cli.TARGET.read_text(encoding="utf-8") == make_cli.reference(), "run: python docs/make_cli.py"
+
+
+def test_every_table_and_view_has_its_section() -> None:
+    tables, _, rest = STORE.partition("\n## Views\n")
+    views = rest.partition("\n## Examples\n")[0]
+    assert sorted(re.findall(r"^### `(\w+)`$", tables, re.MULTILINE)) == sorted(Base.metadata.tables)
+    assert sorted(re.findall(r"^### `(\w+)`$", views, re.MULTILINE)) == sorted(VIEWS.tables)
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_the_columns_are_documented_in_their_order(table: Table) -> None:
+    section = re.split(r"^##", STORE.partition(f"\n### `{table.name}`\n")[2], maxsplit=1, flags=re.MULTILINE)[0]
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]+) \|", section, re.MULTILINE)
+    assert [name for name, _ in rows] == list(table.c.keys())
+    if table.metadata is Base.metadata:
+        assert [name for name, kind in rows if "or null" in kind] == [c.name for c in table.c if c.nullable]
+        assert [name for name, kind in rows if kind.endswith("key")] == [c.name for c in table.primary_key]
+
+
+def test_the_example_queries_run(sqlite_template: Path) -> None:
+    examples = re.findall(r"^```sql\n(.+?)^```", STORE, re.MULTILINE | re.DOTALL)
+    assert len(examples) > 5
+    connection = sqlite3.connect(sqlite_template)
+    for example in examples:
+        if "dbstat" not in example:  # a module that not every Python's SQLite has
+            connection.execute(example).fetchall()
+    connection.close()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_and_named_files_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not re.match(r"[a-z]+:", link)]
+    for link in links:
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        if anchor:
+            heads = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", head).lower().replace(" ", "-") for head in heads}, link
+    for named in re.findall(r"\b(?:bench|benchcoe_jobs|cli|docs|migrations|tests)/[\w/]+\.py\b", text):
+        assert (ROOT / named).is_file(), named
+
+
+def test_the_package_list_is_what_is_on_disk() -> None:
+    setuptools = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]
+    folders = {
+        file.parent.relative_to(ROOT)
+        for top in ("benchcoe_jobs", "cli", "workers", "migrations")
+        for suffix in ("py", "sql")
+        for file in (ROOT / top).rglob(f"*.{suffix}")
+    }
+    mapped = {where: name for name, where in setuptools["package-dir"].items()}
+    names = {mapped.get(str(folder), ".".join(folder.parts)) for folder in folders}
+    assert sorted(names) == sorted(setuptools["packages"])
+    assert set(mapped) <= {str(folder) for folder in folders}
