@@ -132,3 +132,54 @@ class ReportedScore:
     score: float
     n: int | None = None
     expert: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What an engine is asked about one query.
+
+    The prompt is `preamble`, as many of `shots` as the context holds, then `question`, joined as
+    they are (they bring their own line breaks). The question itself is never cut. With
+    `continuations` the engine says how likely each of them is after the prompt instead of generating.
+    `images` are encoded picture files (PNG, JPEG, WebP).
+    """
+
+    question: str
+    preamble: str = ""
+    shots: tuple[str, ...] = ()
+    images: tuple[bytes, ...] = ()
+    continuations: tuple[str, ...] = ()
+
+    def prompt(self, n_shots: int) -> str:
+        """The text with the first `n_shots` few-shot examples."""
+        return "".join([self.preamble, *self.shots[:n_shots], self.question])
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How an engine answers. Temperature 0 is greedy; `chat` puts the prompt into the model's chat form."""
+
+    max_new_tokens: int = 2048
+    temperature: float = 0.0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+    chat: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What an engine answered to one request.
+
+    `finish_reason` is stop, length or error; with error, `error` says in one line why, and the text
+    is empty. `loglikelihoods` has the natural-log probability of each continuation, in order.
+    Token counts are the engine's own; `latency_s` is wall time of the batch it was part of.
+    """
+
+    text: str = ""
+    finish_reason: str = "stop"
+    error: str | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    shots_used: int = 0
+    loglikelihoods: tuple[float, ...] = ()
+    latency_s: float | None = None

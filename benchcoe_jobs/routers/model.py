@@ -104,7 +104,7 @@ def _usable(texts: Sequence[str], targets: Floats, outputs: tuple[str, ...]) -> 
         raise ValueError(f"{len(texts)} texts, {len(outputs)} outputs, but targets {targets.shape}")
     known = ~np.isnan(targets)
     _refuse_empty(known, outputs)
-    rows = np.flatnonzero(known.any(axis=1))
+    rows = np.flatnonzero(known.any(axis=1)).tolist()
     return [texts[row] for row in rows], targets[rows]
 
 

@@ -15,7 +15,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import chdir, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,8 +54,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("prepared")
     (folder / "ann.csv").write_bytes(results(4))
     (folder / "bob.csv").write_bytes(results(2))
-    back = Path.cwd()
-    os.chdir(folder)
     for line in (
         "init",
         "add-expert ann --engine recorded --cost 1",
@@ -69,8 +67,8 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "train-router by-query --level query",
         "add-expert newcomer --engine recorded",
     ):
-        assert execute([*line.split(), "--quiet"]) == 0
-    os.chdir(back)
+        with chdir(folder):
+            assert execute([*line.split(), "--quiet"]) == 0
     return folder
 
 

@@ -1,0 +1,353 @@
+"""The session that a first user types, on both databases."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import chdir
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from statistics import fmean
+
+import pytest
+from benchcoe_jobs.cli.main import COMMANDS, main
+from console import Cli, rows_of, run
+
+from benchcoe_jobs.jobs.synthetic import COSTS, NEWCOMER, STARTERS, write_results
+
+SUBJECTS = {"arithmetic", "units", "sorting", "spelling", "dates", "comparison"}
+CONSOLE = Path(sys.executable).with_name("benchcoe-jobs")
+
+
+# --- the results that are imported, read again without the program -------------------------------
+
+
+def split_of(text: str) -> str:
+    """60/10/30 by the SHA-256 of the content, as docs and DESIGN say; a question without choices."""
+    share = int(sha256(f"{len(text)}:{text}".encode()).hexdigest()[:8], 16) % 100
+    return "train" if share < 60 else "validation" if share < 70 else "test"
+
+
+class Results:
+    """What the JSONL files say: score[key][expert], and text and subject by key."""
+
+    def __init__(self, *files: Path) -> None:
+        self.score: dict[str, dict[str, float]] = defaultdict(dict)
+        self.text: dict[str, str] = {}
+        self.subject: dict[str, str] = {}
+        for line in "".join(file.read_text() for file in files).splitlines():
+            row = json.loads(line)
+            self.score[row["key"]][row["expert"]] = row["score"]
+            self.text[row["key"]], self.subject[row["key"]] = row["text"], row["subject"]
+
+    def keys(self, split: str) -> list[str]:
+        return [key for key, text in self.text.items() if split_of(text) == split]
+
+    def mean(self, expert: str, keys: list[str]) -> float:
+        return fmean(self.score[key][expert] for key in keys)
+
+    def best(self, keys: list[str]) -> str:
+        return max(self.score[keys[0]], key=lambda expert: self.mean(expert, keys))
+
+    def by_subject(self, keys: list[str]) -> dict[str, list[str]]:
+        groups = defaultdict(list)
+        for key in keys:
+            groups[self.subject[key]].append(key)
+        return groups
+
+
+@pytest.fixture
+def session(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Cli:
+    """A folder with a store, three experts and their results."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENCHCOE_DATABASE_URL", store_url)
+    write_results(STARTERS, Path("starters.jsonl"))
+    write_results([NEWCOMER], Path("newcomer.jsonl"))
+    for name in STARTERS:
+        assert cli(f"add-expert {name} --engine recorded --cost {COSTS[name]}").code == 0
+    assert cli("import-results all starters.jsonl").code == 0
+    return cli
+
+
+def asked(cli: Cli, router: str, results: Results, keys: list[str]) -> dict[str, str]:
+    """Which expert the router chooses for every key."""
+    lines = [json.dumps({"id": key, "question": results.text[key]}) for key in keys]
+    Path("asked.jsonl").write_text("\n".join(lines))
+    answers = map(json.loads, cli(f"route --router {router} --input asked.jsonl --json").out.splitlines())
+    return {answer["id"]: answer["expert"] for answer in answers}
+
+
+@pytest.mark.parametrize("level", ["subject", "query"])
+def test_an_evaluation_equals_one_by_hand(session: Cli, level: str) -> None:
+    results = Results(Path("starters.jsonl"))
+    test, train = results.keys("test"), results.keys("train")
+    assert session(f"train-router r --level {level}").code == 0
+
+    report = session("evaluate r --json").json
+
+    chosen = asked(session, "r", results, test)
+    best = results.best(train)
+    subjects = results.by_subject(test).values()
+    routed = fmean(results.score[key][chosen[key]] for key in test)
+    by_hand = {
+        "router": "r",
+        "benchmark": "synthetic",
+        "split": "test",
+        "in_sample": False,
+        "n": len(test),
+        "accuracy": routed,
+        "best_single": {"expert": best, "accuracy": results.mean(best, test)},
+        "random": fmean(results.mean(expert, test) for expert in STARTERS),
+        "subject_oracle": sum(max(results.mean(e, keys) for e in STARTERS) * len(keys) for keys in subjects)
+        / len(test),
+        "oracle": fmean(max(results.score[key].values()) for key in test),
+        "calls": {expert: count / len(test) for expert, count in Counter(chosen.values()).items()},
+    }
+    for name, value in by_hand.items():
+        assert report[name] == pytest.approx(value) if isinstance(value, float) else report[name] == value, name
+    assert report["gain"]["value"] == pytest.approx(routed - results.mean(best, test))
+    assert report["gain"]["low"] < report["gain"]["value"] < report["gain"]["high"]
+    assert routed > report["best_single"]["accuracy"], "the synthetic experts differ enough for a router to gain"
+
+    naive = session("evaluate r --split train --json")
+    assert (naive.json["in_sample"], naive.json["stage"]) == (True, "naive")
+    assert "in-sample" in naive.json["warnings"][0]
+    assert "IN-SAMPLE" in session("evaluate r --split train").out
+
+
+def test_decisions_are_stored_once(session: Cli, store_url: str) -> None:
+    n = len(Results(Path("starters.jsonl")).keys("test"))
+    session("train-router r")
+    for _ in range(2):
+        assert session("evaluate r").code == 0
+        rows = rows_of(store_url)
+        assert (len(rows["evaluation"]), len(rows["decision"])) == (1, n)
+
+
+def test_decisions_are_stored_before_their_outcomes_are_read(
+    session: Cli, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchcoe_jobs.store import evaluations
+
+    def crash(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    session("train-router r")
+    monkeypatch.setattr(evaluations, "outcomes", crash)
+    assert session("evaluate r").code == 130
+    assert rows_of(store_url)["decision"]
+
+
+def test_a_newcomer_needs_no_retraining(session: Cli) -> None:
+    results = Results(Path("starters.jsonl"), Path("newcomer.jsonl"))
+    test, train = results.keys("test"), results.keys("train")
+
+    def labels() -> dict[str, str]:
+        built = session("build-labels --level subject --json").json
+        return {row["subject"]: row["expert"] for row in built["labels"]}
+
+    before = labels()
+    assert before.keys() == SUBJECTS
+    assert session("build-labels --level query --json").json["n"] == len(train)
+    session("train-router by-subject --level subject")
+    session("train-router by-query --level query")
+    chosen = {name: asked(session, name, results, test) for name in ("by-subject", "by-query")}
+
+    session(f"add-expert {NEWCOMER} --engine recorded")
+    assert session(f"import-results {NEWCOMER} newcomer.jsonl --json").json["scored"] == {NEWCOMER: 1200}
+
+    stale = {row["level"]: row["stale"] for row in session("labels --json").json["labels"]}
+    moved = {subject for subject, keys in results.by_subject(train).items() if results.best(keys) == NEWCOMER}
+    assert {"dates", "comparison"} <= moved < SUBJECTS
+    assert stale["subject"] == len(moved)
+    assert stale["query"] > 0
+    assert labels() == {subject: NEWCOMER if subject in moved else best for subject, best in before.items()}
+
+    now = asked(session, "by-subject", results, test)
+    assert NEWCOMER not in chosen["by-subject"].values()
+    gone = {key for key in test if now[key] != chosen["by-subject"][key]}
+    assert {now[key] for key in gone} == {NEWCOMER}
+    assert fmean(results.subject[key] in moved for key in gone) > 0.95
+
+    assert asked(session, "by-query", results, test) == chosen["by-query"], "a query router has no head for it yet"
+    extended = session("train-router by-query --extend --json").json
+    assert (extended["new_outputs"], len(extended["outputs"])) == ([NEWCOMER], 4)
+    now = asked(session, "by-query", results, test)
+    assert NEWCOMER in now.values()
+    assert {key for key in test if now[key] != NEWCOMER and now[key] != chosen["by-query"][key]} == set()
+
+
+def test_the_same_import_twice_changes_nothing(session: Cli, store_url: str) -> None:
+    session("build-labels --level query")
+    before = rows_of(store_url)
+    again = session("import-results all starters.jsonl --json")
+    assert (again.code, again.json["scored"], again.json["unchanged"]) == (0, {}, 3600)
+    assert session("build-labels --level query --json").json["created"] is False
+    assert session("init --json").json["state"] == "unchanged"
+    assert session("add-expert librarian --engine recorded --cost 1 --json").json["added"] is False
+    assert rows_of(store_url) == before
+
+
+# --- how it talks --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("quickstart")
+    with chdir(folder):
+        subprocess.run([CONSOLE, "quickstart", "--folder", "q"], check=True, capture_output=True)
+    return folder / "q"
+
+
+@pytest.fixture
+def inside(quickstart: Path) -> Iterator[None]:
+    with chdir(quickstart):
+        yield
+
+
+Q = "q.jsonl"
+
+
+@pytest.mark.usefixtures("inside")
+@pytest.mark.parametrize(
+    ("line", "keys"),
+    [
+        ("quickstart --folder again", "after before synthetic"),
+        ("init", "before database schema state"),
+        ("doctor", "findings"),
+        ("add-benchmark synthetic", "disagreements file new_queries read scored skipped stages unchanged"),
+        ("benchmarks", "benchmarks"),
+        ("add-expert librarian --engine recorded --cost 1", "added expert"),
+        ("experts", "experts"),
+        ("retire newcomer --restore", "expert retired"),
+        ("add-pool two librarian calculator", "experts pool"),
+        ("pools", "pools"),
+        (
+            "import-results newcomer newcomer.jsonl",
+            "disagreements file new_queries read scored skipped stages unchanged",
+        ),
+        ("import-scores librarian scores.csv", "disagreements file new_queries read scored skipped stages unchanged"),
+        ("build-labels --level subject", "benchmark created fingerprint labels left_out level min_coverage pool split"),
+        ("labels", "labels"),
+        ("train-router r --pool two", "benchmark kind label_set level n new_outputs outputs pool router split"),
+        ("routers", "routers"),
+        ("evaluate by-subject", ""),
+        ("route --router by-subject 'Is 3 smaller than 4?'", "confidence expert subject why"),
+    ],
+    ids=lambda value: value.split()[0] if value else "",
+)
+def test_json_is_all_that_stdout_holds(cli: Cli, line: str, keys: str) -> None:
+    Path("scores.csv").write_text("benchmark,subject,score\nsynthetic,dates,0.5\n")
+    ended = cli(f"{line} --json")
+    assert ended.code == 0, ended.err
+    assert ended.out.count("\n") == 1
+    assert not keys or sorted(ended.json) == keys.split()
+    assert cli(f"{line} --json --quiet").err == ""
+
+
+def test_every_command_has_been_asked_for_json() -> None:
+    [mark] = [mark for mark in test_json_is_all_that_stdout_holds.pytestmark if mark.name == "parametrize"]
+    assert {line.split()[0] for line, _ in mark.args[1]} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help(cli: Cli, name: str) -> None:
+    ended = cli(f"{name} --help")
+    assert (ended.code, ended.err) == (0, "")
+    assert ended.out.startswith(f"Usage: benchcoe-jobs {name} ")
+    for option in ("--json", "--quiet", "--debug", "--database-url", "--home"):
+        assert option in ended.out
+    command = main.get_command(None, name)  # type: ignore[arg-type]
+    assert command is not None
+    assert (command.help or "").splitlines()[0] == COMMANDS[name][1], "what the list says is what the command says"
+
+
+def test_the_list_of_commands_imports_click_and_nothing_heavier() -> None:
+    heavy = ["sqlalchemy", "alembic", "numpy", "scipy", "sklearn", "rich", "torch", "redis", "safetensors"]
+    program = (
+        "import sys\n"
+        f"sys.modules |= dict.fromkeys({heavy}, None)\n"  # None: an import raises
+        "from benchcoe_jobs.cli.main import execute\n"
+        "code = execute(sys.argv[1:])\n"
+        "print(*sorted(name for name in sys.modules if name.startswith('benchcoe_jobs')), file=sys.stderr)\n"
+        "sys.exit(code)"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, "--help"], capture_output=True, text=True, check=True)
+    listed = ended.stdout.partition("Commands:")[2]
+    assert [line.split()[0] for line in listed.splitlines() if line.strip()] == list(COMMANDS)
+    assert ended.stderr.split() == [
+        "benchcoe_jobs",
+        "benchcoe_jobs.cli",
+        "benchcoe_jobs.cli.main",
+        "benchcoe_jobs.errors",
+    ]
+
+
+def test_doctor_without_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
+    monkeypatch.chdir(tmp_path)
+    ended = cli("doctor --json")
+    found = {finding["what"]: finding for finding in ended.json["findings"]}
+    assert ended.code == 0
+    assert found["database"]["state"] == "missing"
+    assert "benchcoe-jobs init" in found["database"]["detail"]
+    assert list(tmp_path.iterdir()) == [], "looking makes nothing"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", "postgresql://ann:hunter2@127.0.0.1:1/x"),
+        ("BROKER_URL", "redis://:hunter2@127.0.0.1:1/0"),
+        ("BROKER_URL", "redis://ann:hunter2/3@127.0.0.1:6379"),
+    ],
+)
+def test_doctor_says_what_is_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli, name: str, value: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(f"BENCHCOE_{name}", value)
+    ended = cli("doctor --json")
+    what = "database" if name == "DATABASE_URL" else "broker"
+    assert ended.code == 4
+    assert [f["what"] for f in ended.json["findings"] if f["state"] == "broken"] == [what]
+    assert ended.err == f"Error: not usable: {what}\n"
+    assert "hunter2" not in ended.out + ended.err
+
+
+def test_settings_flag_then_environment_then_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cli = partial(run, capsys=capsys)
+
+    def used(flag: str = "") -> str:
+        return str(cli(f"init --json {flag}").json["database"])
+
+    assert used() == "sqlite:///benchcoe.db"
+    Path("benchcoe.toml").write_text('database_url = "sqlite:///file.db"')
+    assert used() == "sqlite:///file.db"
+    monkeypatch.setenv("BENCHCOE_DATABASE_URL", "sqlite:///environment.db")
+    assert used() == "sqlite:///environment.db"
+    assert used("--database-url sqlite:///flag.db") == "sqlite:///flag.db"
+
+
+def test_quickstart_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENCHCOE_DATABASE_URL", "sqlite:///elsewhere.db")
+    first = cli("quickstart --json")
+    assert first.code == 0, first.err
+    before, after = first.json["before"], first.json["after"]
+    assert before["n"] == after["n"]
+    assert after["accuracy"] > before["accuracy"] > before["best_single"]["accuracy"]
+    assert NEWCOMER in after["calls"]
+    assert NEWCOMER not in before["calls"]
+    assert cli("quickstart --json").json == first.json
+    said = cli("quickstart")
+    assert said.code == 0
+    assert "SYNTHETIC" in said.out
+    assert os.listdir() == ["benchcoe-quickstart"]
