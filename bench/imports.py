@@ -3,7 +3,8 @@
     python bench/imports.py
 
 The alternative reads and parses the same zip and writes the same rows (responses with their text,
-scores, extractions) by raw executemany into SQLite: no checks, no scoring, no labels. Also prints
+scores, extractions, and the queries where the store is empty) by raw executemany into SQLite: no
+checks, no scoring, no labels. Also prints
 the peak memory of an import in a process of its own.
 """
 
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from functools import partial
 from pathlib import Path
 
 from harness import command, markdown, result_files, seconds
@@ -29,8 +31,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows = []
         for case, first in (("into an empty store", None), ("into a store with the queries", "gemma-7b")):
-            ours = seconds(lambda: ours_once(files[EXPERT]), lambda: fresh(Path(folder), first, files))
-            least = seconds(lambda: least_once(files[EXPERT], Path(folder)))
+            ours = seconds(partial(ours_once, files[EXPERT]), partial(fresh, Path(folder), first, files))
+            least = seconds(partial(least_once, files[EXPERT], Path(folder), with_queries=first is None))
             rows.append([case, f"{ours:.2f}", f"{least:.2f}", f"{ours / least:.2f}"])
         markdown([f"import of {EXPERT}, 12,032 rows", "ours s", "read + parse + executemany s", "ratio"], rows)
         fresh(Path(folder), None, files)
@@ -52,12 +54,13 @@ def ours_once(file: Path) -> None:
     command("import-results", EXPERT, str(file), "--format", "mmlu-pro")
 
 
-def least_once(file: Path, folder: Path) -> None:
+def least_once(file: Path, folder: Path, *, with_queries: bool) -> None:
     target = folder / "least.db"
     target.unlink(missing_ok=True)
     database = sqlite3.connect(target, isolation_level=None)
     database.executescript("""
         PRAGMA page_size = 16384; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;
+        CREATE TABLE query (id INTEGER PRIMARY KEY, key TEXT, text TEXT, choices TEXT, answer TEXT);
         CREATE TABLE response (id INTEGER PRIMARY KEY, query TEXT, text TEXT);
         CREATE TABLE score (expert INTEGER, query TEXT, value REAL, PRIMARY KEY (expert, query)) WITHOUT ROWID;
         CREATE TABLE extraction (expert INTEGER, query TEXT, answer TEXT, PRIMARY KEY (expert, query)) WITHOUT ROWID;
@@ -65,6 +68,11 @@ def least_once(file: Path, folder: Path) -> None:
     with zipfile.ZipFile(file) as archive:
         rows = json.loads(archive.read(archive.namelist()[0]))
     database.execute("BEGIN")
+    if with_queries:
+        database.executemany(
+            "INSERT INTO query (key, text, choices, answer) VALUES (?, ?, ?, ?)",
+            ((r["question_id"], r["question"], json.dumps(r["options"]), r["answer"]) for r in rows),
+        )
     database.executemany(
         "INSERT INTO response (query, text) VALUES (?, ?)", ((r["question_id"], r["generated_text"]) for r in rows)
     )

@@ -35,6 +35,9 @@ class Source(StrEnum):
 ALL_POOL = "all"
 """The pool that always exists and holds every expert that is not retired."""
 
+EVERY_EXPERT = "all"
+"""In an import: every expert that the file itself names."""
+
 MICRO = 1_000_000
 """Sums of scores are kept as whole micro-units: adding floats depends on row order and breaks ties."""
 
@@ -45,6 +48,7 @@ class Query:
 
     `text` and `choices` are what a router may see; `answer` is what a scorer compares with.
     `split` is None where the source has a single labelled split, see `dealt_split`.
+    `images` are encoded picture files (PNG, JPEG, WebP), in the order in which the text names them.
     """
 
     key: str
@@ -53,13 +57,16 @@ class Query:
     choices: tuple[str, ...] = ()
     answer: str | None = None
     split: Split | None = None
+    images: tuple[bytes, ...] = ()
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 (hex) of what makes the question: text, choices and answer."""
+        """SHA-256 (hex) of what makes the question: text, choices, answer and images."""
         parts = (self.text, *self.choices, *(() if self.answer is None else (self.answer,)))
         counted = [f"{len(part)}:{part}" for part in parts]  # lengths and the count keep the parts apart
-        content = f"{len(self.choices)}:{''.join(counted)}"
+        # An "i" is no length: the images cannot be taken for a part, and without any the hash is that of the text.
+        pictures = [f"i{hashlib.sha256(image).hexdigest()}" for image in self.images]
+        content = f"{len(self.choices)}:{''.join([*counted, *pictures])}"
         return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 

@@ -15,12 +15,6 @@ class UsageError(BenchcoeError):
     exit_code = 2
 
 
-class UnfinishedError(BenchcoeError):
-    """The work ran to its end, but some items failed."""
-
-    exit_code = 3
-
-
 class MissingError(BenchcoeError):
     """A service or a package that the command needs is not there."""
 

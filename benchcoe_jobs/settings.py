@@ -10,6 +10,7 @@ from pathlib import Path
 from benchcoe_jobs.errors import InputError
 
 CONFIG_FILE = "benchcoe.toml"
+_DEFAULT_HOME = Path(".benchcoe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class Settings:
 
     database_url: str = "sqlite:///benchcoe.db"
     broker_url: str | None = None
-    home: Path = Path(".benchcoe")
+    home: Path = _DEFAULT_HOME
 
     @classmethod
     def load(cls, folder: Path | None = None, **flags: str | None) -> Settings:
@@ -30,7 +31,7 @@ class Settings:
         for name in (field.name for field in fields(cls)):
             if found := flags.get(name) or os.environ.get(f"BENCHCOE_{name.upper()}"):
                 values[name] = found
-        home = Path(values.pop("home", ".benchcoe")).expanduser()
+        home = Path(values.pop("home", str(_DEFAULT_HOME))).expanduser()
         return cls(home=home, **values)
 
 

@@ -20,7 +20,7 @@ def add_benchmark(session: Session, name: str, file: Path | None) -> None:
     choices (a JSON list), answer and split. Queries without a split are dealt 60/10/30 to train,
     validation and test. MMLU-Pro needs none of this: its result files bring the questions.
     """
-    from benchcoe_jobs.jobs.tables import add_benchmark
+    from benchcoe_jobs.jobs.benchmarks import add_benchmark
 
     show_summary(session, add_benchmark(session.store, name, file))
 

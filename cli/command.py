@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -39,20 +40,26 @@ def new_name(_ctx: click.Context, param: click.Parameter, name: str | None) -> s
 
 
 class Command(click.Command):
-    """A command with the shared options; its function receives a Session as first argument."""
+    """A command with the shared options; its function receives a Session as first argument.
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    A command that brings its own store takes `own_store` and has no options to name one.
+    """
+
+    def __init__(self, *args: Any, own_store: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params += [
             click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object to stdout."),
             click.Option(["--quiet", "-q"], is_flag=True, help="No progress and no notes."),
             click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."),
-            click.Option(["--database-url"], metavar="URL", help="The result store. [BENCHCOE_DATABASE_URL]"),
-            click.Option(["--home"], metavar="FOLDER", help="Where artifacts are kept. [BENCHCOE_HOME]"),
         ]
+        if not own_store:
+            self.params += [
+                click.Option(["--database-url"], metavar="URL", help="The result store. [BENCHCOE_DATABASE_URL]"),
+                click.Option(["--home"], metavar="FOLDER", help="Where artifacts are kept. [BENCHCOE_HOME]"),
+            ]
 
     def invoke(self, ctx: click.Context) -> Any:
-        shared = {name: ctx.params.pop(name) for name in ("as_json", "quiet", "database_url", "home")}
+        shared = {name: ctx.params.pop(name, None) for name in ("as_json", "quiet", "database_url", "home")}
         ctx.params.pop("debug")  # read by main.execute
         settings = Settings.load(database_url=shared["database_url"], home=shared["home"])
         session = Session(settings, shared["as_json"], shared["quiet"])
@@ -156,5 +163,8 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
+_NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?( %)?( \(reported\))?|-?")
+
+
 def _looks_numeric(text: str) -> bool:
-    return text in ("", "-") or text[:1].isdigit() or text[:2].lstrip("+-−")[:1].isdigit()
+    return _NUMBER.fullmatch(text) is not None

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -24,6 +25,7 @@ PACKAGES = {
     "transformers": "pip install 'benchcoe-jobs[engines]'",
     "vllm": "pip install 'benchcoe-jobs[vllm]' (GPU inference)",
     "psycopg": "pip install 'benchcoe-jobs[postgres]' (PostgreSQL)",
+    "huggingface-hub": "pip install 'benchcoe-jobs[hub]' (downloads)",
     "pyarrow": "pip install 'benchcoe-jobs[hub]' (Parquet files)",
 }
 
@@ -66,11 +68,11 @@ def _database(settings: Settings) -> Finding:
     from benchcoe_jobs.store.session import connect, open_store
 
     try:
-        store = connect(settings.database_url)
-        if store.revision() is None:
-            return Finding("database", "missing", f"{store.shown_url} is empty: run `benchcoe-jobs init`")
-        store = open_store(settings.database_url)
-        return Finding("database", "ok", f"{store.shown_url}, schema {store.revision()}")
+        with closing(connect(settings.database_url)) as store:
+            if store.revision() is None:
+                return Finding("database", "missing", f"{store.shown_url} is empty: run `benchcoe-jobs init`")
+        with closing(open_store(settings.database_url)) as store:
+            return Finding("database", "ok", f"{store.shown_url}, schema {store.revision()}")
     except BenchcoeError as error:
         return Finding("database", "broken", str(error))
 

@@ -12,7 +12,7 @@ from .command import Command, Session, percent, table
 from .label import SPLITS
 
 if TYPE_CHECKING:
-    from benchcoe_jobs.jobs.evaluate import Report
+    from benchcoe_jobs.jobs.report import Report
 
 
 @click.command(cls=Command)

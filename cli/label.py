@@ -52,10 +52,10 @@ def labels(session: Session) -> None:
 
     stale counts the labels of a set that the views would give otherwise today.
     """
-    from benchcoe_jobs.store import labels
+    from benchcoe_jobs.store.label_sets import label_sets
 
     with session.store.reading() as connection:
-        sets = labels.label_sets(connection)
+        sets = label_sets(connection)
     shown = sets if session.as_json else [{**row, "fingerprint": str(row["fingerprint"])[:12]} for row in sets]
     session.show_list("labels", shown)
 

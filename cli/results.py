@@ -66,7 +66,7 @@ def import_scores(session: Session, expert: str, file: Path, benchmark: str | No
     [0, 1]), and where there are any benchmark, expert and n. The label views use these scores where
     nothing is measured, and say so.
     """
-    from benchcoe_jobs.jobs.tables import import_scores
+    from benchcoe_jobs.jobs.reported import import_scores
 
     show_summary(session, import_scores(session.store, expert, file, benchmark=benchmark))
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.argument("name")
 @click.option("--level", type=LEVELS, default=Level.SUBJECT.value, show_default=True)
 @click.option("--kind", type=click.Choice(registry.names("routers")), default="tfidf", show_default=True)
-@click.option("--head", type=click.Choice(["linear", "knn"]), default="linear", show_default=True)
+@click.option("--head", metavar="NAME", help="linear, or knn for embeddings; the kind's first where it is left out.")
 @click.option("--pool", default=ALL_POOL, show_default=True)
 @click.option("--benchmark", metavar="NAME", help="May be left out where there is only one.")
 @click.option("--split", type=SPLITS, default=Split.TRAIN.value, show_default=True)
@@ -92,6 +92,7 @@ def show(session: Session, trained: Trained) -> None:
         data,
         lambda: click.echo(
             f"{trained.name}: {trained.level}-level {trained.kind} router, {len(trained.outputs)} {what} "
-            f"({len(trained.new_outputs)} new), from {trained.n_queries} queries of {scope.benchmark}, split {scope.split}"
+            f"({len(trained.new_outputs)} new), from {trained.n_queries} queries of {scope.benchmark}, "
+            f"split {scope.split}"
         ),
     )

@@ -12,9 +12,9 @@ from dataclasses import fields
 from pathlib import Path
 
 import click
+
 from benchcoe_jobs.cli.command import Command
 from benchcoe_jobs.cli.main import COMMANDS, main
-
 from benchcoe_jobs.settings import CONFIG_FILE, Settings
 
 TARGET = Path(__file__).with_name("cli.md")

@@ -64,7 +64,7 @@ def text(row: Row, column: str) -> str | None:
     return checked(column, value)
 
 
-def label(row: Row, column: str) -> str | None:
+def name(row: Row, column: str) -> str | None:
     """A name or key, without the blanks around it, or None where there is none. Whole numbers will do."""
     value = row.get(column)
     if value is None:
@@ -77,8 +77,8 @@ def label(row: Row, column: str) -> str | None:
 
 
 def needed(row: Row, column: str) -> str:
-    """Like `label`, but it must be there."""
-    found = label(row, column)
+    """Like `name`, but it must be there."""
+    found = name(row, column)
     if found is None:
         raise RowError(f"{column} is empty" if column in row else f"{column} is missing")
     return found
@@ -86,7 +86,7 @@ def needed(row: Row, column: str) -> str:
 
 def benchmark_of(row: Row, given: str | None) -> str:
     """The benchmark that a row is about; it may be left out where the command names one."""
-    named = label(row, "benchmark") if given else needed(row, "benchmark")
+    named = name(row, "benchmark") if given else needed(row, "benchmark")
     if given and named and named != given:
         raise RowError(f"the row is about benchmark {named!r}, not {given!r}")
     return given or named or ""
@@ -123,13 +123,13 @@ def count(row: Row, column: str, *, least: int) -> int | None:
 
 def split(row: Row) -> Split | None:
     """A split, by its name in any case."""
-    name = label(row, "split")
-    if name is None:
+    found = name(row, "split")
+    if found is None:
         return None
     try:
-        return Split(name.lower())
+        return Split(found.lower())
     except ValueError:
-        raise RowError(f"unknown split {shown(name)}; known are {', '.join(Split)}") from None
+        raise RowError(f"unknown split {shown(found)}; known are {', '.join(Split)}") from None
 
 
 def choices(row: Row) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ def read_reported(path: Path, benchmark: str | None = None) -> Iterator[Reported
             subject=cells.needed(row, "subject"),
             score=cells.score(row),
             n=cells.count(row, "n", least=1),
-            expert=cells.label(row, "expert"),
+            expert=cells.name(row, "expert"),
         )
         of_expert = f" of expert {made.expert!r}" if made.expert else ""
         firsts.claim(line, f"subject {made.subject!r}{of_expert}", made.benchmark, made.expert, made.subject)

@@ -34,7 +34,7 @@ def read_results(path: Path, benchmark: str | None = None) -> Iterator[Result | 
             line=line,
             benchmark=cells.benchmark_of(row, benchmark),
             query=query,
-            expert=cells.label(row, "expert"),
+            expert=cells.name(row, "expert"),
             score=cells.score(row),
             completion_tokens=cells.count(row, "tokens", least=0),
             cost=cells.cost(row),
@@ -73,7 +73,7 @@ def _query(row: Row) -> Query:
         subject=cells.needed(row, "subject"),
         text=cells.text(row, "text") or "",
         choices=cells.choices(row),
-        answer=cells.label(row, "answer"),
+        answer=cells.name(row, "answer"),
         split=cells.split(row),
     )
     if query.key:

@@ -34,16 +34,17 @@ class Choice:
 class Decider:
     """A router with all that it needs to decide: its model, and the labels of this moment.
 
-    `members` are the experts of its pool (name -> id), `eligible` those with enough scores on its
-    training split, `table` the subject labels there, `best_single` the best expert of that split.
+    `members` are the experts of its pool (name -> id), `eligible` those that it may choose: with
+    enough scores, or a subject's label, on its training split. `subject_labels` are the labels there
+    by subject, `best_single` is the best expert of that split.
     """
 
     router: TrainedRouter
     model: RouterModel
     members: dict[str, int]
     eligible: list[str]
-    table: dict[str, SubjectLabel]
-    best_single: str | None
+    subject_labels: dict[str, SubjectLabel]
+    best_single: str
 
     def choose(self, texts: Sequence[str]) -> list[Choice]:
         """One choice per text."""
@@ -57,19 +58,18 @@ class Decider:
     def _by_subject(self, probabilities: NDArray[np.float64]) -> Choice:
         subject = self.model.outputs[int(np.argmax(probabilities))]
         confidence = float(np.max(probabilities))
-        label = self.table.get(subject)
+        label = self.subject_labels.get(subject)
         if label is not None:
             why = f"best on {subject}: {label.mean:.1%} {label.source}" + (f" over {label.n}" if label.n else "")
             return Choice(label.expert, subject, confidence, why)
-        if self.best_single is None:
-            raise UsageError(f"no expert of pool {self.router.scope.pool.name!r} is eligible: import or profile some")
         return Choice(self.best_single, subject, confidence, f"nobody is eligible on {subject}: the best single expert")
 
     def _by_score(self, scores: NDArray[np.float64]) -> list[Choice]:
-        columns = [column for column, name in enumerate(self.model.outputs) if name in self.members]
+        columns = [column for column, name in enumerate(self.model.outputs) if name in self.eligible]
         if not columns:
             raise UsageError(
-                f"none of the router's experts is left in pool {self.router.scope.pool.name!r}: train it again"
+                f"none of the router's experts is eligible in pool {self.router.scope.pool.name!r} any more: "
+                "train it again"
             )
         choices = []
         for row in scores:
@@ -83,12 +83,22 @@ class Decider:
 
 
 def open_decider(store: Store, home: Path, name: str | None) -> Decider:
-    """The router of a name (None: the only one), ready to decide with the labels of this moment."""
+    """The router of a name (None: the only one), ready to decide with the labels of this moment.
+
+    Raises UsageError where no expert has enough scores on the training split to fall back to.
+    """
     with store.reading() as connection:
         router = routers.find_router(connection, name)
         members = experts.pool_members(connection, router.scope.pool.id)
-        eligible = labels.eligible_experts(connection, router.scope)
-        table = {label.subject: label for label in labels.subject_labels(connection, router.scope)}
+        by_subject = {label.subject: label for label in labels.subject_labels(connection, router.scope)}
+        measured = labels.eligible_experts(connection, router.scope)
         best_single = labels.best_single(connection, router.scope)
+    if best_single is None:
+        scope = router.scope
+        raise UsageError(
+            f"no expert of pool {scope.pool.name!r} has scores for {scope.pool.min_coverage:.0%} of {scope.benchmark}, "
+            f"split {scope.split}: there is no best single expert to compare with or to fall back to"
+        )
     model = artifact.load(home / router.artifact, cache=routers.StoredVectors(store))
-    return Decider(router, model, members, eligible, table, best_single)
+    eligible = sorted({*measured, *(label.expert for label in by_subject.values())})
+    return Decider(router, model, members, eligible, by_subject, best_single)

@@ -18,14 +18,14 @@ from typing import Any
 from sqlalchemy import Connection
 
 from benchcoe_jobs import registry
-from benchcoe_jobs.domain import Fault, Judgement, Result
+from benchcoe_jobs.domain import EVERY_EXPERT, Fault, Judgement, Result
 from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.jobs.matching import Match, Matcher
 from benchcoe_jobs.store import experts, results, standings
+from benchcoe_jobs.store.catalog import StoredQuery
 from benchcoe_jobs.store.results import NewScore
 from benchcoe_jobs.store.session import Store
 
-EVERY_EXPERT = "all"
 BATCH = 20_000
 
 
@@ -143,14 +143,14 @@ class _Writer:
             self._summary.skipped.append(Fault(row.line, "scored by an earlier import; --replace takes this file's"))
         return False
 
-    def _score(self, benchmark: str, row: Result, query: Any) -> NewScore:
-        judged = Judgement(row.score, None, "") if row.score is not None else self._judge(benchmark, row)
+    def _score(self, benchmark: str, row: Result, query: StoredQuery) -> NewScore:
+        judged = self._judge(benchmark, row) if row.score is None else None
         return NewScore(
             query_id=query.id,
             stratum_id=query.stratum_id,
-            value=judged.score,
-            extracted=judged.extracted,
-            stage=judged.stage or None,
+            value=judged.score if judged else row.score or 0.0,
+            extracted=judged.extracted if judged else None,
+            stage=judged.stage if judged else None,
             text=row.text,
             prompt_tokens=row.prompt_tokens,
             completion_tokens=row.completion_tokens,

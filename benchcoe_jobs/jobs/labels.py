@@ -10,7 +10,8 @@ from benchcoe_jobs.domain import Level
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.jobs.bootstrap import flip_rate, within_reach
 from benchcoe_jobs.store import catalog, experts, labels
-from benchcoe_jobs.store.labels import Frozen, LeftOut, QueryLabelCounts, Scope, SubjectLabel
+from benchcoe_jobs.store.label_sets import Frozen, freeze
+from benchcoe_jobs.store.labels import LeftOut, QueryLabelCounts, Scope, SubjectLabel
 from benchcoe_jobs.store.session import Store
 
 
@@ -31,15 +32,9 @@ class BuiltLabels:
     counts: QueryLabelCounts | None
 
 
-def find_scope(
-    connection: Connection, pool: str, benchmark: str | None, split: str, min_coverage: float | None = None
-) -> Scope:
-    """Names -> what labels are about. A `min_coverage` is kept with the pool. Raises UsageError."""
-    found = experts.find_pool(connection, pool)
-    benchmark_id, benchmark = catalog.find_benchmark(connection, benchmark)
-    if min_coverage is not None:
-        found = experts.set_min_coverage(connection, found, min_coverage)
-    return Scope(found, benchmark_id, benchmark, split)
+def find_scope(connection: Connection, pool: str, benchmark: str | None, split: str) -> Scope:
+    """Names -> what labels are about. Raises UsageError."""
+    return Scope(experts.find_pool(connection, pool), *catalog.find_benchmark(connection, benchmark), split)
 
 
 def build_labels(
@@ -51,12 +46,14 @@ def build_labels(
     split: str,
     min_coverage: float | None = None,
 ) -> BuiltLabels:
-    """Freeze the current labels of a pool on one split of a benchmark.
+    """Freeze the current labels of a pool on one split of a benchmark; a `min_coverage` stays with the pool.
 
     Raises UsageError where no expert of the pool is eligible for a single label.
     """
     with store.writing() as connection:
-        scope = find_scope(connection, pool, benchmark, split, min_coverage)
+        if min_coverage is not None:
+            experts.set_min_coverage(connection, experts.find_pool(connection, pool), min_coverage)
+        scope = find_scope(connection, pool, benchmark, split)
         subjects: list[SubjectLabel] = []
         flip_rates: dict[str, float] = {}
         counts = None
@@ -68,7 +65,7 @@ def build_labels(
         out = labels.left_out(connection, scope)
         if not subjects and not (counts and counts.n):
             raise UsageError(_nothing_to_label(scope, out))
-        return BuiltLabels(level, scope, labels.freeze(connection, level, scope), out, subjects, flip_rates, counts)
+        return BuiltLabels(level, scope, freeze(connection, level, scope), out, subjects, flip_rates, counts)
 
 
 def _flip_rates(connection: Connection, scope: Scope) -> dict[str, float]:

@@ -18,9 +18,10 @@ from benchcoe_jobs.errors import StoreError, UsageError
 from benchcoe_jobs.jobs.labels import find_scope
 from benchcoe_jobs.routers import artifact
 from benchcoe_jobs.routers.model import RouterModel, new_model
-from benchcoe_jobs.store import catalog, experts, labels, routers
+from benchcoe_jobs.store import catalog, experts, routers
 from benchcoe_jobs.store.catalog import Question
-from benchcoe_jobs.store.labels import Frozen, Scope
+from benchcoe_jobs.store.label_sets import Frozen, freeze
+from benchcoe_jobs.store.labels import Scope
 from benchcoe_jobs.store.session import Store
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -63,7 +64,7 @@ def train_router(
     registry.load("routers", kind)(encoder=encoder, revision=revision)  # a download must not hold the store
     with store.writing() as connection:  # labels are frozen with what is learned from, or not at all
         scope = find_scope(connection, pool, benchmark, split)
-        frozen = labels.freeze(connection, level, scope)
+        frozen = freeze(connection, level, scope)
         questions = _with_text(catalog.questions(connection, scope.benchmark_id, split), scope)
         if level is Level.SUBJECT:
             outputs = tuple(sorted({question.subject for question in questions}))
@@ -96,7 +97,7 @@ def extend_router(store: Store, home: Path, name: str) -> Trained:
     model = artifact.load(home / router.artifact, cache=routers.StoredVectors(store))
     scope = router.scope
     with store.writing() as connection:
-        frozen = labels.freeze(connection, Level.QUERY, scope)
+        frozen = freeze(connection, Level.QUERY, scope)
         questions = _with_text(catalog.questions(connection, scope.benchmark_id, scope.split), scope)
         members = experts.pool_members(connection, scope.pool.id)
         names, targets = _score_matrix(routers.targets(connection, scope), questions, members)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ class StoredQuery:
     stratum_id: int
     subject: str
     content_hash: str
+
+    def is_like(self, query: DomainQuery) -> bool:
+        """Whether subject and content are the same."""
+        return (self.subject, self.content_hash) == (query.subject, query.content_hash)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +121,12 @@ def add_queries(connection: Connection, benchmark_id: int, queries: Sequence[Dom
         select(Query.key, Query.id).where(Query.benchmark_id == benchmark_id, Query.id > before)
     ).all()
     ids = {row.key: row.id for row in rows}
-    encode = QueryContent.__table__.c.choices.type.bind_processor(connection.dialect) or _unchanged
     bulk.insert(
         connection,
         QueryContent,
         ["query_id", "content_hash", "text", "choices", "answer"],
         (
-            (ids[query.key], content_hash, query.text, encode(list(query.choices)), query.answer)
+            (ids[query.key], content_hash, query.text, json.dumps(query.choices), query.answer)
             for query, content_hash in zip(queries, hashes, strict=True)
         ),
     )
@@ -177,7 +181,3 @@ def benchmarks(connection: Connection) -> list[dict[str, object]]:
         if split is not None:
             row |= {"subjects": subjects, split: int(queries)}
     return list(found.values())
-
-
-def _unchanged(value: object) -> object:
-    return value

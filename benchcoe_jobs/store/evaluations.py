@@ -16,6 +16,7 @@ from benchcoe_jobs.store.tables import (
     QueryContent,
     Response,
     Score,
+    ScoreSum,
     Stratum,
     Subject,
 )
@@ -58,6 +59,18 @@ def store_report(connection: Connection, evaluation_id: int, report: dict[str, A
     connection.execute(update(Evaluation).where(Evaluation.id == evaluation_id).values(report=report))
 
 
+def score_counts(connection: Connection, benchmark_id: int, split: str, expert_ids: Collection[int]) -> dict[int, int]:
+    """Expert id -> how many queries of a split it has a score on."""
+    rows = connection.execute(
+        select(ScoreSum.expert_id, func.sum(ScoreSum.n))
+        .join(Stratum, Stratum.id == ScoreSum.stratum_id)
+        .join(Subject, Subject.id == Stratum.subject_id)
+        .where(ScoreSum.expert_id.in_(expert_ids), Subject.benchmark_id == benchmark_id, Stratum.split == split)
+        .group_by(ScoreSum.expert_id)
+    )
+    return {expert_id: int(n) for expert_id, n in rows}
+
+
 def fully_scored(connection: Connection, benchmark_id: int, split: str, expert_ids: Collection[int]) -> set[int]:
     """Ids of the queries of a split that every one of some experts has a score on."""
     rows = connection.scalars(
@@ -72,7 +85,7 @@ def fully_scored(connection: Connection, benchmark_id: int, split: str, expert_i
 
 
 def outcomes(connection: Connection, benchmark_id: int, split: str, expert_ids: Iterable[int]) -> Iterable[Any]:
-    """(query id, subject, expert id, score, cost or None) of some experts on a split.
+    """(query id, expert id, score, cost or None) of some experts on a split.
 
     The cost is the one recorded with the response; None where none was.
     """

@@ -81,7 +81,7 @@ def set_retired(connection: Connection, name: str, retired: bool) -> None:
 
 
 def experts(connection: Connection) -> list[dict[str, object]]:
-    """One row per expert: settings, and how many scores it has, over all benchmarks."""
+    """One row per expert: its settings, and how many scores it has over all benchmarks."""
     rows = connection.execute(
         select(
             Expert.name,
@@ -90,7 +90,6 @@ def experts(connection: Connection) -> list[dict[str, object]]:
             Expert.cost,
             Expert.retired_at,
             func.coalesce(func.sum(ScoreSum.n), 0).label("scores"),
-            func.sum(ScoreSum.total_micro).label("total"),
         )
         .outerjoin(ScoreSum, ScoreSum.expert_id == Expert.id)
         .group_by(Expert.id, Expert.name, Expert.engine, Expert.model, Expert.cost, Expert.retired_at)
@@ -103,7 +102,6 @@ def experts(connection: Connection) -> list[dict[str, object]]:
             "model": row.model,
             "cost": row.cost,
             "scores": int(row.scores),
-            "mean": float(row.total) / row.scores / 1e6 if row.scores else None,
             "retired": row.retired_at is not None,
         }
         for row in rows
@@ -138,12 +136,11 @@ def change_pool(connection: Connection, name: str, *, add: Sequence[str] = (), r
     _refresh_all(connection)
 
 
-def set_min_coverage(connection: Connection, pool: PoolRef, value: float) -> PoolRef:
+def set_min_coverage(connection: Connection, pool: PoolRef, value: float) -> None:
     """Change a pool's threshold; its labels follow at once."""
     if value != pool.min_coverage:
         connection.execute(update(Pool).where(Pool.id == pool.id).values(min_coverage=value))
         _refresh_all(connection)
-    return PoolRef(pool.id, pool.name, value)
 
 
 def pool_members(connection: Connection, pool_id: int) -> dict[str, int]:

@@ -1,24 +1,17 @@
-"""Typed reads of the label views, and label sets: frozen, fingerprinted copies of them."""
+"""Typed reads of the label views."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, literal, select
+from sqlalchemy import Connection, func, select
 
-from benchcoe_jobs.domain import Level, Source
+from benchcoe_jobs.domain import Source
 from benchcoe_jobs.store.experts import PoolRef
 from benchcoe_jobs.store.tables import (
-    Benchmark,
     Expert,
-    FrozenQueryLabel,
-    FrozenSubjectLabel,
-    LabelSet,
-    Pool,
     Query,
     Score,
     Subject,
@@ -26,7 +19,6 @@ from benchcoe_jobs.store.tables import (
 from benchcoe_jobs.store.views import (
     expert_coverage,
     expert_rank,
-    expert_subject_score,
     pool_expert,
     pool_summary,
     query_label,
@@ -90,13 +82,9 @@ class LeftOut:
     n_queries: int
 
 
-@dataclass(frozen=True, slots=True)
-class Frozen:
-    """A label set: its id, fingerprint and whether it was new."""
-
-    id: int
-    fingerprint: str
-    created: bool
+def in_scope(view: Any, scope: Scope) -> tuple[Any, ...]:
+    """The conditions that keep a label view to one scope."""
+    return (view.pool_id == scope.pool.id, view.benchmark_id == scope.benchmark_id, view.split == scope.split)
 
 
 def subject_labels(connection: Connection, scope: Scope) -> list[SubjectLabel]:
@@ -120,7 +108,7 @@ def query_label_counts(connection: Connection, scope: Scope) -> QueryLabelCounts
             func.count().filter(c.tied > 1),
             func.sum(c.nobody_right),
         )
-        .where(*_in_scope(c, scope))
+        .where(*in_scope(c, scope))
         .group_by(c.expert_id)
     ).all()
     names = dict(connection.execute(select(Expert.id, Expert.name)).all())
@@ -134,14 +122,15 @@ def query_label_counts(connection: Connection, scope: Scope) -> QueryLabelCounts
 
 
 def left_out(connection: Connection, scope: Scope) -> list[LeftOut]:
-    """Who is in the pool but not eligible, subject by subject."""
-    cover, score = expert_coverage.c, expert_subject_score.c
-    reported = (
-        select(literal(1))
+    """Who is in the pool but not ranked, subject by subject."""
+    cover, rank = expert_coverage.c, expert_rank.c
+    ranked = (
+        select(rank.expert_id)
         .where(
-            score.expert_id == cover.expert_id,
-            score.subject_id == cover.subject_id,
-            score.source == Source.REPORTED.value,
+            rank.pool_id == scope.pool.id,
+            rank.expert_id == cover.expert_id,
+            rank.subject_id == cover.subject_id,
+            rank.split == scope.split,
         )
         .exists()
     )
@@ -152,8 +141,7 @@ def left_out(connection: Connection, scope: Scope) -> list[LeftOut]:
             pool_expert.c.pool_id == scope.pool.id,
             cover.benchmark_id == scope.benchmark_id,
             cover.split == scope.split,
-            cover.n_scored < scope.pool.min_coverage * cover.n_queries - 1e-6,
-            ~reported,
+            ~ranked,
         )
         .order_by(cover.expert, cover.subject)
     )
@@ -205,92 +193,3 @@ def best_single(connection: Connection, scope: Scope) -> str | None:
             c.pool_id == scope.pool.id, c.benchmark_id == scope.benchmark_id, c.split == scope.split
         )
     )
-
-
-def freeze(connection: Connection, level: Level, scope: Scope) -> Frozen:
-    """Copy the scope's current labels into a label set; the same labels are kept once.
-
-    The fingerprint is the SHA-256 of the scope and of every (subject or query key, expert).
-    """
-    digest = hashlib.sha256(
-        json.dumps([level, scope.pool.name, scope.benchmark, scope.split, scope.pool.min_coverage]).encode()
-    )
-    view = subject_label.c if level is Level.SUBJECT else query_label.c
-    item = view.subject if level is Level.SUBJECT else view.key
-    order = view.subject if level is Level.SUBJECT else view.query_id
-    names: dict[int, str] = dict(connection.execute(select(Expert.id, Expert.name)).all())
-    for key, expert_id in connection.execute(
-        select(item, view.expert_id).where(*_in_scope(view, scope)).order_by(order)
-    ):
-        digest.update(f"{key}\t{names[expert_id]}\n".encode())
-    fingerprint = digest.hexdigest()
-
-    found = connection.scalar(select(LabelSet.id).where(LabelSet.fingerprint == fingerprint))
-    if found is not None:
-        return Frozen(found, fingerprint, created=False)
-    connection.execute(
-        insert(LabelSet).values(
-            fingerprint=fingerprint,
-            level=level.value,
-            pool_id=scope.pool.id,
-            benchmark_id=scope.benchmark_id,
-            split=scope.split,
-            min_coverage=scope.pool.min_coverage,
-        )
-    )
-    set_id = connection.scalars(select(LabelSet.id).where(LabelSet.fingerprint == fingerprint)).one()
-    target = FrozenSubjectLabel if level is Level.SUBJECT else FrozenQueryLabel
-    about = view.subject_id if level is Level.SUBJECT else view.query_id
-    connection.execute(
-        insert(target).from_select(
-            ["label_set_id", about.name, "expert_id"],
-            select(literal(set_id), about, view.expert_id).where(*_in_scope(view, scope)),
-        )
-    )
-    return Frozen(set_id, fingerprint, created=True)
-
-
-def label_sets(connection: Connection) -> list[dict[str, object]]:
-    """Every label set, newest first; `stale` counts its labels that the views no longer give."""
-    rows = connection.execute(
-        select(LabelSet, Pool.name.label("pool"), Benchmark.name.label("benchmark"))
-        .join(Pool, Pool.id == LabelSet.pool_id)
-        .join(Benchmark, Benchmark.id == LabelSet.benchmark_id)
-        .order_by(LabelSet.id.desc())
-    )
-    return [
-        {
-            "fingerprint": row.fingerprint,
-            "level": row.level,
-            "pool": row.pool,
-            "benchmark": row.benchmark,
-            "split": row.split,
-            **_freshness(connection, row.id, Level(row.level), row.pool_id, row.benchmark_id, row.split),
-            "created_at": row.created_at.isoformat(timespec="seconds"),
-        }
-        for row in rows
-    ]
-
-
-def _freshness(
-    connection: Connection, set_id: int, level: Level, pool_id: int, benchmark_id: int, split: str
-) -> dict[str, int]:
-    frozen: Any = FrozenSubjectLabel if level is Level.SUBJECT else FrozenQueryLabel
-    live = subject_label.c if level is Level.SUBJECT else query_label.c
-    frozen_item, live_item = (
-        (frozen.subject_id, live.subject_id) if level is Level.SUBJECT else (frozen.query_id, live.query_id)
-    )
-    in_scope = (live.pool_id == pool_id, live.benchmark_id == benchmark_id, live.split == split)
-    n_frozen = connection.scalar(select(func.count()).where(frozen.label_set_id == set_id)) or 0
-    n_live = connection.scalar(select(func.count()).where(*in_scope)) or 0
-    common, same = connection.execute(
-        select(func.count(), func.count().filter(frozen.expert_id == live.expert_id))
-        .select_from(frozen)
-        .join(live.pool_id.table, frozen_item == live_item)
-        .where(frozen.label_set_id == set_id, *in_scope)
-    ).one()
-    return {"labels": n_frozen, "stale": n_frozen + n_live - common - same}
-
-
-def _in_scope(view: Any, scope: Scope) -> tuple[Any, ...]:
-    return (view.pool_id == scope.pool.id, view.benchmark_id == scope.benchmark_id, view.split == scope.split)

@@ -1,4 +1,4 @@
-"""Create or upgrade a store. The only module that imports Alembic."""
+"""Create or upgrade a store. The only module of the store that imports Alembic."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from benchcoe_jobs.store import bulk
-from benchcoe_jobs.store.tables import Extraction, Query, ReportedScore, Response, Run, Score
+from benchcoe_jobs.store.tables import Benchmark, Expert, Extraction, ReportedScore, Response, Run, Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,10 @@ class NewScore:
 
 def ensure_run(connection: Connection, expert_id: int, benchmark_id: int, provenance: Mapping[str, Any]) -> int:
     """The id of the run with this provenance: everything that can change an answer."""
-    content = json.dumps([expert_id, benchmark_id, provenance], sort_keys=True)
+    names = (
+        select(Expert.name, Benchmark.name).join(Benchmark, Benchmark.id == benchmark_id).where(Expert.id == expert_id)
+    )
+    content = json.dumps([*connection.execute(names).one(), provenance], sort_keys=True)
     fingerprint = hashlib.sha256(content.encode()).hexdigest()
     by_fingerprint = select(Run.id).where(Run.fingerprint == fingerprint)
     found = connection.scalar(by_fingerprint)
@@ -97,18 +100,6 @@ def write_scores(connection: Connection, expert_id: int, run_id: int, scores: Se
 def write_reported(connection: Connection, rows: Iterable[tuple[int, int, float, int | None]]) -> None:
     """Store published per-subject scores, (expert id, subject id, value in [0, 1], n or None)."""
     bulk.insert(connection, ReportedScore, ["expert_id", "subject_id", "value", "n"], rows, replace=True)
-
-
-def score_rows(
-    connection: Connection, benchmark_id: int, expert_ids: Iterable[int]
-) -> Iterable[tuple[int, int, float]]:
-    """(query id, expert id, score) of some experts on a benchmark, expert by expert."""
-    return connection.execute(
-        select(Score.query_id, Score.expert_id, Score.value)
-        .join(Query, Query.id == Score.query_id)
-        .where(Score.expert_id.in_(list(expert_ids)), Query.benchmark_id == benchmark_id)
-        .order_by(Score.expert_id, Score.query_id)
-    )
 
 
 def _storable(text: str | None) -> str | None:

@@ -10,7 +10,8 @@ from sqlalchemy import Connection, insert, select, update
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.store import bulk
 from benchcoe_jobs.store.experts import PoolRef
-from benchcoe_jobs.store.labels import Frozen, Scope
+from benchcoe_jobs.store.label_sets import Frozen
+from benchcoe_jobs.store.labels import Scope
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.store.tables import Benchmark, Embedding, LabelSet, Pool, Router
 from benchcoe_jobs.store.views import query_target

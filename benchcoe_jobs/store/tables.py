@@ -1,7 +1,7 @@
 """The tables, for SQLite and PostgreSQL alike. docs/store.md explains each of them and every view.
 
 Tables with a row per query (response, score, extraction, query_best, frozen_query_label, decision)
-declare no foreign keys to their parents: their rows come from joins over the parents, parents are
+declare no foreign keys to queries, experts, strata or runs: their rows come from joins over the parents, parents are
 never deleted, and the checks would cost several look-ups for each of a newcomer's million rows.
 """
 
@@ -15,6 +15,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     DateTime,
+    Dialect,
     Double,
     ForeignKey,
     Integer,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Text,
+    TypeDecorator,
     UniqueConstraint,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -35,6 +37,18 @@ SPLITS = "split IN ('train', 'validation', 'test')"
 
 def _now() -> datetime:
     return datetime.now(UTC)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """A time with its zone; SQLite keeps none, and what is stored there is UTC."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 class Base(DeclarativeBase):
@@ -58,7 +72,7 @@ class Benchmark(Base):
     __tablename__ = "benchmark"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     name: Mapped[str] = mapped_column(Name, unique=True)
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=_now)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=_now)
 
 
 class Subject(Base):
@@ -81,7 +95,7 @@ class Stratum(Base):
 
 
 class Query(Base):
-    """Narrow, because label reads scan it; the text stands in `query_content`."""
+    """Narrow, because imports and training read all of it; the text stands in `query_content`."""
 
     __tablename__ = "query"
     __table_args__ = (UniqueConstraint("benchmark_id", "key"),)
@@ -111,8 +125,8 @@ class Expert(Base):
     model: Mapped[str | None] = mapped_column(String)
     revision: Mapped[str | None] = mapped_column(String)
     cost: Mapped[float | None] = mapped_column(Double)
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=_now)
-    retired_at: Mapped[datetime | None] = mapped_column(DateTime(timezone=True))
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=_now)
+    retired_at: Mapped[datetime | None] = mapped_column(UtcTime)
 
 
 class Pool(Base):
@@ -143,7 +157,7 @@ class Run(Base):
     expert_id: Mapped[int] = mapped_column(ForeignKey("expert.id"))
     benchmark_id: Mapped[int] = mapped_column(ForeignKey("benchmark.id"))
     provenance: Mapped[dict[str, Any]] = mapped_column(JSON)
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=_now)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=_now)
 
 
 class Response(Base):
@@ -250,7 +264,7 @@ class LabelSet(Base):
     benchmark_id: Mapped[int] = mapped_column(ForeignKey("benchmark.id"))
     split: Mapped[str] = mapped_column(String)
     min_coverage: Mapped[float] = mapped_column(Double)
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=_now)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=_now)
 
 
 class FrozenSubjectLabel(Base):
@@ -283,7 +297,7 @@ class Router(Base):
     label_set_id: Mapped[int] = mapped_column(ForeignKey("label_set.id"))
     artifact: Mapped[str] = mapped_column(String)
     n_queries: Mapped[int] = mapped_column(Integer)
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=_now)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=_now)
 
 
 class Evaluation(Base):
@@ -297,7 +311,7 @@ class Evaluation(Base):
     benchmark_id: Mapped[int] = mapped_column(ForeignKey("benchmark.id"))
     split: Mapped[str] = mapped_column(String)
     report: Mapped[dict[str, Any] | None] = mapped_column(JSON)
-    created_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), default=_now)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=_now)
 
 
 class Decision(Base):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+
 from benchcoe_jobs.migrations.deploy import deploy_views
 
 revision = "0001"

@@ -1,5 +1,5 @@
 -- What a pool can reach at most, by benchmark and split, over its labelled queries: the best single
--- expert, the best expert of every subject (subject-oracle) and of every query (oracle).
+-- expert, the best expert of every subject (subject-oracle) and of every query (oracle), as measured.
 CREATE VIEW pool_summary AS
 WITH size AS (
   SELECT su.benchmark_id, st.split, SUM(st.n_queries) AS n_queries
@@ -23,10 +23,12 @@ WITH size AS (
 ), by_subject AS (
   SELECT r.pool_id, su.benchmark_id, r.split,
          CAST(SUM(x.total_micro) AS DOUBLE PRECISION) / (CAST(SUM(x.n) AS DOUBLE PRECISION) * 1000000) AS mean
-  FROM expert_rank r
+  FROM (SELECT pool_id, stratum_id, subject_id, split, expert_id,
+               ROW_NUMBER() OVER (PARTITION BY pool_id, stratum_id ORDER BY rank) AS place
+        FROM expert_rank WHERE source = 'measured') r
   JOIN subject su ON su.id = r.subject_id
   JOIN score_sum x ON x.expert_id = r.expert_id AND x.stratum_id = r.stratum_id
-  WHERE r.rank = 1
+  WHERE r.place = 1
   GROUP BY r.pool_id, su.benchmark_id, r.split
 ), by_query AS (
   SELECT qb.pool_id, su.benchmark_id, st.split, COUNT(*) AS n_labelled, AVG(qb.value) AS mean,

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from benchcoe_jobs.cli.main import execute
 from sqlalchemy import inspect, text
 
+from benchcoe_jobs.cli.main import execute
 from benchcoe_jobs.store.session import connect
 
 SIDE_FILES = ("-wal", "-shm")  # SQLite's own; they come and go

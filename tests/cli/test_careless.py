@@ -20,10 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from benchcoe_jobs.cli.main import execute
 from console import Cli, files_in, rows_of
 from sqlalchemy import text
 
+from benchcoe_jobs.cli.main import execute
 from benchcoe_jobs.store import session
 from benchcoe_jobs.store.session import connect
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -15,9 +14,9 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
-from benchcoe_jobs.cli.main import COMMANDS, main
 from console import Cli, rows_of, run
 
+from benchcoe_jobs.cli.main import COMMANDS, main
 from benchcoe_jobs.jobs.synthetic import COSTS, NEWCOMER, STARTERS, write_results
 
 SUBJECTS = {"arithmetic", "units", "sorting", "spelling", "dates", "comparison"}
@@ -28,8 +27,8 @@ CONSOLE = Path(sys.executable).with_name("benchcoe-jobs")
 
 
 def split_of(text: str) -> str:
-    """60/10/30 by the SHA-256 of the content, as docs and DESIGN say; a question without choices."""
-    share = int(sha256(f"{len(text)}:{text}".encode()).hexdigest()[:8], 16) % 100
+    """60/10/30 by the SHA-256 of the content: no choices, then the text with its length."""
+    share = int(sha256(f"0:{len(text)}:{text}".encode()).hexdigest()[:8], 16) % 100
     return "train" if share < 60 else "validation" if share < 70 else "test"
 
 
@@ -200,7 +199,9 @@ def test_the_same_import_twice_changes_nothing(session: Cli, store_url: str) -> 
 def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("quickstart")
     with chdir(folder):
-        subprocess.run([CONSOLE, "quickstart", "--folder", "q"], check=True, capture_output=True)
+        ended = subprocess.run([CONSOLE, "quickstart", "--folder", "q"], check=True, capture_output=True, text=True)
+    assert "SYNTHETIC" in ended.stdout
+    assert "$ benchcoe-jobs train-router by-subject" in ended.stdout
     return folder / "q"
 
 
@@ -347,7 +348,4 @@ def test_quickstart_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: 
     assert NEWCOMER in after["calls"]
     assert NEWCOMER not in before["calls"]
     assert cli("quickstart --json").json == first.json
-    said = cli("quickstart")
-    assert said.code == 0
-    assert "SYNTHETIC" in said.out
-    assert os.listdir() == ["benchcoe-quickstart"]
+    assert list(tmp_path.iterdir()) == [tmp_path / "benchcoe-quickstart"]

@@ -1,0 +1,221 @@
+"""Rows of the local files in which benchmarks are published: JSON, JSONL and Parquet.
+
+A benchmark is all there or of no use, so the first bad row raises, unlike in a file of results.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchcoe_jobs.domain import Query, Split
+from benchcoe_jobs.errors import InputError, MissingError
+
+TRAIN = {"train": Split.TRAIN}
+VALIDATION = {"validation": Split.VALIDATION, "val": Split.VALIDATION, "dev": Split.VALIDATION}
+TEST = {"test": Split.TEST}
+
+PARQUET_BATCH = 64
+"""Rows in memory at once; a row may hold seven pictures."""
+
+_SUFFIXES = (".parquet", ".jsonl", ".json")
+"""In the order of preference, where a folder has several kinds."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """A file to read: the split that its name says, and the split that its queries belong to.
+
+    They differ where a source has a single labelled split, whose queries are dealt (`split` is None).
+    """
+
+    path: Path
+    named: Split | None
+    split: Split | None
+
+
+def source_files(path: Path, names: Mapping[str, Split], skip: frozenset[str] = frozenset()) -> list[SourceFile]:
+    """The files to read under a path, which is a data file or a folder of them.
+
+    In a folder these are the files with a word of `names` in their name ("hellaswag_val.jsonl",
+    "validation-00000-of-00001.parquet"), and every data file where `names` is empty. A file whose name, or
+    whose folder's name, has a word of `skip` is passed over. Raises InputError where there is none.
+    """
+    if path.is_file():
+        return [SourceFile(path, _named(path, names), None)]
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder")
+    inside = [file for file in sorted(path.rglob("*")) if file.is_file() and not _hidden(file, path)]
+    for suffix in _SUFFIXES:
+        files = [file for file in inside if file.suffix == suffix and not skip & _words(file, with_folder=True)]
+        found = [(file, _named(file, names)) for file in files]
+        if names:
+            found = [(file, named) for file, named in found if named is not None]
+        if found:
+            single = len({named for _, named in found}) == 1
+            return [SourceFile(file, named, None if single else named) for file, named in found]
+    wanted = f"named after {' or '.join(names)}" if names else "in it"
+    raise InputError(f"{path}: no {', '.join(_SUFFIXES)} file {wanted}")
+
+
+def unique(path: Path, queries: Iterable[Query]) -> Iterator[Query]:
+    """The same queries. Raises InputError at a key that was there before, and where there is none at all."""
+    seen = set()
+    for query in queries:
+        if query.key in seen:
+            raise InputError(f"{path}: two questions have the key {query.key!r}")
+        seen.add(query.key)
+        yield query
+    if not seen:
+        raise InputError(f"{path}: no question in it")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A row and where it stands (1-based). Its methods raise InputError where a cell is not as it should be."""
+
+    path: Path
+    number: int
+    cells: Mapping[str, Any]
+
+    def fault(self, reason: str) -> InputError:
+        """The error of this row."""
+        return InputError(f"{self.path}: row {self.number}: {reason}")
+
+    def text(self, column: str) -> str:
+        """A text that must be there, as it stands; a whole number will do."""
+        found = self.optional(column)
+        if not found:
+            raise self.fault(f"{column} is {'empty' if column in self.cells else 'missing'}")
+        return found
+
+    def optional(self, column: str) -> str:
+        """A text as it stands, or the empty one."""
+        value = self.cells.get(column)
+        if value is None:
+            return ""
+        if isinstance(value, int) and not isinstance(value, bool):
+            return str(value)
+        return self._storable(column, value)
+
+    def texts(self, column: str) -> tuple[str, ...]:
+        """A list of texts that must be there."""
+        value = self.cells.get(column)
+        if not isinstance(value, list) or not value:
+            raise self.fault(f"{column} is no list of texts")
+        return tuple(self._storable(column, item) for item in value)
+
+    def one_of(self, column: str, known: Iterable[str]) -> str:
+        """A text that must be one of these."""
+        found = self.text(column)
+        if found not in known:
+            raise self.fault(f"{column} {found!r} is none of {', '.join(known)}")
+        return found
+
+    def image(self, column: str) -> bytes | None:
+        """An encoded picture: bytes, Parquet's {"bytes", "path"}, or the path of a file beside this one."""
+        value = self.cells.get(column)
+        if isinstance(value, dict):
+            value = value.get("bytes") or value.get("path")
+        if value is None or isinstance(value, bytes):
+            return value or None
+        if not isinstance(value, str):
+            raise self.fault(f"{column} is no picture")
+        try:
+            return (self.path.parent / value).read_bytes()
+        except (OSError, ValueError) as error:
+            raise self.fault(f"{column}: the picture {value!r} cannot be read: {error}") from error
+
+    def _storable(self, column: str, value: object) -> str:
+        """A text without NUL and lone surrogates: no database takes them."""
+        if not isinstance(value, str):
+            raise self.fault(f"{column} is no text")
+        if "\0" in value or (not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value)):
+            raise self.fault(f"{column} holds a character that cannot be stored")
+        return value
+
+
+def records(path: Path) -> Iterator[Record]:
+    """Rows of one file. Raises InputError where it cannot be read, MissingError without pyarrow.
+
+    JSON is a list of objects, an object with such a list under "examples", or objects by id (the id then
+    becomes their cell "id").
+    """
+    readers = {".json": _json, ".jsonl": _jsonl, ".parquet": _parquet}
+    if path.suffix not in readers:
+        raise InputError(f"{path}: a benchmark's file must be one of {', '.join(_SUFFIXES)}")
+    try:
+        for number, cells in enumerate(readers[path.suffix](path), start=1):
+            if not isinstance(cells, dict):
+                raise InputError(f"{path}: row {number}: no object")
+            yield Record(path, number, cells)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def read_text(path: Path) -> str:
+    """A file as UTF-8 text. Raises InputError."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not UTF-8 at byte {error.start}") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _json(path: Path) -> Iterator[Any]:
+    document = _parsed(read_text(path), str(path))
+    if isinstance(document, dict):
+        if isinstance(document.get("examples"), list):
+            document = document["examples"]
+        elif document and all(isinstance(value, dict) for value in document.values()):
+            document = [{"id": key, **value} for key, value in document.items()]
+    if not isinstance(document, list):
+        raise InputError(f"{path}: neither a list of objects nor objects by id")
+    yield from document
+
+
+def _jsonl(path: Path) -> Iterator[Any]:
+    # Not splitlines(): it also splits at U+2028, which JSON allows inside a text.
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if line.strip():
+            yield _parsed(line, f"{path}: line {number}")
+
+
+def _parsed(text: str, where: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not JSON: {error}") from error
+
+
+def _parquet(path: Path) -> Iterator[Any]:
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError as error:
+        raise MissingError(f"{path}: Parquet needs pyarrow: pip install 'benchcoe-jobs[hub]'") from error
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=PARQUET_BATCH):
+                yield from batch.to_pylist()
+    except (pa.ArrowException, ValueError) as error:
+        raise InputError(f"{path}: not valid Parquet: {str(error).partition(chr(10))[0]}") from error
+
+
+def _named(path: Path, names: Mapping[str, Split]) -> Split | None:
+    words = _words(path, with_folder=False)
+    return next((split for name, split in names.items() if name in words), None)
+
+
+def _words(path: Path, *, with_folder: bool) -> set[str]:
+    named = f"{path.parent.name}_{path.stem}" if with_folder else path.stem
+    return set(re.split(r"[-_.]", named.lower()))
+
+
+def _hidden(file: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(root).parts)

@@ -1,0 +1,61 @@
+"""Decoding inside `transformers` generate: stop strings row by row, and sampling with a seed per row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+# Tokens may stand for no byte at all (special ones are skipped): look a little further back.
+_SPARE = 4
+
+
+class StopOnStrings:
+    """Ends each row as soon as its new tokens hold a stop string; the prompt does not count.
+
+    transformers' own criterion also fires on a string that began in the prompt. `lengths` has the
+    number of new tokens of each row that was ended.
+    """
+
+    def __init__(self, tokenizer: Any, stop: Sequence[str], prompt_length: int) -> None:
+        self._tokenizer = tokenizer
+        self._stop = stop
+        self._start = prompt_length
+        # Every other token is a byte at least, so a stop string ends within this many.
+        self._window = max(len(string.encode()) for string in stop) + _SPARE
+        self.lengths: dict[int, int] = {}
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, **_: Any) -> Tensor:
+        """Which rows are done: (n,) booleans for the ids (n, length) so far."""
+        n_new = input_ids.shape[1] - self._start
+        rows = [row for row in range(input_ids.shape[0]) if row not in self.lengths]
+        tails = input_ids[rows, -min(n_new, self._window) :].tolist()
+        for row, tail in zip(rows, tails, strict=True):
+            text = self._tokenizer.decode(tail, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+            if any(string in text for string in self._stop):
+                self.lengths[row] = n_new
+        done = torch.zeros(input_ids.shape[0], dtype=torch.bool, device=input_ids.device)
+        done[list(self.lengths)] = True
+        return done
+
+
+class SeededSampling:
+    """Turns greedy choice into sampling: adds Gumbel noise from a generator per row.
+
+    argmax(logits / T + Gumbel noise) is a draw from softmax(logits / T), exactly. A row's draws
+    depend on its own seed alone, while torch's global generator would deal them by batch position;
+    what is left of the batch is the rounding of its logits.
+    """
+
+    def __init__(self, temperature: float, seeds: Sequence[int], device: torch.device) -> None:
+        self._temperature = temperature
+        self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        """Perturbed logits (n, vocabulary), float32."""
+        noise = torch.empty_like(scores, dtype=torch.float32)
+        for row, generator in zip(noise, self._generators, strict=True):
+            row.exponential_(generator=generator)
+        return scores.float() / self._temperature - noise.log()

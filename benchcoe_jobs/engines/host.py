@@ -1,0 +1,233 @@
+"""The parent's side of an expert: one child process that holds the engine, and what to do when it dies.
+
+Imports no model library: memory, CUDA contexts and vLLM's own processes all belong to the child,
+and are gone with its process group.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import IO, Any, Self
+
+from benchcoe_jobs.domain import Completion, Decoding, Request
+from benchcoe_jobs.engines.base import ExpertSettings
+from benchcoe_jobs.engines.errors import (
+    AccessDeniedError,
+    EndpointDownError,
+    EngineDiedError,
+    EngineError,
+    EngineTimeoutError,
+    ModelNotFoundError,
+    named_error,
+)
+from benchcoe_jobs.engines.guard import GRACE_S
+from benchcoe_jobs.engines.wire import Channel, pack_request, unpack_completion
+
+# Asking again, or asking less at once, changes nothing about these.
+_FINAL = (ModelNotFoundError, AccessDeniedError, EndpointDownError)
+
+# What is kept of a child's output: as many lines, each cut to as many bytes.
+_KEPT_LINES = 200
+_KEPT_BYTES = 2000
+
+
+class EngineHost:
+    """One expert in a process of its own, loaded when first used. For one thread at a time.
+
+    `gpus` becomes the child's CUDA_VISIBLE_DEVICES; None leaves it as it is here. `loads` counts how
+    often the expert was loaded.
+    """
+
+    def __init__(
+        self,
+        settings: ExpertSettings,
+        *,
+        gpus: str | None = None,
+        load_timeout_s: float = 1800.0,
+        batch_timeout_s: float = 1800.0,
+    ) -> None:
+        self.settings = settings
+        self.loads = 0
+        self._gpus = gpus
+        self._load_timeout_s = load_timeout_s
+        self._batch_timeout_s = batch_timeout_s
+        self._child: _Child | None = None
+        self._version: dict[str, str] = {}
+
+    def load(self) -> None:
+        """Start the child and load the expert, unless that is done. Raises EngineError, MissingError, UsageError."""
+        if self._child is not None:
+            return
+        self._child = _Child(self._gpus)
+        try:
+            reply = self._child.ask({"settings": asdict(self.settings)}, self._load_timeout_s)
+        except BaseException:
+            self.close()
+            raise
+        self.loads += 1
+        self._version = reply["version"]
+
+    def version(self) -> dict[str, str]:
+        """What the engine says of itself, see `Engine.version`. Loads the expert if need be."""
+        self.load()
+        return self._version
+
+    def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
+        """One completion per request, in order.
+
+        Where a batch kills, hangs or fails the engine, a fresh child gets its halves, until what
+        does it stands alone; that request becomes an error completion, the others are answered. A
+        request is blamed only when it failed alone twice, so that a child which somebody else
+        killed costs nothing but time. Raises EngineError when fresh children keep failing, or at
+        once where trying again is pointless.
+        """
+        restarts = 4 + 2 * math.ceil(math.log2(max(len(requests), 1)))
+        waiting = [(list(enumerate(requests)), False)]
+        completions: dict[int, Completion] = {}
+        while waiting:
+            batch, failed_alone = waiting.pop()
+            self._ready()
+            try:
+                answers = self._ask([request for _, request in batch], decoding)
+            except EngineError as error:
+                if restarts == 0 or isinstance(error, _FINAL):
+                    raise
+                restarts -= 1
+                if len(batch) > 1:
+                    middle = len(batch) // 2
+                    waiting += [(batch[middle:], False), (batch[:middle], False)]
+                elif not failed_alone:
+                    waiting.append((batch, True))
+                else:
+                    completions[batch[0][0]] = Completion(finish_reason="error", error=str(error))
+            else:
+                completions |= {index: answer for (index, _), answer in zip(batch, answers, strict=True)}
+        return [completions[index] for index in range(len(requests))]
+
+    def close(self) -> None:
+        """End the child and everything that it started. Harmless where there is none."""
+        if self._child is not None:
+            self._child.end()
+            self._child = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _ready(self) -> None:
+        """Load the expert, once more where the child died of it: somebody may have killed it."""
+        try:
+            self.load()
+        except EngineTimeoutError:
+            raise
+        except EngineDiedError:
+            self.load()
+
+    def _ask(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
+        assert self._child is not None  # noqa: S101  (it is ready)
+        message = {"requests": [pack_request(request) for request in requests], "decoding": asdict(decoding)}
+        try:
+            reply = self._child.ask(message, self._batch_timeout_s)
+        except BaseException:
+            # An interrupt leaves an answer in the pipe; a failure, a state that nobody knows.
+            self.close()
+            raise
+        return [unpack_completion(packed) for packed in reply["completions"]]
+
+
+class _Child:
+    """A running child process, its end of the pipe, and the last lines of what it printed."""
+
+    def __init__(self, gpus: str | None) -> None:
+        ours, theirs = socket.socketpair()
+        environment = dict(os.environ) if gpus is None else os.environ | {"CUDA_VISIBLE_DEVICES": gpus}
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603  (our own module)
+                # -P keeps the working folder, and whatever lies in it, off the child's path.
+                [sys.executable, "-P", "-m", "benchcoe_jobs.engines.child", str(theirs.fileno()), str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                env=environment,
+            )
+        self._channel = Channel(ours)
+        self._printed: deque[str] = deque(maxlen=_KEPT_LINES)
+        assert self._process.stdout is not None  # noqa: S101  (it is a pipe)
+        self._reader = threading.Thread(target=self._listen, args=[self._process.stdout], daemon=True)
+        self._reader.start()
+
+    def ask(self, message: dict[str, Any], timeout_s: float) -> dict[str, Any]:
+        """The child's answer. Raises what the child raised, EngineDiedError or EngineTimeoutError."""
+        try:
+            self._channel.send(message, timeout_s=timeout_s)
+            reply = self._channel.receive(timeout_s=timeout_s)
+        except TimeoutError:
+            raise EngineTimeoutError(f"the engine gave no answer within {timeout_s:g} s") from None
+        except OSError:
+            reply = None
+        if reply is None:
+            raise EngineDiedError(self._how_it_died())
+        if name := reply.get("error"):
+            raise named_error(name, reply["message"])
+        return reply
+
+    def end(self) -> None:
+        """Let the child finish by itself, then ask it to, then make it; its whole group with it.
+
+        The child is reaped last: until then its number, which is the group's, cannot become another's.
+        """
+        self._channel.close()
+        if not self._ended_within(GRACE_S):
+            self._signal(signal.SIGTERM)
+            self._ended_within(GRACE_S)
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+        self._reader.join(GRACE_S)
+
+    def _ended_within(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.01)
+        return True
+
+    def _signal(self, number: int) -> None:
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            return
+
+    def _how_it_died(self) -> str:
+        code: str = "closed its pipe"
+        if self._ended_within(GRACE_S):
+            ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
+            assert ended is not None  # noqa: S101  (only WNOHANG answers None)
+            if ended.si_code == os.CLD_EXITED:
+                code = f"ended with exit code {ended.si_status}"
+            else:
+                code = f"was killed by {signal.Signals(ended.si_status).name}"
+                if ended.si_status == signal.SIGKILL:
+                    code += ", perhaps because the machine ran out of memory"
+        self._reader.join(0.2)
+        last = next((line for line in reversed(list(self._printed)) if line.strip()), "")
+        return f"the engine's process {code}" + (f"; it last said: {last.strip()}" if last else "")
+
+    def _listen(self, output: IO[bytes]) -> None:
+        with output:
+            while line := output.readline(_KEPT_BYTES):
+                self._printed.append(line.decode("utf-8", "replace"))

@@ -1,0 +1,35 @@
+"""Pictures of a request, opened for a model."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+from benchcoe_jobs.engines.errors import EngineError, first_line
+from benchcoe_jobs.errors import MissingError
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+_TYPES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "image/webp", b"GIF8": "image/gif"}
+
+
+def open_image(encoded: bytes) -> Image.Image:
+    """An encoded picture as RGB pixels. Raises EngineError where it cannot be decoded, MissingError without Pillow."""
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MissingError("images need more packages: pip install 'benchcoe-jobs[engines]'") from error
+    try:
+        with Image.open(io.BytesIO(encoded)) as image:
+            return image.convert("RGB")
+    except Exception as error:  # Pillow raises a dozen kinds, one of them a warning about bombs
+        raise EngineError(f"an image cannot be decoded: {first_line(error)}") from error
+
+
+def media_type(encoded: bytes) -> str:
+    """What an encoded picture is, by its first bytes. Raises EngineError where that says nothing."""
+    for start, name in _TYPES.items():
+        if encoded.startswith(start):
+            return name
+    raise EngineError("an image cannot be decoded: it is neither PNG, JPEG, WebP nor GIF")

@@ -1,0 +1,147 @@
+"""From requests to token ids and from token ids to text: the same for every engine that has a tokenizer."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchcoe_jobs.domain import Completion, Decoding, Request
+from benchcoe_jobs.engines.errors import ContextTooLongError, EngineError
+
+# How many of the prompt's tokens are decoded before the answer: sentencepiece drops the space that
+# a text begins with, so that an answer decoded alone would lose its own.
+_LEAD = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A request as a model reads it: n >= 1 token ids, and how many few-shot examples are in them."""
+
+    ids: tuple[int, ...]
+    shots_used: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A prompt and a continuation as a model reads them: token ids, the last `n_scored` of which count."""
+
+    ids: tuple[int, ...]
+    n_scored: int
+
+
+class Prompter:
+    """Builds the prompts of one expert. `context` is its limit in tokens, None where it has none."""
+
+    def __init__(self, tokenizer: Any, context: int | None) -> None:
+        self._tokenizer = tokenizer
+        self._context = context
+
+    def prompt(self, request: Request, decoding: Decoding) -> Prompt:
+        """The prompt with as many examples as fit beside max_new_tokens, dropped from the end.
+
+        Raises ContextTooLongError where none at all does not help, EngineError where there is no
+        chat form, or nothing to begin with.
+        """
+        for n_shots in range(len(request.shots), -1, -1):
+            ids = self._encode(self._text(request, n_shots, decoding), chat=decoding.chat) or self._beginning()
+            if self.fits(len(ids) + decoding.max_new_tokens):
+                return Prompt(tuple(ids), n_shots)
+        raise self._too_long(len(ids), f"{decoding.max_new_tokens} new")
+
+    def pairs(self, request: Request, decoding: Decoding) -> tuple[list[Pair], Prompt]:
+        """One pair per continuation, all with as many examples as fit with the longest of them.
+
+        Tokens are those of lm-evaluation-harness: white space at the end of the prompt moves to the
+        continuation; prompt and continuation are tokenised as one text; the continuation's tokens
+        are those after as many as the prompt has by itself. An empty prompt becomes the token that
+        texts begin with. Raises as `prompt`, and EngineError where a continuation gets no token of
+        its own.
+        """
+        for n_shots in range(len(request.shots), -1, -1):
+            prompt = self._text(request, n_shots, decoding)
+            ids, pairs = self._pairs(prompt, request.continuations, chat=decoding.chat)
+            # One more token than the pair: vLLM always generates one, and engines must not differ.
+            if self.fits(max(len(pair.ids) for pair in pairs) + 1):
+                return pairs, Prompt(tuple(ids), n_shots)
+        raise self._too_long(max(len(pair.ids) for pair in pairs), "1 new")
+
+    def fits(self, n_tokens: int) -> bool:
+        """Whether the context holds so many tokens."""
+        return self._context is None or n_tokens <= self._context
+
+    def answer(self, prompt: Sequence[int], new: Sequence[int]) -> str:
+        """The text of new tokens, with the white space that it begins with."""
+        lead = list(prompt[-_LEAD:])
+        before, both = self._decode(lead), self._decode([*lead, *new])
+        return both[len(before) :] if both.startswith(before) else self._decode(list(new))
+
+    def _pairs(self, prompt: str, continuations: Sequence[str], *, chat: bool) -> tuple[list[int], list[Pair]]:
+        stripped = prompt.rstrip()
+        space = prompt[len(stripped) :]
+        ids = self._encode(stripped, chat=chat)
+        pairs = []
+        for continuation in continuations:
+            if ids:
+                whole = self._encode(stripped + space + clean(continuation), chat=chat)
+                n_scored = len(whole) - len(ids)
+            else:
+                # Nothing before it: also none of the special tokens that a text may begin with.
+                scored = self._tokenizer(space + clean(continuation), add_special_tokens=False)["input_ids"]
+                whole, n_scored = [*self._beginning(), *scored], len(scored)
+            if n_scored < 1:
+                raise EngineError(f"continuation {continuation[:50]!r} adds no token to the prompt")
+            pairs.append(Pair(tuple(whole), n_scored))
+        return ids or self._beginning(), pairs
+
+    def _text(self, request: Request, n_shots: int, decoding: Decoding) -> str:
+        prompt = clean(request.prompt(n_shots))
+        if not decoding.chat:
+            return prompt
+        if not getattr(self._tokenizer, "chat_template", None):
+            raise EngineError("the model has no chat template: ask it without chat")
+        messages = [{"role": "user", "content": prompt}]
+        return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+
+    def _encode(self, text: str, *, chat: bool) -> list[int]:
+        # A chat template writes the special tokens itself. A text without a token is no text, even
+        # where the tokenizer would begin it with one.
+        ids: list[int] = self._tokenizer(text, add_special_tokens=not chat)["input_ids"] if text else []
+        return ids
+
+    def _beginning(self) -> list[int]:
+        for token in (self._tokenizer.bos_token_id, self._tokenizer.eos_token_id):
+            if token is not None:
+                return [int(token)]
+        raise EngineError("the prompt is empty, and the model has no token that texts begin with")
+
+    def _decode(self, ids: list[int]) -> str:
+        return str(self._tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def _too_long(self, n_tokens: int, beside: str) -> ContextTooLongError:
+        return ContextTooLongError(
+            f"context too long: {n_tokens} prompt tokens and {beside} do not fit into {self._context}, "
+            "even without few-shot examples"
+        )
+
+
+def clean(text: str) -> str:
+    """A text that every tokenizer takes: they refuse a lone surrogate, which JSON may well carry."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def cut_at_stop(text: str, stop: Sequence[str]) -> str:
+    """The text before the first stop string in it."""
+    return text[: min((found for string in stop if string and (found := text.find(string)) >= 0), default=None)]
+
+
+def request_seed(decoding: Decoding, ids: Sequence[int]) -> int:
+    """The seed (63 bits) of one sampled answer: it depends on the prompt, not on its neighbours."""
+    content = f"{decoding.seed}:{','.join(map(str, ids))}"
+    return int.from_bytes(hashlib.sha256(content.encode()).digest()[:8]) >> 1
+
+
+def failure(error: Exception) -> Completion:
+    """The completion of a request that cannot be answered."""
+    return Completion(finish_reason="error", error=str(error))

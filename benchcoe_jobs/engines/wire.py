@@ -1,0 +1,72 @@
+"""What goes through the pipe between a host and its child: one JSON object a line, images in base64."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from benchcoe_jobs.domain import Completion, Decoding, Request
+
+
+class Channel:
+    """JSON lines over one end of a socket pair."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._socket = end
+        self._pending = bytearray()
+
+    def send(self, message: Mapping[str, Any], *, timeout_s: float | None = None) -> None:
+        """Raises OSError where the other end is gone, TimeoutError where it does not read in time."""
+        self._socket.settimeout(timeout_s)
+        self._socket.sendall(json.dumps(message).encode() + b"\n")
+
+    def receive(self, *, timeout_s: float | None = None) -> dict[str, Any] | None:
+        """The next message, None where the other end closed. Raises TimeoutError, OSError."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        seen = 0
+        while (end := self._pending.find(b"\n", seen)) < 0:
+            seen = len(self._pending)
+            # A timeout of zero would mean non-blocking.
+            self._socket.settimeout(None if deadline is None else max(deadline - time.monotonic(), 1e-3))
+            if not (chunk := self._socket.recv(1 << 20)):
+                return None
+            self._pending += chunk
+        line = bytes(self._pending[:end])
+        del self._pending[: end + 1]
+        message: dict[str, Any] = json.loads(line)
+        return message
+
+    def close(self) -> None:
+        """Let the other end see that this one is gone."""
+        self._socket.close()
+
+
+def pack_request(request: Request) -> dict[str, Any]:
+    """A request as JSON can hold it."""
+    return asdict(request) | {"images": [base64.b64encode(image).decode() for image in request.images]}
+
+
+def unpack_request(packed: Mapping[str, Any]) -> Request:
+    """A request back from `pack_request`."""
+    return Request(
+        question=packed["question"],
+        preamble=packed["preamble"],
+        shots=tuple(packed["shots"]),
+        images=tuple(base64.b64decode(image) for image in packed["images"]),
+        continuations=tuple(packed["continuations"]),
+    )
+
+
+def unpack_decoding(packed: Mapping[str, Any]) -> Decoding:
+    """A decoding back from its `asdict`."""
+    return Decoding(**(dict(packed) | {"stop": tuple(packed["stop"])}))
+
+
+def unpack_completion(packed: Mapping[str, Any]) -> Completion:
+    """A completion back from its `asdict`."""
+    return Completion(**(dict(packed) | {"loglikelihoods": tuple(packed["loglikelihoods"])}))

@@ -1,0 +1,107 @@
+"""Label sets: frozen, fingerprinted copies of the labels that the views give at one moment."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, func, insert, literal, select
+
+from benchcoe_jobs.domain import Level
+from benchcoe_jobs.store.experts import PoolRef
+from benchcoe_jobs.store.labels import Scope, in_scope
+from benchcoe_jobs.store.tables import Benchmark, Expert, FrozenQueryLabel, FrozenSubjectLabel, LabelSet, Pool
+from benchcoe_jobs.store.views import query_label, subject_label
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """A label set: its id, fingerprint and whether it was new."""
+
+    id: int
+    fingerprint: str
+    created: bool
+
+
+def freeze(connection: Connection, level: Level, scope: Scope) -> Frozen:
+    """Copy the scope's current labels into a label set; the same labels are kept once.
+
+    The fingerprint is the SHA-256 of the scope and of every (subject or query key, expert).
+    """
+    digest = hashlib.sha256(
+        json.dumps([level, scope.pool.name, scope.benchmark, scope.split, scope.pool.min_coverage]).encode()
+    )
+    view = subject_label.c if level is Level.SUBJECT else query_label.c
+    item = view.subject if level is Level.SUBJECT else view.key
+    names: dict[int, str] = dict(connection.execute(select(Expert.id, Expert.name)).all())
+    for key, expert_id in connection.execute(select(item, view.expert_id).where(*in_scope(view, scope)).order_by(item)):
+        digest.update(f"{key}\t{names[expert_id]}\n".encode())
+    fingerprint = digest.hexdigest()
+
+    found = connection.scalar(select(LabelSet.id).where(LabelSet.fingerprint == fingerprint))
+    if found is not None:
+        return Frozen(found, fingerprint, created=False)
+    connection.execute(
+        insert(LabelSet).values(
+            fingerprint=fingerprint,
+            level=level.value,
+            pool_id=scope.pool.id,
+            benchmark_id=scope.benchmark_id,
+            split=scope.split,
+            min_coverage=scope.pool.min_coverage,
+        )
+    )
+    set_id = connection.scalars(select(LabelSet.id).where(LabelSet.fingerprint == fingerprint)).one()
+    target = FrozenSubjectLabel if level is Level.SUBJECT else FrozenQueryLabel
+    about = view.subject_id if level is Level.SUBJECT else view.query_id
+    connection.execute(
+        insert(target).from_select(
+            ["label_set_id", about.name, "expert_id"],
+            select(literal(set_id), about, view.expert_id).where(*in_scope(view, scope)),
+        )
+    )
+    return Frozen(set_id, fingerprint, created=True)
+
+
+def label_sets(connection: Connection) -> list[dict[str, object]]:
+    """Every label set, newest first; `stale` counts its labels that the views no longer give."""
+    rows = connection.execute(
+        select(LabelSet, Pool.name.label("pool"), Benchmark.name.label("benchmark"))
+        .join(Pool, Pool.id == LabelSet.pool_id)
+        .join(Benchmark, Benchmark.id == LabelSet.benchmark_id)
+        .order_by(LabelSet.id.desc())
+    )
+    return [
+        {
+            "fingerprint": row.fingerprint,
+            "level": row.level,
+            "pool": row.pool,
+            "benchmark": row.benchmark,
+            "split": row.split,
+            **_freshness(connection, row.id, Level(row.level), _scope(row)),
+            "created_at": row.created_at.isoformat(timespec="seconds"),
+        }
+        for row in rows
+    ]
+
+
+def _scope(row: Any) -> Scope:
+    return Scope(PoolRef(row.pool_id, row.pool, row.min_coverage), row.benchmark_id, row.benchmark, row.split)
+
+
+def _freshness(connection: Connection, set_id: int, level: Level, scope: Scope) -> dict[str, int]:
+    frozen: Any = FrozenSubjectLabel if level is Level.SUBJECT else FrozenQueryLabel
+    view = subject_label if level is Level.SUBJECT else query_label
+    item = "subject_id" if level is Level.SUBJECT else "query_id"
+    here = in_scope(view.c, scope)
+    n_frozen = connection.scalar(select(func.count()).where(frozen.label_set_id == set_id)) or 0
+    n_live = connection.scalar(select(func.count()).where(*here)) or 0
+    common, same = connection.execute(
+        select(func.count(), func.count().filter(frozen.expert_id == view.c.expert_id))
+        .select_from(frozen)
+        .join(view, getattr(frozen, item) == view.c[item])
+        .where(frozen.label_set_id == set_id, *here)
+    ).one()
+    return {"labels": n_frozen, "stale": n_frozen + n_live - common - same}

@@ -1,0 +1,60 @@
+"""A half-profiled expert wins nothing, and is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tables import add_experts, bring
+
+from benchcoe_jobs.domain import Level
+from benchcoe_jobs.jobs.labels import BuiltLabels, build_labels
+from benchcoe_jobs.store.labels import LeftOut
+from benchcoe_jobs.store.session import Store
+
+N = 40
+
+
+@pytest.fixture
+def toy(store: Store, tmp_path: Path) -> Store:
+    """ann answers 1 of 4 everywhere; half is always right, on all of `maps` and on half of `math`."""
+    add_experts(store, ann=1.0, half=1.0)
+    rows = [
+        {
+            "key": f"{subject}{n}",
+            "text": f"{subject} {n}?",
+            "subject": subject,
+            "split": "train",
+            "score": int(n % 4 == 0),
+        }
+        for subject in ("maps", "math")
+        for n in range(N)
+    ]
+    bring(store, tmp_path, "ann", *rows)
+    bring(store, tmp_path, "half", *({**row, "score": 1} for row in rows[: N + N // 2]))
+    return store
+
+
+def built(store: Store, level: Level, min_coverage: float | None = None) -> BuiltLabels:
+    return build_labels(store, level, pool="all", benchmark=None, split="train", min_coverage=min_coverage)
+
+
+def test_by_subject(toy: Store) -> None:
+    labels = built(toy, Level.SUBJECT)
+    assert {label.subject: label.expert for label in labels.subjects} == {"maps": "half", "math": "ann"}
+    assert labels.left_out == [LeftOut("half", "math", N // 2, N)]
+
+
+def test_by_query(toy: Store) -> None:
+    labels = built(toy, Level.QUERY)
+    assert labels.counts is not None
+    assert labels.counts.by_expert == {"ann": N, "half": N}
+    assert labels.left_out == [LeftOut("half", "math", N // 2, N)]
+
+
+def test_a_lower_threshold_is_kept_with_the_pool(toy: Store) -> None:
+    labels = built(toy, Level.SUBJECT, min_coverage=0.5)
+    assert {label.subject: label.expert for label in labels.subjects} == {"maps": "half", "math": "half"}
+    assert labels.left_out == []
+    assert built(toy, Level.SUBJECT).frozen == built(toy, Level.SUBJECT, min_coverage=0.5).frozen
+    assert built(toy, Level.SUBJECT, min_coverage=0.51).left_out

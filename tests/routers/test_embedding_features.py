@@ -1,0 +1,171 @@
+"""Embeddings: encoded once, by an encoder that is the one it was."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from benchcoe_jobs.domain import Level
+from benchcoe_jobs.errors import InputError, MissingError
+from benchcoe_jobs.routers import artifact, embedding
+from benchcoe_jobs.routers.embedding import EmbeddingFeatures
+from benchcoe_jobs.routers.encoder import Encoder, find_encoder
+from benchcoe_jobs.routers.model import new_model
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+class Cache:
+    """A cache that may break after some chunks."""
+
+    def __init__(self, holds: float = np.inf) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.puts = 0
+        self.holds = holds
+
+    def get(self, encoder: str, hashes: Sequence[str]) -> dict[str, bytes]:
+        return {key: self.kept[key] for key in hashes if key in self.kept}
+
+    def put(self, encoder: str, vectors: dict[str, bytes]) -> None:
+        if self.puts >= self.holds:
+            raise OSError("the disk is full")
+        self.puts += 1
+        self.kept |= vectors
+
+
+@pytest.fixture
+def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The texts that were really encoded, in order."""
+    seen: list[str] = []
+
+    def encode(self: Encoder, texts: Sequence[str]) -> NDArray[np.float32]:
+        seen.extend(texts)
+        return np.array([[len(text), 1, 0] for text in texts], dtype="<f4")
+
+    monkeypatch.setattr(Encoder, "encode", encode)
+    return seen
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """What looks like an encoder as long as nobody loads its weights."""
+    place = tmp_path / "encoder"
+    place.mkdir()
+    (place / "config.json").write_text("{}")
+    (place / "model.safetensors").write_bytes(b"no weights")
+    find_encoder.cache_clear()
+    yield place
+    find_encoder.cache_clear()
+
+
+def test_nothing_is_encoded_twice(folder: Path, encoded: list[str]) -> None:
+    cache = Cache()
+    features = EmbeddingFeatures(encoder=str(folder), cache=cache)
+    first = features.transform(["one", "three", "one", "lone \ud800"])
+    assert encoded == ["one", "three", "lone \ud800"]
+    assert list(first[:, 0]) == [3, 5, 3, 6]
+    again = EmbeddingFeatures(encoder=str(folder), cache=cache).transform(["three", "seventeen"])
+    assert encoded[3:] == ["seventeen"]
+    assert list(again[:, 0]) == [5, 9]
+    key = hashlib.sha256(b"three").hexdigest()
+    assert cache.kept[key] == np.array([5, 1, 0], dtype="<f4").tobytes()
+
+
+def test_a_crash_keeps_the_chunks_before_it(folder: Path, encoded: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedding, "_CHUNK", 4)
+    cache = Cache(holds=2)
+    texts = ["x" * length for length in range(10, 0, -1)]
+    with pytest.raises(OSError, match="disk is full"):
+        EmbeddingFeatures(encoder=str(folder), cache=cache).transform(texts)
+    assert len(cache.kept) == 8
+    encoded.clear()
+    cache.holds = np.inf
+    EmbeddingFeatures(encoder=str(folder), cache=cache).transform(texts)
+    assert encoded == ["x" * 9, "x" * 10]  # by length: the shortest went first
+
+
+def test_a_router_refuses_another_encoder(folder: Path, encoded: list[str], tmp_path: Path) -> None:
+    model = new_model(Level.SUBJECT, "embedding", "linear", ("short", "long"), encoder=str(folder))
+    model.fit(["x", "x" * 50], np.eye(2))
+    artifact.save(model, tmp_path / "router")
+    artifact.load(tmp_path / "router")
+    (folder / "config.json").write_text('{"hidden_size": 3}')
+    find_encoder.cache_clear()
+    with pytest.raises(InputError, match="the router was trained with another encoder than the one now in"):
+        artifact.load(tmp_path / "router")
+
+
+def test_the_fingerprint_covers_what_makes_the_vectors(folder: Path) -> None:
+    before = find_encoder(str(folder), None).fingerprint
+    assert before.startswith("sha256:")
+    for name, counts in [("README.md", False), ("onnx/model.json", False), ("1_Pooling/config.json", True)]:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("{}")
+        find_encoder.cache_clear()
+        assert (find_encoder(str(folder), None).fingerprint != before) is counts
+
+
+def test_a_hub_encoder_is_pinned_to_its_commit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = folder.rename(folder.with_name(COMMIT))
+    asked = []
+
+    def download(name: str, *, revision: str | None, **patterns: Any) -> str:
+        asked.append((name, revision))
+        return str(snapshot)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    config = EmbeddingFeatures(encoder="owner/name", revision="v1").config()
+    assert config == {"encoder": "owner/name", "revision": COMMIT, "fingerprint": f"owner/name@{COMMIT}"}
+    assert EmbeddingFeatures.restore(config, {}, None).config() == config
+    assert asked == [("owner/name", "v1"), ("owner/name", COMMIT)]
+
+
+def test_an_encoder_that_is_not_to_be_had(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: Any, **__: Any) -> str:
+        raise OSError("no network\nand a long explanation")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+    (folder.parent / "empty").mkdir()
+    for name, revision, says in [
+        ("owner/name", "v1", r"owner/name@v1 is not in the hub's cache and cannot be downloaded \(no network\)"),
+        ("./no/such/folder", None, "there is no such folder"),
+        (str(folder.parent / "empty"), None, "holds no safetensors weights"),
+        (str(folder), "v1", "only an encoder from the hub has revisions"),
+    ]:
+        with pytest.raises(InputError, match=says) as refusal:
+            find_encoder(name, revision)
+        assert "\n" not in str(refusal.value)
+
+
+def test_missing_packages_are_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = find_encoder(str(folder), None)
+    for package in ("sentence_transformers", "huggingface_hub"):
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(MissingError, match=r"pip install 'benchcoe-jobs\[routers\]'"):
+        found.encode(["text"])
+    with pytest.raises(MissingError, match=r"pip install 'benchcoe-jobs\[routers\]'"):
+        find_encoder("owner/name", None)
+
+
+def test_a_folder_that_is_no_encoder(folder: Path, encoder: str) -> None:
+    with pytest.raises(InputError, match="cannot be loaded") as refusal:
+        find_encoder(str(folder), None).encode(["text"])
+    assert "\n" not in str(refusal.value)
+
+
+def test_the_real_encoder(encoder: str, capfd: pytest.CaptureFixture[str]) -> None:
+    find_encoder.cache_clear()
+    vectors = find_encoder(encoder, None).encode(["a cat", "a kitten", "the stock exchange", "", "a cat " * 20_000])
+    assert vectors.shape == (5, 384)
+    assert vectors.dtype == np.dtype("<f4")
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert vectors[0] @ vectors[1] > vectors[0] @ vectors[2] + 0.3
+    assert capfd.readouterr() == ("", "")

@@ -1,0 +1,22 @@
+"""Heavy packages are imported when they are needed, not before."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+CHECK = """
+import importlib, pkgutil, sys
+import benchcoe_jobs.routers as room
+for module in pkgutil.iter_modules(room.__path__, room.__name__ + "."):
+    importlib.import_module(module.name)
+    heavy = {"torch", "transformers", "sentence_transformers", "huggingface_hub"} & set(sys.modules)
+    assert not heavy, (module.name, heavy)
+    if not module.name.endswith(".tfidf"):
+        assert "sklearn" not in sys.modules, module.name
+"""
+
+
+def test_the_room_imports_nothing_heavy() -> None:
+    # tfidf comes last of the modules by name, and is the only one to need scikit-learn at once
+    subprocess.run([sys.executable, "-c", CHECK], check=True, timeout=60)

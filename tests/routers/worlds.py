@@ -1,0 +1,130 @@
+"""Small worlds of topics to route among, and the ways to build a router for them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchcoe_jobs.domain import Level
+from benchcoe_jobs.routers.model import RouterModel, new_model
+
+_TOPICS = [
+    "apple",
+    "bridge",
+    "candle",
+    "dolphin",
+    "engine",
+    "flower",
+    "guitar",
+    "harbour",
+    "island",
+    "jacket",
+    "kettle",
+    "lemon",
+    "mirror",
+    "needle",
+    "orchestra",
+    "pencil",
+    "queen",
+    "river",
+    "saddle",
+    "tiger",
+    "umbrella",
+    "violin",
+    "window",
+    "yoghurt",
+    "zebra",
+    "anchor",
+    "butter",
+    "camera",
+    "desert",
+    "elephant",
+    "feather",
+    "glacier",
+    "hammer",
+    "insect",
+    "jungle",
+    "knight",
+    "ladder",
+    "magnet",
+    "notebook",
+    "ocean",
+    "parachute",
+    "quilt",
+    "rocket",
+    "sandal",
+    "telescope",
+    "uniform",
+    "volcano",
+    "whistle",
+    "airport",
+    "bicycle",
+    "castle",
+    "diamond",
+    "earthquake",
+    "forest",
+    "galaxy",
+    "helmet",
+    "igloo",
+    "judge",
+    "kangaroo",
+    "lantern",
+    "monastery",
+    "nurse",
+    "oyster",
+    "penguin",
+]
+_SEEN = ("What is a {}?", "Tell me about the {}.", "Who made this {}, and why?", "The {} is old.", "a {} again")
+_UNSEEN = "Please explain to me: the {}"
+
+
+@dataclass(frozen=True)
+class World:
+    """Questions about k topics; output number i is the one to choose for topic number i."""
+
+    outputs: tuple[str, ...]
+    texts: list[str]
+    targets: NDArray[np.float64]
+    unseen: list[str]
+
+
+def world(k: int) -> World:
+    topics = _TOPICS[:k]
+    texts = [form.format(topic) for form in _SEEN for topic in topics]
+    targets = np.tile(np.eye(k), (len(_SEEN), 1))
+    return World(tuple(f"out-{topic}" for topic in topics), texts, targets, [_UNSEEN.format(t) for t in topics])
+
+
+@dataclass
+class MemoryCache:
+    """A cache of embeddings."""
+
+    kept: dict[tuple[str, str], bytes] = field(default_factory=dict)
+
+    def get(self, encoder: str, hashes: Sequence[str]) -> dict[str, bytes]:
+        return {key: self.kept[encoder, key] for key in hashes if (encoder, key) in self.kept}
+
+    def put(self, encoder: str, vectors: Mapping[str, bytes]) -> None:
+        self.kept.update({(encoder, key): vector for key, vector in vectors.items()})
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way to build a router."""
+
+    level: Level
+    kind: str
+    head: str
+    encoder: str | None
+    cache: MemoryCache
+
+    def build(self, outputs: tuple[str, ...]) -> RouterModel:
+        return new_model(self.level, self.kind, self.head, outputs, encoder=self.encoder, cache=self.cache)
+
+    def trained(self, on: World) -> RouterModel:
+        model = self.build(on.outputs)
+        model.fit(on.texts, on.targets)
+        return model
