@@ -1,7 +1,8 @@
 """Names of plug-ins -> the objects that they stand for; nothing is imported until asked.
 
 Built-in parts are listed here as "module:attribute". Another distribution adds its own under the
-entry point groups "benchcoe_jobs.benchmarks", "benchcoe_jobs.importers" and "benchcoe_jobs.routers".
+entry point groups "benchcoe_jobs.benchmarks", "benchcoe_jobs.engines", "benchcoe_jobs.importers" and
+"benchcoe_jobs.routers".
 """
 
 from __future__ import annotations
@@ -14,7 +15,18 @@ from benchcoe_jobs.errors import UsageError
 
 _BUILT_IN: dict[str, dict[str, str]] = {
     "benchmarks": {
+        "bbh": "benchcoe_jobs.benchmarks.bbh:BigBenchHard",
+        "hellaswag": "benchcoe_jobs.benchmarks.hellaswag:HellaSwag",
         "mmlu-pro": "benchcoe_jobs.benchmarks.mmlu_pro:MmluPro",
+        "mmmu": "benchcoe_jobs.benchmarks.mmmu:Mmmu",
+        "mmstar": "benchcoe_jobs.benchmarks.mmstar:MmStar",
+        "scienceqa": "benchcoe_jobs.benchmarks.scienceqa:ScienceQA",
+        "winogrande": "benchcoe_jobs.benchmarks.winogrande:WinoGrande",
+    },
+    "engines": {
+        "openai": "benchcoe_jobs.engines.openai:OpenAIEngine",
+        "transformers": "benchcoe_jobs.engines.transformers:TransformersEngine",
+        "vllm": "benchcoe_jobs.engines.vllm:VllmEngine",
     },
     "importers": {
         "mmlu-pro": "benchcoe_jobs.importers.mmlu_pro:read",

@@ -125,8 +125,12 @@ class Record:
             return value or None
         if not isinstance(value, str):
             raise self.fault(f"{column} is no picture")
+        folder = self.path.parent.resolve()
         try:
-            return (self.path.parent / value).read_bytes()
+            picture = (folder / value).resolve()
+            if not picture.is_relative_to(folder):
+                raise ValueError("it is outside the folder of its file")
+            return picture.read_bytes()
         except (OSError, ValueError) as error:
             raise self.fault(f"{column}: the picture {value!r} cannot be read: {error}") from error
 

@@ -18,8 +18,8 @@ def fetch(benchmark: Benchmark, revision: str | None = None) -> Path:
     """Download a benchmark's files, or find them in the hub's cache; returns the folder that holds them.
 
     `revision` is a commit (40 hexadecimal digits); None takes the one that the benchmark pins.
-    Raises UsageError where the hub does not have the benchmark or no commit is known, MissingError
-    without huggingface_hub and where the hub cannot be reached.
+    Raises UsageError where the hub does not have the benchmark at that commit or no commit is known,
+    MissingError without huggingface_hub and where the hub cannot be reached.
     """
     source = benchmark.hub
     if source is None:
@@ -34,14 +34,16 @@ def fetch(benchmark: Benchmark, revision: str | None = None) -> Path:
         raise UsageError(f"revision {revision!r} is no commit of 40 hexadecimal digits: a branch or tag may move")
     try:
         from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+        from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
     except ImportError as error:
         raise MissingError("the hub needs a package more: pip install 'benchcoe-jobs[hub]'") from error
     try:
         folder = snapshot_download(
             source.repo, repo_type="dataset", revision=revision, allow_patterns=list(source.patterns)
         )
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
+        raise UsageError(f"the hub has no data set {source.repo} at commit {revision}") from error
+    except OSError as error:  # the root of the hub's own errors too
         reason = str(error).strip().partition("\n")[0]
         raise MissingError(f"{source.repo} at {revision[:12]} cannot be fetched from the hub: {reason}") from error
     return Path(folder)

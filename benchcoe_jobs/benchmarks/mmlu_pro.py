@@ -3,8 +3,21 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
-from benchcoe_jobs.domain import Judgement, Query
+from benchcoe_jobs.benchmarks.base import LETTERS, NO_ANSWER, HubSource, Shots
+from benchcoe_jobs.benchmarks.files import TEST, VALIDATION, Record, records, source_files, unique
+from benchcoe_jobs.domain import Decoding, Judgement, Query, Request
+
+# Prompt and decoding as in evaluate_from_local.py there; the first sentence is its cot_prompt_lib/initial_prompt.txt.
+_PREAMBLE = (
+    "The following are multiple choice questions (with answers) about {subject}. Think step by step and then finish"
+    ' your answer with "the answer is (X)" where X is the correct letter choice.\n\n\n\n'
+)
+_COT = "Let's think step by step."
+_PADDING = "N/A"
+"""What older revisions of the data fill up the list of options with."""
 
 # The three stages of the official script (github.com/TIGER-AI-Lab/MMLU-Pro, compute_accuracy.py), each
 # searched only where the ones before it found nothing. Two of them took quadratic time there:
@@ -20,7 +33,7 @@ _STAGES = (
 
 
 class MmluPro:
-    """The scorer of MMLU-Pro."""
+    """MMLU-Pro: chain of thought with five worked examples of the same subject."""
 
     name = "mmlu-pro"
     subjects: tuple[str, ...] = (
@@ -40,6 +53,31 @@ class MmluPro:
         "psychology",
     )
 
+    template = "5-shot chain of thought, 1"
+    n_shots = 5
+    decoding = Decoding(max_new_tokens=2048, stop=("Question:",))
+    hub: HubSource | None = HubSource(
+        "TIGER-Lab/MMLU-Pro", "527feea0afed1de15a8c115abf7be4c912123315", ("data/*.parquet",)
+    )
+
+    def load(self, path: Path) -> Iterator[Query]:
+        """The test questions. The 70 validation items are the worked examples: each is in a prompt, so none is asked."""
+        rows = (row for file in source_files(path, TEST) for row in records(file.path))
+        return unique(path, map(self._query, rows))
+
+    def shots(self, path: Path) -> Mapping[str, Shots]:
+        """The first five validation items of each subject with their worked answers (`cot_content`)."""
+        blocks: dict[str, list[str]] = {}
+        for file in source_files(path, VALIDATION):
+            for row in records(file.path):
+                blocks.setdefault(row.one_of("category", self.subjects), []).append(_shot(row))
+        return {subject: Shots(blocks=tuple(found[: self.n_shots])) for subject, found in blocks.items()}
+
+    def request(self, query: Query, shots: Shots) -> Request:
+        """The official prompt, word for word."""
+        question = f"{_asked(query.text, query.choices)}Answer: {_COT}"
+        return Request(question, preamble=_PREAMBLE.format(subject=query.subject), shots=shots.blocks)
+
     def judge(self, text: str, query: Query) -> Judgement:
         """1.0 where the letter that a response settles on is the query's answer, else 0.0.
 
@@ -49,4 +87,28 @@ class MmluPro:
         for stage, pattern in _STAGES:
             if found := pattern.search(text):
                 return Judgement(float(found[1] == query.answer), found[1], stage)
-        return Judgement(0.0, None, "none")
+        return NO_ANSWER
+
+    def _query(self, row: Record) -> Query:
+        choices = _options(row)
+        return Query(
+            key=row.text("question_id"),
+            subject=row.one_of("category", self.subjects),
+            text=row.text("question"),
+            choices=choices,
+            answer=row.one_of("answer", LETTERS[: len(choices)]),
+        )
+
+
+def _options(row: Record) -> tuple[str, ...]:
+    return tuple(option for option in row.texts("options") if option != _PADDING)
+
+
+def _asked(question: str, options: tuple[str, ...]) -> str:
+    listed = "".join(f"{letter}. {option}\n" for letter, option in zip(LETTERS, options, strict=False))
+    return f"Question:\n{question}\nOptions:\n{listed}"
+
+
+def _shot(row: Record) -> str:
+    worked = row.text("cot_content").replace(f"A: {_COT}", f"Answer: {_COT}")
+    return f"{_asked(row.text('question'), _options(row))}{worked}\n\n"

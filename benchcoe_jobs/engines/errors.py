@@ -37,6 +37,10 @@ class EndpointDownError(EngineError):
     """The endpoint answered no request of a batch within the deadline."""
 
 
+class RefusedError(EngineError):
+    """The endpoint understood a request and will not answer it (status 400, 413, 422, ...)."""
+
+
 _BY_NAME: dict[str, type[BenchcoeError]] = {
     kind.__name__: kind
     for kind in (

@@ -145,3 +145,16 @@ def request_seed(decoding: Decoding, ids: Sequence[int]) -> int:
 def failure(error: Exception) -> Completion:
     """The completion of a request that cannot be answered."""
     return Completion(finish_reason="error", error=str(error))
+
+
+def completed(
+    text: str, prompt_tokens: int, new_tokens: int, shots_used: int, stopped: bool, decoding: Decoding
+) -> Completion:
+    """The completion of an answer whose text may still hold the stop string that ended it."""
+    return Completion(
+        text=cut_at_stop(text, decoding.stop),
+        finish_reason="stop" if stopped else "length",
+        prompt_tokens=prompt_tokens,
+        completion_tokens=new_tokens,
+        shots_used=shots_used,
+    )

@@ -261,7 +261,8 @@ def test_help(cli: Cli, name: str) -> None:
     ended = cli(f"{name} --help")
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.startswith(f"Usage: benchcoe-jobs {name} ")
-    for option in ("--json", "--quiet", "--debug", "--database-url", "--home"):
+    of_store = () if name == "quickstart" else ("--database-url", "--home")  # it brings its own
+    for option in ("--json", "--quiet", "--debug", *of_store):
         assert option in ended.out
     command = main.get_command(None, name)  # type: ignore[arg-type]
     assert command is not None

@@ -1,0 +1,101 @@
+"""BIG-Bench Hard: 6,511 questions in 27 tasks (arXiv 2210.09261, github.com/suzgunmirac/BIG-Bench-Hard)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from benchcoe_jobs.benchmarks.base import NO_ANSWER, HubSource, Shots
+from benchcoe_jobs.benchmarks.files import read_text, records, source_files, unique
+from benchcoe_jobs.domain import Decoding, Judgement, Query, Request
+from benchcoe_jobs.errors import InputError
+
+_BEFORE_ANSWER = "the answer is "
+_CANARY_END = "-----\n"
+"""Prompt files begin with a canary that must not reach a model, up to this line."""
+
+
+class BigBenchHard:
+    """BIG-Bench Hard: chain of thought with three worked examples of the same task."""
+
+    name = "bbh"
+    subjects: tuple[str, ...] = (
+        "boolean_expressions",
+        "causal_judgement",
+        "date_understanding",
+        "disambiguation_qa",
+        "dyck_languages",
+        "formal_fallacies",
+        "geometric_shapes",
+        "hyperbaton",
+        "logical_deduction_five_objects",
+        "logical_deduction_seven_objects",
+        "logical_deduction_three_objects",
+        "movie_recommendation",
+        "multistep_arithmetic_two",
+        "navigate",
+        "object_counting",
+        "penguins_in_a_table",
+        "reasoning_about_colored_objects",
+        "ruin_names",
+        "salient_translation_error_detection",
+        "snarks",
+        "sports_understanding",
+        "temporal_sequences",
+        "tracking_shuffled_objects_five_objects",
+        "tracking_shuffled_objects_seven_objects",
+        "tracking_shuffled_objects_three_objects",
+        "web_of_lies",
+        "word_sorting",
+    )
+    template = "3-shot chain of thought, 1"
+    n_shots = 3
+    # "Q:" alone would cut answers that quote it; a model that goes on by itself writes the blank line too.
+    decoding = Decoding(max_new_tokens=1024, stop=("\n\nQ:",))
+    hub: HubSource | None = None
+
+    def load(self, path: Path) -> Iterator[Query]:
+        """Questions of a checkout (folders bbh/ and cot-prompts/), of its folder bbh, or of one task's file.
+
+        The files give no ids: a key is the task and the place in its file, "snarks/17", from 0.
+        """
+        return unique(path, self._queries(path / "bbh" if (path / "bbh").is_dir() else path))
+
+    def _queries(self, path: Path) -> Iterator[Query]:
+        for file in source_files(path, {}):
+            task = file.path.stem
+            if task not in self.subjects:
+                raise InputError(f"{file.path}: {task!r} is no task of BIG-Bench Hard")
+            for number, row in enumerate(records(file.path)):
+                yield Query(key=f"{task}/{number}", subject=task, text=row.text("input"), answer=row.text("target"))
+
+    def shots(self, path: Path) -> Mapping[str, Shots]:
+        """The prompt files of the folder cot-prompts, in or beside `path`."""
+        places = [parent / "cot-prompts" for parent in (path, *path.absolute().parents[:2])]
+        folder = next((place for place in places if place.is_dir()), None)
+        if folder is None:
+            raise InputError(f"{path}: no folder cot-prompts in it or beside it, which has the worked examples")
+        return {file.stem: _shots(file) for file in sorted(folder.glob("*.txt")) if file.stem in self.subjects}
+
+    def request(self, query: Query, shots: Shots) -> Request:
+        """The official prompt, as the published outputs were made with it."""
+        return Request(f"Q: {query.text}\nA: Let's think step by step.", preamble=shots.preamble, shots=shots.blocks)
+
+    def judge(self, text: str, query: Query) -> Judgement:
+        """Exact match of what follows the first "the answer is " on its line, without its final dot.
+
+        The first counts, because a model that is not stopped goes on with questions of its own.
+        """
+        _, found, rest = text.partition(_BEFORE_ANSWER)
+        if not found:
+            return NO_ANSWER
+        answer = rest.partition("\n")[0].strip().removesuffix(".")
+        return Judgement(float(answer == query.answer), answer, "the answer is")
+
+
+def _shots(file: Path) -> Shots:
+    _, marked, prompt = read_text(file).partition(_CANARY_END)
+    preamble, *blocks = prompt.rstrip("\n").split("\n\nQ: ")
+    if not marked or not blocks:
+        raise InputError(f"{file}: no prompt of BIG-Bench Hard: a line of dashes, a description, questions after 'Q: '")
+    return Shots(f"{preamble}\n\n", tuple(f"Q: {block}\n\n" for block in blocks))

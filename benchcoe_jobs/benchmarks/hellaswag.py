@@ -1,0 +1,86 @@
+"""HellaSwag: 10,042 validation questions, each with four endings (arXiv 1905.07830).
+
+Preprocessing and scores are those of the harness that the published figures come from:
+github.com/EleutherAI/lm-evaluation-harness, lm_eval/tasks/hellaswag/utils.py and lm_eval/api/task.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from benchcoe_jobs.benchmarks.base import LETTERS, NO_ANSWER, HubSource, Shots
+from benchcoe_jobs.benchmarks.files import TRAIN, VALIDATION, Record, records, source_files, unique
+from benchcoe_jobs.benchmarks.likelihood import best, kept_likelihoods
+from benchcoe_jobs.domain import Decoding, Judgement, Query, Request, Split
+
+
+class HellaSwag:
+    """HellaSwag: the log-likelihood of each ending. Subjects are the activity labels of the data."""
+
+    name = "hellaswag"
+    subjects: tuple[str, ...] = ()
+    template = "log-likelihood of endings, 1"
+    n_shots = 0
+    decoding = Decoding(max_new_tokens=0)
+    hub: HubSource | None = HubSource(
+        "Rowan/hellaswag",
+        "218ec52e09a7e7462a5400043bb9a69a41d06b76",
+        ("data/train-*.parquet", "data/validation-*.parquet"),
+    )
+
+    def load(self, path: Path) -> Iterator[Query]:
+        """The labelled questions: train and validation, where both are there. The test set has no labels."""
+        files = source_files(path, TRAIN | VALIDATION)
+        return unique(path, (_query(row, file.split) for file in files for row in records(file.path)))
+
+    def shots(self, path: Path) -> Mapping[str, Shots]:
+        """None: zero-shot."""
+        return {}
+
+    def request(self, query: Query, shots: Shots) -> Request:
+        """The context, and every ending after a blank."""
+        return Request(query.text, continuations=tuple(f" {ending}" for ending in query.choices))
+
+    def judge(self, text: str, query: Query) -> Judgement:
+        """`acc_norm`: the ending with the highest log-likelihood per character, the figure that is published.
+
+        `acc`, by the sum alone, is kept in the stage, "per character; by sum B": its mean is the share of
+        stages that end with the query's answer.
+        """
+        sums = kept_likelihoods(text, len(query.choices)) if query.choices else None
+        if sums is None:
+            return NO_ANSWER
+        # Of the ending without the blank before it. No ending is empty, but an imported query may be odd.
+        lengths = [max(1, len(ending)) for ending in query.choices]
+        letter = _letter(best([value / length for value, length in zip(sums, lengths, strict=True)]))
+        stage = f"per character; by sum {_letter(best(sums)) or 'none'}"
+        return Judgement(float(letter is not None and letter == query.answer), letter, stage)
+
+
+def _letter(index: int | None) -> str | None:
+    return None if index is None else LETTERS[index % len(LETTERS)]
+
+
+def _query(row: Record, split: Split | None) -> Query:
+    endings = tuple(cleaned(ending) for ending in row.texts("endings"))
+    label = row.one_of("label", [str(index) for index in range(len(endings))])
+    activity = row.text("activity_label")
+    context = f"{row.text('ctx_a')} {row.optional('ctx_b').capitalize()}"
+    published_split = row.optional("split")
+    return Query(
+        # `ind` begins anew in each split.
+        key=f"{published_split}-{row.text('ind')}" if published_split else row.text("ind"),
+        subject=activity,
+        text=cleaned(f"{activity}: {context}"),
+        choices=endings,
+        answer=LETTERS[int(label)],
+        split=split,
+    )
+
+
+def cleaned(text: str) -> str:
+    """A text without what is left of WikiHow's markup: "[title]" ends a sentence, the other brackets go."""
+    text = text.strip().replace(" [title]", ". ")
+    return re.sub(r"\[.*?\]", "", text).replace("  ", " ")

@@ -1,0 +1,102 @@
+"""MMMU's open answers, as in github.com/MMMU-Benchmark/MMMU, eval/eval_utils.py, in linear time.
+
+A response is right where a right answer, as text, stands in one of its key phrases, or, as a number
+rounded to two places, is one of the numbers in them. Key phrases are the ends of lines after words that
+announce an answer; without any the whole response is one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from benchcoe_jobs.benchmarks.base import NO_ANSWER
+from benchcoe_jobs.domain import Judgement
+
+_ANNOUNCING = ("could be ", "so ", "is ", "thus ", "therefore ", "final ", "answer ", "result ")
+_PUNCTUATION = frozenset(":,.!?;'")
+_EXTRACT_LENGTH = 200
+"""Characters of a phrase that are kept as the extracted answer: it may be the whole response."""
+
+# The official expressions, made linear. Giving back digits never lets them match (what follows a shorter
+# run is a digit, which no alternative allows), so runs are possessive; and what fails from the first digit
+# of a run fails from its others, so a number does not begin inside one.
+_NUMBERS = (
+    re.compile(r"-?\b\d{1,3}(?:,\d{3})+\b"),
+    re.compile(r"-?(?<!\d)\d++(?:\.\d++)?[eE][+-]?\d+"),
+    re.compile(r"-?(?:\.\d++|(?<!\d)(?:\d++\.\d++|\d++\b))(?![eE][+-]?\d)(?![,\d])"),
+)
+
+
+def judge_open(text: str, answers: Sequence[str]) -> Judgement:
+    """Score an open answer against the right ones (any of them will do).
+
+    The stage is "number" or "phrase" where one matched, "unmatched" where none did, and "none" where
+    there is no response.
+    """
+    if not text.strip():
+        return NO_ANSWER
+    phrases = _key_phrases(text)
+    wanted = [form for answer in answers if answer.strip() for form in normalised(answer)]
+    numbers = {form for form in wanted if isinstance(form, float)}
+    texts = [form for form in wanted if isinstance(form, str)]
+    for said in _said(phrases):
+        for form in normalised(said):
+            if isinstance(form, float):
+                if form in numbers:
+                    return Judgement(1.0, _short(said), "number")
+            elif any(right in form for right in texts):
+                return Judgement(1.0, _short(said), "phrase")
+    return Judgement(0.0, _short(phrases[-1]), "unmatched")
+
+
+def normalised(text: str) -> tuple[float] | tuple[str, ...]:
+    """A number rounded to two places, or the text in lower case.
+
+    A single character gets a blank on either side, so that it does not match inside words.
+    """
+    text = text.strip()
+    try:
+        return (round(float(text.replace(",", "")), 2),)
+    except ValueError:
+        text = text.lower()
+    return (f" {text}", f"{text} ") if len(text) == 1 else (text,)
+
+
+def numbers_in(text: str) -> Iterator[str]:
+    """Numbers as they are written: with commas, in scientific notation, plain."""
+    for pattern in _NUMBERS:
+        yield from pattern.findall(text)
+
+
+def _said(phrases: Sequence[str]) -> Iterator[str]:
+    yield from phrases
+    for phrase in phrases:
+        yield from numbers_in(phrase)
+
+
+def _key_phrases(text: str) -> list[str]:
+    # The official script also splits at ". " before a capital, but has lowered the text by then.
+    text = text.strip().strip(".").lower()
+    *lines, last = text.split("\n")
+    ends = [_shortest_end(line, _ANNOUNCING) for line in lines]
+    ends.append(_shortest_end(last, (*_ANNOUNCING, "=")))
+    return [end for end in ends if end and end not in _PUNCTUATION] or [text]
+
+
+def _shortest_end(line: str, announcing: Sequence[str]) -> str:
+    """The shortest of what follows the last of each announcing word; "" where there is none.
+
+    An empty end is replaced by the next, also a longer one: the official script does not tell it from none.
+    """
+    shortest = ""
+    for word in announcing:
+        _, found, end = line.rpartition(word)
+        end = end.strip()
+        if found and (not shortest or len(end) < len(shortest)):
+            shortest = end
+    return shortest
+
+
+def _short(phrase: str) -> str:
+    return phrase if len(phrase) <= _EXTRACT_LENGTH else f"{phrase[: _EXTRACT_LENGTH - 1]}…"

@@ -1,0 +1,72 @@
+"""MMStar: 1,500 questions about one picture each, in 6 subjects (arXiv 2403.20330, github.com/MMStar-Benchmark/MMStar)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from benchcoe_jobs.benchmarks.base import NO_ANSWER, HubSource, Shots
+from benchcoe_jobs.benchmarks.files import Record, records, source_files, unique
+from benchcoe_jobs.domain import Decoding, Judgement, Query, Request
+
+_CHOICES = "ABCD"
+# eval/vlmeval/evaluate/mmstar.py: what may stand before the letter at the start of a response.
+_LEADS = (("at the start", ""), ("(", "("), ("option", "option "), ("the answer is", "the answer is "))
+
+
+class MmStar:
+    """MMStar: zero-shot, with one picture. The question brings its options."""
+
+    name = "mmstar"
+    subjects: tuple[str, ...] = (
+        "coarse perception",
+        "fine-grained perception",
+        "instance reasoning",
+        "logical reasoning",
+        "math",
+        "science & technology",
+    )
+    template = "zero-shot, letter, 1"
+    n_shots = 0
+    decoding = Decoding(max_new_tokens=1024, chat=True)
+    hub: HubSource | None = HubSource("Lin-Chen/MMStar", None, ("*.parquet",))
+
+    def load(self, path: Path) -> Iterator[Query]:
+        """Every question of a file, or of the files in a folder."""
+        rows = (row for file in source_files(path, {}) for row in records(file.path))
+        return unique(path, map(self._query, rows))
+
+    def _query(self, row: Record) -> Query:
+        image = row.image("image")
+        if image is None:
+            raise row.fault("image is missing")
+        return Query(
+            key=row.text("index"),
+            subject=row.one_of("category", self.subjects),
+            text=row.text("question"),
+            answer=row.one_of("answer", _CHOICES),
+            images=(image,),
+        )
+
+    def shots(self, path: Path) -> Mapping[str, Shots]:
+        """None: zero-shot."""
+        return {}
+
+    def request(self, query: Query, shots: Shots) -> Request:
+        """The question with the instruction of eval/vlmeval/vlm/llava_next.py."""
+        text = f"{query.text}\nAnswer with the option's letter from the given choices directly."
+        return Request(text, images=query.images)
+
+    def judge(self, text: str, query: Query) -> Judgement:
+        """The letter at the start, after "(", "option " or "the answer is ", in either case, as officially.
+
+        A response that merely begins with such a letter ("Because") counts there too; the stage says it.
+        """
+        # The official script lowers the whole response; a prefix is enough, and cheap for a long one.
+        said = text.lstrip()[:20].lower().replace("\n", " ")
+        for stage, lead in _LEADS:
+            letter = said[len(lead) : len(lead) + 1].upper()
+            if said.startswith(lead) and letter and letter in _CHOICES:
+                in_word = said[len(lead) + 1 : len(lead) + 2].isalpha()
+                return Judgement(float(letter == query.answer), letter, f"{stage}, of a word" if in_word else stage)
+        return NO_ANSWER

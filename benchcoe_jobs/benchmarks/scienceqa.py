@@ -1,0 +1,95 @@
+"""ScienceQA: 4,241 test questions in 3 subjects, half of them with a picture (arXiv 2209.09513)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from benchcoe_jobs.benchmarks.base import LETTERS, NO_ANSWER, HubSource, Shots
+from benchcoe_jobs.benchmarks.files import TEST, TRAIN, VALIDATION, Record, SourceFile, records, source_files, unique
+from benchcoe_jobs.domain import Decoding, Judgement, Query, Request
+
+_SPLITS = TRAIN | VALIDATION | TEST
+_CONTEXT = "\nContext: "
+_STATED = re.compile(r"The answer is ([A-Z])\.")
+
+
+class ScienceQA:
+    """ScienceQA: zero-shot, with a picture where the question has one."""
+
+    name = "scienceqa"
+    subjects: tuple[str, ...] = ("language science", "natural science", "social science")
+    template = "zero-shot QCM, letter, 1"
+    n_shots = 0
+    decoding = Decoding(max_new_tokens=1024, chat=True)
+    hub: HubSource | None = HubSource("derek-thomas/ScienceQA", None, ("data/*.parquet",))
+
+    def load(self, path: Path) -> Iterator[Query]:
+        """Questions of problems.json (or the folder that has it), or of the hub's Parquet files.
+
+        problems.json holds all three splits; its pictures are looked for beside it, as images/SPLIT/ID/NAME or
+        SPLIT/ID/NAME. Keys are its ids; the Parquet files have none, and count instead ("test-17").
+        """
+        listed = path / "problems.json"
+        files = source_files(listed if listed.is_file() else path, _SPLITS)
+        return unique(path, (self._query(row, file) for file in files for row in records(file.path)))
+
+    def _query(self, row: Record, file: SourceFile) -> Query:
+        hint = row.optional("hint").strip()
+        choices = row.texts("choices")
+        answer = row.one_of("answer", [str(index) for index in range(len(choices))])
+        own_split = row.optional("split")
+        if own_split and own_split not in _SPLITS:
+            raise row.fault(f"unknown split {own_split!r}")
+        image = _with_picture_path(row).image("image")
+        return Query(
+            key=row.optional("id") or f"{file.named or 'row'}-{row.number}",
+            subject=row.one_of("subject", self.subjects),
+            text=row.text("question") + (f"{_CONTEXT}{hint}" if hint else ""),
+            choices=choices,
+            answer=LETTERS[int(answer)],
+            split=_SPLITS[own_split] if own_split else file.split,
+            images=() if image is None else (image,),
+        )
+
+    def shots(self, path: Path) -> Mapping[str, Shots]:
+        """None: zero-shot."""
+        return {}
+
+    def request(self, query: Query, shots: Shots) -> Request:
+        """The official QCM form (github.com/lupantech/ScienceQA, models/base_prompt.py), then LLaVA's instruction."""
+        question = query.text if _CONTEXT in query.text else f"{query.text}{_CONTEXT}N/A"
+        options = " ".join(f"({letter}) {choice}" for letter, choice in zip(LETTERS, query.choices, strict=False))
+        asked = f"Question: {question}\nOptions: {options}".replace("  ", " ").strip()
+        return Request(
+            f"{asked}\nAnswer with the option's letter from the given choices directly.", images=query.images
+        )
+
+    def judge(self, text: str, query: Query) -> Judgement:
+        """A bare letter, a letter and ". " at the start, or the only "The answer is X." in the response.
+
+        As in LLaVA's llava/eval/eval_science_qa.py, which picks a random choice where these find none.
+        """
+        said = text.strip()
+        if len(said) == 1 and said in LETTERS:
+            return _judged(said, "letter", query)
+        if said[:1] in LETTERS and said[1:3] == ". ":
+            return _judged(said[0], "letter and dot", query)
+        stated = _STATED.findall(said)
+        return _judged(stated[0], "the answer is", query) if len(stated) == 1 else NO_ANSWER
+
+
+def _judged(letter: str, stage: str, query: Query) -> Judgement:
+    return Judgement(float(letter == query.answer), letter, stage)
+
+
+def _with_picture_path(row: Record) -> Record:
+    """problems.json names its pictures without the folder: image.png of question 7 is in train/7/."""
+    name = row.cells.get("image")
+    if not isinstance(name, str) or not name:
+        return row
+    inside = Path(row.text("split"), row.text("id"), name)
+    at = Path("images") / inside if (row.path.parent / "images").is_dir() else inside
+    return replace(row, cells={**row.cells, "image": str(at)})

@@ -1,0 +1,146 @@
+"""A Hugging Face model in memory: loaded, asked to generate, asked how likely a text is."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchcoe_jobs.domain import Decoding
+from benchcoe_jobs.engines.base import ExpertSettings
+from benchcoe_jobs.engines.decoding import SeededSampling, StopOnStrings
+from benchcoe_jobs.engines.errors import EngineError, ModelNotFoundError, OutOfMemoryError, engine_error, first_line
+from benchcoe_jobs.engines.prompts import Pair
+from benchcoe_jobs.errors import UsageError
+
+# transformers is imported by name: its lazy modules say nothing to a type checker.
+_hf: Any = import_module("transformers")
+
+_IGNORED = -100
+
+
+class LocalModel:
+    """Weights, tokenizer and, where it sees, the processor of one model. Needs torch and transformers.
+
+    Raises ModelNotFoundError where the folder holds no model that can be loaded, OutOfMemoryError
+    where it does not fit, UsageError where max_model_len is more than the model has.
+    """
+
+    def __init__(self, folder: Path, settings: ExpertSettings) -> None:
+        _hf.utils.logging.set_verbosity_error()
+        _hf.utils.logging.disable_progress_bar()
+        self._folder = folder
+        self._name = settings.model
+        self._common = {"trust_remote_code": settings.trust_remote_code, "local_files_only": True}
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            config = _hf.AutoConfig.from_pretrained(folder, **self._common)
+            self.context = _context(config, settings)
+            self.tokenizer: Any = _hf.AutoTokenizer.from_pretrained(folder, **self._common)
+            self.sees = type(config) in _hf.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+            kind = _hf.AutoModelForImageTextToText if self.sees else _hf.AutoModelForCausalLM
+            dtype = "float32" if settings.dtype == "auto" and self.device.type == "cpu" else settings.dtype
+            self._model: Any = kind.from_pretrained(folder, dtype=dtype, use_safetensors=True, **self._common)
+            self._model = self._model.to(self.device).eval()
+        except UsageError:
+            raise
+        except Exception as error:  # the library raises a dozen kinds for a folder that is no model
+            known = engine_error(error)
+            if isinstance(known, OutOfMemoryError):
+                raise known from error
+            raise ModelNotFoundError(f"model {settings.model} cannot be loaded: {first_line(error)}") from error
+        self._eos = _ids(self._model.generation_config.eos_token_id) | _ids(self.tokenizer.eos_token_id)
+        self._pad = next(iter(_ids(self.tokenizer.pad_token_id) or sorted(self._eos)), 0)
+        # The model's own defaults (top_p, repetition_penalty, ...) would change what a decoding means.
+        self._model.generation_config = _hf.GenerationConfig()
+        accepted = inspect.signature(self._model.forward).parameters
+        self._accepts_positions = "position_ids" in accepted
+        self._accepts_keep = "logits_to_keep" in accepted
+
+    @property
+    def dtype(self) -> str:
+        """What the weights are computed in, as settings name it."""
+        return str(self._model.dtype).removeprefix("torch.")
+
+    def processor(self) -> Any:
+        """What turns text and images into inputs. Raises EngineError for a model that cannot see."""
+        if not self.sees:
+            raise EngineError(f"model {self._name} cannot see images")
+        try:
+            return _hf.AutoProcessor.from_pretrained(self._folder, **self._common)
+        except Exception as error:
+            raise EngineError(f"the image processor of model {self._name} cannot be loaded: {first_line(error)}") from error
+
+    def batch(self, rows: Sequence[Sequence[int]]) -> dict[str, Tensor]:
+        """Left-padded inputs of n rows of token ids: (n, longest)."""
+        longest = max(map(len, rows))
+        ids = [[self._pad] * (longest - len(row)) + list(row) for row in rows]
+        mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
+        return {"input_ids": torch.tensor(ids), "attention_mask": torch.tensor(mask)}
+
+    @torch.inference_mode()
+    def generate(
+        self, inputs: Mapping[str, Any], decoding: Decoding, seeds: Sequence[int]
+    ) -> list[tuple[list[int], bool]]:
+        """New token ids of each row, and whether it stopped by itself. Raises OutOfMemoryError.
+
+        An end-of-text token is among the ids; so is the token that completed a stop string. `seeds`
+        (one per row) play a part when the temperature is above 0.
+        """
+        start = inputs["input_ids"].shape[1]
+        stops = [StopOnStrings(self.tokenizer, decoding.stop, start)] if any(decoding.stop) else []
+        sampling = [SeededSampling(decoding.temperature, seeds, self.device)] if decoding.temperature > 0 else []
+        output = self._model.generate(
+            **{name: tensor.to(self.device) for name, tensor in inputs.items()},
+            generation_config=_hf.GenerationConfig(
+                max_new_tokens=decoding.max_new_tokens,
+                do_sample=False,
+                eos_token_id=sorted(self._eos) or None,
+                pad_token_id=self._pad,
+            ),
+            stopping_criteria=_hf.StoppingCriteriaList(stops),
+            logits_processor=_hf.LogitsProcessorList(sampling),
+        )
+        answers = []
+        for row, ids in enumerate(output[:, start:].tolist()):
+            by_string = stops[0].lengths.get(row) if stops else None
+            ended = next((place + 1 for place, token in enumerate(ids) if token in self._eos), None)
+            # What follows either end is padding, which may look like an end of text.
+            length = min((n for n in (by_string, ended) if n is not None), default=None)
+            answers.append((ids[:length], length is not None))
+        return answers
+
+    @torch.inference_mode()
+    def loglikelihoods(self, pairs: Sequence[Pair]) -> list[float]:
+        """Natural-log probability of each pair's last tokens after its first ones, in one forward pass."""
+        inputs = {name: tensor.to(self.device) for name, tensor in self.batch([p.ids[:-1] for p in pairs]).items()}
+        keep = max(pair.n_scored for pair in pairs)
+        if self._accepts_positions:
+            inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
+        # The vocabulary makes logits large: only those are computed that are looked at.
+        logits = self._model(**inputs, **({"logits_to_keep": keep} if self._accepts_keep else {})).logits
+        targets = torch.tensor(
+            [[_IGNORED] * (keep - pair.n_scored) + list(pair.ids[-pair.n_scored :]) for pair in pairs],
+            device=self.device,
+        )
+        losses = torch.nn.functional.cross_entropy(
+            logits[:, -keep:].float().transpose(1, 2), targets, ignore_index=_IGNORED, reduction="none"
+        )
+        return [-total for total in losses.double().sum(-1).tolist()]
+
+
+def _context(config: Any, settings: ExpertSettings) -> int | None:
+    own: int | None = getattr(config.get_text_config(), "max_position_embeddings", None)
+    wanted = settings.max_model_len
+    if own and wanted and wanted > own:
+        raise UsageError(f"model {settings.model} has a context of {own} tokens: max_model_len cannot be {wanted}")
+    return wanted or own
+
+
+def _ids(value: int | list[int] | None) -> set[int]:
+    return set() if value is None else {value} if isinstance(value, int) else set(value)

@@ -1,0 +1,164 @@
+"""The engine `transformers`: Hugging Face models, batched, on the GPU where there is one.
+
+Greedy answers in float32 do not depend on the batch, up to near-ties of logits, whose rounding
+follows the shape of a batch. Nor do sampled ones, see `decoding.SeededSampling`. An image needs a
+placeholder that only a chat template knows, so requests with images are always asked in chat form.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from benchcoe_jobs.domain import Completion, Decoding, Request
+from benchcoe_jobs.engines.base import ExpertSettings
+from benchcoe_jobs.engines.batching import in_batches
+from benchcoe_jobs.engines.errors import EngineError, OutOfMemoryError
+from benchcoe_jobs.engines.prompts import Pair, Prompt, Prompter, completed, failure, request_seed
+from benchcoe_jobs.engines.weights import find_model
+from benchcoe_jobs.errors import MissingError
+
+if TYPE_CHECKING:
+    from benchcoe_jobs.engines.model import LocalModel
+    from benchcoe_jobs.engines.vision import Seen, Sight
+
+Prepared = TypeVar("Prepared")
+
+
+class TransformersEngine:
+    """One model of the Hugging Face kind: text, or images and text."""
+
+    _model: LocalModel
+    _sight: Sight | None = None
+
+    def load(self, settings: ExpertSettings) -> None:
+        """See `Engine.load`."""
+        settings.refuse("base_url", "api_key_env", "tensor_parallel")
+        try:
+            from benchcoe_jobs.engines.model import LocalModel
+        except ImportError as error:
+            raise MissingError(
+                f"engine transformers needs more packages ({error}): pip install 'benchcoe-jobs[engines]'"
+            ) from error
+        folder, self._revision = find_model(settings.model, settings.revision, with_code=settings.trust_remote_code)
+        self._model = LocalModel(folder, settings)
+        self._settings = settings
+        self._prompter = Prompter(self._model.tokenizer, self._model.context)
+
+    def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
+        """See `Engine.run`. Latency is that of the whole batch."""
+        started = time.perf_counter()
+        scored = {i: r for i, r in enumerate(requests) if r.continuations}
+        seen = {i: r for i, r in enumerate(requests) if r.images and not r.continuations}
+        read = {i: r for i, r in enumerate(requests) if not r.images and not r.continuations}
+        completions = self._score(scored, decoding) | self._look(seen, decoding) | self._write(read, decoding)
+        took = time.perf_counter() - started
+        return [replace(completions[index], latency_s=took) for index in range(len(requests))]
+
+    def version(self) -> dict[str, str]:
+        """See `Engine.version`."""
+        return {
+            "engine": "transformers",
+            "transformers": version("transformers"),
+            "torch": version("torch"),
+            "model": self._settings.model,
+            "revision": self._revision,
+            "dtype": self._model.dtype,
+            "max_model_len": str(self._model.context),
+        }
+
+    def close(self) -> None:
+        """Nothing to do: the memory goes with the process."""
+
+    def _write(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
+        """Answers to text."""
+        prompts, completions = _prepare(requests, lambda request: self._prompter.prompt(request, decoding))
+
+        def compute(batch: list[Prompt]) -> list[Completion]:
+            return self._generate(self._model.batch([prompt.ids for prompt in batch]), batch, decoding)
+
+        return completions | self._batched(prompts, lambda prompt: len(prompt.ids), compute)
+
+    def _look(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
+        """Answers to images and text."""
+        if not requests:
+            return {}
+        try:
+            sight = self._sight = self._sight or self._open_eyes()
+        except EngineError as error:
+            return dict.fromkeys(requests, failure(error))
+        seen, completions = _prepare(requests, lambda request: sight.see(request, decoding))
+
+        def compute(batch: list[Seen]) -> list[Completion]:
+            return self._generate(sight.inputs([one.conversation for one in batch]), batch, decoding)
+
+        return completions | self._batched(seen, lambda one: len(one.ids), compute)
+
+    def _score(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
+        """How likely continuations are."""
+
+        def pairs(request: Request) -> tuple[list[Pair], Prompt]:
+            if request.images:
+                raise EngineError("continuations after images are not scored")
+            return self._prompter.pairs(request, decoding)
+
+        prepared, completions = _prepare(requests, pairs)
+        flat = {(i, n): pair for i, (row, _) in prepared.items() for n, pair in enumerate(row)}
+        answers = in_batches(flat, self._settings.batch_size, lambda pair: len(pair.ids), self._model.loglikelihoods)
+        for index, (row, prompt) in prepared.items():
+            found = [answers[index, n] for n in range(len(row))]
+            errors = [one for one in found if isinstance(one, OutOfMemoryError)]
+            completions[index] = (
+                failure(errors[0])
+                if errors
+                else Completion(
+                    prompt_tokens=len(prompt.ids),
+                    completion_tokens=sum(pair.n_scored for pair in row),
+                    shots_used=prompt.shots_used,
+                    loglikelihoods=tuple(one for one in found if not isinstance(one, OutOfMemoryError)),
+                )
+            )
+        return completions
+
+    def _generate(
+        self, inputs: Mapping[str, Any], batch: Sequence[Prompt | Seen], decoding: Decoding
+    ) -> list[Completion]:
+        rows = self._model.generate(inputs, decoding, [request_seed(decoding, one.ids) for one in batch])
+        return [
+            completed(self._prompter.answer(one.ids, ids), len(one.ids), len(ids), one.shots_used, stopped, decoding)
+            for one, (ids, stopped) in zip(batch, rows, strict=True)
+        ]
+
+    def _batched(
+        self,
+        prepared: Mapping[int, Prepared],
+        length: Callable[[Prepared], int],
+        compute: Callable[[list[Prepared]], list[Completion]],
+    ) -> dict[int, Completion]:
+        answers = in_batches(prepared, self._settings.batch_size, length, compute)
+        return {
+            index: failure(answer) if isinstance(answer, OutOfMemoryError) else answer
+            for index, answer in answers.items()
+        }
+
+    def _open_eyes(self) -> Sight:
+        from benchcoe_jobs.engines.vision import Sight
+
+        return Sight(self._model.processor(), self._prompter)
+
+
+def _prepare(
+    requests: Mapping[int, Request], prepare: Callable[[Request], Prepared]
+) -> tuple[dict[int, Prepared], dict[int, Completion]]:
+    """What can be asked, and error completions for what cannot."""
+    prepared: dict[int, Prepared] = {}
+    completions: dict[int, Completion] = {}
+    for index, request in requests.items():
+        try:
+            prepared[index] = prepare(request)
+        except EngineError as error:
+            completions[index] = failure(error)
+    return prepared, completions
