@@ -13,8 +13,8 @@ from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.routers.base import Matrix, VectorCache
 from benchcoe_jobs.routers.encoder import DEFAULT_ENCODER, find_encoder
 
-# Vectors are kept this many at a time: what a crash can lose, some 20 to 60 s of two CPU cores.
-_CHUNK = 512
+# Vectors are kept this many at a time: what a crash can lose, less than a minute of two busy CPU cores.
+_CHUNK = 256
 
 
 class EmbeddingFeatures:

@@ -27,7 +27,7 @@ HEADS: dict[tuple[Level, str], Callable[[], Head]] = {
 
 @dataclass(frozen=True, slots=True)
 class RouterModel:
-    """What routes a question (paper, sections 3.2 and 3.3).
+    """What routes a question (paper, section 3.2).
 
     At subject level outputs are subjects and predictions their probabilities; at query level outputs
     are experts and predictions their expected scores.

@@ -11,72 +11,13 @@ from numpy.typing import NDArray
 from benchcoe_jobs.domain import Level
 from benchcoe_jobs.routers.model import RouterModel, new_model
 
-_TOPICS = [
-    "apple",
-    "bridge",
-    "candle",
-    "dolphin",
-    "engine",
-    "flower",
-    "guitar",
-    "harbour",
-    "island",
-    "jacket",
-    "kettle",
-    "lemon",
-    "mirror",
-    "needle",
-    "orchestra",
-    "pencil",
-    "queen",
-    "river",
-    "saddle",
-    "tiger",
-    "umbrella",
-    "violin",
-    "window",
-    "yoghurt",
-    "zebra",
-    "anchor",
-    "butter",
-    "camera",
-    "desert",
-    "elephant",
-    "feather",
-    "glacier",
-    "hammer",
-    "insect",
-    "jungle",
-    "knight",
-    "ladder",
-    "magnet",
-    "notebook",
-    "ocean",
-    "parachute",
-    "quilt",
-    "rocket",
-    "sandal",
-    "telescope",
-    "uniform",
-    "volcano",
-    "whistle",
-    "airport",
-    "bicycle",
-    "castle",
-    "diamond",
-    "earthquake",
-    "forest",
-    "galaxy",
-    "helmet",
-    "igloo",
-    "judge",
-    "kangaroo",
-    "lantern",
-    "monastery",
-    "nurse",
-    "oyster",
-    "penguin",
-]
+_TOPICS = """
+apple bridge candle dolphin engine flower guitar harbour island jacket kettle lemon mirror needle orchestra
+pencil queen river saddle tiger umbrella violin window yoghurt zebra anchor butter camera desert elephant
+feather glacier hammer insect jungle knight ladder magnet notebook ocean parachute quilt rocket sandal
+telescope uniform volcano whistle airport bicycle castle diamond earthquake forest galaxy helmet igloo judge
+kangaroo lantern monastery nurse oyster penguin
+"""
 _SEEN = ("What is a {}?", "Tell me about the {}.", "Who made this {}, and why?", "The {} is old.", "a {} again")
 _UNSEEN = "Please explain to me: the {}"
 
@@ -92,7 +33,7 @@ class World:
 
 
 def world(k: int) -> World:
-    topics = _TOPICS[:k]
+    topics = _TOPICS.split()[:k]
     texts = [form.format(topic) for form in _SEEN for topic in topics]
     targets = np.tile(np.eye(k), (len(_SEEN), 1))
     return World(tuple(f"out-{topic}" for topic in topics), texts, targets, [_UNSEEN.format(t) for t in topics])
