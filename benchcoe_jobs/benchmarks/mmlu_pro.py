@@ -61,7 +61,7 @@ class MmluPro:
     )
 
     def load(self, path: Path) -> Iterator[Query]:
-        """The test questions. The 70 validation items are the worked examples: each is in a prompt, so none is asked."""
+        """The test questions. The 70 validation items are the worked examples: what is in prompts is not asked."""
         rows = (row for file in source_files(path, TEST) for row in records(file.path))
         return unique(path, map(self._query, rows))
 

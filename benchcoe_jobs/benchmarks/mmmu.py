@@ -13,11 +13,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from benchcoe_jobs.benchmarks.base import LETTERS, NO_ANSWER, HubSource, Shots
-from benchcoe_jobs.benchmarks.files import VALIDATION, Record, records, source_files, unique
+from benchcoe_jobs.benchmarks.files import Record, records, source_files, unique
 from benchcoe_jobs.benchmarks.mmmu_open import judge_open
-from benchcoe_jobs.domain import Decoding, Judgement, Query, Request
+from benchcoe_jobs.domain import Decoding, Judgement, Query, Request, Split
 
 _ID = re.compile(r"(?:validation|dev|test)_(.+)_\d+")
+_VALIDATION = {"validation": Split.VALIDATION, "val": Split.VALIDATION}
+"""Its dev set is another one: examples for few-shot prompts."""
+
 _MAX_IMAGES = 7
 _MAX_LITERAL = 100_000
 """Characters of a list written as Python: far above any in the data, and nothing that stops the parser."""
@@ -73,7 +76,7 @@ class Mmmu:
 
     def load(self, path: Path) -> Iterator[Query]:
         """The validation questions. The answers of the test set are not published."""
-        rows = (row for file in source_files(path, VALIDATION) for row in records(file.path))
+        rows = (row for file in source_files(path, _VALIDATION) for row in records(file.path))
         return unique(path, map(self._query, rows))
 
     def _query(self, row: Record) -> Query:
@@ -120,15 +123,15 @@ class Mmmu:
         """
         if not query.choices:
             return judge_open(text, _answers(query.answer))
-        said, stage, places = _places(text, query.choices)
-        if not said:
+        stage, places = _places(text, query.choices)
+        if not places:
             return NO_ANSWER
         letter = max(places, key=places.__getitem__)  # of equal places the first, as np.argmax there
         return Judgement(float(letter == query.answer), letter, stage)
 
 
-def _places(text: str, choices: tuple[str, ...]) -> tuple[bool, str, dict[str, int]]:
-    """Whether any choice is named, how, and where each of them is named last."""
+def _places(text: str, choices: tuple[str, ...]) -> tuple[str, dict[str, int]]:
+    """How choices are named, and where each of them is named last; no place where none is."""
     for character in _PUNCTUATION:
         text = text.strip(character)
     text = f" {text} "
@@ -137,9 +140,9 @@ def _places(text: str, choices: tuple[str, ...]) -> tuple[bool, str, dict[str, i
         places = {letter: text.rfind(form.format(letter)) for letter in letters}
         places = {letter: place for letter, place in places.items() if place >= 0}
         if places:
-            return True, stage, places
+            return stage, places
     if len(text.split()) <= _FEW_WORDS:
-        return False, "none", {}
+        return "none", {}
     # rfind() takes quadratic time for long needles, find() does not: look from the back.
     backwards = text.lower()[::-1]
     places = {}
@@ -148,7 +151,7 @@ def _places(text: str, choices: tuple[str, ...]) -> tuple[bool, str, dict[str, i
         distance = backwards.find(wanted) if wanted.strip() else -1  # a blank option is in every response
         if distance >= 0:
             places[letter] = len(backwards) - distance - len(wanted)
-    return bool(places), "option text", places
+    return "option text", places
 
 
 def _listed(row: Record, column: str) -> tuple[str, ...]:

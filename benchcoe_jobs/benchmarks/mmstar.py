@@ -1,4 +1,7 @@
-"""MMStar: 1,500 questions about one picture each, in 6 subjects (arXiv 2403.20330, github.com/MMStar-Benchmark/MMStar)."""
+"""MMStar: 1,500 questions about one picture each, in 6 subjects (arXiv 2403.20330).
+
+Its scripts are in github.com/MMStar-Benchmark/MMStar.
+"""
 
 from __future__ import annotations
 

@@ -63,10 +63,9 @@ class WinoGrande:
         """
         before, _, rest = query.text.partition(_BLANK)
         lead = before.rstrip()
-        filled = [f"{before[len(lead) :]}{option}" for option in query.choices]
-        return Request(
-            lead, continuations=tuple(text for option in filled for text in (option, option + rest.rstrip()))
-        )
+        rest = rest.rstrip()
+        filled = [before[len(lead) :] + option for option in query.choices]
+        return Request(lead, continuations=tuple(text for option in filled for text in (option, option + rest)))
 
     def judge(self, text: str, query: Query) -> Judgement:
         """Whether the right option makes the rest of the sentence more likely. Equals are no answer."""

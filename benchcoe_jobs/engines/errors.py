@@ -80,6 +80,8 @@ def engine_error(error: Exception) -> BenchcoeError:
 
 
 def first_line(error: Exception) -> str:
-    """What an exception says, in one line of at most 500 characters."""
+    """What an exception says, in one line of at most 500 characters; of pydantic's, the line that says it."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if len(lines) > 1 and "validation error" in lines[0]:
+        del lines[0]
     return (lines[0] if lines else type(error).__name__)[:500].rstrip(".")

@@ -17,12 +17,14 @@ _TYPES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "imag
 def open_image(encoded: bytes) -> Image.Image:
     """An encoded picture as RGB pixels. Raises EngineError where it cannot be decoded, MissingError without Pillow."""
     try:
-        from PIL import Image
+        from PIL import Image, UnidentifiedImageError
     except ImportError as error:
         raise MissingError("images need more packages: pip install 'benchcoe-jobs[engines]'") from error
     try:
         with Image.open(io.BytesIO(encoded)) as image:
             return image.convert("RGB")
+    except UnidentifiedImageError as error:  # its message is the object's address
+        raise EngineError("an image cannot be decoded: it is no picture in a known format") from error
     except Exception as error:  # Pillow raises a dozen kinds, one of them a warning about bombs
         raise EngineError(f"an image cannot be decoded: {first_line(error)}") from error
 

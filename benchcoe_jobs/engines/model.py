@@ -74,7 +74,9 @@ class LocalModel:
         try:
             return _hf.AutoProcessor.from_pretrained(self._folder, **self._common)
         except Exception as error:
-            raise EngineError(f"the image processor of model {self._name} cannot be loaded: {first_line(error)}") from error
+            raise EngineError(
+                f"the image processor of model {self._name} cannot be loaded: {first_line(error)}"
+            ) from error
 
     def batch(self, rows: Sequence[Sequence[int]]) -> dict[str, Tensor]:
         """Left-padded inputs of n rows of token ids: (n, longest)."""

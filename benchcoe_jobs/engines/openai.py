@@ -196,7 +196,9 @@ class OpenAIEngine:
             raise EngineError("the endpoint offers no log-likelihoods: it does not support echo with logprobs")
         scored = [value for value, offset in zip(values, offsets, strict=True) if start <= offset < len(text)]
         if not scored or None in scored:
-            raise EngineError("the endpoint gives no log-probability for a continuation: its prompt is empty or too short")
+            raise EngineError(
+                "the endpoint gives no log-probability for a continuation: its prompt is empty or too short"
+            )
         return sum(scored), sum(offset < start for offset in offsets), len(scored)
 
 

@@ -150,9 +150,12 @@ def failure(error: Exception) -> Completion:
 def completed(
     text: str, prompt_tokens: int, new_tokens: int, shots_used: int, stopped: bool, decoding: Decoding
 ) -> Completion:
-    """The completion of an answer whose text may still hold the stop string that ended it."""
+    """The completion of an answer whose text may still hold the stop string that ended it.
+
+    Bytes at its end that make no whole character are dropped, as vLLM does.
+    """
     return Completion(
-        text=cut_at_stop(text, decoding.stop),
+        text=cut_at_stop(text, decoding.stop).rstrip("\ufffd"),
         finish_reason="stop" if stopped else "length",
         prompt_tokens=prompt_tokens,
         completion_tokens=new_tokens,

@@ -1,18 +1,19 @@
 """The engine `vllm`: vLLM's offline interface, which schedules, batches and caches prefixes by itself.
 
-Prompts are built and tokenised by the same code as for `transformers`; only images go through vLLM's
-own processor. A sampled answer depends on its prompt and the seed.
+Text is built and tokenised by the same code as for `transformers`; images go through vLLM's own
+processor, always in chat form. A sampled answer depends on its prompt and the seed.
 """
 
 from __future__ import annotations
 
 import base64
+import hashlib
 import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 from typing import Any
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
@@ -26,30 +27,211 @@ from benchcoe_jobs.engines.errors import (
     first_line,
 )
 from benchcoe_jobs.engines.images import media_type, open_image
-from benchcoe_jobs.engines.prompts import Pair, Prompt, Prompter, clean, completed, failure, request_seed
+from benchcoe_jobs.engines.prompts import Pair, Prompter, clean, completed, failure, request_seed
 from benchcoe_jobs.engines.weights import find_model
 from benchcoe_jobs.errors import MissingError, UsageError
 
-# GiB. On a CPU vLLM would take half of the machine's memory for the keys and values of its cache.
-_CPU_CACHE_GIB = "4"
-
-# At most so many images in one request; MMMU has up to 7.
-_IMAGES = 8
+# GiB for the cache of keys and values; on a CPU vLLM would take half of the machine's memory.
+_CPU_CACHE = "2"
 
 
 class VllmEngine:
-    """One model in one `vllm.LLM`."""
+    """One model in one `vllm.LLM`, whose own processes belong to the group of the host."""
 
     _llm: Any = None
 
     def load(self, settings: ExpertSettings) -> None:
-        """See `Engine.load`. On CPUs: float32, no compilation, a small cache. On GPUs: vLLM's defaults."""
+        """See `Engine.load`. On CPUs float32, no compilation and a small cache; on GPUs vLLM's defaults."""
         settings.refuse("base_url", "api_key_env", "batch_size")
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
-        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", _CPU_CACHE_GIB)
+        os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", _CPU_CACHE)
         try:
             self._vllm: Any = import_module("vllm")
-            on_cpu = import_module("vllm.platforms").current_platform.is_cpu()
+            on_cpu: bool = import_module("vllm.platforms").current_platform.is_cpu()
         except ImportError as error:
-            raise MissingError(f"engine vllm needs more packages ({error}): pip install 'benchcoe-jobs[vllm]'") from error
-"""
+            raise MissingError(
+                f"engine vllm needs more packages ({error}): pip install 'benchcoe-jobs[vllm]'"
+            ) from error
+        folder, self._revision = find_model(settings.model, settings.revision, with_code=settings.trust_remote_code)
+        self._settings = settings
+        try:
+            self._llm = self._vllm.LLM(
+                model=str(folder),
+                dtype="float32" if settings.dtype == "auto" and on_cpu else settings.dtype,
+                max_model_len=settings.max_model_len,
+                trust_remote_code=settings.trust_remote_code,
+                tensor_parallel_size=settings.tensor_parallel,
+                load_format="safetensors",
+                **({"enforce_eager": True} if on_cpu else {}),
+            )
+            tokenizer = self._llm.get_tokenizer()
+        except Exception as error:  # vLLM raises what its parts raise
+            raise self._load_error(error) from error
+        self._prompter = Prompter(tokenizer, int(self._llm.model_config.max_model_len))
+
+    def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
+        """See `Engine.run`. Latency is that of the whole batch."""
+        started = time.perf_counter()
+        scored = {i: r for i, r in enumerate(requests) if r.continuations}
+        seen = {i: r for i, r in enumerate(requests) if r.images and not r.continuations}
+        read = {i: r for i, r in enumerate(requests) if not r.images and not r.continuations}
+        completions = self._score(scored, decoding) | self._look(seen, decoding) | self._write(read, decoding)
+        took = time.perf_counter() - started
+        return [replace(completions[index], latency_s=took) for index in range(len(requests))]
+
+    def version(self) -> dict[str, str]:
+        """See `Engine.version`."""
+        return {
+            "engine": "vllm",
+            "vllm": str(self._vllm.__version__),
+            "torch": version("torch"),
+            "model": self._settings.model,
+            "revision": self._revision,
+            "dtype": str(self._llm.model_config.dtype).removeprefix("torch."),
+            "max_model_len": str(self._llm.model_config.max_model_len),
+            "tensor_parallel": str(self._settings.tensor_parallel),
+        }
+
+    def close(self) -> None:
+        """End vLLM's processes in good order; what does not follow is ended with the group."""
+        if self._llm is not None:
+            self._llm.llm_engine.engine_core.shutdown()
+            self._llm = None
+
+    def _write(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
+        """Answers to text."""
+        completions: dict[int, Completion] = {}
+        prompts = {}
+        for index, request in requests.items():
+            try:
+                prompts[index] = self._prompter.prompt(request, decoding)
+            except EngineError as error:
+                completions[index] = failure(error)
+        outputs = self._generate(
+            [prompt.ids for prompt in prompts.values()],
+            [self._sampling(decoding, request_seed(decoding, prompt.ids)) for prompt in prompts.values()],
+        )
+        for (index, prompt), output in zip(prompts.items(), outputs, strict=True):
+            completions[index] = _completion(output, prompt.shots_used, decoding)
+        return completions
+
+    def _look(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
+        """Answers to images and text, all at once; each by itself where vLLM refuses one of them."""
+        if requests and not self._llm.model_config.is_multimodal_model:
+            return dict.fromkeys(requests, failure(EngineError(f"model {self._settings.model} cannot see images")))
+        completions: dict[int, Completion] = {}
+        whole: dict[int, Request] = {}
+        for index, request in requests.items():
+            try:
+                for image in request.images:
+                    media_type(image)
+                    open_image(image)
+                whole[index] = request
+            except EngineError as error:
+                completions[index] = failure(error)
+        try:
+            answers = self._chat([(request, len(request.shots)) for request in whole.values()], decoding)
+        except ValueError:
+            answers = [self._chat_alone(request, decoding) for request in whole.values()]
+        return completions | dict(zip(whole, answers, strict=True))
+
+    def _chat_alone(self, request: Request, decoding: Decoding) -> Completion:
+        for n_shots in range(len(request.shots), -1, -1):
+            try:
+                [answer] = self._chat([(request, n_shots)], decoding)
+            except ValueError as error:  # vLLM's own validation: mostly of the length
+                why = first_line(error)
+                if "model length" not in why and "context length" not in why:
+                    return failure(EngineError(f"vLLM refuses the request: {why}"))
+            else:
+                return answer
+        return failure(ContextTooLongError(f"context too long, even without few-shot examples: {why}"))
+
+    def _chat(self, asked: Sequence[tuple[Request, int]], decoding: Decoding) -> list[Completion]:
+        """Raises ValueError where vLLM refuses a request, whose context must hold max_new_tokens as well."""
+        if not asked:
+            return []
+        prompts = [clean(request.prompt(n_shots)) for request, n_shots in asked]
+        seeds = [_image_seed(decoding, prompt, request) for prompt, (request, _) in zip(prompts, asked, strict=True)]
+        conversations = [
+            [{"role": "user", "content": [*map(_image_part, request.images), {"type": "text", "text": prompt}]}]
+            for prompt, (request, _) in zip(prompts, asked, strict=True)
+        ]
+        outputs = self._llm.chat(conversations, [self._sampling(decoding, seed) for seed in seeds], use_tqdm=False)
+        for output in outputs:
+            if not self._prompter.fits(len(output.prompt_token_ids) + decoding.max_new_tokens):
+                raise ValueError(f"{len(output.prompt_token_ids)} prompt tokens leave no room in the context length")
+        return [_completion(output, n_shots, decoding) for output, (_, n_shots) in zip(outputs, asked, strict=True)]
+
+    def _score(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
+        """How likely continuations are: the log-probabilities that vLLM gives of a prompt."""
+        completions: dict[int, Completion] = {}
+        prepared = {}
+        for index, request in requests.items():
+            try:
+                if request.images:
+                    raise EngineError("continuations after images are not scored")
+                prepared[index] = self._prompter.pairs(request, decoding)
+            except EngineError as error:
+                completions[index] = failure(error)
+        flat = [pair for pairs, _ in prepared.values() for pair in pairs]
+        # vLLM cannot generate nothing; the one new token is left alone.
+        sampling = self._vllm.SamplingParams(temperature=0, max_tokens=1, prompt_logprobs=0, detokenize=False)
+        outputs = iter(self._generate([pair.ids for pair in flat], [sampling] * len(flat)))
+        for index, (pairs, prompt) in prepared.items():
+            completions[index] = Completion(
+                prompt_tokens=len(prompt.ids),
+                completion_tokens=sum(pair.n_scored for pair in pairs),
+                shots_used=prompt.shots_used,
+                loglikelihoods=tuple(_loglikelihood(pair, next(outputs)) for pair in pairs),
+            )
+        return completions
+
+    def _generate(self, rows: Sequence[Sequence[int]], sampling: Sequence[Any]) -> list[Any]:
+        if not rows:
+            return []
+        prompts = [{"prompt_token_ids": list(row)} for row in rows]
+        outputs: list[Any] = self._llm.generate(prompts, list(sampling), use_tqdm=False)
+        return outputs
+
+    def _sampling(self, decoding: Decoding, seed: int) -> Any:
+        """vLLM's parameters, without the defaults that a model brings along (top_p, repetition_penalty, ...)."""
+        return self._vllm.SamplingParams(
+            temperature=decoding.temperature,
+            max_tokens=decoding.max_new_tokens,
+            stop=[string for string in decoding.stop if string],
+            seed=seed if decoding.temperature > 0 else None,
+        )
+
+    def _load_error(self, error: Exception) -> Exception:
+        known = engine_error(error)
+        if isinstance(known, OutOfMemoryError):
+            return known
+        why = first_line(error)
+        if "max_model_len" in str(error) and self._settings.max_model_len:
+            return UsageError(
+                f"model {self._settings.model}: max_model_len cannot be {self._settings.max_model_len}: {why}"
+            )
+        if isinstance(error, OSError | ValueError):
+            return ModelNotFoundError(f"model {self._settings.model} cannot be loaded: {why}")
+        return EngineError(f"model {self._settings.model} cannot be loaded: {why}")
+
+
+def _completion(output: Any, shots_used: int, decoding: Decoding) -> Completion:
+    [answer] = output.outputs
+    n_prompt, n_new, stopped = len(output.prompt_token_ids), len(answer.token_ids), answer.finish_reason != "length"
+    return completed(answer.text, n_prompt, n_new, shots_used, stopped, decoding)
+
+
+def _loglikelihood(pair: Pair, output: Any) -> float:
+    scored = zip(pair.ids[-pair.n_scored :], output.prompt_logprobs[-pair.n_scored :], strict=True)
+    return float(sum(choices[token].logprob for token, choices in scored))
+
+
+def _image_part(image: bytes) -> dict[str, Any]:
+    url = f"data:{media_type(image)};base64,{base64.b64encode(image).decode()}"
+    return {"type": "image_url", "image_url": {"url": url}}
+
+
+def _image_seed(decoding: Decoding, prompt: str, request: Request) -> int:
+    return request_seed(decoding, hashlib.sha256(b"\0".join([prompt.encode(), *request.images])).digest())

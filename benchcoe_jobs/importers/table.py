@@ -6,16 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from benchcoe_jobs.domain import Fault, Query, Result
+from benchcoe_jobs.domain import Fault, Query, Result, derived_key
 from benchcoe_jobs.importers import cells
 from benchcoe_jobs.importers.cells import Firsts, Row, RowError
 from benchcoe_jobs.importers.rows import converted, read_rows
 
 QUERY_COLUMNS = ("benchmark", "key", "text", "subject", "choices", "answer", "split")
 RESULT_COLUMNS = (*QUERY_COLUMNS, "expert", "score", "tokens", "cost")
-
-HASH_DIGITS = 16
-"""Hexadecimal digits of the content hash that make the key of a query without one."""
 
 
 def read_results(path: Path, benchmark: str | None = None) -> Iterator[Result | Fault]:
@@ -80,7 +77,7 @@ def _query(row: Row) -> Query:
         return query
     if not query.text:
         raise RowError("text is empty" if "text" in row else "key is missing")
-    return replace(query, key=query.content_hash[:HASH_DIGITS])
+    return replace(query, key=derived_key(query.content_hash))
 
 
 def _benchmark_unless(given: str | None) -> list[tuple[str, ...]]:

@@ -132,7 +132,7 @@ class _Writer:
     def _is_new(self, match: Match, run_id: int, scored_by: dict[int, int]) -> bool:
         row, query = match
         earlier = scored_by.get(query.id)
-        if earlier is None or (self._replace and earlier != run_id):
+        if earlier is None or (self._replace and earlier not in (run_id, _THIS_FILE)):
             scored_by[query.id] = _THIS_FILE
             return True
         if earlier == run_id:

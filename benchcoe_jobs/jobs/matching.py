@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from benchcoe_jobs import registry
-from benchcoe_jobs.domain import Fault, Query, Result
+from benchcoe_jobs.domain import Fault, Query, Result, derived_key
 from benchcoe_jobs.store import catalog
 from benchcoe_jobs.store.catalog import StoredQuery
 
@@ -57,8 +57,8 @@ class Matcher:
         return [(row, self._stored[key]) for row, key in kept], faults, len(fresh)
 
     def _key(self, query: Query) -> str:
-        """The key that a query is stored under: its own, or that of the only one with its text."""
-        if query.key in self._stored or not query.text:
+        """The key that a query is stored under: its own, or without one that of the only query with its text."""
+        if query.key in self._stored or query.key != derived_key(query.content_hash):
             return query.key
         same_text = self._texts().get(query.text, []) if _is_bare(query) else []
         return same_text[0] if len(same_text) == 1 else query.key

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from sqlalchemy import inspect
 
 from benchcoe_jobs.errors import StoreError
 from benchcoe_jobs.store.session import HEAD_REVISION, Store
@@ -23,7 +24,8 @@ def upgrade(store: Store) -> str | None:
     """Bring a store to HEAD_REVISION in one transaction; safe to repeat.
 
     Returns the revision that it had before (None: it was empty).
-    Raises StoreError where the store is newer than this program, or its folder is missing.
+    Raises StoreError where the store is newer than this program, its folder is missing, or the file is
+    another program's.
     """
     if store.is_sqlite and (path := store.engine.url.database) and not Path(path).resolve().parent.is_dir():
         raise StoreError(f"the folder {Path(path).resolve().parent} does not exist: create it first")
@@ -32,9 +34,18 @@ def upgrade(store: Store) -> str | None:
         raise StoreError(
             f"the store has schema {before}, newer than this program's {HEAD_REVISION}: upgrade benchcoe-jobs"
         )
+    if before is None and store.is_sqlite:
+        _refuse_foreign(store)
     if before != HEAD_REVISION:
         config = alembic_config()
         with store.writing() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     return before
+
+
+def _refuse_foreign(store: Store) -> None:
+    """A file with another program's tables stays as it is."""
+    with store.reading() as connection:
+        if tables := inspect(connection).get_table_names():
+            raise StoreError(f"{store.shown_url} holds tables of another program ({tables[0]}): name another file")

@@ -437,14 +437,12 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def is_writing(url: str) -> bool:
-    """Whether another process has a write transaction open."""
+    """Whether another process has a write transaction open; on PostgreSQL, waits for its statement."""
     store = connect(url)
     try:
         if not store.is_sqlite:
+            query = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'INSERT INTO query_content%'"
             with store.reading() as connection:
-                query = (
-                    "SELECT 1 FROM pg_locks WHERE relation = 'query_content'::regclass AND mode = 'RowExclusiveLock'"
-                )
                 return connection.execute(text(query)).first() is not None
         database = sqlite3.connect(str(store.engine.url.database), timeout=0, isolation_level=None)
         with closing(database):
@@ -474,8 +472,9 @@ def test_an_import_that_is_ended(
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     while not is_writing(store_url):
         assert process.poll() is None, process.communicate()
-        time.sleep(0.05)
-    time.sleep(0.3)
+        time.sleep(0.01)
+    if store_url.startswith("sqlite"):
+        time.sleep(0.4)  # the lock comes first, the rows after it
     process.send_signal(signal_sent)
     out, err = process.communicate(timeout=60)
 

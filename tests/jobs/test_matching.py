@@ -72,7 +72,7 @@ def test_the_same_query_however_it_is_named(toy: Store, tmp_path: Path, named: d
 
 
 def test_a_query_named_twice_in_a_file_counts_once(toy: Store, tmp_path: Path) -> None:
-    by_text = {"key": "other", "text": FIRST["text"], "subject": "math", "score": 0}
+    by_text = {"text": FIRST["text"], "subject": "math", "score": 0}
     summary = bring(toy, tmp_path, "bob", {**FIRST, "score": 1}, by_text)
     assert [fault.line for fault in summary.skipped] == [2]
     assert "earlier row" in summary.skipped[0].reason

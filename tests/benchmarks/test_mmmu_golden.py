@@ -1,0 +1,112 @@
+"""MMMU on the real example outputs, 900 responses of LLaVA-1.5-13B: right answers, and how they were found."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+
+import pytest
+from conftest import SHARED_DATA, skip_or_fail
+
+from benchcoe_jobs.benchmarks.mmmu import Mmmu
+from benchcoe_jobs.domain import Query
+
+MMMU = SHARED_DATA / "mmmu" / "mmmu"
+
+# Right answers of 30 each. The official script gives the same but for the two responses in which it finds no
+# choice and guesses.
+RIGHT = {
+    "Accounting": 8,
+    "Agriculture": 15,
+    "Architecture_and_Engineering": 10,
+    "Art": 18,
+    "Art_Theory": 16,
+    "Basic_Medical_Science": 15,
+    "Biology": 7,
+    "Chemistry": 6,
+    "Clinical_Medicine": 12,
+    "Computer_Science": 6,
+    "Design": 17,
+    "Diagnostics_and_Laboratory_Medicine": 11,
+    "Economics": 7,
+    "Electronics": 6,
+    "Energy_and_Power": 11,
+    "Finance": 4,
+    "Geography": 12,
+    "History": 17,
+    "Literature": 22,
+    "Manage": 10,
+    "Marketing": 5,
+    "Materials": 12,
+    "Math": 10,
+    "Mechanical_Engineering": 5,
+    "Music": 11,
+    "Pharmacy": 8,
+    "Physics": 9,
+    "Psychology": 11,
+    "Public_Health": 12,
+    "Sociology": 16,
+}
+CHOICE_STAGES = {"X": 836, "(X)": 8, "option text": 1, "none": 2}
+OPEN_STAGES = {"unmatched": 51, "number": 1, "phrase": 1}
+
+
+@dataclass
+class Reading:
+    """What became of the responses."""
+
+    right: Counter[str] = field(default_factory=Counter)
+    choice_stages: Counter[str] = field(default_factory=Counter)
+    open_stages: Counter[str] = field(default_factory=Counter)
+    guessed_officially: list[str] = field(default_factory=list)
+    answers: dict[str, str | list[str]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        total = sum(self.right.values())
+        lines = [f"{subject}: {right}/30" for subject, right in sorted(self.right.items())]
+        lines.append(f"overall: {total}/900 = {total / 900:.4f}")
+        lines.append(f"no choice found, where the official script guesses: {', '.join(self.guessed_officially)}")
+        return "\n".join([*lines, f"choices {self.choice_stages}", f"open {self.open_stages}"])
+
+
+@pytest.fixture(scope="module")
+def reading() -> Reading:
+    files = sorted((MMMU / "example_outputs" / "llava1.5_13b").glob("*/output.json"))
+    if not files:
+        skip_or_fail(f"no MMMU example outputs in {MMMU}")
+    found = Reading()
+    for file in files:
+        for row in json.loads(file.read_text()):
+            answer = row["answer"]
+            choices = tuple(row.get("index2ans", {}).values())
+            text = answer if isinstance(answer, str) else json.dumps(answer)
+            judged = Mmmu().judge(
+                row["response"], Query(row["id"], file.parent.name, text="", choices=choices, answer=text)
+            )
+            found.right[file.parent.name] += int(judged.score)
+            found.answers[row["id"]] = answer
+            (found.choice_stages if choices else found.open_stages)[judged.stage] += 1
+            if choices and judged.stage == "none":
+                found.guessed_officially.append(row["id"])
+    return found
+
+
+def test_every_response_is_there_with_its_published_answer(reading: Reading) -> None:
+    published = json.loads((MMMU / "answer_dict_val.json").read_text())
+    assert reading.answers == {key: entry["ground_truth"] for key, entry in published.items()}
+    assert (sum(reading.choice_stages.values()), sum(reading.open_stages.values())) == (847, 53)
+
+
+def test_right_answers_by_subject(reading: Reading) -> None:
+    assert dict(reading.right) == RIGHT, str(reading)
+    assert sum(reading.right.values()) == 329, str(reading)
+    assert tuple(sorted(reading.right)) == Mmmu.subjects
+
+
+def test_how_answers_were_found(reading: Reading) -> None:
+    assert (dict(reading.choice_stages), dict(reading.open_stages)) == (CHOICE_STAGES, OPEN_STAGES), str(reading)
+
+
+def test_two_random_guesses_are_left_out(reading: Reading) -> None:
+    assert reading.guessed_officially == ["validation_Design_4", "validation_Psychology_4"], str(reading)

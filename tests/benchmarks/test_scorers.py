@@ -1,0 +1,204 @@
+"""Each scorer's rules on made-up responses, and our expressions against the official ones on short texts."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchcoe_jobs.benchmarks.bbh import BigBenchHard
+from benchcoe_jobs.benchmarks.hellaswag import HellaSwag
+from benchcoe_jobs.benchmarks.mmmu import Mmmu
+from benchcoe_jobs.benchmarks.mmmu_open import normalised, numbers_in
+from benchcoe_jobs.benchmarks.mmstar import MmStar
+from benchcoe_jobs.benchmarks.scienceqa import ScienceQA
+from benchcoe_jobs.benchmarks.winogrande import WinoGrande
+from benchcoe_jobs.domain import Judgement, Query
+
+CHOICES = ("alpha", "beta x", "be", "Al")
+CHOICE = Query("1", "Math", "Which?", choices=CHOICES, answer="B")
+
+
+def opened(*answers: str) -> Query:
+    return Query("1", "Math", "How many?", answer=answers[0] if len(answers) == 1 else json.dumps(answers))
+
+
+@pytest.mark.parametrize(
+    ("text", "answer", "judgement"),
+    [
+        ("So the answer is (B).", "(B)", Judgement(1.0, "(B)", "the answer is")),
+        ("So the answer is ] ).", "] )", Judgement(1.0, "] )", "the answer is")),
+        ("the answer is 3.5", "3.5", Judgement(1.0, "3.5", "the answer is")),
+        ("the answer is no.\n\nQ: b?\nSo the answer is yes.", "no", Judgement(1.0, "no", "the answer is")),
+        ("the answer is no..", "no", Judgement(0.0, "no.", "the answer is")),
+        ("The answer is B.", "B", Judgement(0.0, None, "none")),
+        ("the answer is .", "", Judgement(0.0, None, "none")),
+    ],
+)
+def test_bbh(text: str, answer: str, judgement: Judgement) -> None:
+    assert BigBenchHard().judge(text, Query("1", "snarks", "?", answer=answer)) == judgement
+
+
+@pytest.mark.parametrize(
+    ("text", "extracted", "stage"),
+    [
+        ("(A) or (B)", "B", "(X)"),
+        ("(B) or (A), not C", "A", "(X)"),
+        ("A then B", "B", "X"),
+        ("B.", "B", "X"),
+        ("'B'?!", "B", "X"),
+        ("I would say it is Beta X here", "B", "option text"),
+        ("it is alpha or maybe beta x , yes", "B", "option text"),
+        ("this must be the one I like", "C", "option text"),
+        ("beta x", None, "none"),
+        ("B, or C", "C", "X"),
+        ("none of these five words here", None, "none"),
+    ],
+)
+def test_mmmu_choices(text: str, extracted: str | None, stage: str) -> None:
+    assert Mmmu().judge(text, CHOICE) == Judgement(float(extracted == "B"), extracted, stage)
+
+
+def test_mmmu_never_takes_a_blank_option() -> None:
+    query = Query("1", "Math", "?", choices=(" ", ""), answer="A")
+    assert Mmmu().judge("a b c d e f g h", query).stage == "none"
+
+
+@pytest.mark.parametrize(
+    ("text", "answers", "judgement"),
+    [
+        ("The result is 1,234.5", ("1234.50",), Judgement(1.0, "1,234.5", "number")),
+        ("24.312", ("24.31",), Judgement(1.0, "24.312", "number")),
+        ("x = 3 = 6", ("6",), Judgement(1.0, "6", "number")),
+        ("x = 3\ny = 6", ("3",), Judgement(0.0, "6", "unmatched")),
+        ("So the capital is Tampa Bay.\nThat is so ", ("Tampa", "Florida"), Judgement(1.0, "tampa bay.", "phrase")),
+        ("a cab", ("b",), Judgement(0.0, "a cab", "unmatched")),
+        ("a b", ("b",), Judgement(1.0, "a b", "phrase")),
+        ("$1000", ("360",), Judgement(0.0, "$1000", "unmatched")),
+        ("x" * 500, ("y",), Judgement(0.0, "x" * 199 + "…", "unmatched")),
+        (" ", ("",), Judgement(0.0, None, "none")),
+        ("anything", ("",), Judgement(0.0, "anything", "unmatched")),
+    ],
+)
+def test_mmmu_open_answers(text: str, answers: tuple[str, ...], judgement: Judgement) -> None:
+    assert Mmmu().judge(text, opened(*answers)) == judgement
+
+
+def official_numbers(text: str) -> list[str]:
+    """The expressions of extract_numbers in MMMU's eval_utils.py: right, but quadratic."""
+    patterns = (
+        r"-?\b\d{1,3}(?:,\d{3})+\b",
+        r"-?\d+(?:\.\d+)?[eE][+-]?\d+",
+        r"-?(?:\d+\.\d+|\.\d+|\d+\b)(?![eE][+-]?\d+)(?![,\d])",
+    )
+    return [number for pattern in patterns for number in re.findall(pattern, text)]
+
+
+@settings(max_examples=2000, deadline=None)
+@given(st.text("0123,.eE+- x٣_", max_size=16) | st.text(max_size=16))
+def test_mmmu_finds_the_official_numbers(text: str) -> None:
+    assert list(numbers_in(text)) == official_numbers(text)
+
+
+@settings(deadline=None)
+@given(st.text(max_size=20) | st.sampled_from(["nan", "-inf", "1e999", "1_0", "9" * 400]))
+def test_mmmu_normalises_anything(text: str) -> None:
+    assert normalised(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "extracted", "stage"),
+    [
+        ("B", "B", "at the start"),
+        (" b: two", "B", "at the start"),
+        ("(B) two", "B", "("),
+        ("Option B", "B", "option"),
+        ("The answer is B.", "B", "the answer is"),
+        ("the answer\nis B", "B", "the answer is"),
+        ("So the answer is B", None, "none"),
+        ("Because", "B", "at the start, of a word"),
+        ("A or B", "A", "at the start"),
+        ("It is B", None, "none"),
+        ("E", None, "none"),
+        ("option ", None, "none"),
+        ("((B", None, "none"),
+    ],
+)
+def test_mmstar(text: str, extracted: str | None, stage: str) -> None:
+    query = Query("1", "math", "Which?", answer="B")
+    assert MmStar().judge(text, query) == Judgement(float(extracted == "B"), extracted, stage)
+
+
+def official_mmstar(text: str, answer: str) -> bool:
+    """The chain of conditions of mmstar.py: an IndexError there is a wrong answer."""
+    said = text.lower().strip().replace("\n", " ")
+    leads = ("", "(", "option ", "the answer is ")
+    return any(said.startswith(lead) and said[len(lead) : len(lead) + 1] == answer.lower() for lead in leads)
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.lists(st.sampled_from([*"abcDE( \n\t.İ", "option ", "The answer is ", "x"]), max_size=6).map("".join))
+def test_mmstar_scores_as_officially(text: str) -> None:
+    for answer in "ABCD":
+        assert MmStar().judge(text, Query("1", "math", "?", answer=answer)).score == official_mmstar(text, answer)
+
+
+@pytest.mark.parametrize(
+    ("text", "extracted", "stage"),
+    [
+        (" B\n", "B", "letter"),
+        ("B. beta", "B", "letter and dot"),
+        ("Well. The answer is B. Yes.", "B", "the answer is"),
+        ("The answer is B. No: The answer is A.", None, "none"),
+        ("The answer is Both.", None, "none"),
+        ("B.", None, "none"),
+        ("b", None, "none"),
+        ("(B)", None, "none"),
+    ],
+)
+def test_scienceqa(text: str, extracted: str | None, stage: str) -> None:
+    assert ScienceQA().judge(text, CHOICE) == Judgement(float(extracted == "B"), extracted, stage)
+
+
+HELLASWAG = Query("1", "Baking", "She", choices=("bakes", "bakes a cake", "is", "no"), answer="B")
+
+
+@pytest.mark.parametrize(
+    ("values", "extracted", "stage"),
+    [
+        ([-10.0, -12.0, -9.0, -20.0], "B", "per character; by sum C"),
+        ([-1.0, -1.2, -0.1, -0.1], None, "per character; by sum none"),
+        ([-5.0, -12.0, -1.0, -9.0], "C", "per character; by sum C"),
+        ([-5.0, -12.0, float("-inf"), -9.0], None, "per character; by sum A"),
+        ([-5.0, -12.0, -2.0, -2.0], None, "per character; by sum none"),
+    ],
+)
+def test_hellaswag(values: list[float], extracted: str | None, stage: str) -> None:
+    judged = HellaSwag().judge(json.dumps(values), HELLASWAG)
+    assert judged == Judgement(float(extracted == "B"), extracted, stage)
+
+
+@pytest.mark.parametrize(
+    "text", ["[-1, -2]", "[]", "{}", "[-1, -2, -3, NaN]", "[-1, -2, -3, true]", "The answer is B."]
+)
+def test_a_text_is_no_log_likelihood(text: str) -> None:
+    assert HellaSwag().judge(text, HELLASWAG).stage == "none"
+
+
+@pytest.mark.parametrize(
+    ("values", "extracted"),
+    [
+        ([-1.0, -9.0, -8.0, -10.0], "2"),  # given the option, the rest costs 8 against 2
+        ([-8.0, -10.0, -1.0, -9.0], "1"),
+        ([-1.0, -2.0, -3.0, -4.0], None),
+        ([float("-inf"), float("-inf"), -3.0, -4.0], None),
+        ([-1.0, float("-inf"), -3.0, -4.0], "2"),
+    ],
+)
+def test_winogrande(values: list[float], extracted: str | None) -> None:
+    query = Query("1", "coreference", "a _ b", choices=("x", "y"), answer="2")
+    stage = "shared suffix" if extracted else "none"
+    assert WinoGrande().judge(json.dumps(values), query) == Judgement(float(extracted == "2"), extracted, stage)

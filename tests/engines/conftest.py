@@ -1,0 +1,79 @@
+"""Tiny models, made once; one host per engine over them; a loopback endpoint that answers from one of them."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import tiny
+from loopback import Loopback, serving
+
+from benchcoe_jobs.engines.base import ExpertSettings
+from benchcoe_jobs.engines.host import EngineHost
+from benchcoe_jobs.engines.transformers import TransformersEngine
+
+KEY_VARIABLE = "TINY_API_KEY"
+KEY = "sk-tiny-0123456789abcdef"
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.save_llama(tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture(scope="session")
+def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.save_llava(tmp_path_factory.mktemp("llava"))
+
+
+@pytest.fixture(scope="session")
+def local(llama: Path) -> TransformersEngine:
+    """The engine in this process, for what only its insides show."""
+    engine = TransformersEngine()
+    engine.load(ExpertSettings("transformers", str(llama)))
+    return engine
+
+
+@pytest.fixture(scope="session")
+def shared_endpoint(local: TransformersEngine) -> Iterator[Loopback]:
+    with serving(local) as state:
+        yield state
+
+
+@pytest.fixture
+def endpoint(shared_endpoint: Loopback) -> Loopback:
+    shared_endpoint.faults.clear()
+    shared_endpoint.seen.clear()
+    return shared_endpoint
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv(KEY_VARIABLE, KEY)
+    return KEY
+
+
+def require_vllm() -> None:
+    if importlib.util.find_spec("vllm") is None:
+        if os.environ.get("BENCHCOE_REQUIRE_VLLM"):
+            pytest.fail("BENCHCOE_REQUIRE_VLLM is set, but vllm is not installed")
+        pytest.skip("vllm is not installed")
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
+
+
+@pytest.fixture(scope="session", params=["transformers", "vllm", "openai"])
+def host(request: pytest.FixtureRequest, llama: Path) -> Iterator[EngineHost]:
+    """The tiny Llama behind each engine, loaded once."""
+    if request.param == "vllm":
+        require_vllm()
+    if request.param == "openai":
+        url = request.getfixturevalue("shared_endpoint").url
+        settings = ExpertSettings("openai", "tiny", base_url=url, timeout_s=60, deadline_s=60)
+    else:
+        settings = ExpertSettings(request.param, str(llama))
+    with EngineHost(settings, load_timeout_s=600) as opened:
+        opened.load()
+        yield opened

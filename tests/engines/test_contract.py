@@ -1,0 +1,176 @@
+"""What every engine promises, over every engine: the same tiny Llama answers through each of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from benchcoe_jobs.domain import Completion, Decoding, Request
+from benchcoe_jobs.engines.host import EngineHost
+from benchcoe_jobs.engines.transformers import TransformersEngine
+
+GREEDY = Decoding(max_new_tokens=16)
+
+QUESTIONS = [
+    Request(f"{word} is {n}? Let's think" + " step" * n)
+    for n, word in enumerate(["Question", "What", "The answer", "Two", "plus", "letters below", "x", "é 日本"])
+]
+
+
+def plain_greedy(local: TransformersEngine, prompt: str, n: int) -> tuple[list[int], str]:
+    """What transformers' own generate says to one prompt alone."""
+    model = local._model
+    inputs = model.tokenizer(prompt, return_tensors="pt")
+    inputs.pop("token_type_ids", None)
+    ids = model._model.generate(**inputs, max_new_tokens=n, do_sample=False, eos_token_id=1, pad_token_id=1)
+    new = ids[0, inputs["input_ids"].shape[1] :].tolist()
+    return new, model.tokenizer.decode(new, skip_special_tokens=True)
+
+
+def test_greedy_answers_are_those_of_plain_generate(host: EngineHost, local: TransformersEngine) -> None:
+    completions = host.run(QUESTIONS, GREEDY)
+    for request, completion in zip(QUESTIONS, completions, strict=True):
+        ids, text = plain_greedy(local, request.question, 16)
+        assert completion.text == text.rstrip("\ufffd")
+        assert completion.completion_tokens == len(ids)
+        assert completion.prompt_tokens == len(local._model.tokenizer(request.question)["input_ids"])
+        assert completion.finish_reason == ("stop" if ids[-1] == 1 else "length")
+        assert completion.error is None
+        assert completion.latency_s is not None
+        assert completion.latency_s > 0
+
+
+def test_neighbours_do_not_change_a_greedy_answer(host: EngineHost) -> None:
+    together = host.run(QUESTIONS, GREEDY)
+    for request, completion in list(zip(QUESTIONS, together, strict=True))[::3]:
+        [alone] = host.run([request], GREEDY)
+        assert replace(alone, latency_s=None) == replace(completion, latency_s=None)
+
+
+def test_a_sampled_answer_depends_on_seed_and_prompt_alone(host: EngineHost) -> None:
+    sampled = Decoding(max_new_tokens=16, temperature=1.0, seed=1)
+    first = texts(host.run(QUESTIONS, sampled))
+    assert texts(host.run(QUESTIONS[::-1], sampled))[::-1] == first
+    assert texts(host.run(QUESTIONS[2:3], sampled)) == first[2:3]
+    assert texts(host.run(QUESTIONS, replace(sampled, seed=2))) != first
+    assert texts(host.run(QUESTIONS, GREEDY)) != first
+
+
+def test_a_stop_string_ends_the_answer_and_is_cut_from_it(host: EngineHost) -> None:
+    [whole] = host.run(QUESTIONS[:1], GREEDY)
+    # Inside of the answer, and across tokens wherever they end.
+    stop = whole.text[4:7]
+    found = whole.text.index(stop)
+    [cut] = host.run(QUESTIONS[:1], replace(GREEDY, stop=("never said", stop)))
+    assert (cut.text, cut.finish_reason) == (whole.text[:found], "stop")
+    assert whole.completion_tokens is not None
+    assert cut.completion_tokens is not None
+    assert cut.completion_tokens < whole.completion_tokens
+
+
+def test_a_stop_string_in_the_prompt_ends_nothing(host: EngineHost) -> None:
+    [completion] = host.run(QUESTIONS[:1], replace(GREEDY, stop=("think",)))
+    assert completion.text == host.run(QUESTIONS[:1], GREEDY)[0].text
+
+
+def test_chat_puts_the_prompt_into_the_template(host: EngineHost, local: TransformersEngine) -> None:
+    [completion] = host.run([Request("What?")], replace(GREEDY, chat=True))
+    ids = local._model.tokenizer("<|user|>What?<|assistant|>", add_special_tokens=False, return_tensors="pt")["input_ids"]
+    new = local._model._model.generate(ids, max_new_tokens=16, do_sample=False, eos_token_id=1, pad_token_id=1)
+    text = local._model.tokenizer.decode(new[0, ids.shape[1] :], skip_special_tokens=True)
+    assert (completion.text, completion.prompt_tokens) == (text.rstrip("\ufffd"), ids.shape[1])
+
+
+@pytest.mark.parametrize(
+    ("prompt", "continuations"),
+    [
+        ("The answer is", (" two", " one of the letters", "?")),
+        ("The answer is ", ("two", "one of the letters")),
+        ("Question: what is tw", ("o plus two", "elve")),
+        ("Let's ", (" think",)),
+    ],
+)
+def test_log_likelihoods_are_those_of_a_plain_forward_pass(
+    host: EngineHost, local: TransformersEngine, prompt: str, continuations: tuple[str, ...]
+) -> None:
+    [completion] = host.run([Request(prompt, continuations=continuations)], GREEDY)
+    expected = [plain_loglikelihood(local, prompt, one) for one in continuations]
+    assert completion.loglikelihoods == pytest.approx(expected, abs=2e-4)
+    assert completion.finish_reason == "stop"
+    assert completion.text == ""
+
+
+def plain_loglikelihood(local: TransformersEngine, prompt: str, continuation: str) -> float:
+    """lm-evaluation-harness, `_encode_pair` and `_loglikelihood_tokens`, without batches."""
+    n_spaces = len(prompt) - len(prompt.rstrip())
+    if n_spaces > 0:
+        continuation, prompt = prompt[-n_spaces:] + continuation, prompt[:-n_spaces]
+    encode: Any = local._model.tokenizer
+    whole = torch.tensor([encode(prompt + continuation)["input_ids"]])
+    before = len(encode(prompt)["input_ids"])
+    logs = local._model._model(input_ids=whole).logits[0].log_softmax(-1)
+    return sum(logs[n - 1, whole[0, n]].item() for n in range(before, whole.shape[1]))
+
+
+def test_neighbours_do_not_change_log_likelihoods(host: EngineHost) -> None:
+    requests = [Request("The answer " * n, continuations=(" two", " what is two plus")) for n in (1, 5, 9)]
+    together = host.run(requests, GREEDY)
+    for request, completion in zip(requests, together, strict=True):
+        [alone] = host.run([request], GREEDY)
+        assert alone.loglikelihoods == pytest.approx(completion.loglikelihoods, abs=2e-4)
+
+
+def test_examples_that_do_not_fit_are_dropped_from_the_end(host: EngineHost) -> None:
+    shots = tuple(f"{n}" + "~" * 149 for n in range(4))
+    [completion] = host.run([Request("Now?", preamble="~" * 50, shots=shots)], GREEDY)
+    [fitting] = host.run([Request("Now?", preamble="~" * 50, shots=shots[:2])], GREEDY)
+    assert completion.shots_used == fitting.shots_used == 2
+    assert completion.text == fitting.text
+    assert completion.prompt_tokens == fitting.prompt_tokens
+    assert completion.finish_reason != "error"
+
+
+def test_what_does_not_fit_without_examples_is_an_error_of_its_own(host: EngineHost) -> None:
+    long = Request("~" * 600, shots=("one", "two"))
+    before, error, after = host.run([QUESTIONS[0], long, QUESTIONS[1]], GREEDY)
+    assert error.finish_reason == "error"
+    assert error.error is not None
+    assert "context too long" in error.error
+    assert (error.text, error.loglikelihoods) == ("", ())
+    assert texts([before, after]) == texts(host.run(QUESTIONS[:2], GREEDY))
+
+
+def test_a_prompt_of_one_megabyte(host: EngineHost) -> None:
+    error, answer = host.run([Request("two plus " * 120_000), QUESTIONS[0]], GREEDY)
+    assert error.finish_reason == "error"
+    assert answer.finish_reason != "error"
+
+
+def test_an_empty_prompt_and_an_odd_one_are_answered(host: EngineHost) -> None:
+    empty, surrogate = host.run([Request(""), Request("lone \ud800 surrogate")], GREEDY)
+    assert empty.finish_reason != "error"
+    assert surrogate.finish_reason != "error"
+
+
+def test_an_empty_batch(host: EngineHost) -> None:
+    assert host.run([], GREEDY) == []
+
+
+def test_images_for_a_model_that_cannot_see(host: EngineHost) -> None:
+    error, answer = host.run([Request("Look", images=(b"\x89PNG nonsense",)), QUESTIONS[0]], GREEDY)
+    assert error.finish_reason == "error"
+    assert error.error is not None
+    assert "images" in error.error
+    assert answer.finish_reason != "error"
+
+
+def test_the_expert_was_loaded_once_for_all_of_this(host: EngineHost) -> None:
+    assert host.loads == 1
+    assert {"engine", "model"} <= host.version().keys()
+
+
+def texts(completions: list[Completion]) -> list[str]:
+    return [completion.text for completion in completions]
