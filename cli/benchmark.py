@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from benchcoe_jobs.errors import UsageError
+
 from .command import Command, Session, new_name
 from .results import show_summary
 
@@ -13,16 +15,24 @@ from .results import show_summary
 @click.command(cls=Command)
 @click.argument("name", callback=new_name)
 @click.argument("file", type=click.Path(path_type=Path), required=False)
-def add_benchmark(session: Session, name: str, file: Path | None) -> None:
-    """Add a benchmark, with its queries from a table file.
+@click.option("--hub", is_flag=True, help="Fetch a known benchmark from the Hugging Face hub.")
+@click.option("--revision", metavar="COMMIT", help="The commit to fetch, where none is pinned.")
+def add_benchmark(session: Session, name: str, file: Path | None, hub: bool, revision: str | None) -> None:
+    """Add a benchmark, with its queries.
 
-    FILE is CSV, JSONL or Parquet with the columns text and subject, and where there are any key,
+    NAME is one that is known here (bbh, hellaswag, mmlu-pro, mmmu, mmstar, scienceqa, winogrande), with
+    FILE a file or folder in the shapes in which it is published, or --hub; or a name of your own, with
+    FILE a CSV, JSONL or Parquet table with the columns text and subject, and where there are any key,
     choices (a JSON list), answer and split. Queries without a split are dealt 60/10/30 to train,
-    validation and test. MMLU-Pro needs none of this: its result files bring the questions.
+    validation and test. For recorded MMLU-Pro results none of this is needed: they bring the questions.
     """
-    from benchcoe_jobs.jobs.benchmarks import add_benchmark
+    from benchcoe_jobs.jobs.benchmarks import add_benchmark, fetch_benchmark
 
-    show_summary(session, add_benchmark(session.store, name, file))
+    if hub and file is not None:
+        raise UsageError("give FILE or --hub, not both")
+    if revision is not None and not hub:
+        raise UsageError("--revision goes with --hub")
+    show_summary(session, add_benchmark(session.store, name, fetch_benchmark(name, revision) if hub else file))
 
 
 @click.command(cls=Command)

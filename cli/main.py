@@ -21,7 +21,7 @@ COMMANDS = {
     "quickstart": ("quickstart:quickstart", "See the whole way once, on a small synthetic result set."),
     "init": ("store:init", "Create the result store, or upgrade it."),
     "doctor": ("doctor:doctor", "Say what is there, what is missing and how to get it."),
-    "add-benchmark": ("benchmark:add_benchmark", "Add a benchmark, with its queries from a table file."),
+    "add-benchmark": ("benchmark:add_benchmark", "Add a benchmark, with its queries."),
     "benchmarks": ("benchmark:benchmarks", "List benchmarks."),
     "add-expert": ("expert:add_expert", "Register an expert."),
     "experts": ("expert:experts", "List experts."),

@@ -168,38 +168,36 @@ class OpenAIEngine:
             return await self._endpoint.ask(path, body | {self._limit_name: max_new_tokens})
 
     async def _score(self, request: Request, n_shots: int, decoding: Decoding) -> Completion:
-        """How likely continuations are, from the log-probabilities of an echoed prompt.
+        """How likely continuations are, from the log-probabilities of echoed prompts.
 
-        White space at the end of the prompt moves to the continuation, as in `Prompter.pairs`; a
-        token that begins in the prompt counts as the prompt's.
+        Tokens are those of `Prompter.pairs`: how many the prompt has by itself, its own echo tells.
         """
         if decoding.chat or request.images:
             raise EngineError("engine openai scores continuations of plain text only, neither chat nor images")
         prompt = clean(request.prompt(n_shots))
-        start = len(prompt.rstrip())
-        found = [await self._echo(prompt + clean(one), start) for one in request.continuations]
+        if not prompt.strip():
+            raise EngineError("engine openai scores no continuations of an empty prompt")
+        n_prompt = len(await self._echo(prompt.rstrip()))
+        scored = [(await self._echo(prompt + clean(one)))[n_prompt:] for one in request.continuations]
+        if not all(scored):
+            raise EngineError("a continuation adds no token to the prompt")
         return Completion(
-            prompt_tokens=found[0][1],
-            completion_tokens=sum(n_scored for _, _, n_scored in found),
+            prompt_tokens=n_prompt,
+            completion_tokens=sum(map(len, scored)),
             shots_used=n_shots,
-            loglikelihoods=tuple(total for total, _, _ in found),
+            loglikelihoods=tuple(map(sum, scored)),
         )
 
-    async def _echo(self, text: str, start: int) -> tuple[float, int, int]:
-        """Log-probability of the tokens that begin at or after a character; how many are before, and there."""
+    async def _echo(self, text: str) -> list[float]:
+        """Log-probability of every token of a text; the first has none, and counts as 0."""
         body = {"model": self._settings.model, "prompt": text, "temperature": 0.0, "echo": True, "logprobs": 1}
-        # One new token, which is left out again: some endpoints refuse none.
+        # One new token, which is left out again: some endpoints refuse to generate none.
         logprobs = _choice(await self._ask("completions", body, 1)).get("logprobs") or {}
         tokens, values = logprobs.get("tokens") or [], logprobs.get("token_logprobs") or []
         offsets = logprobs.get("text_offset") or list(accumulate(map(len, tokens), initial=0))[:-1]
-        if not tokens or offsets[-1] < start or not len(tokens) == len(values) == len(offsets):
+        if len(tokens) < 2 or not len(tokens) == len(values) == len(offsets):
             raise EngineError("the endpoint offers no log-likelihoods: it does not support echo with logprobs")
-        scored = [value for value, offset in zip(values, offsets, strict=True) if start <= offset < len(text)]
-        if not scored or None in scored:
-            raise EngineError(
-                "the endpoint gives no log-probability for a continuation: its prompt is empty or too short"
-            )
-        return sum(scored), sum(offset < start for offset in offsets), len(scored)
+        return [float(value or 0.0) for value, offset in zip(values, offsets, strict=True) if offset < len(text)]
 
 
 def _content(prompt: str, images: Sequence[bytes]) -> str | list[dict[str, Any]]:

@@ -1,9 +1,12 @@
-"""A benchmark's queries from a table file."""
+"""A benchmark's queries: from the files that it is published as, or from a table."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+from benchcoe_jobs import registry
+from benchcoe_jobs.benchmarks import hub
 from benchcoe_jobs.domain import Fault, Query
 from benchcoe_jobs.importers.table import read_queries
 from benchcoe_jobs.jobs.imports import ImportSummary
@@ -12,9 +15,10 @@ from benchcoe_jobs.store.session import Store
 
 
 def add_benchmark(store: Store, name: str, path: Path | None) -> ImportSummary:
-    """Create a benchmark, with the queries of a table file where one is given.
+    """Create a benchmark, with its queries where a file or folder is given.
 
-    Queries that are stored already stay as they are; one whose content differs is listed.
+    A benchmark that this program knows is read in the shapes in which it is published, any other from
+    a table. Queries that are stored already stay as they are; one whose content differs is listed.
     """
     summary = ImportSummary(path.name if path else name)
     with store.writing() as connection:
@@ -23,7 +27,7 @@ def add_benchmark(store: Store, name: str, path: Path | None) -> ImportSummary:
             return summary
         stored = catalog.stored_queries(connection, benchmark_id)
         fresh: dict[str, Query] = {}
-        for row in read_queries(path, name):
+        for row in _rows(name, path):
             summary.read += 1
             if isinstance(row, Fault):
                 summary.skipped.append(row)
@@ -42,3 +46,17 @@ def add_benchmark(store: Store, name: str, path: Path | None) -> ImportSummary:
         summary.insist_on_something()
         standings.refresh(connection, [benchmark_id])
     return summary
+
+
+def fetch_benchmark(name: str, revision: str | None) -> Path:
+    """The folder of a known benchmark's files from the Hugging Face hub, at a pinned commit.
+
+    Raises UsageError for a benchmark that this program does not know, else as `hub.fetch` does.
+    """
+    return hub.fetch(registry.load("benchmarks", name)(), revision)
+
+
+def _rows(name: str, path: Path) -> Iterator[tuple[int, Query] | Fault]:
+    if name not in registry.names("benchmarks"):
+        return read_queries(path, name)
+    return enumerate(registry.load("benchmarks", name)().load(path), 1)

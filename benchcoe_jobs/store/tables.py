@@ -81,6 +81,7 @@ class Subject(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     benchmark_id: Mapped[int] = mapped_column(ForeignKey("benchmark.id"))
     name: Mapped[str] = mapped_column(Name)
+    shots: Mapped[dict[str, Any] | None] = mapped_column(JSON)
 
 
 class Stratum(Base):
@@ -114,6 +115,15 @@ class QueryContent(Base):
     answer: Mapped[str | None] = mapped_column(Text)
 
 
+class QueryImage(Base):
+    """An encoded picture file that a query shows, in the query's own order."""
+
+    __tablename__ = "query_image"
+    query_id: Mapped[int] = mapped_column(ForeignKey("query.id"), primary_key=True)
+    position: Mapped[int] = mapped_column(Integer, primary_key=True)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
 # --- who answers -----------------------------------------------------------------------------
 
 
@@ -124,6 +134,7 @@ class Expert(Base):
     engine: Mapped[str] = mapped_column(String)
     model: Mapped[str | None] = mapped_column(String)
     revision: Mapped[str | None] = mapped_column(String)
+    settings: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     cost: Mapped[float | None] = mapped_column(Double)
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=_now)
     retired_at: Mapped[datetime | None] = mapped_column(UtcTime)
@@ -171,6 +182,9 @@ class Response(Base):
     text: Mapped[str | None] = mapped_column(Text)
     prompt_tokens: Mapped[int | None] = mapped_column(Integer)
     completion_tokens: Mapped[int | None] = mapped_column(Integer)
+    latency_s: Mapped[float | None] = mapped_column(Double)
+    finish_reason: Mapped[str | None] = mapped_column(String)
+    error: Mapped[str | None] = mapped_column(Text)
     cost: Mapped[float | None] = mapped_column(Double)
 
 

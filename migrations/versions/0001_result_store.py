@@ -47,6 +47,7 @@ def upgrade() -> None:
         sa.Column("engine", sa.String(), nullable=False),
         sa.Column("model", sa.String(), nullable=True),
         sa.Column("revision", sa.String(), nullable=True),
+        sa.Column("settings", sa.JSON(), nullable=False),
         sa.Column("cost", sa.Double(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("retired_at", sa.DateTime(timezone=True), nullable=True),
@@ -91,6 +92,9 @@ def upgrade() -> None:
         sa.Column("text", sa.Text(), nullable=True),
         sa.Column("prompt_tokens", sa.Integer(), nullable=True),
         sa.Column("completion_tokens", sa.Integer(), nullable=True),
+        sa.Column("latency_s", sa.Double(), nullable=True),
+        sa.Column("finish_reason", sa.String(), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
         sa.Column("cost", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_response")),
         sa.UniqueConstraint("run_id", "query_id", name=op.f("uq_response_run_id_query_id")),
@@ -148,6 +152,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("benchmark_id", sa.Integer(), nullable=False),
         sa.Column("name", sa.String().with_variant(sa.String(collation="C"), "postgresql"), nullable=False),
+        sa.Column("shots", sa.JSON(), nullable=True),
         sa.ForeignKeyConstraint(["benchmark_id"], ["benchmark.id"], name=op.f("fk_subject_benchmark_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_subject")),
         sa.UniqueConstraint("benchmark_id", "name", name=op.f("uq_subject_benchmark_id_name")),
@@ -282,12 +287,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("query_id", name=op.f("pk_query_content")),
     )
     op.create_index(op.f("ix_query_content_content_hash"), "query_content", ["content_hash"], unique=False)
+    op.create_table(
+        "query_image",
+        sa.Column("query_id", sa.Integer(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["query_id"], ["query.id"], name=op.f("fk_query_image_query_id")),
+        sa.PrimaryKeyConstraint("query_id", "position", name=op.f("pk_query_image")),
+    )
     op.execute("INSERT INTO pool (name, min_coverage) VALUES ('all', 0.95)")
     deploy_views(VIEWS)
 
 
 def downgrade() -> None:
     deploy_views({}, replacing=VIEWS)
+    op.drop_table("query_image")
     op.drop_index(op.f("ix_query_content_content_hash"), table_name="query_content")
     op.drop_table("query_content")
     op.drop_table("decision")
