@@ -110,7 +110,7 @@ def measure(name: str, url: str, world: World, duck: float, folder: Path) -> lis
         stored = catalog.stored_queries(connection, benchmark_id)
         places = [(stored[str(i)].id, stored[str(i)].stratum_id) for i in range(world.n_queries)]
         for expert in range(world.n_experts):
-            experts.add_expert(connection, f"expert-{expert:02}", engine="recorded")
+            experts.add_expert(connection, experts.ExpertRow(f"expert-{expert:02}", "recorded"))
     costs = [add_expert(store, benchmark_id, places, world, expert) for expert in range(world.n_experts)]
     # Neighbours of the 2nd and the last are in the medians: one commit may meet a checkpoint.
     early, late = statistics.median(costs[1:4]), statistics.median(costs[-3:])

@@ -15,6 +15,12 @@ class UsageError(BenchcoeError):
     exit_code = 2
 
 
+class UnfinishedError(BenchcoeError):
+    """The work was done as far as it could be, and some of its items failed."""
+
+    exit_code = 3
+
+
 class MissingError(BenchcoeError):
     """A service or a package that the command needs is not there."""
 

@@ -10,6 +10,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -21,16 +22,16 @@ from benchcoe_jobs.engines.wire import Channel, unpack_decoding, unpack_request
 
 
 def main(descriptor: int, parent: int) -> None:
-    """Serve one parent until it closes its end, then end the whole process group."""
+    """Serve one parent until it closes its end; the guard then ends what is left of the process group."""
     if os.getpgrp() != os.getpid():
         os.setsid()
     os.set_inheritable(descriptor, False)
     guard.start(parent, close=descriptor)
     channel = Channel(socket.socket(fileno=descriptor))
-    try:
+    with suppress(OSError):  # the parent is gone in the middle of a message
         serve(channel)
-    except OSError:  # the parent is gone in the middle of a message
-        return
+    # Libraries leave threads and exit handlers that take seconds; the guard ends what they started.
+    os._exit(0)
 
 
 def serve(channel: Channel) -> None:

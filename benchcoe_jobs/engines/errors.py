@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 from benchcoe_jobs.errors import BenchcoeError, MissingError, UsageError
 
 
@@ -56,11 +59,28 @@ _BY_NAME: dict[str, type[BenchcoeError]] = {
 }
 
 # How torch and vLLM say it where they have no type of their own for it.
-_NO_MEMORY = ("out of memory", "can't allocate memory", "cannot allocate memory", "no available memory")
+_NO_MEMORY = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "no available memory",
+    "free memory on device",
+    "available kv cache memory",
+)
+
+_EXCEPTION = re.compile(r"\b(\w+(?:Error|Exception): .+)")
 
 
-def named_error(name: str, message: str) -> BenchcoeError:
-    """The error that came through the pipe under a name; unknown names become EngineError."""
+def named_error(name: str, message: str, printed: Iterable[str] = ()) -> BenchcoeError:
+    """The error that came through the pipe under a name; unknown names become EngineError.
+
+    vLLM's own processes only print why they failed, and its error says to look above: the last
+    exception in `printed` is then added, and may turn out to be one of memory.
+    """
+    if "root cause" in message and (causes := [found[1] for line in printed if (found := _EXCEPTION.search(line))]):
+        message = f"{message.partition(' See root cause')[0].rstrip('.')}: {causes[-1][:500]}"
+        if _tells_of_memory(message):
+            name = OutOfMemoryError.__name__
     return _BY_NAME.get(name, EngineError)(message)
 
 
@@ -69,14 +89,13 @@ def engine_error(error: Exception) -> BenchcoeError:
     if isinstance(error, BenchcoeError):
         return error
     message = first_line(error)
-    text = str(error).lower()
-    if (
-        isinstance(error, MemoryError)
-        or type(error).__name__ == "OutOfMemoryError"
-        or any(sign in text for sign in _NO_MEMORY)
-    ):
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or _tells_of_memory(str(error)):
         return OutOfMemoryError(f"out of memory: {message}")
     return EngineError(f"{type(error).__name__}: {message}")
+
+
+def _tells_of_memory(text: str) -> bool:
+    return any(sign in text.lower() for sign in _NO_MEMORY)
 
 
 def first_line(error: Exception) -> str:

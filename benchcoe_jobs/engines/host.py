@@ -114,10 +114,13 @@ class EngineHost:
                 completions |= {index: answer for (index, _), answer in zip(batch, answers, strict=True)}
         return [completions[index] for index in range(len(requests))]
 
-    def close(self) -> None:
-        """End the child and everything that it started. Harmless where there is none."""
+    def close(self, *, patience_s: float = 5.0) -> None:
+        """End the child and everything that it started. Harmless where there is none.
+
+        `patience_s` is how long the engine may take to close by itself.
+        """
         if self._child is not None:
-            self._child.end()
+            self._child.end(patience_s)
             self._child = None
 
     def __enter__(self) -> Self:
@@ -142,7 +145,7 @@ class EngineHost:
             reply = self._child.ask(message, self._batch_timeout_s)
         except BaseException:
             # An interrupt leaves an answer in the pipe; a failure, a state that nobody knows.
-            self.close()
+            self.close(patience_s=0)
             raise
         return [unpack_completion(packed) for packed in reply["completions"]]
 
@@ -182,16 +185,16 @@ class _Child:
         if reply is None:
             raise EngineDiedError(self._how_it_died())
         if name := reply.get("error"):
-            raise named_error(name, reply["message"])
+            raise named_error(name, reply["message"], self._printed)
         return reply
 
-    def end(self) -> None:
+    def end(self, patience_s: float) -> None:
         """Let the child finish by itself, then ask it to, then make it; its whole group with it.
 
         The child is reaped last: until then its number, which is the group's, cannot become another's.
         """
         self._channel.close()
-        if not self._ended_within(GRACE_S):
+        if not self._ended_within(patience_s):
             self._signal(signal.SIGTERM)
             self._ended_within(GRACE_S)
         self._signal(signal.SIGKILL)

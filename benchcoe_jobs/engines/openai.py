@@ -48,7 +48,9 @@ _PROBE_DEADLINE_S = 20.0
 class OpenAIEngine:
     """One model behind one endpoint."""
 
-    _endpoint: Endpoint | None = None
+    def __init__(self) -> None:
+        self._endpoint: Endpoint | None = None
+        self._runner = asyncio.Runner()  # makes its loop, and with it descriptors, when first used
 
     def load(self, settings: ExpertSettings) -> None:
         """See `Engine.load`: asks the endpoint for its models, where it has a list of them."""
@@ -61,7 +63,6 @@ class OpenAIEngine:
             ) from error
         self._settings = settings
         self._limit_name = "max_tokens"
-        self._runner = asyncio.Runner()
         probe = Endpoint(replace(settings, deadline_s=min(settings.deadline_s, _PROBE_DEADLINE_S)))
         self._runner.run(self._check(probe))
         self._endpoint = Endpoint(settings)
@@ -94,8 +95,8 @@ class OpenAIEngine:
         """See `Engine.close`."""
         if self._endpoint is not None:
             self._runner.run(self._endpoint.close())
-            self._runner.close()
             self._endpoint = None
+        self._runner.close()
 
     async def _check(self, probe: Endpoint) -> None:
         try:

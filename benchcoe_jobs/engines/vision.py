@@ -60,7 +60,8 @@ class Sight:
                     add_generation_prompt=True,
                     tokenize=True,
                     return_dict=True,
-                    processor_kwargs={"padding": True, "return_tensors": "pt"},
+                    # A chat template writes the special tokens itself.
+                    processor_kwargs={"padding": True, "return_tensors": "pt", "add_special_tokens": False},
                 )
             )
         except Exception as error:  # processors raise what they like

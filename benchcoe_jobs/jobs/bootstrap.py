@@ -33,50 +33,42 @@ def _spread(contender: Contender) -> float:
     return max(contender.mean * (1 - contender.mean), 1.0 / contender.n)
 
 
-def flip_rate(rows: Sequence[tuple[int, int, float]], close: Sequence[Contender]) -> float:
+def flip_rate(patterns: Sequence[Sequence[float | None]], close: Sequence[Contender]) -> float:
     """Share of bootstrap resamples of a subject's queries in which another expert gets the label.
 
-    `rows` are (expert id, query id, score) of the contenders in `close`, best first. Resamples are
-    decided by the label's own rule: highest mean, then lower cost, then name.
+    `patterns` are the distinct score vectors of the queries, one score per contender of `close` (best
+    first), None where there is none, and how many queries have each. Resamples are decided by the
+    label's own rule: highest mean, then lower cost, then name.
     """
     if len(close) < 2:
         return 0.0
-    by_tie_break = sorted(close, key=lambda c: (c.cost is None, c.cost, c.expert))
-    totals, counts = _resampled(_matrix(rows, [c.expert_id for c in by_tie_break]))
+    by_tie_break = sorted(range(len(close)), key=lambda i: (close[i].cost is None, close[i].cost, close[i].expert))
+    table = np.array([tuple(row) for row in patterns], dtype=np.float64)
+    totals, counts = _resampled(np.round(table[:, by_tie_break] * MICRO), table[:, -1].astype(np.int64))
     winners = np.argmax(totals / np.maximum(counts, 1), axis=1)  # the first of equals
-    return float(np.mean(winners != by_tie_break.index(close[0])))
+    return float(np.mean(winners != by_tie_break.index(0)))
 
 
-def _matrix(rows: Sequence[tuple[int, int, float]], expert_ids: Sequence[int]) -> NDArray[np.float64]:
-    """(queries, experts) in whole micro-units, NaN where an expert has no score."""
-    experts, queries, values = (np.array(column) for column in zip(*rows, strict=True))  # 10 times np.array(rows)
-    distinct, row_of = np.unique(queries, return_inverse=True)
-    matrix = np.full((len(distinct), len(expert_ids)), np.nan)
-    by_id = np.argsort(expert_ids)
-    column = by_id[np.searchsorted(np.asarray(expert_ids)[by_id], experts)]
-    matrix[row_of, column] = np.round(values * MICRO)
-    return matrix
-
-
-def _resampled(matrix: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _resampled(
+    scores: NDArray[np.float64], frequency: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Sums and counts of each column in each resample, both (RESAMPLES, experts).
 
-    Many queries have few distinct score patterns: how often each is drawn is one multinomial.
-    Few queries have nearly as many patterns as queries: drawing the queries is then faster.
-    Sums of whole numbers are exact, so equal means stay equal.
+    Many queries have few distinct score vectors: how often each is drawn is one multinomial. Few
+    queries have nearly as many vectors as queries: drawing the queries is then faster. Scores are
+    whole micro-units, NaN where there is none: their sums are exact, so equal means stay equal.
     """
     rng = np.random.default_rng(SEED)
-    n = len(matrix)
-    patterns, frequency = np.unique(matrix, axis=0, return_counts=True, equal_nan=True)
-    if len(patterns) * 4 < n:
+    n = int(frequency.sum())
+    if len(scores) * 4 < n:
         weights = rng.multinomial(n, frequency / n, size=RESAMPLES)
     else:
-        patterns = matrix
+        scores = np.repeat(scores, frequency, axis=0)
         drawn = rng.integers(0, n, size=(RESAMPLES, n)) + np.arange(RESAMPLES)[:, None] * n
         weights = np.bincount(drawn.ravel(), minlength=RESAMPLES * n).reshape(RESAMPLES, n)
-    known = ~np.isnan(patterns)
+    known = ~np.isnan(scores)
     drawn_weights = weights.astype(np.float64)
-    return drawn_weights @ np.where(known, patterns, 0.0), drawn_weights @ known.astype(np.float64)
+    return drawn_weights @ np.where(known, scores, 0.0), drawn_weights @ known.astype(np.float64)
 
 
 def mean_interval(values: NDArray[np.float64]) -> tuple[float, float]:

@@ -72,8 +72,8 @@ def _flip_rates(connection: Connection, scope: Scope) -> dict[str, float]:
     rates = {}
     for subject, ranked in labels.contenders(connection, scope).items():
         close = within_reach(ranked)
-        scores = labels.stratum_scores(connection, close[0].stratum_id, [c.expert_id for c in close])
-        rates[subject] = flip_rate(scores, close)
+        patterns = labels.score_patterns(connection, close[0].stratum_id, [c.expert_id for c in close])
+        rates[subject] = flip_rate(patterns, close)
     return rates
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
@@ -13,7 +14,7 @@ from benchcoe_jobs.domain import Query as DomainQuery
 from benchcoe_jobs.domain import Split, dealt_split
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.store import bulk
-from benchcoe_jobs.store.tables import Benchmark, Query, QueryContent, Stratum, Subject
+from benchcoe_jobs.store.tables import Benchmark, Query, QueryContent, QueryImage, Stratum, Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +131,26 @@ def add_queries(connection: Connection, benchmark_id: int, queries: Sequence[Dom
             for query, content_hash in zip(queries, hashes, strict=True)
         ),
     )
+    images = ((ids[query.key], place, image) for query in queries for place, image in enumerate(query.images))
+    bulk.insert(connection, QueryImage, ["query_id", "position", "content"], images)
     for stratum, added in Counter(placed).items():
         connection.execute(update(Stratum).where(Stratum.id == stratum).values(n_queries=Stratum.n_queries + added))
     return {
         query.key: StoredQuery(ids[query.key], stratum, query.subject, content_hash)
         for query, stratum, content_hash in zip(queries, placed, hashes, strict=True)
     }
+
+
+def set_shots(connection: Connection, benchmark_id: int, shots: Mapping[str, Mapping[str, Any]]) -> int:
+    """Keep the worked examples of the subjects that a benchmark has; returns how many subjects got other ones."""
+    changed = 0
+    for row in connection.execute(
+        select(Subject.id, Subject.name, Subject.shots).where(Subject.benchmark_id == benchmark_id)
+    ).all():
+        if row.name in shots and row.shots != shots[row.name]:
+            connection.execute(update(Subject).where(Subject.id == row.id).values(shots=dict(shots[row.name])))
+            changed += 1
+    return changed
 
 
 def has_queries(connection: Connection, benchmark_id: int) -> bool:

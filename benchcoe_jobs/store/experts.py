@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
@@ -24,31 +25,61 @@ class PoolRef:
     min_coverage: float
 
 
-def add_expert(
-    connection: Connection,
-    name: str,
-    *,
-    engine: str,
-    model: str | None = None,
-    revision: str | None = None,
-    cost: float | None = None,
-) -> bool:
-    """Register an expert; False where the very same one is there already.
+@dataclass(frozen=True, slots=True)
+class ExpertRow:
+    """An expert as it is stored. `settings` are those of its engine that are not the default.
 
-    `cost` is what one query costs, in any unit that all experts share. Raises UsageError where the
-    name is taken by an expert with other settings.
+    `cost` is what one query costs, in any unit that all experts share. `model` is None only where the
+    engine is `recorded`.
     """
-    settings = {"engine": engine, "model": model, "revision": revision, "cost": cost}
+
+    name: str
+    engine: str
+    model: str | None = None
+    revision: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    cost: float | None = None
+
+
+def read_expert(connection: Connection, name: str) -> tuple[int, ExpertRow]:
+    """An expert with its id. Raises UsageError naming those that there are."""
+    expert_id = find_expert(connection, name)
     row = connection.execute(
-        select(Expert.engine, Expert.model, Expert.revision, Expert.cost).where(Expert.name == name)
-    ).first()
-    if row is None:
-        connection.execute(insert(Expert).values(name=name, **settings))
-        return True
-    differing = [key for key, value in settings.items() if value != getattr(row, key)]
+        select(Expert.name, Expert.engine, Expert.model, Expert.revision, Expert.settings, Expert.cost).where(
+            Expert.id == expert_id
+        )
+    ).one()
+    return expert_id, ExpertRow(*row)
+
+
+def is_there(connection: Connection, expert: ExpertRow) -> bool:
+    """Whether this very expert is stored. Raises UsageError where its name is taken by another one."""
+    if expert.name not in expert_ids(connection):
+        return False
+    _, stored = read_expert(connection, expert.name)
+    differing = [key for key in ("engine", "model", "revision", "cost") if getattr(expert, key) != getattr(stored, key)]
+    settings = expert.settings.keys() | stored.settings.keys()
+    differing += sorted(key for key in settings if expert.settings.get(key) != stored.settings.get(key))
     if differing:
-        raise UsageError(f"expert {name!r} exists with another {' and '.join(differing)}: choose another name")
-    return False
+        raise UsageError(f"expert {expert.name!r} exists with another {' and '.join(differing)}: choose another name")
+    return True
+
+
+def add_expert(connection: Connection, expert: ExpertRow) -> bool:
+    """Register an expert; False where the very same one is there already. Raises as `is_there`."""
+    if is_there(connection, expert):
+        return False
+    connection.execute(
+        insert(Expert).values(
+            name=expert.name,
+            engine=expert.engine,
+            model=expert.model,
+            revision=expert.revision,
+            settings=dict(expert.settings),
+            cost=expert.cost,
+        )
+    )
+    return True
 
 
 def find_expert(connection: Connection, name: str) -> int:
@@ -57,7 +88,7 @@ def find_expert(connection: Connection, name: str) -> int:
     if found is None:
         raise UsageError(
             f"unknown expert {name!r}; known are {_some(expert_ids(connection))}. "
-            f"Add it with: benchcoe-jobs add-expert {name} --engine recorded"
+            f"Add it with: benchcoe-jobs add-expert {name} --engine ENGINE"
         )
     return found
 

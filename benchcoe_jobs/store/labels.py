@@ -1,29 +1,17 @@
-"""Typed reads of the label views."""
+"""Typed reads of the label views, and of the rankings behind them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Double, and_, case, cast, func, select
 
-from benchcoe_jobs.domain import Source
+from benchcoe_jobs.domain import MICRO
 from benchcoe_jobs.store.experts import PoolRef
-from benchcoe_jobs.store.tables import (
-    Expert,
-    Query,
-    Score,
-    Subject,
-)
-from benchcoe_jobs.store.views import (
-    expert_coverage,
-    expert_rank,
-    pool_expert,
-    pool_summary,
-    query_label,
-    subject_label,
-)
+from benchcoe_jobs.store.tables import Expert, PoolRank, Query, Score, ScoreSum, Stratum, Subject
+from benchcoe_jobs.store.views import expert_coverage, pool_expert, pool_summary, query_label, subject_label
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +111,15 @@ def query_label_counts(connection: Connection, scope: Scope) -> QueryLabelCounts
 
 def left_out(connection: Connection, scope: Scope) -> list[LeftOut]:
     """Who is in the pool but not ranked, subject by subject."""
-    cover, rank = expert_coverage.c, expert_rank.c
+    cover = expert_coverage.c
     ranked = (
-        select(rank.expert_id)
+        select(PoolRank.expert_id)
+        .join(Stratum, Stratum.id == PoolRank.stratum_id)
         .where(
-            rank.pool_id == scope.pool.id,
-            rank.expert_id == cover.expert_id,
-            rank.subject_id == cover.subject_id,
-            rank.split == scope.split,
+            PoolRank.pool_id == scope.pool.id,
+            PoolRank.expert_id == cover.expert_id,
+            Stratum.subject_id == cover.subject_id,
+            Stratum.split == scope.split,
         )
         .exists()
     )
@@ -150,34 +139,39 @@ def left_out(connection: Connection, scope: Scope) -> list[LeftOut]:
 
 def contenders(connection: Connection, scope: Scope) -> dict[str, list[Contender]]:
     """Subject -> the eligible measured experts, best first."""
-    c = expert_rank.c
+    mean = cast(ScoreSum.total_micro, Double) / (cast(ScoreSum.n, Double) * MICRO)
     rows = connection.execute(
-        select(Subject.name, c.stratum_id, c.expert_id, c.expert, c.mean, c.n, Expert.cost)
-        .join(Subject, Subject.id == c.subject_id)
-        .join(Expert, Expert.id == c.expert_id)
+        select(Subject.name, Stratum.id, Expert.id, Expert.name, mean, ScoreSum.n, Expert.cost)
+        .select_from(Subject)
+        .join(Stratum, Stratum.subject_id == Subject.id)
+        .join(PoolRank, PoolRank.stratum_id == Stratum.id)
+        .join(Expert, Expert.id == PoolRank.expert_id)
+        .join(ScoreSum, and_(ScoreSum.expert_id == Expert.id, ScoreSum.stratum_id == Stratum.id))
         .where(
-            c.pool_id == scope.pool.id,
-            Subject.benchmark_id == scope.benchmark_id,
-            c.split == scope.split,
-            c.source == Source.MEASURED.value,
+            PoolRank.pool_id == scope.pool.id, Subject.benchmark_id == scope.benchmark_id, Stratum.split == scope.split
         )
-        .order_by(Subject.name, c.rank)
+        .order_by(Subject.name, PoolRank.rank)
     )
     found: dict[str, list[Contender]] = {}
-    for subject, *rest in rows:
-        found.setdefault(subject, []).append(Contender(*rest))
+    for subject, stratum_id, expert_id, expert, value, n, cost in rows:
+        found.setdefault(subject, []).append(Contender(stratum_id, expert_id, expert, float(value), n, cost))
     return found
 
 
-def stratum_scores(
-    connection: Connection, stratum_id: int, expert_ids: Iterable[int]
-) -> Sequence[tuple[int, int, float]]:
-    """(expert id, query id, score) of some experts on one subject and split."""
-    return connection.execute(
-        select(Score.expert_id, Score.query_id, Score.value)
-        .join(Query, Query.id == Score.query_id)
-        .where(Query.stratum_id == stratum_id, Score.expert_id.in_(list(expert_ids)))
-    ).all()
+def score_patterns(connection: Connection, stratum_id: int, expert_ids: Sequence[int]) -> Sequence[Sequence[float]]:
+    """The distinct score vectors of a stratum's queries, and how many queries have each.
+
+    A row has one score per expert, in the order given, None where there is none, and the count last.
+    """
+    by_query = (
+        select(*(func.max(case((Score.expert_id == e, Score.value))).label(f"score_{e}") for e in expert_ids))
+        .select_from(Query)
+        .join(Score, Score.query_id == Query.id)
+        .where(Query.stratum_id == stratum_id, Score.expert_id.in_(expert_ids))
+        .group_by(Query.id)
+        .subquery()
+    )
+    return connection.execute(select(*by_query.c, func.count()).group_by(*by_query.c)).all()
 
 
 def eligible_experts(connection: Connection, scope: Scope) -> list[str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy.exc import IntegrityError
 
 from benchcoe_jobs.store import bulk
 from benchcoe_jobs.store.tables import Benchmark, Expert, Extraction, ReportedScore, Response, Run, Score
@@ -27,11 +28,22 @@ class NewScore:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cost: float | None = None
+    latency_s: float | None = None
+    finish_reason: str | None = None
 
     @property
     def has_response(self) -> bool:
         said = (self.text, self.prompt_tokens, self.completion_tokens, self.cost)
         return any(part is not None for part in said)
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorRow:
+    """In the place of a response: why a query has none. Nothing is scored."""
+
+    query_id: int
+    error: str
+    latency_s: float | None
 
 
 def ensure_run(connection: Connection, expert_id: int, benchmark_id: int, provenance: Mapping[str, Any]) -> int:
@@ -43,17 +55,60 @@ def ensure_run(connection: Connection, expert_id: int, benchmark_id: int, proven
     fingerprint = hashlib.sha256(content.encode()).hexdigest()
     by_fingerprint = select(Run.id).where(Run.fingerprint == fingerprint)
     found = connection.scalar(by_fingerprint)
-    if found is None:
-        connection.execute(
-            insert(Run).values(
-                fingerprint=fingerprint,
-                expert_id=expert_id,
-                benchmark_id=benchmark_id,
-                provenance=dict(provenance),
-            )
+    if found is not None:
+        return found
+    run = {"expert_id": expert_id, "benchmark_id": benchmark_id, "provenance": dict(provenance)}
+    try:
+        with connection.begin_nested():
+            connection.execute(insert(Run).values(fingerprint=fingerprint, **run))
+    except IntegrityError:  # PostgreSQL has several writers: another one began the same run just now
+        pass
+    return connection.scalars(by_fingerprint).one()
+
+
+def runs_of(connection: Connection, expert_id: int, benchmark_id: int) -> list[tuple[int, dict[str, Any]]]:
+    """(id, provenance) of every run of an expert on a benchmark, newest first."""
+    rows = connection.execute(
+        select(Run.id, Run.provenance)
+        .where(Run.expert_id == expert_id, Run.benchmark_id == benchmark_id)
+        .order_by(Run.id.desc())
+    )
+    return [(row.id, row.provenance) for row in rows]
+
+
+def hold_run(connection: Connection, run_id: int) -> None:
+    """Keep other writers of a run waiting until the end of the transaction; SQLite has one writer anyway."""
+    connection.execute(select(Run.id).where(Run.id == run_id).with_for_update())
+
+
+def answered(connection: Connection, run_id: int) -> dict[int, bool]:
+    """Query id -> whether it has an answer (True) or an error row (False), of every query asked in a run."""
+    rows = connection.execute(select(Response.query_id, Response.error.is_(None)).where(Response.run_id == run_id))
+    return {query_id: bool(fine) for query_id, fine in rows}
+
+
+def mean_latency_s(connection: Connection, run_id: int) -> float | None:
+    """Mean of a run's latencies in seconds, each that of the batch around the response; None without any."""
+    return connection.scalar(select(func.avg(Response.latency_s)).where(Response.run_id == run_id))
+
+
+def write_errors(connection: Connection, run_id: int, errors: Sequence[ErrorRow]) -> None:
+    """Store why queries have no response."""
+    bulk.insert(
+        connection,
+        Response,
+        ["run_id", "query_id", "latency_s", "finish_reason", "error"],
+        ((run_id, row.query_id, row.latency_s, "error", storable(row.error)) for row in errors),
+    )
+
+
+def forget_errors(connection: Connection, run_id: int, query_ids: Collection[int]) -> None:
+    """Make room for what queries with an error row got this time. Responses stay as they are."""
+    connection.execute(
+        delete(Response).where(
+            Response.run_id == run_id, Response.query_id.in_(query_ids), Response.error.is_not(None)
         )
-        return connection.scalars(by_fingerprint).one()
-    return found
+    )
 
 
 def scored_by(connection: Connection, expert_id: int, benchmark_id: int) -> dict[int, int]:
@@ -74,9 +129,27 @@ def write_scores(connection: Connection, expert_id: int, run_id: int, scores: Se
     bulk.insert(
         connection,
         Response,
-        ["run_id", "query_id", "text", "prompt_tokens", "completion_tokens", "cost"],
+        [
+            "run_id",
+            "query_id",
+            "text",
+            "prompt_tokens",
+            "completion_tokens",
+            "cost",
+            "latency_s",
+            "finish_reason",
+        ],
         (
-            (run_id, s.query_id, _storable(s.text), s.prompt_tokens, s.completion_tokens, s.cost)
+            (
+                run_id,
+                s.query_id,
+                None if s.text is None else storable(s.text),
+                s.prompt_tokens,
+                s.completion_tokens,
+                s.cost,
+                s.latency_s,
+                s.finish_reason,
+            )
             for s in scores
             if s.has_response
         ),
@@ -102,8 +175,6 @@ def write_reported(connection: Connection, rows: Iterable[tuple[int, int, float,
     bulk.insert(connection, ReportedScore, ["expert_id", "subject_id", "value", "n"], rows, replace=True)
 
 
-def _storable(text: str | None) -> str | None:
+def storable(text: str) -> str:
     """Text without what neither database takes: NUL characters and lone surrogates."""
-    if text is None:
-        return None
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")

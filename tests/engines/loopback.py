@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback that speaks OpenAI's completions, answers from a tiny model, and misbehaves on demand."""
+"""A real HTTP server on loopback: speaks OpenAI's completions, answers from a tiny model, misbehaves on demand."""
 
 from __future__ import annotations
 

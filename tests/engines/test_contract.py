@@ -78,7 +78,9 @@ def test_a_stop_string_in_the_prompt_ends_nothing(host: EngineHost) -> None:
 
 def test_chat_puts_the_prompt_into_the_template(host: EngineHost, local: TransformersEngine) -> None:
     [completion] = host.run([Request("What?")], replace(GREEDY, chat=True))
-    ids = local._model.tokenizer("<|user|>What?<|assistant|>", add_special_tokens=False, return_tensors="pt")["input_ids"]
+    ids = local._model.tokenizer("<|user|>What?<|assistant|>", add_special_tokens=False, return_tensors="pt")[
+        "input_ids"
+    ]
     new = local._model._model.generate(ids, max_new_tokens=16, do_sample=False, eos_token_id=1, pad_token_id=1)
     text = local._model.tokenizer.decode(new[0, ids.shape[1] :], skip_special_tokens=True)
     assert (completion.text, completion.prompt_tokens) == (text.rstrip("\ufffd"), ids.shape[1])

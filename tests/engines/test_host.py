@@ -93,7 +93,10 @@ def test_a_missing_package_comes_with_what_to_install(
 
 
 def test_an_unknown_engine_names_the_known_ones() -> None:
-    with EngineHost(ExpertSettings("magic", "m")) as host, pytest.raises(UsageError, match="openai, transformers, vllm"):
+    with (
+        EngineHost(ExpertSettings("magic", "m")) as host,
+        pytest.raises(UsageError, match="openai, transformers, vllm"),
+    ):
         host.load()
 
 

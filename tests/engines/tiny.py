@@ -44,7 +44,7 @@ def tokenizer(*special: str) -> PreTrainedTokenizerFast:
     trained.train_from_iterator([_TEXT] * 50, trainer)
     begin = trained.token_to_id("<s>")
     trained.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", begin)])
-    fast = PreTrainedTokenizerFast(tokenizer_object=trained, bos_token="<s>", eos_token="</s>")
+    fast = PreTrainedTokenizerFast(tokenizer_object=trained, bos_token="<s>", eos_token="</s>")  # noqa: S106
     fast.chat_template = _CHAT
     return fast
 

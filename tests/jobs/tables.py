@@ -16,7 +16,7 @@ BENCHMARK = "toy"
 def add_experts(store: Store, **costs: float | None) -> None:
     with store.writing() as connection:
         for name, cost in costs.items():
-            experts.add_expert(connection, name, engine="recorded", cost=cost)
+            experts.add_expert(connection, experts.ExpertRow(name, "recorded", cost=cost))
 
 
 def bring(store: Store, folder: Path, expert: str, *rows: dict[str, Any], **options: Any) -> ImportSummary:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from fractions import Fraction
 from math import sqrt
 
@@ -32,13 +33,10 @@ def mean_of(values: list[float | None]) -> Fraction:
     return Fraction(sum(known), len(known)) if known else Fraction(0)
 
 
-def rows(scores: Scores, contenders: list[Contender]) -> list[tuple[int, int, float]]:
-    found = [
-        (c.expert_id, 7 * query, value)
-        for c in contenders
-        for query, value in enumerate(scores[c.expert])
-        if value is not None
-    ]
+def patterns(scores: Scores, contenders: list[Contender]) -> list[tuple[float | None, ...]]:
+    """Distinct score vectors with their frequencies, as the store counts them."""
+    counted = Counter(zip(*(scores[c.expert] for c in contenders), strict=True))
+    found = [(*vector, count) for vector, count in counted.items()]
     random.Random(1).shuffle(found)  # a database promises no order
     return found
 
@@ -99,18 +97,18 @@ def test_flip_rate_is_that_of_plain_resampling(scores: Scores) -> None:
     contenders = ranked(scores)
     expected = plain_flip_rate(scores, contenders)
     assert 0.02 < expected < 0.9, "else there is nothing to compare"
-    assert flip_rate(rows(scores, contenders), contenders) == pytest.approx(expected, abs=tolerance(expected))
+    assert flip_rate(patterns(scores, contenders), contenders) == pytest.approx(expected, abs=tolerance(expected))
 
 
 def test_a_clear_winner_never_flips() -> None:
     scores = drawn(1, 300, ann=0.9, bob=0.3)
-    assert flip_rate(rows(scores, ranked(scores)), ranked(scores)) == 0.0
+    assert flip_rate(patterns(scores, ranked(scores)), ranked(scores)) == 0.0
 
 
 def test_two_equals_are_a_coin_toss() -> None:
     half = [1.0, 0.0] * 200
     scores: Scores = {"ann": list(half), "bob": half[::-1]}  # never right on the same query
-    assert flip_rate(rows(scores, ranked(scores)), ranked(scores)) == pytest.approx(0.5, abs=0.06)
+    assert flip_rate(patterns(scores, ranked(scores)), ranked(scores)) == pytest.approx(0.5, abs=0.06)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +121,7 @@ def test_a_tie_in_every_resample_goes_where_the_label_goes(costs: dict[str, floa
     scores: Scores = {"ann": answers, "bob": list(answers)}
     contenders = ranked(scores, costs)
     assert contenders[0].expert == best
-    assert flip_rate(rows(scores, contenders), contenders) == 0.0
+    assert flip_rate(patterns(scores, contenders), contenders) == 0.0
 
 
 def test_who_is_out_of_reach_would_not_have_won() -> None:
@@ -133,8 +131,8 @@ def test_who_is_out_of_reach_would_not_have_won() -> None:
     close = within_reach(everybody)
     assert 1 < len(close) < len(everybody)
     assert close == everybody[: len(close)]
-    expected = flip_rate(rows(scores, everybody), everybody)
-    assert flip_rate(rows(scores, close), close) == pytest.approx(expected, abs=tolerance(expected))
+    expected = flip_rate(patterns(scores, everybody), everybody)
+    assert flip_rate(patterns(scores, close), close) == pytest.approx(expected, abs=tolerance(expected))
 
 
 def test_one_contender_alone() -> None:

@@ -36,7 +36,7 @@ def imported(
     summaries = {}
     for name in order:
         with store.writing() as connection:
-            experts.add_expert(connection, name, engine="recorded")
+            experts.add_expert(connection, experts.ExpertRow(name, "recorded"))
         summaries[name] = import_results(store, name, results[name], form="mmlu-pro")
     splits: dict[str, set[str]] = defaultdict(set)
     with store.reading() as connection:

@@ -84,7 +84,7 @@ def fill(store: Store, world: World) -> None:
     """Write a world the way imports do: experts, pools, queries, then batch after batch of scores."""
     with store.writing() as connection:
         for expert, cost in world.costs.items():
-            experts.add_expert(connection, expert, engine="recorded", cost=cost)
+            experts.add_expert(connection, experts.ExpertRow(expert, "recorded", cost=cost))
         benchmark_id = catalog.ensure_benchmark(connection, "bench")
         catalog.add_queries(
             connection,

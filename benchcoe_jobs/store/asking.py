@@ -1,0 +1,72 @@
+"""What is read to ask an expert: a benchmark's queries in the order of asking, their content, worked examples."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from benchcoe_jobs.domain import Query as DomainQuery
+from benchcoe_jobs.store.tables import Query, QueryContent, QueryImage, Stratum, Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Askable:
+    """A stored query that has a text, and where it belongs."""
+
+    id: int
+    stratum_id: int
+    subject: str
+
+
+def askable(connection: Connection, benchmark_id: int, split: str | None, limit: int | None) -> list[Askable]:
+    """The queries with a text, of one split or all, by subject and id.
+
+    Subject by subject, because the prompts of a subject begin alike, which engines make use of. A `limit`
+    takes the first in the order of the content hashes: a sample over all subjects, and a larger limit
+    takes the same queries and more.
+    """
+    chosen = (
+        select(Query.id, Query.stratum_id, Subject.name)
+        .join(Stratum, Stratum.id == Query.stratum_id)
+        .join(Subject, Subject.id == Stratum.subject_id)
+        .join(QueryContent, QueryContent.query_id == Query.id)
+        .where(Query.benchmark_id == benchmark_id, QueryContent.text != "")
+        .order_by(QueryContent.content_hash, Query.id)
+        .limit(limit)
+    )
+    if split is not None:
+        chosen = chosen.where(Stratum.split == split)
+    return sorted((Askable(*row) for row in connection.execute(chosen)), key=lambda query: (query.subject, query.id))
+
+
+def contents(connection: Connection, query_ids: Collection[int]) -> dict[int, DomainQuery]:
+    """Queries as an engine and a scorer need them, by id, with their images."""
+    images: dict[int, list[bytes]] = {}
+    for query_id, content in connection.execute(
+        select(QueryImage.query_id, QueryImage.content)
+        .where(QueryImage.query_id.in_(query_ids))
+        .order_by(QueryImage.query_id, QueryImage.position)
+    ):
+        images.setdefault(query_id, []).append(content)
+    rows = connection.execute(
+        select(Query.id, Query.key, Subject.name, QueryContent.text, QueryContent.choices, QueryContent.answer)
+        .join(Stratum, Stratum.id == Query.stratum_id)
+        .join(Subject, Subject.id == Stratum.subject_id)
+        .join(QueryContent, QueryContent.query_id == Query.id)
+        .where(Query.id.in_(query_ids))
+    )
+    return {
+        id_: DomainQuery(key, subject, text, tuple(choices), answer, images=tuple(images.get(id_, [])))
+        for id_, key, subject, text, choices, answer in rows
+    }
+
+
+def stored_shots(connection: Connection, benchmark_id: int) -> dict[str, dict[str, Any]]:
+    """Subject -> its worked examples, of the subjects that have some."""
+    rows = connection.execute(
+        select(Subject.name, Subject.shots).where(Subject.benchmark_id == benchmark_id).order_by(Subject.name)
+    )
+    return {name: shots for name, shots in rows if shots is not None}

@@ -1,0 +1,245 @@
+"""The engine openai against a server that misbehaves: what is asked again, what is an error, where no key is."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import loopback
+import pytest
+from conftest import KEY_VARIABLE
+from loopback import Loopback
+
+from benchcoe_jobs.domain import Completion, Decoding, Request
+from benchcoe_jobs.engines.base import ExpertSettings
+from benchcoe_jobs.engines.errors import AccessDeniedError, EndpointDownError, EngineError, ModelNotFoundError
+from benchcoe_jobs.engines.host import EngineHost
+from benchcoe_jobs.engines.openai import OpenAIEngine
+from benchcoe_jobs.errors import BenchcoeError, MissingError, UsageError
+
+GREEDY = Decoding(max_new_tokens=4)
+ASKED = Request("What is two plus two?")
+
+Make = Callable[..., OpenAIEngine]
+
+
+@pytest.fixture
+def make(endpoint: Loopback) -> Iterator[Make]:
+    engines = []
+
+    def make(**settings: object) -> OpenAIEngine:
+        usual = {"engine": "openai", "model": "tiny", "base_url": endpoint.url, "timeout_s": 5.0, "deadline_s": 15.0}
+        engines.append(OpenAIEngine())
+        engines[-1].load(ExpertSettings(**usual | settings))  # type: ignore[arg-type]
+        endpoint.seen.clear()
+        return engines[-1]
+
+    yield make
+    for engine in engines:
+        engine.close()
+
+
+def once(engine: OpenAIEngine, request: Request = ASKED, decoding: Decoding = GREEDY) -> Completion:
+    [completion] = engine.run([request], decoding)
+    return completion
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        loopback.status(500),
+        loopback.status(503),
+        loopback.status(429),
+        loopback.broken_json,
+        loopback.hang_up,
+        lambda handler: loopback.send(handler, 200, b"[]"),
+    ],
+)
+def test_what_passes_is_asked_again(endpoint: Loopback, make: Make, fault: loopback.Fault) -> None:
+    engine = make()
+    undisturbed = once(engine).text
+    endpoint.seen.clear()
+    endpoint.faults.extend([fault, fault])
+    assert once(engine).text == undisturbed
+    assert len(endpoint.seen) == 3
+
+
+@pytest.mark.parametrize("as_date", [False, True])
+def test_retry_after_is_waited_for(endpoint: Loopback, make: Make, as_date: bool) -> None:
+    engine = make()
+    seconds = 3 if as_date else 2  # a date has whole seconds: up to one is lost
+    value = format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True) if as_date else "2"
+    endpoint.faults.append(loopback.status(429, Retry_After=value))
+    started = time.monotonic()
+    assert once(engine).error is None
+    assert time.monotonic() - started >= 1.9
+
+
+def test_a_retry_after_beyond_the_deadline_is_not_waited_for(endpoint: Loopback, make: Make) -> None:
+    engine = make()
+    endpoint.faults.append(loopback.status(429, "quota used up", Retry_After="3600"))
+    started = time.monotonic()
+    with pytest.raises(EndpointDownError, match="quota used up"):
+        once(engine)
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.parametrize("fault", [loopback.hanging, loopback.dripping])
+def test_a_connection_that_hangs_is_given_up_and_asked_again(
+    endpoint: Loopback, make: Make, fault: Callable[[Loopback], loopback.Fault]
+) -> None:
+    engine = make(timeout_s=1.0)
+    endpoint.faults.append(fault(endpoint))
+    assert once(engine).error is None
+
+
+def test_one_request_that_never_gets_through_is_an_error_of_its_own(endpoint: Loopback, make: Make) -> None:
+    engine = make(timeout_s=1.0, deadline_s=3.0, batch_size=1)
+    endpoint.faults.extend([loopback.status(500, "overloaded")] * 4)
+    error, answer = engine.run([ASKED, Request("And three?")], GREEDY)
+    assert error.finish_reason == "error"
+    assert error.error is not None
+    assert "overloaded" in error.error
+    assert answer.error is None
+
+
+def test_an_outage_is_no_answer(endpoint: Loopback, make: Make) -> None:
+    engine = make(deadline_s=1.0)
+    endpoint.faults.extend([loopback.status(502)] * 50)
+    with pytest.raises(EndpointDownError, match="within 1 s"):
+        engine.run([ASKED] * 3, GREEDY)
+
+
+def test_a_refusal_is_an_error_at_once(endpoint: Loopback, make: Make) -> None:
+    engine = make()
+    endpoint.faults.append(loopback.status(400, "temperature must be 1"))
+    completion = once(engine)
+    assert completion.error is not None
+    assert "400: temperature must be 1" in completion.error
+    assert len(endpoint.seen) == 1
+
+
+def test_concurrency_is_bounded(endpoint: Loopback, make: Make) -> None:
+    engine = make(batch_size=3)
+    running, most = [0], [0]
+
+    def slow(handler: object) -> None:
+        running[0] += 1
+        most[0] = max(most[0], running[0])
+        time.sleep(0.1)
+        running[0] -= 1
+        loopback.send(handler, 200, b'{"choices": [{"text": "ok"}]}')  # type: ignore[arg-type]
+
+    endpoint.faults.extend([slow] * 12)
+    assert [one.text for one in engine.run([ASKED] * 12, GREEDY)] == ["ok"] * 12
+    assert most[0] == 3
+
+
+def test_odd_answers(endpoint: Loopback, make: Make) -> None:
+    engine = make()
+
+    def answer(content: object) -> loopback.Fault:
+        return lambda handler: loopback.send(handler, 200, json.dumps(content).encode())
+
+    endpoint.faults.append(answer({"choices": []}))
+    assert once(engine).error == "the endpoint's answer holds no choice"
+    endpoint.faults.append(answer({"choices": [{"message": {"content": None}, "finish_reason": "stop"}]}))
+    assert once(engine, decoding=Decoding(chat=True)).text == ""
+    endpoint.faults.append(answer({"choices": [{"text": "", "finish_reason": "content_filter"}]}))
+    assert "content filter" in str(once(engine).error)
+    endpoint.faults.append(answer({"choices": [{"text": "a" * 1_000_000}]}))
+    assert len(once(engine).text) == 1_000_000
+
+
+def test_images_travel_as_data_urls_in_chat_form(endpoint: Loopback, make: Make) -> None:
+    engine = make()
+    endpoint.faults.append(
+        lambda handler: loopback.send(handler, 200, b'{"choices": [{"message": {"content": "red"}}]}')
+    )
+    assert once(engine, Request("Look", images=(b"\x89PNG...",))).text == "red"
+    [(path, _, body)] = endpoint.seen
+    assert path == "/v1/chat/completions"
+    image, text = body["messages"][0]["content"]
+    assert image["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
+    assert text == {"type": "text", "text": "Look"}
+
+
+def test_the_other_name_of_the_token_limit(endpoint: Loopback, make: Make) -> None:
+    engine = make()
+    endpoint.faults.append(loopback.status(400, "'max_tokens' is not supported, use 'max_completion_tokens'"))
+    endpoint.faults.extend([lambda handler: loopback.send(handler, 200, b'{"choices": [{"text": "ok"}]}')] * 2)
+    assert [once(engine).text, once(engine).text] == ["ok", "ok"]
+    assert ["max_completion_tokens" in body for _, _, body in endpoint.seen] == [False, True, True]
+
+
+def test_an_endpoint_without_echo_says_so(endpoint: Loopback, make: Make) -> None:
+    engine = make()
+    endpoint.faults.append(lambda handler: loopback.send(handler, 200, b'{"choices": [{"text": "!"}]}'))
+    error = once(engine, Request("a", continuations=(" b",))).error
+    assert error == "the endpoint offers no log-likelihoods: it does not support echo with logprobs"
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind", "words"),
+    [
+        ({"model": "huge"}, ModelNotFoundError, "no model huge; it has tiny"),
+        ({"base_url": None}, UsageError, "needs a base_url"),
+        ({"base_url": "http://user:secret@127.0.0.1/v1"}, UsageError, "without user"),
+        ({"api_key_env": "NOT_SET_AT_ALL"}, MissingError, "NOT_SET_AT_ALL"),
+        ({"dtype": "float16"}, UsageError, "no setting dtype"),
+        ({"base_url": "http://127.0.0.1:9/v1", "deadline_s": 0.5}, EndpointDownError, "127.0.0.1:9"),
+    ],
+)
+def test_load_errors(make: Make, settings: dict[str, object], kind: type[BenchcoeError], words: str) -> None:
+    with pytest.raises(kind, match=words) as raised:
+        make(**settings)
+    assert "secret" not in str(raised.value)
+
+
+def test_the_key_is_sent_and_never_shown(
+    endpoint: Loopback, make: Make, key: str, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    engine = make(api_key_env=KEY_VARIABLE, deadline_s=1.0)
+    shown = [once(engine), engine.version()]
+    assert endpoint.seen[0][1] == f"Bearer {key}"
+    for status in (400, 401, 404, 500):
+        endpoint.faults.extend([loopback.status(status, f"bad key Bearer {key}")] * 9)
+        try:
+            shown.append(once(engine))
+        except EngineError as error:
+            shown += [repr(error), str(error.__cause__), str(error.__context__)]
+        endpoint.faults.clear()
+    out, err = capfd.readouterr()
+    for text in (repr(shown), caplog.text, out, err, repr(engine.__dict__["_settings"])):
+        assert key not in text
+
+
+def test_a_refused_key_ends_the_batch(endpoint: Loopback, make: Make, key: str) -> None:
+    engine = make(api_key_env=KEY_VARIABLE)
+    endpoint.faults.append(loopback.status(401, f"wrong key {key}"))
+    with pytest.raises(AccessDeniedError, match=f"check the key in {KEY_VARIABLE}"):
+        engine.run([ASKED] * 2, GREEDY)
+
+
+@pytest.mark.parametrize("value", ["sk-1\nX-Injected: yes", "sk-é"])
+def test_a_key_that_no_header_can_hold(make: Make, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv(KEY_VARIABLE, value)
+    with pytest.raises(MissingError, match="no API key") as raised:
+        make(api_key_env=KEY_VARIABLE)
+    assert "sk-" not in str(raised.value)
+
+
+def test_the_key_stays_out_of_the_host(endpoint: Loopback, key: str) -> None:
+    settings = ExpertSettings("openai", "tiny", base_url=endpoint.url, api_key_env=KEY_VARIABLE, deadline_s=1.0)
+    with EngineHost(settings) as host:
+        host.load()
+        endpoint.faults.extend([loopback.status(500, f"I dislike {key}")] * 9)
+        with pytest.raises(EndpointDownError) as raised:
+            host.run([ASKED], GREEDY)
+        assert "I dislike ***" in str(raised.value)
+        assert endpoint.seen[-1][1] == f"Bearer {key}"
