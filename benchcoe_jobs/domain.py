@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 
 class Split(StrEnum):
@@ -42,7 +43,7 @@ MICRO = 1_000_000
 """Sums of scores are kept as whole micro-units: adding floats depends on row order and breaks ties."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Query:
     """One question of a benchmark.
 
@@ -59,7 +60,7 @@ class Query:
     split: Split | None = None
     images: tuple[bytes, ...] = ()
 
-    @property
+    @cached_property
     def content_hash(self) -> str:
         """SHA-256 (hex) of what makes the question: text, choices, answer and images."""
         parts = (self.text, *self.choices, *(() if self.answer is None else (self.answer,)))
