@@ -64,10 +64,7 @@ def main() -> None:
         urls = {"SQLite": f"sqlite:///{folder}/benchcoe.db"}
         if options.postgres:
             urls["PostgreSQL"] = options.postgres
-        rows = [measure(name, url, world, duck, Path(folder)) for name, url in urls.items()]
-    markdown(
-        [
-            "database",
+        columns = [
             "2nd expert s",
             "last expert s",
             "ratio",
@@ -75,10 +72,10 @@ def main() -> None:
             "x DuckDB",
             "first time, ms",
             "x DuckDB",
-            "bytes a score row",
-        ],
-        rows,
-    )
+        ]
+        for name, url in urls.items():
+            row = measure(url, world, duck, Path(folder))
+            markdown([name, *columns, "bytes a score row"], [["", *row]])
 
 
 class World:
@@ -101,7 +98,7 @@ class World:
         return [Query(str(i), f"subject-{s:02}", f"question {i}") for i, s in enumerate(self.subject)]
 
 
-def measure(name: str, url: str, world: World, duck: float, folder: Path) -> list[str]:
+def measure(url: str, world: World, duck: float, folder: Path) -> list[str]:
     store = connect(url)
     upgrade(store)
     with store.writing() as connection:
@@ -120,7 +117,6 @@ def measure(name: str, url: str, world: World, duck: float, folder: Path) -> lis
     size = bytes_per_row(store, world)
     store.close()
     return [
-        name,
         f"{early:.2f}",
         f"{late:.2f}",
         f"{late / early:.2f}",

@@ -113,17 +113,40 @@ class Session:
             self.note(f"there are no {name} yet")
 
     @contextmanager
-    def progress(self, what: str) -> Iterator[Callable[[int], None]]:
-        """A bar on stderr with count and time; silent without a terminal."""
+    def progress(self, what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+        """A bar on stderr with count and time, and where the total is known with rate and time left.
+
+        Silent without a terminal.
+        """
         if self.quiet or not sys.stderr.isatty():
             yield lambda rows: None
             return
         from rich.console import Console
-        from rich.progress import MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            ProgressColumn,
+            SpinnerColumn,
+            Task,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+        from rich.text import Text
 
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task(what, total=None)
+        class Rate(ProgressColumn):
+            def render(self, task: Task) -> Text:
+                return Text("" if task.speed is None else f"{task.speed:.1f}/s")
+
+        columns: list[ProgressColumn] = [SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn()]
+        if total is not None:
+            columns += [BarColumn(), Rate(), TimeRemainingColumn()]
+        # A batch may take minutes: the rate looks back as far as that.
+        with Progress(
+            *columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True, speed_estimate_period=1800
+        ) as bar:
+            task = bar.add_task(what, total=total)
             yield lambda rows: bar.advance(task, rows)
 
 

@@ -2,37 +2,104 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
 import click
 
+from benchcoe_jobs import registry
 from benchcoe_jobs.errors import UsageError
 
 from .command import Command, Finite, Session, new_name
+from .profile import ask, insist_on_all, print_profile
+
+if TYPE_CHECKING:
+    from benchcoe_jobs.jobs.plan import Plan
+    from benchcoe_jobs.jobs.profile import Profiling
+    from benchcoe_jobs.store.experts import ExpertRow
+
+DTYPES = ["auto", "float32", "bfloat16", "float16"]
 
 
 @click.command(cls=Command)
 @click.argument("name", callback=new_name)
 @click.option(
     "--engine",
-    type=click.Choice(["recorded"]),
+    type=click.Choice([*registry.names("engines"), "recorded"]),
     required=True,
     help="How the expert is run; recorded: its results are imported.",
 )
-@click.option("--model", help="Model id, for example mistralai/Mathstral-7B-v0.1.")
+@click.option("--model", help="A folder, a hub id such as mistralai/Mathstral-7B-v0.1, or an endpoint's name for it.")
 @click.option("--revision", help="The model's revision.")
+@click.option("--dtype", type=click.Choice(DTYPES), help="Type of the weights. [auto]")
+@click.option("--max-model-len", type=click.IntRange(min=1), metavar="TOKENS", help="Narrow the model's context.")
+@click.option("--tensor-parallel", type=click.IntRange(min=1), metavar="N", help="GPUs for one model (vllm). [1]")
+@click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Sequences or requests at once. [32]")
+@click.option("--base-url", metavar="URL", help="Where the endpoint is (openai).")
+@click.option("--api-key-env", metavar="VARIABLE", help="The environment variable that holds its key.")
+@click.option("--trust-remote-code", is_flag=True, default=None, help="Run the Python code that a model brings.")
 @click.option("--cost", type=Finite(min=0), help="What one query costs, in any unit that all experts share.")
+@click.option("--no-profile", is_flag=True, help="Register it only.")
 def add_expert(
-    session: Session, name: str, engine: str, model: str | None, revision: str | None, cost: float | None
+    session: Session,
+    name: str,
+    engine: str,
+    model: str | None,
+    revision: str | None,
+    cost: float | None,
+    no_profile: bool,
+    **given: Any,
 ) -> None:
-    """Register an expert."""
+    """Register an expert, and profile it.
+
+    It is asked every stored benchmark that is known here, as by the command profile, which also goes on
+    where this one was stopped. An expert whose model cannot be loaded is not registered. The key of an
+    endpoint is read from the environment each time, and never stored.
+    """
+    from benchcoe_jobs.jobs.plan import RECORDED, make_plans, new_expert
     from benchcoe_jobs.store import experts
 
     if name == "all":
         raise UsageError("an expert cannot be called all: import-results takes that word for every expert")
-    with session.store.writing() as connection:
-        added = experts.add_expert(connection, name, engine=engine, model=model, revision=revision, cost=cost)
-    session.show({"expert": name, "added": added}, lambda: click.echo(f"{'added' if added else 'unchanged'}: {name}"))
-    if added:
-        session.note(f"next: benchcoe-jobs import-results {name} FILE")
+    expert = new_expert(name, engine, model, revision, cost, given)
+    with session.store.reading() as connection:
+        added = not experts.is_there(connection, expert)
+    profiles = engine != RECORDED and not no_profile
+    plans = make_plans(session.store) if profiles else []
+    done = _add_and_ask(session, expert, plans) if plans else None
+    if done is None:
+        with session.store.writing() as connection:
+            experts.add_expert(connection, expert)
+
+    def human() -> None:
+        click.echo(f"{'added' if added else 'unchanged'}: {name}")
+        if done:
+            print_profile(done)
+
+    session.show({"expert": name, "added": added, "profile": done.as_json() if done else None}, human)
+    if done:
+        insist_on_all(done)
+    elif profiles:
+        session.note(f"no benchmark to ask yet; next: benchcoe-jobs add-benchmark NAME FOLDER, and then profile {name}")
+    elif added:
+        session.note(
+            f"next: benchcoe-jobs {f'import-results {name} FILE' if engine == RECORDED else f'profile {name}'}"
+        )
+
+
+def _add_and_ask(session: Session, expert: ExpertRow, plans: Sequence[Plan]) -> Profiling:
+    """Registered once it is loaded: a name with a misspelt model would be taken for good."""
+    from benchcoe_jobs.engines.host import EngineHost
+    from benchcoe_jobs.jobs.plan import settings_of
+    from benchcoe_jobs.store import experts
+
+    with EngineHost(settings_of(expert)) as host:
+        session.note(f"loading {expert.name} ({expert.engine}, {expert.model})")
+        host.load()
+        with session.store.writing() as connection:
+            experts.add_expert(connection, expert)
+            expert_id = experts.find_expert(connection, expert.name)
+        return ask(session, host, expert_id, expert, plans)
 
 
 @click.command(cls=Command)

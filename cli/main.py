@@ -23,13 +23,15 @@ COMMANDS = {
     "doctor": ("doctor:doctor", "Say what is there, what is missing and how to get it."),
     "add-benchmark": ("benchmark:add_benchmark", "Add a benchmark, with its queries."),
     "benchmarks": ("benchmark:benchmarks", "List benchmarks."),
-    "add-expert": ("expert:add_expert", "Register an expert."),
+    "add-expert": ("expert:add_expert", "Register an expert, and profile it."),
     "experts": ("expert:experts", "List experts."),
     "retire": ("expert:retire", "Take an expert out of routing, or bring it back."),
     "add-pool": ("expert:add_pool", "Create a pool of experts, or change who is in it."),
     "pools": ("expert:pools", "List pools."),
     "import-results": ("results:import_results", "Import per-query results of an expert."),
     "import-scores": ("results:import_scores", "Import published per-subject scores."),
+    "profile": ("profile:profile", "Ask an expert what it has not answered yet."),
+    "rescore": ("profile:rescore", "Judge stored responses anew, without an engine."),
     "build-labels": ("label:build_labels", "Freeze the best expert per subject or query."),
     "labels": ("label:labels", "List frozen label sets, and which are stale."),
     "train-router": ("router:train_router", "Train a router on the labels."),
@@ -98,7 +100,7 @@ def execute(arguments: Sequence[str] | None = None) -> int:
     except BenchcoeError as error:
         return _failed(str(error), error.exit_code, arguments)
     except _Stopped as stop:
-        return _failed(f"{stop.how}: this step was not stored", stop.code, arguments)
+        return _failed(f"{stop.how}: the step under way was not stored", stop.code, arguments)
     except (KeyboardInterrupt, click.Abort):  # before any command ran
         return _failed("interrupted", 130, arguments)
     except BrokenPipeError:

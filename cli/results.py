@@ -89,6 +89,8 @@ def show_summary(session: Session, summary: ImportSummary) -> None:
             stages = ", ".join(f"{stage!r} {count}" for stage, count in summary.stages.most_common())
             click.echo(f"  answers read by stage: {stages}")
             click.echo(f"  {summary.disagreements} answers differ from the file's own")
+        for note in summary.notes:
+            click.echo(f"  {note}")
         for reason, count in Counter(fault.reason for fault in summary.skipped).most_common(FAULTS_SHOWN):
             lines = [str(fault.line) for fault in summary.skipped if fault.reason == reason]
             more = ", ..." if count > FAULTS_SHOWN else ""

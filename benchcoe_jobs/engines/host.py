@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import IO, Any, Self
 
@@ -30,7 +31,7 @@ from benchcoe_jobs.engines.errors import (
     ModelNotFoundError,
     named_error,
 )
-from benchcoe_jobs.engines.guard import GRACE_S
+from benchcoe_jobs.engines.guard import GRACE_S, kill_group
 from benchcoe_jobs.engines.wire import Channel, pack_request, unpack_completion
 
 # Asking again, or asking less at once, changes nothing about these.
@@ -72,7 +73,7 @@ class EngineHost:
         try:
             reply = self._child.ask({"settings": asdict(self.settings)}, self._load_timeout_s)
         except BaseException:
-            self.close()
+            self.close(patience_s=0)
             raise
         self.loads += 1
         self._version = reply["version"]
@@ -114,10 +115,10 @@ class EngineHost:
                 completions |= {index: answer for (index, _), answer in zip(batch, answers, strict=True)}
         return [completions[index] for index in range(len(requests))]
 
-    def close(self, *, patience_s: float = 5.0) -> None:
+    def close(self, *, patience_s: float = 15.0) -> None:
         """End the child and everything that it started. Harmless where there is none.
 
-        `patience_s` is how long the engine may take to close by itself.
+        `patience_s` is how long the engine may take to close by itself; vLLM gives its own processes 5 s.
         """
         if self._child is not None:
             self._child.end(patience_s)
@@ -195,9 +196,10 @@ class _Child:
         """
         self._channel.close()
         if not self._ended_within(patience_s):
-            self._signal(signal.SIGTERM)
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGTERM)
             self._ended_within(GRACE_S)
-        self._signal(signal.SIGKILL)
+        kill_group(self._process.pid)
         self._process.wait()
         self._reader.join(GRACE_S)
 
@@ -208,12 +210,6 @@ class _Child:
                 return False
             time.sleep(0.01)
         return True
-
-    def _signal(self, number: int) -> None:
-        try:
-            os.killpg(self._process.pid, number)
-        except ProcessLookupError:
-            return
 
     def _how_it_died(self) -> str:
         code: str = "closed its pipe"

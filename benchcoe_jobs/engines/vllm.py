@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import multiprocessing
 import os
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import version
+from multiprocessing import connection
 from typing import Any
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
@@ -39,6 +42,7 @@ class VllmEngine:
     """One model in one `vllm.LLM`, whose own processes belong to the group of the host."""
 
     _llm: Any = None
+    _closing = False
 
     def load(self, settings: ExpertSettings) -> None:
         """See `Engine.load`. On CPUs float32, no compilation and a small cache; on GPUs vLLM's defaults."""
@@ -47,6 +51,8 @@ class VllmEngine:
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", _CPU_CACHE)
         try:
             self._vllm: Any = import_module("vllm")
+            # What vLLM refuses a request with: from 0.32 on no ValueError any more.
+            self._refusals = (ValueError, import_module("vllm.exceptions").VLLMValidationError)
             on_cpu: bool = import_module("vllm.platforms").current_platform.is_cpu()
         except ImportError as error:
             raise MissingError(
@@ -68,6 +74,8 @@ class VllmEngine:
         except Exception as error:  # vLLM raises what its parts raise
             raise self._load_error(error) from error
         self._prompter = Prompter(tokenizer, int(self._llm.model_config.max_model_len))
+        processes = multiprocessing.active_children()
+        threading.Thread(target=self._watch, args=[[one.sentinel for one in processes]], daemon=True).start()
 
     def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
         """See `Engine.run`. Latency is that of the whole batch."""
@@ -94,9 +102,17 @@ class VllmEngine:
 
     def close(self) -> None:
         """End vLLM's processes in good order; what does not follow is ended with the group."""
+        self._closing = True
         if self._llm is not None:
             self._llm.llm_engine.engine_core.shutdown()
             self._llm = None
+
+    def _watch(self, sentinels: list[int]) -> None:
+        """End this process with the first of vLLM's own: `generate` would wait for it forever (vLLM 0.32)."""
+        connection.wait(sentinels)
+        if not self._closing:
+            os.write(2, b"one of vLLM's own processes ended\n")
+            os._exit(1)
 
     def _write(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
         """Answers to text."""
@@ -131,7 +147,7 @@ class VllmEngine:
                 completions[index] = failure(error)
         try:
             answers = self._chat([(request, len(request.shots)) for request in whole.values()], decoding)
-        except ValueError:
+        except self._refusals:
             answers = [self._chat_alone(request, decoding) for request in whole.values()]
         return completions | dict(zip(whole, answers, strict=True))
 
@@ -139,7 +155,7 @@ class VllmEngine:
         for n_shots in range(len(request.shots), -1, -1):
             try:
                 [answer] = self._chat([(request, n_shots)], decoding)
-            except ValueError as error:  # vLLM's own validation: mostly of the length
+            except self._refusals as error:
                 why = first_line(error)
                 if "model length" not in why and "context length" not in why:
                     return failure(EngineError(f"vLLM refuses the request: {why}"))
@@ -148,7 +164,7 @@ class VllmEngine:
         return failure(ContextTooLongError(f"context too long, even without few-shot examples: {why}"))
 
     def _chat(self, asked: Sequence[tuple[Request, int]], decoding: Decoding) -> list[Completion]:
-        """Raises ValueError where vLLM refuses a request, whose context must hold max_new_tokens as well."""
+        """Raises one of `_refusals`, also where the context has no room for max_new_tokens."""
         if not asked:
             return []
         prompts = [clean(request.prompt(n_shots)) for request, n_shots in asked]

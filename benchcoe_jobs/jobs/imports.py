@@ -40,6 +40,7 @@ class ImportSummary:
     new_queries: int = 0
     stages: Counter[str] = field(default_factory=Counter)
     disagreements: int = 0
+    notes: list[str] = field(default_factory=list)
     skipped: list[Fault] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:

@@ -109,6 +109,25 @@ def query_label_counts(connection: Connection, scope: Scope) -> QueryLabelCounts
     )
 
 
+@dataclass(frozen=True, slots=True)
+class AllLabels:
+    """Who holds every label of a benchmark: by (pool, split, subject), and by (pool, query id)."""
+
+    subject: dict[tuple[str, str, str], str]
+    query: dict[tuple[str, int], str]
+
+
+def all_labels(connection: Connection, benchmark_id: int) -> AllLabels:
+    """Every label of a benchmark, over all pools and splits."""
+    s, q = subject_label.c, query_label.c
+    of_subjects = connection.execute(select(s.pool, s.split, s.subject, s.expert).where(s.benchmark_id == benchmark_id))
+    of_queries = connection.execute(select(q.pool, q.query_id, q.expert).where(q.benchmark_id == benchmark_id))
+    return AllLabels(
+        {(pool, split, subject): expert for pool, split, subject, expert in of_subjects},
+        {(pool, query_id): expert for pool, query_id, expert in of_queries},
+    )
+
+
 def left_out(connection: Connection, scope: Scope) -> list[LeftOut]:
     """Who is in the pool but not ranked, subject by subject."""
     cover = expert_coverage.c

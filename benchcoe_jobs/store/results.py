@@ -81,10 +81,18 @@ def hold_run(connection: Connection, run_id: int) -> None:
     connection.execute(select(Run.id).where(Run.id == run_id).with_for_update())
 
 
-def answered(connection: Connection, run_id: int) -> dict[int, bool]:
-    """Query id -> whether it has an answer (True) or an error row (False), of every query asked in a run."""
-    rows = connection.execute(select(Response.query_id, Response.error.is_(None)).where(Response.run_id == run_id))
-    return {query_id: bool(fine) for query_id, fine in rows}
+def answered(connection: Connection, run_id: int, query_ids: Collection[int] | None = None) -> dict[int, bool]:
+    """Query id -> whether it has a response (True) or an error row (False), of all or some queries asked in a run."""
+    found = select(Response.query_id, Response.error.is_(None)).where(Response.run_id == run_id)
+    if query_ids is not None:
+        found = found.where(Response.query_id.in_(query_ids))
+    return {query_id: bool(fine) for query_id, fine in connection.execute(found)}
+
+
+def mean_score(connection: Connection, run_id: int) -> float | None:
+    """Mean of the scores that stand on a run's responses, None without any."""
+    expert_id = select(Run.expert_id).where(Run.id == run_id).scalar_subquery()
+    return connection.scalar(select(func.avg(Score.value)).where(Score.expert_id == expert_id, Score.run_id == run_id))
 
 
 def mean_latency_s(connection: Connection, run_id: int) -> float | None:
@@ -105,9 +113,7 @@ def write_errors(connection: Connection, run_id: int, errors: Sequence[ErrorRow]
 def forget_errors(connection: Connection, run_id: int, query_ids: Collection[int]) -> None:
     """Make room for what queries with an error row got this time. Responses stay as they are."""
     connection.execute(
-        delete(Response).where(
-            Response.run_id == run_id, Response.query_id.in_(query_ids), Response.error.is_not(None)
-        )
+        delete(Response).where(Response.run_id == run_id, Response.query_id.in_(query_ids), Response.error.is_not(None))
     )
 
 

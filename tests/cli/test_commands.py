@@ -16,10 +16,11 @@ from statistics import fmean
 import pytest
 from console import Cli, rows_of, run
 
-from benchcoe_jobs.cli.main import COMMANDS, main
+from benchcoe_jobs.cli.main import COMMANDS, execute, main
 from benchcoe_jobs.jobs.synthetic import COSTS, NEWCOMER, STARTERS, write_results
 
 SUBJECTS = {"arithmetic", "units", "sorting", "spelling", "dates", "comparison"}
+ASKED = "sqlite:///asked.db"
 CONSOLE = Path(sys.executable).with_name("benchcoe-jobs")
 
 
@@ -202,6 +203,21 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ended = subprocess.run([CONSOLE, "quickstart", "--folder", "q"], check=True, capture_output=True, text=True)
     assert "SYNTHETIC" in ended.stdout
     assert "$ benchcoe-jobs train-router by-subject" in ended.stdout
+    with chdir(folder / "q"):
+        row = {
+            "sentence": "Ann saw Bob because _ looked.",
+            "option1": "Ann",
+            "option2": "Bob",
+            "answer": "1",
+            "qID": "1",
+        }
+        Path("dev.jsonl").write_text(json.dumps(row))
+        for line in (
+            "init",
+            "add-benchmark winogrande dev.jsonl",
+            "add-expert tiny --engine transformers --model owner/tiny --no-profile",
+        ):
+            assert execute([*line.split(), "--database-url", ASKED, "--quiet"]) == 0
     return folder / "q"
 
 
@@ -221,18 +237,26 @@ Q = "q.jsonl"
         ("quickstart --folder again", "after before synthetic"),
         ("init", "before database schema state"),
         ("doctor", "findings"),
-        ("add-benchmark synthetic", "disagreements file new_queries read scored skipped stages unchanged"),
+        ("add-benchmark synthetic", "disagreements file new_queries notes read scored skipped stages unchanged"),
         ("benchmarks", "benchmarks"),
-        ("add-expert librarian --engine recorded --cost 1", "added expert"),
+        ("add-expert librarian --engine recorded --cost 1", "added expert profile"),
         ("experts", "experts"),
         ("retire newcomer --restore", "expert retired"),
         ("add-pool two librarian calculator", "experts pool"),
         ("pools", "pools"),
         (
             "import-results newcomer newcomer.jsonl",
-            "disagreements file new_queries read scored skipped stages unchanged",
+            "disagreements file new_queries notes read scored skipped stages unchanged",
         ),
-        ("import-scores librarian scores.csv", "disagreements file new_queries read scored skipped stages unchanged"),
+        (
+            "import-scores librarian scores.csv",
+            "disagreements file new_queries notes read scored skipped stages unchanged",
+        ),
+        (f"profile tiny --dry-run --database-url {ASKED}", "benchmarks dry_run expert"),
+        (
+            f"rescore winogrande --database-url {ASKED}",
+            "benchmark changed dry_run judged query_flips subject_flips",
+        ),
         ("build-labels --level subject", "benchmark created fingerprint labels left_out level min_coverage pool split"),
         ("labels", "labels"),
         ("train-router r --pool two", "benchmark kind label_set level n new_outputs outputs pool router split"),

@@ -25,8 +25,8 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def llava(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.save_llava(tmp_path_factory.mktemp("llava"))
+def idefics(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny.save_idefics(tmp_path_factory.mktemp("idefics"))
 
 
 @pytest.fixture(scope="session")

@@ -72,7 +72,7 @@ def test_a_load_that_hangs_is_ended_in_time() -> None:
     started = time.monotonic()
     with fake("hangs", load_timeout_s=2) as host, pytest.raises(errors.EngineTimeoutError, match="within 2 s"):
         host.load()
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 60  # not the 600 s that it sleeps
 
 
 def test_a_child_that_was_killed_while_it_loaded_is_started_again(tmp_path: Path) -> None:

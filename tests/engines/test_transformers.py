@@ -31,8 +31,8 @@ def loaded(model: Path | str, **settings: Any) -> TransformersEngine:
 
 
 @pytest.fixture(scope="module")
-def seeing(llava: Path) -> TransformersEngine:
-    return loaded(llava)
+def seeing(idefics: Path) -> TransformersEngine:
+    return loaded(idefics)
 
 
 def test_images_are_seen_in_batches(seeing: TransformersEngine) -> None:
@@ -51,11 +51,11 @@ def test_images_are_seen_in_batches(seeing: TransformersEngine) -> None:
         assert replace(alone, latency_s=None) == replace(completion, latency_s=None)
 
 
-def test_a_picture_is_what_generate_sees(seeing: TransformersEngine, llava: Path) -> None:
+def test_a_picture_is_what_generate_sees(seeing: TransformersEngine, idefics: Path) -> None:
     from PIL import Image
     from transformers import AutoProcessor
 
-    processor = AutoProcessor.from_pretrained(llava)
+    processor = AutoProcessor.from_pretrained(idefics)
     colour = Image.new("RGB", (40, 30), (10, 90, 245))
     inputs = processor(
         text="<|user|><image>Look<|assistant|>", images=colour, add_special_tokens=False, return_tensors="pt"

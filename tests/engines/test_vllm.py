@@ -8,6 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import tiny
 from conftest import require_vllm
 from test_host import assert_gone, child_of, members
 
@@ -36,7 +37,7 @@ def engine_core(group: int) -> int:
 
 
 def test_the_death_of_vllms_own_process_loses_no_answer(llama: Path) -> None:
-    shared = set(SHARED_MEMORY.iterdir())
+    shared = set(SHARED_MEMORY.glob("psm_*"))
     with EngineHost(ExpertSettings("vllm", str(llama))) as host:
         before = [one.text for one in host.run(QUESTIONS, GREEDY)]
         first = child_of(host)
@@ -47,7 +48,27 @@ def test_the_death_of_vllms_own_process_loses_no_answer(llama: Path) -> None:
         second = child_of(host)
         os.kill(second, signal.SIGKILL)
         assert_gone(second, within_s=10)
-    assert set(SHARED_MEMORY.iterdir()) <= shared
+    assert set(SHARED_MEMORY.glob("psm_*")) <= shared
+
+
+def test_images_give_the_answers_that_transformers_gives(idefics: Path) -> None:
+    requests = [
+        Request("Look", images=(tiny.picture(10),)),
+        Request("At both", images=(tiny.picture(250), tiny.picture(10))),
+        Request("Look", images=(b"no picture",)),
+        Request("~" * 600, images=(tiny.picture(10),)),
+        Request("Look", shots=("~" * 300, "~" * 300), images=(tiny.picture(250),)),
+        Request("No picture"),
+    ]
+    said = []
+    for engine in ("transformers", "vllm"):
+        with EngineHost(ExpertSettings(engine, str(idefics))) as host:
+            answers = host.run(requests, GREEDY)
+            assert [one.error is None for one in answers] == [True, True, False, False, True, True]
+            assert "cannot be decoded" in str(answers[2].error)
+            assert "context too long" in str(answers[3].error)
+            said.append([(one.text, one.prompt_tokens, one.shots_used, one.finish_reason) for one in answers])
+    assert said[0] == said[1]
 
 
 def test_memory_that_does_not_suffice(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Tiny models with random weights, made on the spot: a Llama, and a Llava that sees."""
+"""Tiny models with random weights, made on the spot: a Llama, and an Idefics that sees."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ import torch
 from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import (
-    CLIPVisionConfig,
+    Idefics3Config,
+    Idefics3ForConditionalGeneration,
+    Idefics3Processor,
     LlamaConfig,
     LlamaForCausalLM,
-    LlavaConfig,
-    LlavaForConditionalGeneration,
-    LlavaProcessor,
     PreTrainedTokenizerFast,
 )
-from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 
 CONTEXT = 512
 
@@ -73,31 +72,29 @@ def save_llama(folder: Path) -> Path:
     return folder
 
 
-def save_llava(folder: Path) -> Path:
-    """30 x 30 pixels in 9 patches: 9 image tokens."""
+def save_idefics(folder: Path) -> Path:
+    """32 x 32 pixels, 16 patches, 4 to a token. Of the kinds that see, vLLM runs few without torchvision."""
     torch.manual_seed(0)
-    words = tokenizer("<image>")
-    sight = CLIPVisionConfig(
-        hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, image_size=30, patch_size=10
-    )
-    config = LlavaConfig(
-        vision_config=sight,
-        text_config=text_config(len(words)),
+    words = tokenizer("<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>")
+    config = Idefics3Config(
+        vision_config={
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "num_attention_heads": 2,
+            "image_size": 32,
+            "patch_size": 8,
+        },
+        text_config=text_config(len(words)).to_dict(),
         image_token_id=words.convert_tokens_to_ids("<image>"),
-        image_seq_length=9,
+        scale_factor=2,
+        pad_token_id=1,
     )
-    LlavaForConditionalGeneration(config).save_pretrained(folder)
-    images = CLIPImageProcessorPil(
-        size={"shortest_edge": 30}, crop_size={"height": 30, "width": 30}, do_center_crop=True
+    Idefics3ForConditionalGeneration(config).save_pretrained(folder)
+    images = Idefics3ImageProcessorPil(
+        size={"longest_edge": 32}, max_image_size={"longest_edge": 32}, do_image_splitting=False
     )
-    LlavaProcessor(
-        images,
-        words,
-        patch_size=10,
-        vision_feature_select_strategy="default",
-        chat_template=_CHAT,
-        num_additional_image_tokens=1,
-    ).save_pretrained(folder)
+    Idefics3Processor(images, words, image_seq_len=4, chat_template=_CHAT).save_pretrained(folder)
     return folder
 
 

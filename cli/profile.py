@@ -1,0 +1,150 @@
+"""Profile an expert with its engine; judge stored responses anew without one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from benchcoe_jobs.errors import BenchcoeError, UnfinishedError, UsageError
+
+from .command import Command, Session, cell, percent, table
+from .label import SPLITS
+
+if TYPE_CHECKING:
+    from benchcoe_jobs.engines.host import EngineHost
+    from benchcoe_jobs.jobs.plan import Forecast, Plan
+    from benchcoe_jobs.jobs.profile import Profiling
+    from benchcoe_jobs.jobs.rescore import Rescored
+    from benchcoe_jobs.store.experts import ExpertRow
+
+
+@click.command(cls=Command)
+@click.argument("expert")
+@click.option("--benchmark", "names", metavar="NAME", multiple=True, help="Only this one; may be repeated.")
+@click.option("--split", type=SPLITS, help="Only this split.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only N queries of each benchmark.")
+@click.option("--dry-run", is_flag=True, help="Say what would be asked; load nothing, store nothing.")
+@click.option("--retry-errors", is_flag=True, help="Ask those again that ended in an error.")
+def profile(
+    session: Session,
+    expert: str,
+    names: tuple[str, ...],
+    split: str | None,
+    limit: int | None,
+    dry_run: bool,
+    retry_errors: bool,
+) -> None:
+    """Ask an expert what it has not answered yet.
+
+    Every stored benchmark that is known here is asked with its official prompt, and every answer is
+    judged and stored, batch by batch; the labels follow with each. Stop it at any time: the same command
+    goes on where it stopped. --limit takes the same N queries each time, spread over the subjects. A
+    query that cannot be answered keeps its error, and the command then ends with exit code 3.
+    """
+    from benchcoe_jobs.engines.host import EngineHost
+    from benchcoe_jobs.jobs.plan import forecast, make_plans, settings_of
+    from benchcoe_jobs.store import experts
+
+    with session.store.reading() as connection:
+        expert_id, row = experts.read_expert(connection, expert)
+    settings = settings_of(row)
+    plans = make_plans(session.store, names, split=split, limit=limit)
+    if not plans:
+        raise UsageError("there is no benchmark to ask yet: add one with `benchcoe-jobs add-benchmark NAME FOLDER`")
+    if dry_run:
+        forecasts = [forecast(session.store, expert_id, row, plan, retry_errors=retry_errors) for plan in plans]
+        show_forecasts(session, expert, forecasts)
+        return
+    with EngineHost(settings) as host:
+        session.note(f"loading {expert} ({row.engine}, {row.model})")
+        done = ask(session, host, expert_id, row, plans, retry_errors=retry_errors)
+    session.show(done.as_json(), lambda: print_profile(done))
+    insist_on_all(done)
+
+
+def ask(
+    session: Session,
+    host: EngineHost,
+    expert_id: int,
+    expert: ExpertRow,
+    plans: Sequence[Plan],
+    *,
+    retry_errors: bool = False,
+) -> Profiling:
+    """Profile with a bar; where that ends early, say what is there."""
+    from benchcoe_jobs.jobs.profile import begin
+
+    profiling = begin(session.store, host, expert_id, expert, plans, retry_errors=retry_errors)
+    try:
+        with session.progress(f"profiling {expert.name}", total=profiling.n_open) as progress:
+            profiling.run(progress)
+    except (BenchcoeError, KeyboardInterrupt):
+        session.note(
+            f"{profiling.answered} of {profiling.n_open} open queries were answered and stored; "
+            f"`benchcoe-jobs profile {expert.name}` goes on from there"
+        )
+        raise
+    return profiling
+
+
+def print_profile(profiling: Profiling) -> None:
+    """One row per benchmark, and how often the expert was loaded."""
+    done = profiling.as_json()
+    columns = ["benchmark", "queries", "there", "answered", "errors", "mean", "seconds"]
+    table([[_shown(name, row[name]) for name in columns] for row in done["benchmarks"]], columns)
+    click.echo(f"{done['expert']}: loaded {done['loads']} time{'s' if done['loads'] != 1 else ''}")
+
+
+def insist_on_all(profiling: Profiling) -> None:
+    """Raise UnfinishedError where a query has an error row."""
+    if profiling.errors:
+        raise UnfinishedError(
+            f"{profiling.errors} queries have an error in the place of an answer (column error of table response): "
+            f"`benchcoe-jobs profile {profiling.expert} --retry-errors` asks them again"
+        )
+
+
+def show_forecasts(session: Session, expert: str, forecasts: Sequence[Forecast]) -> None:
+    """One row per benchmark: what there is, what would be asked, and what that may take."""
+    rows = [asdict(forecast) for forecast in forecasts]
+
+    def human() -> None:
+        table([[cell(value) for value in row.values()] for row in rows], [name.replace("_", " ") for name in rows[0]])
+        click.echo("prompt tokens are an estimate: characters / 4; seconds go by the expert's own earlier answers")
+
+    session.show({"expert": expert, "dry_run": True, "benchmarks": rows}, human)
+
+
+@click.command(cls=Command)
+@click.argument("benchmark")
+@click.option("--dry-run", is_flag=True, help="Say what would change; store nothing.")
+def rescore(session: Session, benchmark: str, dry_run: bool) -> None:
+    """Judge stored responses anew, without an engine.
+
+    Says how many scores change and which labels flip with them. Scores that were imported ready-made
+    stay as they are.
+    """
+    from benchcoe_jobs.jobs.rescore import rescore
+
+    with session.progress(f"judging {benchmark}") as progress:
+        report = rescore(session.store, benchmark, dry_run=dry_run, progress=progress)
+    session.show(report.as_json(), lambda: _print_rescored(report))
+
+
+def _print_rescored(report: Rescored) -> None:
+    would = "would change" if report.dry_run else "changed"
+    click.echo(f"{report.benchmark}: {report.judged} responses judged, {report.changed} scores {would}")
+    flips = report.subject_flips
+    table(
+        [[flip.pool, flip.split, flip.subject, cell(flip.before), cell(flip.after)] for flip in flips],
+        ["pool", "split", "subject", "before", "after"],
+    )
+    for pool, count in report.query_flips.items():
+        click.echo(f"{count} query labels {'would flip' if report.dry_run else 'flipped'} in pool {pool}")
+
+
+def _shown(name: str, value: Any) -> str:
+    return percent(value) if name == "mean" and value is not None else cell(value)

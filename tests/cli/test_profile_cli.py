@@ -1,0 +1,221 @@
+"""profile, rescore and add-expert with an engine, as typed; and killed in the middle."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import quiz
+from console import Cli, rows_of
+
+ADD_EXPERT = "benchcoe_jobs.cli.expert"
+CONSOLE = Path(sys.executable).with_name("benchcoe-jobs")
+
+# The console script, which then says what heavy things its own process has imported.
+WATCHED = (
+    "import sys\n"
+    "from benchcoe_jobs.cli.main import execute\n"
+    "code = execute(sys.argv[1:])\n"
+    "print({'torch', 'transformers', 'vllm', 'numpy'} & {*sys.modules}, file=sys.stderr)\n"
+    "sys.exit(code)"
+)
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    quiz.require_engine()
+    import tiny
+
+    return tiny.save_llama(tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture
+def folder(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current folder, with a store and the test's plug-ins.
+
+    --engine knows the plug-ins that there are when its module is imported.
+    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENCHCOE_DATABASE_URL", store_url)
+    quiz.install(tmp_path, monkeypatch)
+    sys.modules.pop(ADD_EXPERT, None)
+    yield tmp_path
+    sys.modules.pop(ADD_EXPERT, None)
+
+
+SQLITE_ALONE = pytest.mark.parametrize("dialect", ["sqlite"])
+
+
+@SQLITE_ALONE
+def test_adding_an_expert_profiles_it_and_the_labels_move(folder: Path, llama: Path, cli: Cli) -> None:
+    Path("rival.csv").write_text(
+        "subject,score\n" + "".join(f"Activity {number},0.001\n" for number in range(7)),
+    )
+    quiz.write_hellaswag(folder / "swag", 70)
+    assert cli("add-benchmark hellaswag swag").code == 0
+    cli("add-expert rival --engine recorded")
+    assert cli("import-scores rival rival.csv --benchmark hellaswag").code == 0
+
+    def labels() -> set[str]:
+        built = cli("build-labels --level subject --json").json
+        return {row["expert"] for row in built["labels"]}
+
+    assert labels() == {"rival"}
+    line = f"add-expert ann --engine diary --model {llama} --batch-size 16"
+    added = cli(f"{line} --json")
+    assert added.code == 0, added.err
+    assert added.json["added"] is True
+    assert added.json["profile"]["loads"] == 1
+    assert added.json["profile"]["benchmarks"][0]["answered"] == 70
+    assert "ann" in labels()
+
+    again = cli(f"{line} --json").json
+    assert (again["added"], again["profile"]["benchmarks"][0]["answered"]) == (False, 0)
+    other = cli(f"{line.replace('16', '8')} --json")
+    assert (other.code, "another batch_size" in other.err) == (2, True)
+    assert cli("rescore hellaswag --json").json["changed"] == 0
+
+
+def test_an_error_row_ends_with_exit_code_3(folder: Path, llama: Path, cli: Cli, store_url: str) -> None:
+    quiz.write_quiz(folder / "quiz", 12, unanswerable=(5,))
+    cli("add-benchmark quiz quiz")
+    ended = cli(f"add-expert ann --engine diary --model {llama}")
+    assert ended.code == 3
+    assert "loaded 1 time" in ended.out
+    assert "1 queries have an error" in ended.err
+    assert "--retry-errors" in ended.err
+
+    before = rows_of(store_url)
+    plan = cli("profile ann --dry-run --retry-errors --json").json["benchmarks"][0]
+    assert (plan["there"], plan["errors"], plan["to_ask"]) == (11, 1, 1)
+    assert plan["seconds"] > 0
+    assert "estimate" in cli("profile ann --dry-run").out
+    assert rows_of(store_url) == before, "looking stores nothing"
+    assert len(quiz.loads(folder)) == 1, "and loads nothing"
+
+    (folder / "healed").touch()
+    healed = cli("profile ann --retry-errors --json")
+    assert (healed.code, healed.json["benchmarks"][0]["answered"]) == (0, 1)
+
+
+@SQLITE_ALONE
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
+def test_what_was_ended_goes_on_where_it_stopped(
+    folder: Path, llama: Path, cli: Cli, store_url: str, sent: signal.Signals
+) -> None:
+    n = 130
+    quiz.write_quiz(folder / "quiz", n)
+    assert cli("add-benchmark quiz quiz").code == 0
+    for name in ("ann", "undisturbed"):
+        assert cli(f"add-expert {name} --engine diary --model {llama} --no-profile").code == 0
+    (folder / "slow").write_text("1.5")
+    process = subprocess.Popen([CONSOLE, "profile", "ann"], stderr=subprocess.PIPE, text=True)
+    while len(quiz.asked(folder)) < 2:
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(sent)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == (130 if sent == signal.SIGINT else -sent), err
+    assert sent == signal.SIGKILL or f"64 of {n} open queries were answered" in err
+    assert len(rows_of(store_url)["response"]) == 64, "the first batch, and nothing of the second"
+    (folder / "slow").unlink()
+    cut_off = quiz.asked(folder)[1]
+
+    command = [sys.executable, "-c", WATCHED, "profile", "ann", "--json"]
+    resumed = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert resumed.stderr.splitlines()[-1] == "set()", "the parent imports no model library"
+    [done] = json.loads(resumed.stdout)["benchmarks"]
+    assert (done["there"], done["answered"], done["errors"]) == (64, n - 64, 0)
+    times = Counter(question for batch in quiz.asked(folder) for question in batch)
+    assert len(times) == n
+    assert {question for question, count in times.items() if count > 1} == set(cut_off)
+
+    assert cli("profile undisturbed").code == 0
+    assert answers(store_url, "ann") == answers(store_url, "undisturbed")
+    assert len(answers(store_url, "ann")) == n
+
+
+def answers(url: str, expert: str) -> list[tuple[object, ...]]:
+    """(query, text, score, extracted) of every response of an expert."""
+    from sqlalchemy import text
+
+    from benchcoe_jobs.store.session import connect
+
+    store = connect(url)
+    with store.reading() as connection:
+        rows = connection.execute(
+            text(
+                "SELECT q.key, r.text, s.value, x.answer FROM response r JOIN run ON run.id = r.run_id"
+                " JOIN expert e ON e.id = run.expert_id JOIN query q ON q.id = r.query_id"
+                " JOIN score s ON s.query_id = q.id AND s.expert_id = e.id AND s.run_id = run.id"
+                " JOIN extraction x ON x.query_id = q.id AND x.expert_id = e.id"
+                " WHERE e.name = :expert ORDER BY q.key"
+            ),
+            {"expert": expert},
+        ).all()
+    store.close()
+    return [tuple(row) for row in rows]
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])  # SQLite queues writers by itself
+def test_two_at_once(folder: Path, llama: Path, cli: Cli, store_url: str) -> None:
+    quiz.write_quiz(folder / "quiz", 100)
+    cli("add-benchmark quiz quiz")
+    cli(f"add-expert ann --engine diary --model {llama} --no-profile")
+    both = [subprocess.Popen([CONSOLE, "profile", "ann"], stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    ended = [process.communicate(timeout=300)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], ended
+    assert len(rows_of(store_url)["response"]) == len(answers(store_url, "ann")) == 100
+    assert cli("rescore quiz --json").json["changed"] == 0, "every score stands on the response that is there"
+
+
+@SQLITE_ALONE
+@pytest.mark.parametrize(
+    ("line", "code", "says"),
+    [
+        ("add-expert eve --engine magic --model m", 2, "magic"),
+        ("add-expert eve --engine transformers", 2, "needs --model"),
+        ("add-expert eve --engine recorded --dtype float16", 2, "no setting dtype"),
+        ("add-expert eve --engine transformers --model m --batch-size 0", 2, "batch-size"),
+        ("profile nobody", 2, "unknown expert 'nobody'"),
+        ("profile old", 2, "import-results"),
+        ("profile ann --benchmark own", 2, "no prompt and no scorer"),
+        ("profile ann --benchmark nowhere", 2, "unknown benchmark"),
+        ("profile ann --benchmark quiz", 2, "add-benchmark quiz FOLDER"),
+        ("profile ann --limit 0", 2, "limit"),
+        ("rescore own", 2, "no scorer"),
+        ("add-expert eve --engine transformers --model owner/none --max-model-len 100", 2, "add-benchmark quiz FOLDER"),
+    ],
+)
+def test_the_careless_change_nothing(folder: Path, cli: Cli, store_url: str, line: str, code: int, says: str) -> None:
+    quiz.write_quiz(folder / "quiz", 5)
+    Path("own.csv").write_text("text,subject\nwhat?,things\n")
+    assert cli("add-benchmark own own.csv").code == 0
+    assert cli("add-benchmark quiz quiz/test.jsonl").code == 0
+    assert cli("add-expert old --engine recorded").code == 0
+    assert cli("add-expert ann --engine transformers --model owner/none --no-profile").code == 0
+    before = rows_of(store_url)
+    ended = cli(line)
+    assert (ended.code, ended.out) == (code, "")
+    assert says in ended.err
+    assert rows_of(store_url) == before
+
+
+@SQLITE_ALONE
+def test_an_expert_whose_model_is_not_there_is_not_registered(folder: Path, cli: Cli) -> None:
+    quiz.require_engine()
+    quiz.write_quiz(folder / "quiz", 5)
+    note = cli("add-expert first --engine transformers --model nowhere")
+    assert (note.code, "add-benchmark" in note.err) == (0, True), "with nothing to ask it is only registered"
+    cli("add-benchmark quiz quiz")
+    ended = cli("add-expert eve --engine transformers --model no/where/here")
+    assert ended.code == 1
+    assert "no/where/here" in ended.err
+    assert [row["expert"] for row in cli("experts --json").json["experts"]] == ["first"]

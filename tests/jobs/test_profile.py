@@ -1,0 +1,292 @@
+"""Profiling with a real engine in its host, and judging anew without one, on both databases."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import quiz
+from sqlalchemy import select, text
+
+from benchcoe_jobs.benchmarks.hellaswag import HellaSwag
+from benchcoe_jobs.engines.host import EngineHost
+from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.jobs import plan, profile
+from benchcoe_jobs.jobs.benchmarks import add_benchmark
+from benchcoe_jobs.jobs.rescore import Flip, rescore
+from benchcoe_jobs.store import asking, catalog, experts, labels, results, standings
+from benchcoe_jobs.store.experts import ExpertRow
+from benchcoe_jobs.store.results import NewScore
+from benchcoe_jobs.store.session import Store
+from benchcoe_jobs.store.tables import Query, Response, Run, Score
+from benchcoe_jobs.store.views import query_label
+
+N_QUIZ, N_SWAG = 90, 30
+
+
+@pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    quiz.require_engine()
+    import tiny
+
+    return tiny.save_llama(tmp_path_factory.mktemp("llama"))
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    quiz.install(tmp_path, monkeypatch)
+    return tmp_path
+
+
+def add(store: Store, row: ExpertRow) -> int:
+    with store.writing() as connection:
+        experts.add_expert(connection, row)
+        return experts.find_expert(connection, row.name)
+
+
+def run(store: Store, host: EngineHost, row: ExpertRow, **options: bool) -> profile.Profiling:
+    profiling = profile.begin(store, host, add(store, row), row, plan.make_plans(store), **options)
+    profiling.run()
+    return profiling
+
+
+def said(store: Store, expert: str) -> Counter[tuple[str, str | None, str | None, float | None]]:
+    """(query, text, error, score) of every response of an expert."""
+    with store.reading() as connection:
+        rows = connection.execute(
+            select(Query.key, Response.text, Response.error, Score.value)
+            .join(Response, Response.query_id == Query.id)
+            .join(Run, Run.id == Response.run_id)
+            .outerjoin(Score, (Score.query_id == Query.id) & (Score.expert_id == Run.expert_id))
+            .where(Run.expert_id == experts.find_expert(connection, expert))
+        )
+        return Counter(tuple(row) for row in rows)
+
+
+def test_an_expert_is_asked_judged_and_ranked(store: Store, llama: Path, folder: Path) -> None:
+    summary = add_benchmark(store, "quiz", quiz.write_quiz(folder / "quiz", N_QUIZ))
+    assert summary.notes == ["worked examples for 3 subjects"]
+    add_benchmark(store, "hellaswag", quiz.write_hellaswag(folder / "swag", N_SWAG))
+    ann = ExpertRow("ann", "diary", str(llama))
+    expert_id = add(store, ann)
+    with EngineHost(plan.settings_of(ann)) as host:
+        plans = plan.make_plans(store)
+        before = plan.forecast(store, expert_id, ann, plans[1])
+        assert (before.benchmark, before.queries, before.there, before.to_ask) == ("quiz", N_QUIZ, 0, N_QUIZ)
+        assert (before.batches, before.seconds) == (2, None)
+        assert before.prompt_tokens > N_QUIZ * 100, "the worked examples count"
+        assert host.loads == 0
+
+        bar: list[int] = []
+        profiling = profile.begin(store, host, expert_id, ann, plans)
+        assert profiling.n_open == N_QUIZ + N_SWAG
+        profiling.run(bar.append)
+        assert bar == [N_SWAG, 64, N_QUIZ - 64]
+        done = profiling.as_json()
+        assert done["loads"] == host.loads == 1
+        assert [(row["benchmark"], row["answered"], row["errors"]) for row in done["benchmarks"]] == [
+            ("hellaswag", N_SWAG, 0),
+            ("quiz", N_QUIZ, 0),
+        ]
+
+        questions = [question for batch in quiz.asked(folder) for question in batch]
+        assert len(questions) == N_QUIZ + N_SWAG
+        again = run(store, host, ann)
+        assert (again.n_open, again.answered, host.loads) == (0, 0, 1)
+        assert len(quiz.asked(folder)) == 3, "nothing was asked twice"
+        after = plan.forecast(store, expert_id, ann, plans[1])
+        assert (after.there, after.to_ask, after.seconds) == (N_QUIZ, 0, 0)
+
+    # Every stored score is what the scorer says of the stored text, and some beginnings ended well.
+    with store.reading() as connection:
+        swag, _ = catalog.find_benchmark(connection, "hellaswag")
+        queries = asking.askable(connection, swag, None, None)
+        contents = asking.contents(connection, [query.id for query in queries])
+        by_key = {content.key: content for content in contents.values()}
+        pools = connection.execute(select(query_label.c.expert, query_label.c.pool)).all()
+    rows = said(store, "ann")
+    assert set(rows.values()) == {1}
+    assert len(rows) == N_QUIZ + N_SWAG
+    of_swag = [row for row in rows if row[0] in by_key]
+    assert all(HellaSwag().judge(spoken or "", by_key[key]).score == score for key, spoken, _, score in of_swag)
+    assert 0 < sum(score or 0 for *_, score in of_swag) < N_SWAG
+    assert set(pools) == {("ann", "all")}, "the labels are there at once"
+
+
+def test_what_cannot_be_answered_is_an_error_until_it_is_retried(store: Store, llama: Path, folder: Path) -> None:
+    add_benchmark(store, "quiz", quiz.write_quiz(folder / "quiz", 20, unanswerable=(3, 8)))
+    ann = ExpertRow("ann", "diary", str(llama))
+    with EngineHost(plan.settings_of(ann)) as host:
+        assert run(store, host, ann).errors == 2
+        failed = {key: (spoken, error, score) for key, spoken, error, score in said(store, "ann") if error}
+        assert failed.keys() == {"3", "8"}
+        assert set(failed.values()) == {(None, "nobody\N{REPLACEMENT CHARACTER} can answer this", None)}
+
+        again = run(store, host, ann)
+        assert (again.n_open, again.errors) == (0, 2)
+        assert run(store, host, ann, retry_errors=True).errors == 2
+        (folder / "healed").touch()
+        healed = run(store, host, ann, retry_errors=True)
+        assert (healed.n_open, healed.answered, healed.errors) == (2, 2, 0)
+    assert [len(batch) for batch in quiz.asked(folder)] == [20, 2, 2]
+    assert {(error, score is None) for _, _, error, score in said(store, "ann")} == {(None, False)}
+    assert set(said(store, "ann").values()) == {1}
+    assert len(said(store, "ann")) == 20
+
+
+def test_two_that_profile_the_same_expert_store_one_response(store: Store, llama: Path, folder: Path) -> None:
+    add_benchmark(store, "hellaswag", quiz.write_hellaswag(folder / "swag", N_SWAG))
+    ann = ExpertRow("ann", "diary", str(llama))
+    with EngineHost(plan.settings_of(ann)) as host:
+        first, second = (profile.begin(store, host, add(store, ann), ann, plan.make_plans(store)) for _ in range(2))
+        first.run()
+        alone = said(store, "ann")
+        second.run()
+    assert (first.n_open, second.n_open, first.answered, second.answered) == (N_SWAG, N_SWAG, N_SWAG, 0)
+    assert said(store, "ann") == alone
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])  # nothing in it is of a database's own
+def test_a_host_that_is_killed_costs_its_open_batch(store: Store, llama: Path, folder: Path) -> None:
+    add_benchmark(store, "quiz", quiz.write_quiz(folder / "quiz", 140))
+    ann, undisturbed = (ExpertRow(name, "diary", str(llama)) for name in ("ann", "undisturbed"))
+    (folder / "slow").write_text("1.5")
+
+    def kill() -> None:
+        while len(quiz.asked(folder)) < 2:
+            time.sleep(0.05)
+        os.kill(quiz.loads(folder)[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    with EngineHost(plan.settings_of(ann)) as host:
+        done = run(store, host, ann)
+        killer.join()
+        assert (done.answered, done.errors, host.loads) == (140, 0, 2)
+        batches = quiz.asked(folder)
+        times = Counter(question for batch in batches for question in batch)
+        assert {question for question, n in times.items() if n > 1} == set(batches[1])
+        (folder / "slow").unlink()
+        run(store, host, undisturbed)
+    assert said(store, "ann") == said(store, "undisturbed")
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])  # nothing in it is of a database's own
+def test_another_version_of_the_engine_is_another_run(store: Store, llama: Path, folder: Path) -> None:
+    add_benchmark(store, "hellaswag", quiz.write_hellaswag(folder / "swag", N_SWAG))
+    ann = ExpertRow("ann", "diary", str(llama))
+    for version in ("1", "2"):
+        (folder / "version").write_text(version)
+        with EngineHost(plan.settings_of(ann)) as host:
+            assert run(store, host, ann).answered == N_SWAG
+    with store.reading() as connection:
+        [newest, _] = connection.scalars(select(Run.id).order_by(Run.id.desc())).all()
+        assert set(connection.scalars(select(Score.run_id))) == {newest}, "its scores have replaced the others"
+
+
+# --- without an engine -------------------------------------------------------------------------------------------
+
+
+def test_a_limit_is_a_stable_sample(store: Store, folder: Path) -> None:
+    add_benchmark(store, "quiz", quiz.write_quiz(folder / "quiz", 60))
+    chosen = [{query.id for query in plan.make_plans(store, limit=n)[0].queries} for n in (5, 20, 100)]
+    assert [len(ids) for ids in chosen] == [5, 20, 60]
+    assert chosen[0] < chosen[1] < chosen[2]
+    [some] = plan.make_plans(store, limit=20)
+    assert [(query.subject, query.id) for query in some.queries] == sorted((q.subject, q.id) for q in some.queries)
+    assert {query.subject for query in some.queries} == set(quiz.SUBJECTS)
+    [of_test] = plan.make_plans(store, split="test")
+    assert 0 < len(of_test.queries) < 60
+
+
+def test_worked_examples_that_are_missing_are_asked_for(store: Store, folder: Path) -> None:
+    quiz.write_quiz(folder / "quiz", 10)
+    summary = add_benchmark(store, "quiz", folder / "quiz" / "test.jsonl")
+    assert "no worked examples" in summary.notes[0]
+    with pytest.raises(UsageError, match="add-benchmark quiz FOLDER"):
+        plan.make_plans(store)
+    again = add_benchmark(store, "quiz", folder / "quiz")
+    assert (again.unchanged, again.notes) == (10, ["worked examples for 3 subjects"])
+    [ready] = plan.make_plans(store)
+    assert {len(shots.blocks) for shots in ready.shots.values()} == {5}
+
+
+def test_pictures_reach_the_request(store: Store, folder: Path) -> None:
+    pictures = (b"\x89PNG one", b"\x89PNG two")
+    with store.writing() as connection:
+        benchmark = catalog.ensure_benchmark(connection, "mmmu")
+        query = plan.Query("1", "Art", "What is <image 1> beside <image 2>?", ("a", "b"), "A", images=pictures)
+        catalog.add_queries(connection, benchmark, [query])
+    [ready] = plan.make_plans(store)
+    with store.reading() as connection:
+        [content] = asking.contents(connection, [ready.queries[0].id]).values()
+    assert ready.request(content).images == pictures
+    assert content.content_hash == query.content_hash
+
+
+@pytest.fixture
+def judged(store: Store, folder: Path) -> Store:
+    """Experts ann, who is right everywhere, and bob, right nowhere; on 30 queries."""
+    add_benchmark(store, "quiz", quiz.write_quiz(folder / "quiz", 30))
+    ann, bob = (add(store, ExpertRow(name, "recorded", cost=1.0)) for name in ("ann", "bob"))
+    [ready] = plan.make_plans(store)
+    with store.writing() as connection:
+        contents = asking.contents(connection, [query.id for query in ready.queries])
+        for expert, right in ((ann, True), (bob, False)):
+            run_id = results.ensure_run(connection, expert, ready.benchmark_id, {"by": "hand"})
+            scores = []
+            for query in ready.queries:
+                letter = contents[query.id].answer if right else "Z"
+                stage = "answer is" if right else "none"
+                extracted = letter if right else None
+                spoken = f"the answer is ({letter})" if right else "no idea"
+                scores.append(NewScore(query.id, query.stratum_id, float(right), extracted, stage, spoken))
+            results.write_scores(connection, expert, run_id, scores)
+            standings.refresh(connection, [ready.benchmark_id], {(expert, q.stratum_id) for q in ready.queries})
+    return store
+
+
+def test_rescoring_what_is_as_it_should_be_changes_nothing(judged: Store) -> None:
+    report = rescore(judged, "quiz")
+    assert (report.judged, report.changed, report.subject_flips, report.query_flips) == (60, 0, [], {})
+
+
+def test_rescoring_finds_altered_scores_and_names_the_labels(judged: Store) -> None:
+    with judged.reading() as connection:
+        benchmark_id, _ = catalog.find_benchmark(connection, "quiz")
+        right = labels.all_labels(connection, benchmark_id)
+        strata = {
+            stratum: (subject, split)
+            for stratum, subject, split in connection.execute(
+                text("SELECT st.id, su.name, st.split FROM stratum st JOIN subject su ON su.id = st.subject_id")
+            )
+        }
+        [stratum] = [id_ for id_, about in strata.items() if about == ("law", "train")]
+    ann, bob = (add(judged, ExpertRow(name, "recorded", cost=1.0)) for name in ("ann", "bob"))
+    with judged.writing() as connection:
+        swap = text("UPDATE score SET value = :value WHERE expert_id = :expert AND stratum_id = :stratum")
+        connection.execute(swap, {"value": 0.0, "expert": ann, "stratum": stratum})
+        n = connection.execute(swap, {"value": 0.5, "expert": bob, "stratum": stratum}).rowcount
+        standings.refresh(connection, [benchmark_id], {(ann, stratum), (bob, stratum)})
+        assert labels.all_labels(connection, benchmark_id) != right
+
+    for dry_run in (True, False):
+        report = rescore(judged, "quiz", dry_run=dry_run)
+        assert report.changed == 2 * n
+        assert report.subject_flips == [Flip("all", "train", "law", "bob", "ann")]
+        assert report.query_flips == {"all": n}
+        with judged.reading() as connection:
+            assert (labels.all_labels(connection, benchmark_id) == right) is not dry_run
+    assert rescore(judged, "quiz").changed == 0
+
+
+def test_a_benchmark_without_a_scorer_cannot_be_rescored(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "own.csv").write_text("text,subject\nwhat?,things\n")
+    add_benchmark(store, "own", tmp_path / "own.csv")
+    with pytest.raises(UsageError, match="ready-made"):
+        rescore(store, "own")
