@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,3 +59,8 @@ def files_in(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.rglob("*"))
         if path.is_file() and not path.name.endswith(SIDE_FILES)
     }
+
+
+def hears_interrupts() -> None:
+    """For a child process: SIGINT as at a terminal. Where the tests run in the background it is ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

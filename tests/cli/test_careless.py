@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from console import Cli, files_in, rows_of
+from console import Cli, files_in, hears_interrupts, rows_of
 from sqlalchemy import text
 
 from benchcoe_jobs.cli.main import execute
@@ -469,7 +469,14 @@ def test_an_import_that_is_ended(
     before = rows_of(store_url)
 
     command = [console, "import-results", "ann", large, *options]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=hears_interrupts,
+    )
     while not is_writing(store_url):
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import quiz
-from console import Cli, rows_of
+from console import Cli, hears_interrupts, rows_of
 
 ADD_EXPERT = "benchcoe_jobs.cli.expert"
 CONSOLE = Path(sys.executable).with_name("benchcoe-jobs")
@@ -116,7 +116,8 @@ def test_what_was_ended_goes_on_where_it_stopped(
     for name in ("ann", "undisturbed"):
         assert cli(f"add-expert {name} --engine diary --model {llama} --no-profile").code == 0
     (folder / "slow").write_text("1.5")
-    process = subprocess.Popen([CONSOLE, "profile", "ann"], stderr=subprocess.PIPE, text=True)
+    command = [CONSOLE, "profile", "ann"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=hears_interrupts)
     while len(quiz.asked(folder)) < 2:
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
