@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from benchcoe_jobs.domain import MICRO
 from benchcoe_jobs.store.labels import Contender
 
-RESAMPLES = 1000
-SIGMAS = 3.0
+RESAMPLES = 500
+SIGMAS = 2.4
 CONFIDENCE = 0.95
 SEED = 0
 
@@ -19,9 +19,9 @@ SEED = 0
 def within_reach(ranked: Sequence[Contender]) -> list[Contender]:
     """Those of a ranking (best first) that a resample could put on top.
 
-    Scores lie in [0, 1], so a mean m has a variance of at most m (1 - m) / n. Three standard errors
-    of the difference of independent means are meant; experts' scores on the same queries correlate
-    positively (about 0.4 on MMLU-Pro), so in truth it is nearly four, one resample in 10,000.
+    Scores lie in [0, 1], so a mean m has a variance of at most m (1 - m) / n. The standard error is
+    that of independent means; experts' scores on the same queries correlate positively (about 0.4
+    on MMLU-Pro), so 2.4 of these are in truth about three: one resample in 700.
     """
     best = ranked[0]
     return [
@@ -80,7 +80,7 @@ def mean_interval(values: NDArray[np.float64]) -> tuple[float, float]:
     interval = stats.bootstrap(
         (values,),
         np.mean,
-        n_resamples=2 * RESAMPLES,
+        n_resamples=4 * RESAMPLES,
         batch=100,
         confidence_level=CONFIDENCE,
         method="percentile",
