@@ -72,6 +72,9 @@ def _flip_rates(connection: Connection, scope: Scope) -> dict[str, float]:
     rates = {}
     for subject, ranked in labels.contenders(connection, scope).items():
         close = within_reach(ranked)
+        if len(close) == 1:  # nobody near: no resample flips it
+            rates[subject] = 0.0
+            continue
         patterns = labels.score_patterns(connection, close[0].stratum_id, [c.expert_id for c in close])
         rates[subject] = flip_rate(patterns, close)
     return rates

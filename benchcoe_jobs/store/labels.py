@@ -183,7 +183,9 @@ def score_patterns(connection: Connection, stratum_id: int, expert_ids: Sequence
     A row has one score per expert, in the order given, None where there is none, and the count last.
     """
     by_query = (
-        select(*(func.max(case((Score.expert_id == e, Score.value))).label(f"score_{e}") for e in expert_ids))
+        select(
+            *(func.max(case((Score.expert_id == e, Score.value))).label(f"score_{i}") for i, e in enumerate(expert_ids))
+        )
         .select_from(Query)
         .join(Score, Score.query_id == Query.id)
         .where(Query.stratum_id == stratum_id, Score.expert_id.in_(expert_ids))
