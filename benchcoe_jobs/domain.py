@@ -33,6 +33,34 @@ class Source(StrEnum):
     REPORTED = "reported"
 
 
+class Queue(StrEnum):
+    """Which workers a shard is for: those that load experts, train routers, or do the rest."""
+
+    GPU = "gpu"
+    TRAIN = "train"
+    CPU = "cpu"
+
+
+class ShardState(StrEnum):
+    """docs/jobs.md has the picture."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class JobState(StrEnum):
+    """All but `open` are final, until somebody retries."""
+
+    OPEN = "open"
+    DONE = "done"
+    PARTIAL = "finished with failed items"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
 ALL_POOL = "all"
 """The pool that always exists and holds every expert that is not retired."""
 

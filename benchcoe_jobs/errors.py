@@ -31,5 +31,13 @@ class StoreError(BenchcoeError):
     """The result store is missing, locked, read-only or of another version."""
 
 
+class StoreBusyError(StoreError):
+    """Another process has been writing for longer than anybody waits; the same can be tried again."""
+
+
+class StoreUnavailableError(MissingError):
+    """The database does not answer, or cut the connection; the same can be tried again."""
+
+
 class InputError(BenchcoeError):
     """A file that the user named cannot be read as what it should be."""

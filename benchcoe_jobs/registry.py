@@ -1,8 +1,8 @@
 """Names of plug-ins -> the objects that they stand for; nothing is imported until asked.
 
 Built-in parts are listed here as "module:attribute". Another distribution adds its own under the
-entry point groups "benchcoe_jobs.benchmarks", "benchcoe_jobs.engines", "benchcoe_jobs.importers" and
-"benchcoe_jobs.routers".
+entry point groups "benchcoe_jobs.benchmarks", "benchcoe_jobs.engines", "benchcoe_jobs.importers",
+"benchcoe_jobs.jobs" and "benchcoe_jobs.routers".
 """
 
 from __future__ import annotations
@@ -31,6 +31,12 @@ _BUILT_IN: dict[str, dict[str, str]] = {
     "importers": {
         "mmlu-pro": "benchcoe_jobs.importers.mmlu_pro:read",
         "table": "benchcoe_jobs.importers.table:read_results",
+    },
+    "jobs": {
+        "batch": "benchcoe_jobs.jobs.batch:BatchJob",
+        "evaluate": "benchcoe_jobs.jobs.evaluate:EvaluateJob",
+        "profile": "benchcoe_jobs.jobs.profile:ProfileJob",
+        "train-router": "benchcoe_jobs.jobs.train:TrainJob",
     },
     "routers": {
         "tfidf": "benchcoe_jobs.routers.tfidf:TfidfFeatures",

@@ -1,7 +1,8 @@
-"""Where the store, the broker and the artifacts are: flag > BENCHCOE_* > benchcoe.toml > default."""
+"""What differs from one installation to the next: flag > BENCHCOE_* > benchcoe.toml > default."""
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from dataclasses import dataclass, fields
@@ -15,24 +16,42 @@ _DEFAULT_HOME = Path(".benchcoe")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The few things that differ from one installation to the next."""
+    """Where the store, the broker and the artifacts are.
+
+    Without `broker_url` work runs in the foreground. `lease_s` is how long a silent worker keeps its shard.
+    `open_broker` allows a broker on another machine that asks for no password.
+    """
 
     database_url: str = "sqlite:///benchcoe.db"
     broker_url: str | None = None
     home: Path = _DEFAULT_HOME
+    lease_s: float = 60.0
+    open_broker: bool = False
 
     @classmethod
     def load(cls, folder: Path | None = None, **flags: str | None) -> Settings:
         """Settings for a process that works in `folder` (default: the current one).
 
-        Raises InputError where benchcoe.toml is no TOML or names an unknown setting.
+        Raises InputError where benchcoe.toml is no TOML, names an unknown setting, or a lease is no time.
         """
         values: dict[str, str] = _from_file((folder or Path.cwd()) / CONFIG_FILE)
         for name in (field.name for field in fields(cls)):
             if found := flags.get(name) or os.environ.get(f"BENCHCOE_{name.upper()}"):
                 values[name] = found
         home = Path(values.pop("home", str(_DEFAULT_HOME))).expanduser()
-        return cls(home=home, **values)
+        lease_s = _seconds(values.pop("lease_s", "60"))
+        open_broker = values.pop("open_broker", "no").lower() in ("yes", "true", "1")
+        return cls(home=home, lease_s=lease_s, open_broker=open_broker, **values)
+
+
+def _seconds(given: str) -> float:
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = math.nan
+    if not 1 <= seconds <= 86400:  # false for NaN
+        raise InputError(f"setting lease_s is {given!r}: it is a number of seconds, from 1 to 86400")
+    return seconds
 
 
 def _from_file(path: Path) -> dict[str, str]:

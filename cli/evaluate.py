@@ -10,6 +10,7 @@ from benchcoe_jobs.domain import Split
 
 from .command import Command, Session, percent, table
 from .label import SPLITS
+from .queued import get_done, waits
 
 if TYPE_CHECKING:
     from benchcoe_jobs.jobs.report import Report
@@ -19,17 +20,21 @@ if TYPE_CHECKING:
 @click.argument("router", required=False)
 @click.option("--benchmark", metavar="NAME", help="The router's own where it is left out.")
 @click.option("--split", type=SPLITS, default=Split.TEST.value, show_default=True)
-def evaluate(session: Session, router: str | None, benchmark: str | None, split: str) -> None:
+@waits
+def evaluate(session: Session, router: str | None, benchmark: str | None, split: str, wait: bool) -> None:
     """Score a router on stored results.
 
     Every query of the split is routed and the decisions are stored; only then are the outcomes looked
     up. The comparison is over the same queries throughout: each expert, the best single expert (chosen
     on the training split), chance, and the two oracles that no router can beat.
     """
-    from benchcoe_jobs.jobs.evaluate import evaluate
+    from benchcoe_jobs.jobs.report import Report
 
-    report = evaluate(session.store, session.settings.home, router, benchmark=benchmark, split=split)
-    session.show(report.as_json(), lambda: print_report(session, report))
+    request = {"router": router, "benchmark": benchmark, "split": split}
+    job = get_done(session, "evaluate", request, what="evaluating", wait=wait)
+    if job is not None:
+        report = Report(**(job.report or {}))
+        session.show(report.as_json(), lambda: print_report(session, report))
 
 
 def print_report(session: Session, report: Report) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -11,12 +10,8 @@ from benchcoe_jobs import registry
 from benchcoe_jobs.errors import UsageError
 
 from .command import Command, Finite, Session, new_name
-from .profile import ask, insist_on_all, print_profile
-
-if TYPE_CHECKING:
-    from benchcoe_jobs.jobs.plan import Plan
-    from benchcoe_jobs.jobs.profile import Profiling
-    from benchcoe_jobs.store.experts import ExpertRow
+from .profile import insist_on_all_queries, print_profile
+from .queued import get_done, waits
 
 DTYPES = ["auto", "float32", "bfloat16", "float16"]
 
@@ -40,6 +35,7 @@ DTYPES = ["auto", "float32", "bfloat16", "float16"]
 @click.option("--trust-remote-code", is_flag=True, default=None, help="Run the Python code that a model brings.")
 @click.option("--cost", type=Finite(min=0), help="What one query costs, in any unit that all experts share.")
 @click.option("--no-profile", is_flag=True, help="Register it only.")
+@waits
 def add_expert(
     session: Session,
     name: str,
@@ -48,58 +44,59 @@ def add_expert(
     revision: str | None,
     cost: float | None,
     no_profile: bool,
+    wait: bool,
     **given: Any,
 ) -> None:
     """Register an expert, and profile it.
 
     It is asked every stored benchmark that is known here, as by the command profile, which also goes on
-    where this one was stopped. An expert whose model cannot be loaded is not registered. The key of an
-    endpoint is read from the environment each time, and never stored.
+    where this one was stopped. As long as it has not answered anything, its model and settings can be given
+    anew under the same name. The key of an endpoint is read from the environment each time, and never stored.
     """
     from benchcoe_jobs.jobs.plan import RECORDED, make_plans, new_expert
+    from benchcoe_jobs.jobs.profile import profile_request
     from benchcoe_jobs.store import experts
 
     if name == "all":
         raise UsageError("an expert cannot be called all: import-results takes that word for every expert")
     expert = new_expert(name, engine, model, revision, cost, given)
     with session.store.reading() as connection:
-        added = not experts.is_there(connection, expert)
-    profiles = engine != RECORDED and not no_profile
-    plans = make_plans(session.store) if profiles else []
-    done = _add_and_ask(session, expert, plans) if plans else None
-    if done is None:
+        is_new = not experts.is_there(connection, expert)
+        can_be_asked = engine != RECORDED and not no_profile and bool(make_plans(connection))
+    if can_be_asked:
+        job = get_done(
+            session,
+            "profile",
+            profile_request(name),
+            what=f"profiling {name}",
+            wait=wait,
+            before=lambda connection: experts.add_expert(connection, expert),
+        )
+        if job is None:
+            return
+        report = job.report
+    else:
+        report = None
         with session.store.writing() as connection:
             experts.add_expert(connection, expert)
 
     def human() -> None:
-        click.echo(f"{'added' if added else 'unchanged'}: {name}")
-        if done:
-            print_profile(done)
+        click.echo(f"{'added' if is_new else 'unchanged'}: {name}")
+        if report:
+            print_profile(report)
 
-    session.show({"expert": name, "added": added, "profile": done.as_json() if done else None}, human)
-    if done:
-        insist_on_all(done)
-    elif profiles:
-        session.note(f"no benchmark to ask yet; next: benchcoe-jobs add-benchmark NAME FOLDER, and then profile {name}")
-    elif added:
-        session.note(
-            f"next: benchcoe-jobs {f'import-results {name} FILE' if engine == RECORDED else f'profile {name}'}"
-        )
+    session.show({"expert": name, "added": is_new, "profile": report}, human)
+    if report:
+        insist_on_all_queries(report)
+    elif is_new:
+        session.note(f"next: {_next_step(name, is_recorded=engine == RECORDED, wants_profile=not no_profile)}")
 
 
-def _add_and_ask(session: Session, expert: ExpertRow, plans: Sequence[Plan]) -> Profiling:
-    """Registered once it is loaded: a name with a misspelt model would be taken for good."""
-    from benchcoe_jobs.engines.host import EngineHost
-    from benchcoe_jobs.jobs.plan import settings_of
-    from benchcoe_jobs.store import experts
-
-    with EngineHost(settings_of(expert)) as host:
-        session.note(f"loading {expert.name} ({expert.engine}, {expert.model})")
-        host.load()
-        with session.store.writing() as connection:
-            experts.add_expert(connection, expert)
-            expert_id = experts.find_expert(connection, expert.name)
-        return ask(session, host, expert_id, expert, plans)
+def _next_step(name: str, *, is_recorded: bool, wants_profile: bool) -> str:
+    if is_recorded:
+        return f"benchcoe-jobs import-results {name} FILE"
+    first = "benchcoe-jobs add-benchmark NAME FOLDER (there is none to ask yet), and then " if wants_profile else ""
+    return f"{first}benchcoe-jobs profile {name}"
 
 
 @click.command(cls=Command)

@@ -38,6 +38,15 @@ COMMANDS = {
     "routers": ("router:routers", "List routers."),
     "evaluate": ("evaluate:evaluate", "Score a router on stored results."),
     "route": ("route:route", "Which expert for this question?"),
+    "submit": ("batch:submit", "Queue a file of prompts; each goes to one expert."),
+    "results": ("batch:results", "Write what a submitted file has come to so far."),
+    "jobs": ("job:jobs", "List jobs, the newest first."),
+    "status": ("job:status", "How far a job is, and what failed in it."),
+    "watch": ("job:watch", "Follow a job to its end."),
+    "cancel": ("job:cancel", "End a job."),
+    "retry": ("job:retry", "Do again what failed in a job."),
+    "worker": ("worker:worker", "Run queued work."),
+    "broker": ("broker:broker", "Run a broker on this machine."),
 }
 
 

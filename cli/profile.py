@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchcoe_jobs.errors import BenchcoeError, UnfinishedError, UsageError
+from benchcoe_jobs.errors import UnfinishedError
 
 from .command import Command, Session, cell, percent, table
 from .label import SPLITS
+from .queued import get_done, waits
 
 if TYPE_CHECKING:
-    from benchcoe_jobs.engines.host import EngineHost
-    from benchcoe_jobs.jobs.plan import Forecast, Plan
-    from benchcoe_jobs.jobs.profile import Profiling
+    from benchcoe_jobs.jobs.plan import Forecast
     from benchcoe_jobs.jobs.rescore import Rescored
-    from benchcoe_jobs.store.experts import ExpertRow
 
 
 @click.command(cls=Command)
@@ -28,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only N queries of each benchmark.")
 @click.option("--dry-run", is_flag=True, help="Say what would be asked; load nothing, store nothing.")
 @click.option("--retry-errors", is_flag=True, help="Ask those again that ended in an error.")
+@waits
 def profile(
     session: Session,
     expert: str,
@@ -36,74 +35,49 @@ def profile(
     limit: int | None,
     dry_run: bool,
     retry_errors: bool,
+    wait: bool,
 ) -> None:
     """Ask an expert what it has not answered yet.
 
     Every stored benchmark that is known here is asked with its official prompt, and every answer is
     judged and stored, batch by batch; the labels follow with each. Stop it at any time: the same command
-    goes on where it stopped. --limit takes the same N queries each time, spread over the subjects. A
-    query that cannot be answered keeps its error, and the command then ends with exit code 3.
+    goes on where it stopped. With a broker configured, workers do it, and the job's number is printed.
+    --limit takes the same N queries each time, spread over the subjects. A query that cannot be answered
+    keeps its error, and the command then ends with exit code 3.
     """
-    from benchcoe_jobs.engines.host import EngineHost
     from benchcoe_jobs.jobs.plan import forecast, make_plans, settings_of
+    from benchcoe_jobs.jobs.profile import profile_request
     from benchcoe_jobs.store import experts
 
-    with session.store.reading() as connection:
-        expert_id, row = experts.read_expert(connection, expert)
-    settings = settings_of(row)
-    plans = make_plans(session.store, names, split=split, limit=limit)
-    if not plans:
-        raise UsageError("there is no benchmark to ask yet: add one with `benchcoe-jobs add-benchmark NAME FOLDER`")
     if dry_run:
+        with session.store.reading() as connection:
+            expert_id, row = experts.read_expert(connection, expert)
+            settings_of(row)
+            plans = make_plans(connection, names, split=split, limit=limit)
         forecasts = [forecast(session.store, expert_id, row, plan, retry_errors=retry_errors) for plan in plans]
         show_forecasts(session, expert, forecasts)
         return
-    with EngineHost(settings) as host:
-        session.note(f"loading {expert} ({row.engine}, {row.model})")
-        done = ask(session, host, expert_id, row, plans, retry_errors=retry_errors)
-    session.show(done.as_json(), lambda: print_profile(done))
-    insist_on_all(done)
+    request = profile_request(expert, names, split=split, limit=limit, retry_errors=retry_errors)
+    job = get_done(session, "profile", request, what=f"profiling {expert}", wait=wait)
+    if job is not None:
+        report = job.report or {}
+        session.show(report, lambda: print_profile(report))
+        insist_on_all_queries(report)
 
 
-def ask(
-    session: Session,
-    host: EngineHost,
-    expert_id: int,
-    expert: ExpertRow,
-    plans: Sequence[Plan],
-    *,
-    retry_errors: bool = False,
-) -> Profiling:
-    """Profile with a bar; where that ends early, say what is there."""
-    from benchcoe_jobs.jobs.profile import begin
-
-    profiling = begin(session.store, host, expert_id, expert, plans, retry_errors=retry_errors)
-    try:
-        with session.progress(f"profiling {expert.name}", total=profiling.n_open) as progress:
-            profiling.run(progress)
-    except (BenchcoeError, KeyboardInterrupt):
-        session.note(
-            f"{profiling.answered} of {profiling.n_open} open queries were answered and stored; "
-            f"`benchcoe-jobs profile {expert.name}` goes on from there"
-        )
-        raise
-    return profiling
-
-
-def print_profile(profiling: Profiling) -> None:
+def print_profile(report: Mapping[str, Any]) -> None:
     """One row per benchmark, and how often the expert was loaded."""
-    done = profiling.as_json()
     columns = ["benchmark", "queries", "there", "answered", "errors", "mean", "seconds"]
-    table([[_shown(name, row[name]) for name in columns] for row in done["benchmarks"]], columns)
-    click.echo(f"{done['expert']}: loaded {done['loads']} time{'s' if done['loads'] != 1 else ''}")
+    table([[_shown(name, row[name]) for name in columns] for row in report["benchmarks"]], columns)
+    click.echo(f"{report['expert']}: loaded {report['loads']} time{'s' if report['loads'] != 1 else ''}")
 
 
-def insist_on_all(profiling: Profiling) -> None:
+def insist_on_all_queries(report: Mapping[str, Any]) -> None:
     """Raise UnfinishedError where a query has an error row."""
-    if profiling.errors:
+    if errors := sum(row["errors"] for row in report["benchmarks"]):
         raise UnfinishedError(
-            f"{profiling.errors} queries have an error in the place of an answer (column error of table response): "
-            f"`benchcoe-jobs profile {profiling.expert} --retry-errors` asks them again"
+            f"{errors} queries have an error in the place of an answer (column error of table response): "
+            f"`benchcoe-jobs profile {report['expert']} --retry-errors` asks them again"
         )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -12,9 +13,7 @@ from benchcoe_jobs.errors import UsageError
 
 from .command import Command, Session
 from .label import LEVELS, SPLITS
-
-if TYPE_CHECKING:
-    from benchcoe_jobs.jobs.train import Trained
+from .queued import get_done, waits
 
 
 @click.command(cls=Command)
@@ -30,24 +29,25 @@ if TYPE_CHECKING:
 @click.option(
     "--extend", is_flag=True, help="Only add heads for experts that joined since; the others stay as they are."
 )
-def train_router(session: Session, name: str, extend: bool, **options: Any) -> None:
+@waits
+def train_router(session: Session, name: str, extend: bool, wait: bool, **options: Any) -> None:
     """Train a router on the labels.
 
     Subject level: learns which subject a question belongs to; the expert comes from the label view
     when routing, so a new expert needs no training. Query level: learns every expert's score, one
     head each; --extend gives new experts their heads. A router of the same name is replaced.
     """
-    from benchcoe_jobs.jobs.train import extend_router, train_router
-
     source = click.get_current_context().get_parameter_source
+    request: dict[str, Any] = {"router": name, "extend": True}
     if extend:
         fixed = [f"--{option}" for option in options if str(getattr(source(option), "name", "")) == "COMMANDLINE"]
         if fixed:
             raise UsageError(f"--extend keeps the router's own settings: leave out {', '.join(fixed)}")
-        show(session, extend_router(session.store, session.settings.home, name))
-        return
-    options["level"] = Level(options["level"])
-    show(session, train_router(session.store, session.settings.home, name, **options))
+    else:
+        request = {"router": name, **options}
+    job = get_done(session, "train-router", request, what=f"training {name}", wait=wait)
+    if job is not None:
+        show(session, job.report or {})
 
 
 @click.command(cls=Command)
@@ -72,27 +72,14 @@ def routers(session: Session) -> None:
     session.show_list("routers", rows)
 
 
-def show(session: Session, trained: Trained) -> None:
+def show(session: Session, trained: Mapping[str, Any]) -> None:
     """What was trained, on what."""
-    scope = trained.scope
-    data = {
-        "router": trained.name,
-        "level": trained.level,
-        "kind": trained.kind,
-        "pool": scope.pool.name,
-        "benchmark": scope.benchmark,
-        "split": scope.split,
-        "label_set": trained.label_set,
-        "n": trained.n_queries,
-        "outputs": trained.outputs,
-        "new_outputs": trained.new_outputs,
-    }
-    what = "subjects" if trained.level == Level.SUBJECT else "experts"
+    what = "subjects" if trained["level"] == Level.SUBJECT else "experts"
     session.show(
-        data,
+        trained,
         lambda: click.echo(
-            f"{trained.name}: {trained.level}-level {trained.kind} router, {len(trained.outputs)} {what} "
-            f"({len(trained.new_outputs)} new), from {trained.n_queries} queries of {scope.benchmark}, "
-            f"split {scope.split}"
+            f"{trained['router']}: {trained['level']}-level {trained['kind']} router, {len(trained['outputs'])} {what} "
+            f"({len(trained['new_outputs'])} new), from {trained['n']} queries of {trained['benchmark']}, "
+            f"split {trained['split']}"
         ),
     )

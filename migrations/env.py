@@ -5,8 +5,8 @@ from __future__ import annotations
 from alembic import context
 
 from benchcoe_jobs.settings import Settings
+from benchcoe_jobs.store.job_tables import Base
 from benchcoe_jobs.store.session import connect
-from benchcoe_jobs.store.tables import Base
 
 
 def _run(connection: object) -> None:

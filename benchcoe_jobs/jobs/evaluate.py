@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from benchcoe_jobs.domain import router_text
+from sqlalchemy import Connection
+
+from benchcoe_jobs.domain import Queue, router_text
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.jobs.decide import Choice, Decider, open_decider
+from benchcoe_jobs.jobs.kinds import Assignment
 from benchcoe_jobs.jobs.report import Report, compare, gather
-from benchcoe_jobs.store import catalog, evaluations, experts
+from benchcoe_jobs.store import catalog, evaluations, experts, jobs, routers
+from benchcoe_jobs.store.jobs import JobRow, NewLot
+from benchcoe_jobs.store.leases import Tally
 from benchcoe_jobs.store.session import Store
 
 
@@ -61,3 +67,35 @@ def _fingerprint(decider: Decider, benchmark: str, split: str, choices: Sequence
     router = decider.router
     decided = [router.name, router.artifact, benchmark, split, [choice.expert for choice in choices]]
     return hashlib.sha256(json.dumps(decided).encode()).hexdigest()
+
+
+class EvaluateJob:
+    """The job `evaluate`, one shard. See `jobs.kinds.Kind`; a request names `router`, `benchmark` and `split`."""
+
+    n_stages = 1
+
+    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewLot]:
+        """Raises UsageError for names that there are not."""
+        router = routers.find_router(connection, job.request["router"])
+        catalog.find_benchmark(connection, job.request["benchmark"] or router.scope.benchmark)
+        return [NewLot(Queue.CPU, [({}, 1)])]
+
+    def run(self, assignment: Assignment) -> None:
+        """Evaluate; the report is kept with the job."""
+        claim = assignment.claim
+        names = {name: claim.request[name] for name in ("router", "benchmark", "split")}
+        report = evaluate(assignment.store, assignment.home, **names)
+
+        def write(connection: Connection) -> Tally:
+            jobs.set_report(connection, claim.job_id, report.as_json())
+            return Tally(answered=1)
+
+        assignment.lease.commit(write)
+
+    def report(self, connection: Connection, job: JobRow) -> Mapping[str, Any] | None:
+        """The evaluation's report."""
+        return job.report
+
+    def follow_ups(self, connection: Connection, job: JobRow) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """Nothing follows."""
+        return []

@@ -30,10 +30,20 @@ CHARACTERS_PER_TOKEN = 4
 _BATCH = 64
 _LARGER_BATCH = {"vllm": 256}  # it schedules by itself, and is better at it the more it sees at once
 
+# A shard is what a lost worker costs in time: some minutes, by what the expert's batches took before.
+_SHARD_S = 120.0
+_BATCHES_UNKNOWN, _MOST_BATCHES = 4, 64
+
 
 def batch_size(engine: str) -> int:
     """How many queries an engine is asked at once: what a kill costs, and what one commit holds."""
     return _LARGER_BATCH.get(engine, _BATCH)
+
+
+def shard_size(engine: str, batch_s: float | None) -> int:
+    """How many queries make a shard, where a batch of them takes so long (None: nobody knows yet)."""
+    batches = _BATCHES_UNKNOWN if batch_s is None else min(max(int(_SHARD_S / max(batch_s, 1e-3)), 1), _MOST_BATCHES)
+    return batches * batch_size(engine)
 
 
 def new_expert(
@@ -103,33 +113,35 @@ class Forecast:
 
 
 def make_plans(
-    store: Store, names: Sequence[str] = (), *, split: str | None = None, limit: int | None = None
+    connection: Connection, names: Sequence[str] = (), *, split: str | None = None, limit: int | None = None
 ) -> list[Plan]:
     """What there is to ask: of some benchmarks, else of every stored one that this program knows.
 
     `limit` is per benchmark, see `asking.askable`. Raises UsageError for a benchmark that cannot be asked.
     """
-    known = set(registry.names("benchmarks"))
-    with store.reading() as connection:
-        if not names:
-            stored = {str(row["benchmark"]) for row in catalog.benchmarks(connection)}
-            found = [catalog.find_benchmark(connection, name) for name in sorted(known & stored)]
-            found = [(id_, name) for id_, name in found if catalog.has_queries(connection, id_)]
-        else:
-            found = [catalog.find_benchmark(connection, name) for name in dict.fromkeys(names)]
-        return [_plan(connection, id_, name, name in known, split, limit) for id_, name in found]
+    if not names:
+        stored = {str(row["benchmark"]) for row in catalog.benchmarks(connection)}
+        found = [catalog.find_benchmark(connection, name) for name in registry.names("benchmarks") if name in stored]
+        found = [(id_, name) for id_, name in found if catalog.has_queries(connection, id_)]
+    else:
+        found = [catalog.find_benchmark(connection, name) for name in dict.fromkeys(names)]
+    plans = []
+    for benchmark_id, name in found:
+        queries = asking.askable(connection, benchmark_id, split, limit)
+        if not queries:
+            raise UsageError(f"{name} has no query with a text" + (f" in split {split}" if split else ""))
+        plans.append(plan_of(connection, benchmark_id, name, queries))
+    return plans
 
 
-def _plan(
-    connection: Connection, benchmark_id: int, name: str, is_known: bool, split: str | None, limit: int | None
-) -> Plan:
-    if not is_known:
-        known = ", ".join(registry.names("benchmarks"))
-        raise UsageError(f"benchmark {name!r} has no prompt and no scorer here: those that can be asked are {known}")
+def plan_of(connection: Connection, benchmark_id: int, name: str, queries: Sequence[Askable]) -> Plan:
+    """How some queries of a benchmark are asked. Raises UsageError for a benchmark that cannot be."""
+    known = registry.names("benchmarks")
+    if name not in known:
+        raise UsageError(
+            f"benchmark {name!r} has no prompt and no scorer here: those that can be asked are {', '.join(known)}"
+        )
     benchmark: Benchmark = registry.load("benchmarks", name)()
-    queries = asking.askable(connection, benchmark_id, split, limit)
-    if not queries:
-        raise UsageError(f"{name} has no query with a text" + (f" in split {split}" if split else ""))
     stored = asking.stored_shots(connection, benchmark_id)
     without = sorted({query.subject for query in queries} - stored.keys())
     if benchmark.n_shots and without:
@@ -151,8 +163,7 @@ def forecast(store: Store, expert_id: int, expert: ExpertRow, plan: Plan, *, ret
     with the same prompts.
     """
     with store.reading() as connection:
-        runs = results.runs_of(connection, expert_id, plan.benchmark_id)
-        run_id = next((id_ for id_, provenance in runs if provenance.get("asked_as") == plan.asked_as), None)
+        run_id = newest_run(connection, expert_id, plan)
         there = {} if run_id is None else results.answered(connection, run_id)
         latency_s = None if run_id is None else results.mean_latency_s(connection, run_id)
     to_ask = still_open(plan, there, retry_errors)
@@ -175,6 +186,12 @@ def forecast(store: Store, expert_id: int, expert: ExpertRow, plan: Plan, *, ret
         prompt_tokens=characters // CHARACTERS_PER_TOKEN,
         seconds=None if latency_s is None else batches * latency_s,
     )
+
+
+def newest_run(connection: Connection, expert_id: int, plan: Plan) -> int | None:
+    """The newest run in which an expert was asked in a plan's way, by whichever version of its engine."""
+    runs = results.runs_of(connection, expert_id, plan.benchmark_id)
+    return next((id_ for id_, provenance in runs if provenance.get("asked_as") == plan.asked_as), None)
 
 
 def still_open(plan: Plan, there: Mapping[int, bool], retry_errors: bool) -> list[Askable]:

@@ -1,173 +1,95 @@
-"""Profile an expert: ask what is missing, judge it, store it, batch by batch.
-
-A batch is one transaction: its responses, its scores and the labels that follow from them. Whatever ends
-the program loses the open batch at most, and profiling again asks what has no response yet.
-"""
+"""The job `profile`: ask an expert every query of some benchmarks that it has not answered yet."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from benchcoe_jobs.benchmarks.base import kept_text
-from benchcoe_jobs.domain import Completion, Query
-from benchcoe_jobs.engines.host import EngineHost
-from benchcoe_jobs.jobs.plan import Plan, batch_size, still_open
-from benchcoe_jobs.store import asking, results, standings
-from benchcoe_jobs.store.asking import Askable
-from benchcoe_jobs.store.experts import ExpertRow
-from benchcoe_jobs.store.results import ErrorRow, NewScore
-from benchcoe_jobs.store.session import Store
+from sqlalchemy import Connection
+
+from benchcoe_jobs.domain import Level
+from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.jobs.ask import ask, lot_to_ask
+from benchcoe_jobs.jobs.kinds import Assignment
+from benchcoe_jobs.jobs.plan import make_plans, settings_of
+from benchcoe_jobs.store import catalog, experts, jobs, results, routers
+from benchcoe_jobs.store.jobs import JobRow, NewLot
 
 
-@dataclass
-class Profiled:
-    """What became of a benchmark's queries: `there` were answered before, `answered` are new.
-
-    `errors` counts all that have an error row now; `mean` is over every score of the run, None without any.
-    """
-
-    benchmark: str
-    queries: int
-    there: int
-    answered: int = 0
-    errors: int = 0
-    mean: float | None = None
-    seconds: float = 0.0
-
-
-@dataclass(frozen=True)
-class _Work:
-    """A plan under way."""
-
-    plan: Plan
-    run_id: int
-    to_ask: Sequence[Askable]
-    profiled: Profiled
-
-
-@dataclass
-class Profiling:
-    """An expert being asked. Made by `begin`; `run` does the work.
-
-    `n_open` is how many queries are to be asked.
-    """
-
-    store: Store
-    host: EngineHost
-    expert: str
-    expert_id: int
-    _works: list[_Work] = field(default_factory=list)
-
-    @property
-    def n_open(self) -> int:
-        return sum(len(work.to_ask) for work in self._works)
-
-    @property
-    def answered(self) -> int:
-        """How many answers were stored so far."""
-        return sum(work.profiled.answered for work in self._works)
-
-    @property
-    def errors(self) -> int:
-        """How many queries have an error row, once `run` is through."""
-        return sum(work.profiled.errors for work in self._works)
-
-    def as_json(self) -> dict[str, Any]:
-        """The summary as one JSON object."""
-        return {
-            "expert": self.expert,
-            "loads": self.host.loads,
-            "benchmarks": [asdict(work.profiled) for work in self._works],
-        }
-
-    def run(self, progress: Callable[[int], None] = lambda queries: None) -> None:
-        """Ask all that is open. Raises EngineError where the engine fails at more than single queries."""
-        size = batch_size(self.host.settings.engine)
-        for work in self._works:
-            started = time.monotonic()
-            for start in range(0, len(work.to_ask), size):
-                batch = work.to_ask[start : start + size]
-                self._ask(work, batch)
-                progress(len(batch))
-            work.profiled.seconds = round(time.monotonic() - started, 3)
-            with self.store.reading() as connection:
-                there = results.answered(connection, work.run_id)
-                work.profiled.mean = results.mean_score(connection, work.run_id)
-            work.profiled.errors = sum(there.get(query.id) is False for query in work.plan.queries)
-
-    def _ask(self, work: _Work, batch: Sequence[Askable]) -> None:
-        ids = [query.id for query in batch]
-        with self.store.reading() as connection:
-            contents = asking.contents(connection, ids)
-        requests = [work.plan.request(contents[id_]) for id_ in ids]
-        completions = self.host.run(requests, work.plan.benchmark.decoding)
-        answers: list[NewScore] = []
-        errors: list[ErrorRow] = []
-        for query, completion in zip(batch, completions, strict=True):
-            if completion.finish_reason == "error":
-                errors.append(ErrorRow(query.id, completion.error or "the engine gave no reason", completion.latency_s))
-            else:
-                answers.append(_judged(work.plan, query, contents[query.id], completion))
-        self._commit(work, ids, answers, errors)
-
-    def _commit(self, work: _Work, ids: list[int], answers: list[NewScore], errors: list[ErrorRow]) -> None:
-        with self.store.writing() as connection:
-            # Whoever profiles the same expert beside us may have been first: its response stays, and so must
-            # the score of it. What it found to be an error, we may have an answer to.
-            results.hold_run(connection, work.run_id)
-            there = {id_ for id_, fine in results.answered(connection, work.run_id, ids).items() if fine}
-            results.forget_errors(connection, work.run_id, ids)
-            new = [answer for answer in answers if answer.query_id not in there]
-            results.write_scores(connection, self.expert_id, work.run_id, new)
-            results.write_errors(connection, work.run_id, [row for row in errors if row.query_id not in there])
-            changed = {(self.expert_id, answer.stratum_id) for answer in new}
-            standings.refresh(connection, [work.plan.benchmark_id], changed)
-        work.profiled.answered += len(new)
-
-
-def begin(
-    store: Store,
-    host: EngineHost,
-    expert_id: int,
-    expert: ExpertRow,
-    plans: Sequence[Plan],
+def profile_request(
+    expert: str,
+    benchmarks: Sequence[str] = (),
     *,
+    split: str | None = None,
+    limit: int | None = None,
     retry_errors: bool = False,
-) -> Profiling:
-    """Load the expert, which alone knows the version that it answers with, and see what it has not answered."""
-    profiling = Profiling(store, host, expert.name, expert_id)
-    version = host.version()
-    for plan in plans:
-        provenance = {
-            "engine": version,
-            "model": expert.model,
-            "revision": expert.revision,
-            "asked_as": plan.asked_as,
+) -> dict[str, Any]:
+    """What a job `profile` is asked; without `benchmarks` it is every stored one that this program knows."""
+    return {
+        "expert": expert,
+        "benchmarks": list(benchmarks),
+        "split": split,
+        "limit": limit,
+        "retry_errors": retry_errors,
+    }
+
+
+class ProfileJob:
+    """See `jobs.kinds.Kind`."""
+
+    n_stages = 1
+
+    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewLot]:
+        """One lot per benchmark. Raises UsageError where there is none, or the expert has no engine."""
+        request = job.request
+        expert_id, expert = experts.read_expert(connection, request["expert"])
+        settings_of(expert)
+        plans = make_plans(connection, request["benchmarks"], split=request["split"], limit=request["limit"])
+        if not plans:
+            raise UsageError("there is no benchmark to ask yet: add one with `benchcoe-jobs add-benchmark NAME FOLDER`")
+        return [lot_to_ask(connection, expert_id, expert, plan) for plan in plans]
+
+    def run(self, assignment: Assignment) -> None:
+        """Ask a shard's queries."""
+        ask(assignment)
+
+    def report(self, connection: Connection, job: JobRow) -> Mapping[str, Any]:
+        """What became of each benchmark's queries: there before, answered, errors; and how often it was loaded.
+
+        `mean` is over every score of the expert's newest run, `seconds` the time of all workers together.
+        """
+        expert_id, _ = experts.read_expert(connection, job.request["expert"])
+        lots = jobs.lots(connection, [job.id])
+        return {
+            "expert": job.request["expert"],
+            "loads": sum(lot.loads for lot in lots),
+            "benchmarks": [
+                {
+                    "benchmark": lot.benchmark,
+                    "queries": lot.items,
+                    "there": lot.there,
+                    "answered": lot.answered,
+                    "errors": lot.errors,
+                    "mean": _mean(connection, expert_id, lot.benchmark),
+                    "seconds": round(lot.seconds, 3),
+                }
+                for lot in lots
+            ],
         }
-        with store.writing() as connection:
-            run_id = results.ensure_run(connection, expert_id, plan.benchmark_id, provenance)
-            there = results.answered(connection, run_id)
-        n_there = sum(there.get(query.id, False) for query in plan.queries)
-        profiled = Profiled(plan.benchmark.name, len(plan.queries), n_there)
-        profiling._works.append(_Work(plan, run_id, still_open(plan, there, retry_errors), profiled))
-    return profiling
+
+    def follow_ups(self, connection: Connection, job: JobRow) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """A head for the expert in every query-level router that may choose it: labels follow by themselves."""
+        if not any(lot.answered for lot in jobs.lots(connection, [job.id])):
+            return []
+        return [
+            ("train-router", {"router": router.name, "extend": True})
+            for router in routers.routers(connection)
+            if router.level == Level.QUERY
+            and job.request["expert"] in experts.pool_members(connection, router.scope.pool.id)
+        ]
 
 
-def _judged(plan: Plan, query: Askable, content: Query, completion: Completion) -> NewScore:
-    text = results.storable(kept_text(completion))  # judged as it is stored, so that rescoring finds the same
-    judged = plan.benchmark.judge(text, content)
-    return NewScore(
-        query_id=query.id,
-        stratum_id=query.stratum_id,
-        value=judged.score,
-        extracted=judged.extracted,
-        stage=judged.stage,
-        text=text,
-        prompt_tokens=completion.prompt_tokens,
-        completion_tokens=completion.completion_tokens,
-        latency_s=completion.latency_s,
-        finish_reason=completion.finish_reason,
-    )
+def _mean(connection: Connection, expert_id: int, benchmark: str | None) -> float | None:
+    benchmark_id, _ = catalog.find_benchmark(connection, benchmark)
+    newest = next(iter(results.runs_of(connection, expert_id, benchmark_id)), None)
+    return None if newest is None else results.mean_score(connection, newest[0])

@@ -5,26 +5,40 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import Connection
 
 from benchcoe_jobs import registry
-from benchcoe_jobs.domain import Level, router_text
+from benchcoe_jobs.domain import Level, Queue, router_text
 from benchcoe_jobs.errors import StoreError, UsageError
+from benchcoe_jobs.jobs.kinds import Assignment
 from benchcoe_jobs.jobs.labels import find_scope
 from benchcoe_jobs.routers import artifact
 from benchcoe_jobs.routers.model import RouterModel, new_model
-from benchcoe_jobs.store import catalog, experts, routers
+from benchcoe_jobs.store import catalog, experts, jobs, leases, routers
 from benchcoe_jobs.store.catalog import Question
+from benchcoe_jobs.store.jobs import JobRow, NewLot
 from benchcoe_jobs.store.label_sets import Frozen, freeze
 from benchcoe_jobs.store.labels import Scope
+from benchcoe_jobs.store.leases import Tally
 from benchcoe_jobs.store.session import Store
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+Guard: TypeAlias = Callable[[Connection], object]
+"""Called in a transaction before it changes anything; what it raises undoes the transaction."""
+
+
+def _unguarded(connection: Connection) -> None:
+    """For whoever works alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +54,21 @@ class Trained:
     outputs: tuple[str, ...]
     new_outputs: tuple[str, ...]
 
+    def as_json(self) -> dict[str, Any]:
+        """The summary as one JSON object."""
+        return {
+            "router": self.name,
+            "level": self.level,
+            "kind": self.kind,
+            "pool": self.scope.pool.name,
+            "benchmark": self.scope.benchmark,
+            "split": self.scope.split,
+            "label_set": self.label_set,
+            "n": self.n_queries,
+            "outputs": list(self.outputs),
+            "new_outputs": list(self.new_outputs),
+        }
+
 
 def train_router(
     store: Store,
@@ -54,13 +83,14 @@ def train_router(
     split: str,
     encoder: str | None = None,
     revision: str | None = None,
+    guard: Guard = _unguarded,
 ) -> Trained:
     """Freeze the labels of a scope, train a router on them and register it; an older one is replaced.
 
-    Raises UsageError where there is nothing to learn from.
+    `guard` is called in the transaction that registers it, and may refuse. Raises UsageError where there is
+    nothing to learn from.
     """
-    if not _NAME.fullmatch(name):
-        raise UsageError(f"router name {name!r}: use letters, digits, dots, dashes and underscores")
+    check_name(name)
     registry.load("routers", kind)(encoder=encoder, revision=revision)  # a download must not hold the store
     with store.writing() as connection:  # labels are frozen with what is learned from, or not at all
         scope = find_scope(connection, pool, benchmark, split)
@@ -81,10 +111,16 @@ def train_router(
         model = new_model(level, kind, head, outputs, encoder=encoder, revision=revision, cache=vectors)
         _make_place(home, name)
     model.fit([_text(question) for question in questions], targets)
-    return _register(store, home, name, model, scope, frozen, len(questions), outputs)
+    return _register(store, home, name, model, scope, frozen, len(questions), outputs, guard)
 
 
-def extend_router(store: Store, home: Path, name: str) -> Trained:
+def check_name(name: str) -> None:
+    """Raise UsageError where a router cannot be called so: the name is also that of a folder."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"router name {name!r}: use letters, digits, dots, dashes and underscores")
+
+
+def extend_router(store: Store, home: Path, name: str, *, guard: Guard = _unguarded) -> Trained:
     """Give a query-level router a head for every eligible expert that joined its pool since.
 
     The heads that it has stay bit for bit as they are. Raises UsageError for a subject-level
@@ -105,7 +141,7 @@ def extend_router(store: Store, home: Path, name: str) -> Trained:
     if added:
         columns = [names.index(expert) for expert in added]
         model = model.extended([_text(question) for question in questions], targets[:, columns], added)
-    return _register(store, home, name, model, scope, frozen, len(questions), added)
+    return _register(store, home, name, model, scope, frozen, len(questions), added, guard)
 
 
 def _register(
@@ -117,6 +153,7 @@ def _register(
     frozen: Frozen,
     n_queries: int,
     new_outputs: tuple[str, ...],
+    guard: Guard,
 ) -> Trained:
     """Artifact first, row second: a crash between the two leaves an unused folder, never a torn router."""
     place = _make_place(home, name)
@@ -129,6 +166,7 @@ def _register(
     except OSError as error:
         raise _not_written(place, error) from error
     with store.writing() as connection:
+        guard(connection)
         routers.save_router(
             connection,
             name,
@@ -191,3 +229,53 @@ def _score_matrix(
             matrix[row_of[query_id], column_of[expert_id]] = score
     eligible = ~np.isnan(matrix).all(axis=0)
     return tuple(name for name, keep in zip(members, eligible, strict=True) if keep), matrix[:, eligible]
+
+
+class TrainJob:
+    """The job `train-router`, one shard. See `jobs.kinds.Kind`; a request is `{"router": name, "extend": true}`, or
+    has the options of `train_router`."""
+
+    n_stages = 1
+
+    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewLot]:
+        """Raises UsageError for names that there are not."""
+        request = job.request
+        if request.get("extend"):
+            routers.find_router(connection, request["router"])
+        else:
+            check_name(request["router"])
+            find_scope(connection, request["pool"], request["benchmark"], request["split"])
+        return [NewLot(Queue.TRAIN, [({}, 1)])]
+
+    def run(self, assignment: Assignment) -> None:
+        """Train, with no expert resident: both want the memory."""
+        assignment.unload()
+        store, home, claim, lease = assignment.store, assignment.home, assignment.claim, assignment.lease
+
+        def guard(connection: Connection) -> None:
+            leases.hold(connection, claim)
+            leases.insist_on_going_on(connection, claim)
+
+        started = time.monotonic()
+        options = dict(claim.request)
+        name = options.pop("router")
+        options.pop("retry_errors", None)
+        if options.pop("extend", False):
+            trained = extend_router(store, home, name, guard=guard)
+        else:
+            options["level"] = Level(options["level"])
+            trained = train_router(store, home, name, guard=guard, **options)
+
+        def write(connection: Connection) -> Tally:
+            jobs.set_report(connection, claim.job_id, trained.as_json())
+            return Tally(answered=1)
+
+        lease.commit(write, seconds=time.monotonic() - started)
+
+    def report(self, connection: Connection, job: JobRow) -> Mapping[str, Any] | None:
+        """What was trained, on what."""
+        return job.report
+
+    def follow_ups(self, connection: Connection, job: JobRow) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """Nothing follows."""
+        return []

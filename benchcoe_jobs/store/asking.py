@@ -42,6 +42,17 @@ def askable(connection: Connection, benchmark_id: int, split: str | None, limit:
     return sorted((Askable(*row) for row in connection.execute(chosen)), key=lambda query: (query.subject, query.id))
 
 
+def by_id(connection: Connection, query_ids: Collection[int]) -> list[Askable]:
+    """Some queries, by subject and id."""
+    rows = connection.execute(
+        select(Query.id, Query.stratum_id, Subject.name)
+        .join(Stratum, Stratum.id == Query.stratum_id)
+        .join(Subject, Subject.id == Stratum.subject_id)
+        .where(Query.id.in_(query_ids))
+    )
+    return sorted((Askable(*row) for row in rows), key=lambda query: (query.subject, query.id))
+
+
 def contents(connection: Connection, query_ids: Collection[int]) -> dict[int, DomainQuery]:
     """Queries as an engine and a scorer need them, by id, with their images."""
     images: dict[int, list[bytes]] = {}

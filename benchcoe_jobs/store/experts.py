@@ -12,7 +12,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 from benchcoe_jobs.domain import ALL_POOL
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.store import standings
-from benchcoe_jobs.store.tables import Benchmark, Expert, Pool, PoolMember, ScoreSum
+from benchcoe_jobs.store.tables import Benchmark, Expert, Pool, PoolMember, ReportedScore, Run, ScoreSum
 from benchcoe_jobs.store.views import pool_expert
 
 
@@ -44,42 +44,54 @@ class ExpertRow:
 def read_expert(connection: Connection, name: str) -> tuple[int, ExpertRow]:
     """An expert with its id. Raises UsageError naming those that there are."""
     expert_id = find_expert(connection, name)
+    return expert_id, read_expert_by_id(connection, expert_id)
+
+
+def read_expert_by_id(connection: Connection, expert_id: int) -> ExpertRow:
+    """An expert by its id."""
     row = connection.execute(
         select(Expert.name, Expert.engine, Expert.model, Expert.revision, Expert.settings, Expert.cost).where(
             Expert.id == expert_id
         )
     ).one()
-    return expert_id, ExpertRow(*row)
+    return ExpertRow(*row)
 
 
 def is_there(connection: Connection, expert: ExpertRow) -> bool:
-    """Whether this very expert is stored. Raises UsageError where its name is taken by another one."""
+    """Whether this very expert is stored. Raises UsageError where its name is taken by another one.
+
+    One that has neither answered anything nor been imported takes no name: it was misspelt, say.
+    """
     if expert.name not in expert_ids(connection):
         return False
-    _, stored = read_expert(connection, expert.name)
+    expert_id, stored = read_expert(connection, expert.name)
     differing = [key for key in ("engine", "model", "revision", "cost") if getattr(expert, key) != getattr(stored, key)]
     settings = expert.settings.keys() | stored.settings.keys()
     differing += sorted(key for key in settings if expert.settings.get(key) != stored.settings.get(key))
-    if differing:
+    if differing and _has_results(connection, expert_id):
         raise UsageError(f"expert {expert.name!r} exists with another {' and '.join(differing)}: choose another name")
-    return True
+    return not differing
 
 
 def add_expert(connection: Connection, expert: ExpertRow) -> bool:
     """Register an expert; False where the very same one is there already. Raises as `is_there`."""
     if is_there(connection, expert):
         return False
-    connection.execute(
-        insert(Expert).values(
-            name=expert.name,
-            engine=expert.engine,
-            model=expert.model,
-            revision=expert.revision,
-            settings=dict(expert.settings),
-            cost=expert.cost,
-        )
-    )
+    values = {
+        "engine": expert.engine,
+        "model": expert.model,
+        "revision": expert.revision,
+        "settings": dict(expert.settings),
+        "cost": expert.cost,
+    }
+    if connection.execute(update(Expert).where(Expert.name == expert.name).values(**values)).rowcount == 0:
+        connection.execute(insert(Expert).values(name=expert.name, **values))
     return True
+
+
+def _has_results(connection: Connection, expert_id: int) -> bool:
+    found = (select(table.expert_id).where(table.expert_id == expert_id).limit(1) for table in (Run, ReportedScore))
+    return any(connection.scalar(query) is not None for query in found)
 
 
 def find_expert(connection: Connection, name: str) -> int:

@@ -15,9 +15,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 
-from benchcoe_jobs.errors import MissingError, StoreError, UsageError
+from benchcoe_jobs.errors import MissingError, StoreBusyError, StoreError, StoreUnavailableError, UsageError
 
-HEAD_REVISION = "0001"
+HEAD_REVISION = "0002"
 """The schema that this code reads and writes; a test holds it against the migrations."""
 
 OLDEST_SQLITE = (3, 35)  # UPDATE ... RETURNING
@@ -155,7 +155,7 @@ def _explained(store: Store) -> Iterator[None]:
         reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
         where = store.shown_url
         if "locked" in reason or "busy" in reason:
-            raise StoreError(
+            raise StoreBusyError(
                 f"the store at {where} is being written by another process: try again when it is done"
             ) from error
         if "readonly" in reason or "read-only" in reason or "attempt to write" in reason:
@@ -170,6 +170,6 @@ def _explained(store: Store) -> Iterator[None]:
             raise StoreError(
                 f"the disk under {where} is full: nothing was stored, free some space and try again"
             ) from error
-        if type(cause).__name__ == "OperationalError" and not store.is_sqlite:
-            raise MissingError(f"the database at {where} does not answer: {reason}") from error
+        if isinstance(cause, store.engine.dialect.loaded_dbapi.OperationalError) and not store.is_sqlite:
+            raise StoreUnavailableError(f"the database at {where} does not answer: {reason}") from error
         raise

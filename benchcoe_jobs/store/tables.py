@@ -35,7 +35,8 @@ WITHOUT_ROWID = {"sqlite_with_rowid": False}
 SPLITS = "split IN ('train', 'validation', 'test')"
 
 
-def _now() -> datetime:
+def now() -> datetime:
+    """The moment, with its zone."""
     return datetime.now(UTC)
 
 
@@ -72,7 +73,7 @@ class Benchmark(Base):
     __tablename__ = "benchmark"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     name: Mapped[str] = mapped_column(Name, unique=True)
-    created_at: Mapped[datetime] = mapped_column(UtcTime, default=_now)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
 
 
 class Subject(Base):
@@ -136,7 +137,7 @@ class Expert(Base):
     revision: Mapped[str | None] = mapped_column(String)
     settings: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     cost: Mapped[float | None] = mapped_column(Double)
-    created_at: Mapped[datetime] = mapped_column(UtcTime, default=_now)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
     retired_at: Mapped[datetime | None] = mapped_column(UtcTime)
 
 
@@ -168,7 +169,7 @@ class Run(Base):
     expert_id: Mapped[int] = mapped_column(ForeignKey("expert.id"))
     benchmark_id: Mapped[int] = mapped_column(ForeignKey("benchmark.id"))
     provenance: Mapped[dict[str, Any]] = mapped_column(JSON)
-    created_at: Mapped[datetime] = mapped_column(UtcTime, default=_now)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
 
 
 class Response(Base):
@@ -278,7 +279,7 @@ class LabelSet(Base):
     benchmark_id: Mapped[int] = mapped_column(ForeignKey("benchmark.id"))
     split: Mapped[str] = mapped_column(String)
     min_coverage: Mapped[float] = mapped_column(Double)
-    created_at: Mapped[datetime] = mapped_column(UtcTime, default=_now)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
 
 
 class FrozenSubjectLabel(Base):
@@ -311,7 +312,7 @@ class Router(Base):
     label_set_id: Mapped[int] = mapped_column(ForeignKey("label_set.id"))
     artifact: Mapped[str] = mapped_column(String)
     n_queries: Mapped[int] = mapped_column(Integer)
-    created_at: Mapped[datetime] = mapped_column(UtcTime, default=_now)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
 
 
 class Evaluation(Base):
@@ -325,7 +326,7 @@ class Evaluation(Base):
     benchmark_id: Mapped[int] = mapped_column(ForeignKey("benchmark.id"))
     split: Mapped[str] = mapped_column(String)
     report: Mapped[dict[str, Any] | None] = mapped_column(JSON)
-    created_at: Mapped[datetime] = mapped_column(UtcTime, default=_now)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
 
 
 class Decision(Base):

@@ -124,7 +124,7 @@ def test_what_was_ended_goes_on_where_it_stopped(
     process.send_signal(sent)
     _, err = process.communicate(timeout=60)
     assert process.returncode == (130 if sent == signal.SIGINT else -sent), err
-    assert sent == signal.SIGKILL or f"64 of {n} open queries were answered" in err
+    assert sent == signal.SIGKILL or f"64 of {n} stored" in err
     assert len(rows_of(store_url)["response"]) == 64, "the first batch, and nothing of the second"
     (folder / "slow").unlink()
     cut_off = quiz.asked(folder)[1]
@@ -133,7 +133,7 @@ def test_what_was_ended_goes_on_where_it_stopped(
     resumed = subprocess.run(command, capture_output=True, text=True, check=True)
     assert resumed.stderr.splitlines()[-1] == "set()", "the parent imports no model library"
     [done] = json.loads(resumed.stdout)["benchmarks"]
-    assert (done["there"], done["answered"], done["errors"]) == (64, n - 64, 0)
+    assert (done["there"], done["answered"], done["errors"]) == (0, n, 0), "it is the same job"
     times = Counter(question for batch in quiz.asked(folder) for question in batch)
     assert len(times) == n
     assert {question for question, count in times.items() if count > 1} == set(cut_off)
@@ -210,13 +210,18 @@ def test_the_careless_change_nothing(folder: Path, cli: Cli, store_url: str, lin
 
 
 @SQLITE_ALONE
-def test_an_expert_whose_model_is_not_there_is_not_registered(folder: Path, cli: Cli) -> None:
-    quiz.require_engine()
+def test_a_misspelt_model_takes_no_name(folder: Path, llama: Path, cli: Cli) -> None:
     quiz.write_quiz(folder / "quiz", 5)
     note = cli("add-expert first --engine transformers --model nowhere")
     assert (note.code, "add-benchmark" in note.err) == (0, True), "with nothing to ask it is only registered"
     cli("add-benchmark quiz quiz")
-    ended = cli("add-expert eve --engine transformers --model no/where/here")
-    assert ended.code == 1
+    ended = cli("add-expert eve --engine diary --model no/where/here")
+    assert (ended.code, ended.out) == (1, "")
     assert "no/where/here" in ended.err
-    assert [row["expert"] for row in cli("experts --json").json["experts"]] == ["first"]
+    [job] = cli("jobs --json").json["jobs"]
+    assert (job["state"], "no/where/here" in job["error"]) == ("failed", True)
+
+    added = cli(f"add-expert eve --engine diary --model {llama} --json")
+    assert (added.code, added.json["profile"]["benchmarks"][0]["answered"]) == (0, 5), added.err
+    taken = cli("add-expert eve --engine diary --model another")
+    assert (taken.code, "exists with another model" in taken.err) == (2, True)

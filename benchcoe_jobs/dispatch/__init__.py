@@ -1,0 +1,1 @@
+"""Who runs a shard: this process, or workers that a broker tells of it."""

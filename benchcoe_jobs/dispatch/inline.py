@@ -1,0 +1,50 @@
+"""The foreground: the same executor over the same rows, in this process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from benchcoe_jobs.dispatch.base import family
+from benchcoe_jobs.domain import Queue
+from benchcoe_jobs.jobs.executor import Executor
+from benchcoe_jobs.jobs.lifecycle import sweep
+from benchcoe_jobs.settings import Settings
+from benchcoe_jobs.store.jobs import JobRow
+from benchcoe_jobs.store.leases import Tally
+from benchcoe_jobs.store.session import Store
+
+_QUEUES = [queue.value for queue in Queue]
+_LOOK_AGAIN_S = 0.5
+
+
+class InlineDispatcher:
+    """See `Dispatcher`. Other processes may be at work on the same job: each takes what the others left."""
+
+    runs_here = True
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._settings = settings
+
+    def announce(self) -> None:
+        """Nobody else is to be told."""
+
+    def follow(self, job_id: int, progress: Callable[[int], None]) -> JobRow:
+        """See `Dispatcher`. An interrupt gives back the shard under way, and passes through."""
+
+        def heard(step: Tally) -> None:
+            progress(step.there + step.answered + step.errors)
+
+        executor = Executor(self._store, self._settings.home, lease_s=self._settings.lease_s, progress=heard)
+        sweep(self._store)  # a process that was killed left its shard behind
+        try:
+            while True:
+                job, ids, is_open = family(self._store, job_id)
+                if not is_open:
+                    return job
+                if not executor.run_next(_QUEUES, job_ids=ids):
+                    time.sleep(_LOOK_AGAIN_S)
+                    sweep(self._store)
+        finally:
+            executor.unload()

@@ -1,0 +1,160 @@
+"""Ask an expert some queries of a benchmark: the shards of it, and how one is run.
+
+A micro-batch is one transaction: its responses, its scores and the labels that follow from them. Whatever ends
+the program loses the open one at most, and asking again asks what has no response yet.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from benchcoe_jobs.benchmarks.base import kept_text
+from benchcoe_jobs.domain import Completion, Query, Queue
+from benchcoe_jobs.engines.base import ExpertSettings
+from benchcoe_jobs.engines.host import EngineHost
+from benchcoe_jobs.jobs.kinds import Assignment
+from benchcoe_jobs.jobs.lease import patiently
+from benchcoe_jobs.jobs.plan import Plan, batch_size, newest_run, plan_of, settings_of, shard_size, still_open
+from benchcoe_jobs.store import asking, catalog, experts, results, standings
+from benchcoe_jobs.store.asking import Askable
+from benchcoe_jobs.store.experts import ExpertRow
+from benchcoe_jobs.store.jobs import NewLot
+from benchcoe_jobs.store.leases import Tally
+from benchcoe_jobs.store.results import ErrorRow, NewScore
+
+
+def lot_to_ask(connection: Connection, expert_id: int, expert: ExpertRow, plan: Plan) -> NewLot:
+    """The shards in which an expert is asked a plan's queries. Raises UsageError where it has no engine.
+
+    All of them: only the engine knows the version that it answers with, and so what has been answered by it.
+    """
+    queue, gpus = placed(settings_of(expert))
+    run_id = newest_run(connection, expert_id, plan)
+    size = shard_size(expert.engine, None if run_id is None else results.mean_latency_s(connection, run_id))
+    ids = [query.id for query in plan.queries]
+    pieces = [ids[start : start + size] for start in range(0, len(ids), size)]
+    return NewLot(
+        queue,
+        [({"benchmark": plan.benchmark.name, "queries": piece}, len(piece)) for piece in pieces],
+        expert_id=expert_id,
+        benchmark_id=plan.benchmark_id,
+        gpus=gpus,
+    )
+
+
+def placed(settings: ExpertSettings) -> tuple[Queue, int]:
+    """The queue that an expert's shards wait in, and how many GPUs a worker must have for it.
+
+    An endpoint needs none, and a model that fits on one GPU runs on the CPU of a worker without any, too.
+    """
+    if settings.engine == "openai":
+        return Queue.CPU, 0
+    return Queue.GPU, settings.tensor_parallel if settings.tensor_parallel > 1 else 0
+
+
+def ask(assignment: Assignment) -> None:
+    """Run a shard of such a lot: load the expert unless it is resident, and ask what has no response yet."""
+    work, expert_id = assignment.claim.work, assignment.claim.expert_id
+    assert expert_id is not None  # noqa: S101  (the lot has one)
+    with assignment.store.reading() as connection:
+        benchmark_id, name = catalog.find_benchmark(connection, work["benchmark"])
+        plan = plan_of(connection, benchmark_id, name, asking.by_id(connection, work["queries"]))
+        expert = experts.read_expert_by_id(connection, expert_id)
+    settings = settings_of(expert)
+    host = assignment.host(expert_id, settings)
+    loads_before = host.loads
+    asking_ = _Asking(assignment, plan, expert_id, host)
+    provenance = {
+        "engine": host.version(),
+        "model": expert.model,
+        "revision": expert.revision,
+        "asked_as": plan.asked_as,
+    }
+    assignment.lease.commit(lambda connection: asking_.begin(connection, provenance), loads=host.loads - loads_before)
+    size = batch_size(settings.engine)
+    for start in range(0, len(asking_.to_ask), size):
+        assignment.lease.check()
+        asking_.ask(asking_.to_ask[start : start + size])
+
+
+class _Asking:
+    """A shard under way. `to_ask` is known once it has begun."""
+
+    def __init__(self, assignment: Assignment, plan: Plan, expert_id: int, host: EngineHost) -> None:
+        self._store = assignment.store
+        self._lease = assignment.lease
+        self._retry_errors = bool(assignment.claim.request.get("retry_errors"))
+        self._plan = plan
+        self._expert_id = expert_id
+        self._host = host
+        self._run_id = 0
+        self.to_ask: list[Askable] = []
+
+    def begin(self, connection: Connection, provenance: Mapping[str, Any]) -> Tally:
+        """See what has been answered in the run with this provenance."""
+        self._run_id = results.ensure_run(connection, self._expert_id, self._plan.benchmark_id, provenance)
+        queries = self._plan.queries
+        there = results.answered(connection, self._run_id, [query.id for query in queries])
+        self.to_ask = still_open(self._plan, there, self._retry_errors)
+        n_there = sum(there.values())
+        answered = min(self._lease.tally.answered, n_there)  # by an earlier claim of this shard
+        found = Tally(n_there - answered, answered, len(queries) - n_there - len(self.to_ask))
+        return found - self._lease.tally
+
+    def ask(self, batch: Sequence[Askable]) -> None:
+        """Ask a micro-batch, and commit what came of it."""
+        started = time.monotonic()
+        ids = [query.id for query in batch]
+        contents = patiently(lambda: self._contents(ids))
+        completions = self._host.run([self._plan.request(contents[id_]) for id_ in ids], self._plan.benchmark.decoding)
+        answers: list[NewScore] = []
+        errors: list[ErrorRow] = []
+        for query, completion in zip(batch, completions, strict=True):
+            if completion.finish_reason == "error":
+                errors.append(ErrorRow(query.id, completion.error or "the engine gave no reason", completion.latency_s))
+            else:
+                answers.append(_judged(self._plan, query, contents[query.id], completion))
+        self._lease.commit(
+            lambda connection: self._write(connection, ids, answers, errors), seconds=time.monotonic() - started
+        )
+
+    def _contents(self, ids: Sequence[int]) -> dict[int, Query]:
+        with self._store.reading() as connection:
+            return asking.contents(connection, ids)
+
+    def _write(
+        self, connection: Connection, ids: Sequence[int], answers: Sequence[NewScore], errors: Sequence[ErrorRow]
+    ) -> Tally:
+        # Whoever asks the same expert beside us may have been first: its response stays, and so must
+        # the score of it. What it found to be an error, we may have an answer to.
+        results.hold_run(connection, self._run_id)
+        there = {id_ for id_, fine in results.answered(connection, self._run_id, ids).items() if fine}
+        results.forget_errors(connection, self._run_id, ids)
+        new = [answer for answer in answers if answer.query_id not in there]
+        failed = [row for row in errors if row.query_id not in there]
+        results.write_scores(connection, self._expert_id, self._run_id, new)
+        results.write_errors(connection, self._run_id, failed)
+        changed = {(self._expert_id, answer.stratum_id) for answer in new}
+        standings.refresh(connection, [self._plan.benchmark_id], changed)
+        return Tally(there=len(there), answered=len(new), errors=len(failed))
+
+
+def _judged(plan: Plan, query: Askable, content: Query, completion: Completion) -> NewScore:
+    text = results.storable(kept_text(completion))  # judged as it is stored, so that rescoring finds the same
+    judged = plan.benchmark.judge(text, content)
+    return NewScore(
+        query_id=query.id,
+        stratum_id=query.stratum_id,
+        value=judged.score,
+        extracted=judged.extracted,
+        stage=judged.stage,
+        text=text,
+        prompt_tokens=completion.prompt_tokens,
+        completion_tokens=completion.completion_tokens,
+        latency_s=completion.latency_s,
+        finish_reason=completion.finish_reason,
+    )

@@ -1,0 +1,131 @@
+"""The tables of the queue. docs/store.md explains each of them, docs/jobs.md what happens in them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, CheckConstraint, Double, ForeignKey, Index, Integer, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from benchcoe_jobs.store.tables import Base, BigId, UtcTime, now
+
+_OPEN = text("state = 'open'")
+_CLAIMABLE = text("waiting > 0")
+_RUNNING = text("state = 'running'")
+
+
+class Job(Base):
+    """A request for work. Among open jobs a fingerprint is there once: the same work twice is one job.
+
+    `stage` counts the steps that its kind takes one after the other, from 0. `error` is the first failure
+    that stopped something, `exit_code` what a command that waits for the job ends with.
+    """
+
+    __tablename__ = "job"
+    __table_args__ = (
+        Index("uq_job_open_fingerprint", "fingerprint", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
+    )
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    kind: Mapped[str] = mapped_column(String)
+    fingerprint: Mapped[str] = mapped_column(String)
+    request: Mapped[dict[str, Any]] = mapped_column(JSON)
+    parent_id: Mapped[int | None] = mapped_column(ForeignKey("job.id"), index=True)
+    stage: Mapped[int] = mapped_column(Integer, default=0)
+    state: Mapped[str] = mapped_column(String, default="open")
+    report: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    error: Mapped[str | None] = mapped_column(Text)
+    exit_code: Mapped[int | None] = mapped_column(Integer)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    cancelled_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcTime)
+
+
+class Lot(Base):
+    """The shards of a job's stage that want the same expert on the same benchmark, and their counts.
+
+    The counts are kept with every change of a shard, in the same transaction: a status and a claim then cost
+    the same with a million shards as with a thousand. The first five count shards, the next four items
+    (queries, lines): all of them, those answered before the job, by it, and those that ended in an error.
+    """
+
+    __tablename__ = "lot"
+    __table_args__ = (
+        Index(None, "job_id", "stage"),
+        Index(None, "queue", sqlite_where=_CLAIMABLE, postgresql_where=_CLAIMABLE),
+    )
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"))
+    stage: Mapped[int] = mapped_column(Integer)
+    queue: Mapped[str] = mapped_column(String)
+    expert_id: Mapped[int | None] = mapped_column(ForeignKey("expert.id"))
+    benchmark_id: Mapped[int | None] = mapped_column(ForeignKey("benchmark.id"))
+    gpus: Mapped[int] = mapped_column(Integer)
+    waiting: Mapped[int] = mapped_column(Integer, default=0)
+    running: Mapped[int] = mapped_column(Integer, default=0)
+    done: Mapped[int] = mapped_column(Integer, default=0)
+    failed: Mapped[int] = mapped_column(Integer, default=0)
+    cancelled: Mapped[int] = mapped_column(Integer, default=0)
+    items: Mapped[int] = mapped_column(Integer, default=0)
+    there: Mapped[int] = mapped_column(Integer, default=0)
+    answered: Mapped[int] = mapped_column(Integer, default=0)
+    errors: Mapped[int] = mapped_column(Integer, default=0)
+    loads: Mapped[int] = mapped_column(Integer, default=0)
+    seconds: Mapped[float] = mapped_column(Double, default=0.0)
+
+
+class Shard(Base):
+    """A piece of a lot that is small enough to lose. `fence` grows with every claim: who claimed before is late."""
+
+    __tablename__ = "shard"
+    __table_args__ = (
+        CheckConstraint("state IN ('waiting', 'running', 'done', 'failed', 'cancelled')", name="state"),
+        Index(None, "lot_id", "state", "id"),
+        Index(None, "lease_until", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
+    )
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    lot_id: Mapped[int] = mapped_column(ForeignKey("lot.id"))
+    state: Mapped[str] = mapped_column(String)
+    work: Mapped[dict[str, Any]] = mapped_column(JSON)
+    items: Mapped[int] = mapped_column(Integer)
+    there: Mapped[int] = mapped_column(Integer, default=0)
+    answered: Mapped[int] = mapped_column(Integer, default=0)
+    errors: Mapped[int] = mapped_column(Integer, default=0)
+    attempts: Mapped[int] = mapped_column(Integer, default=0)
+    fence: Mapped[int] = mapped_column(Integer, default=0)
+    owner: Mapped[str | None] = mapped_column(String)
+    lease_until: Mapped[float | None] = mapped_column(Double)
+    error: Mapped[str | None] = mapped_column(Text)
+
+
+class Worker(Base):
+    """A process that runs shards, as it last told of itself. `seen_at` is the database's time."""
+
+    __tablename__ = "worker"
+    name: Mapped[str] = mapped_column(String, primary_key=True)
+    queues: Mapped[str] = mapped_column(String)
+    gpus: Mapped[str | None] = mapped_column(String)
+    seen_at: Mapped[float] = mapped_column(Double)
+    expert_id: Mapped[int | None] = mapped_column(ForeignKey("expert.id"))
+
+
+class BatchLine(Base):
+    """A line of a submitted file and what became of it: an answer or an error, exactly one of them in the end.
+
+    `body` is the request as it was written. Which expert it went to and why is known once it is routed.
+    """
+
+    __tablename__ = "batch_line"
+    job_id: Mapped[int] = mapped_column(ForeignKey("job.id"), primary_key=True)
+    line: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    custom_id: Mapped[str] = mapped_column(String)
+    url: Mapped[str] = mapped_column(String)
+    body: Mapped[dict[str, Any]] = mapped_column(JSON)
+    expert_id: Mapped[int | None] = mapped_column(Integer)
+    why: Mapped[str | None] = mapped_column(Text)
+    text: Mapped[str | None] = mapped_column(Text)
+    error: Mapped[str | None] = mapped_column(Text)
+    finish_reason: Mapped[str | None] = mapped_column(String)
+    prompt_tokens: Mapped[int | None] = mapped_column(Integer)
+    completion_tokens: Mapped[int | None] = mapped_column(Integer)
+    answered_at: Mapped[datetime | None] = mapped_column(UtcTime)

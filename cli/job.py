@@ -1,0 +1,193 @@
+"""Jobs: what is queued, how far it is, and how to end it or do it again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .command import Command, Session, cell, percent, table
+from .queued import follow, insist_on_all, insist_on_end
+
+if TYPE_CHECKING:
+    from benchcoe_jobs.store.jobs import JobRow, LotRow
+
+_LOOK_S = 0.5
+_SHOWN_FAILURES = 10
+
+job_argument = click.argument("job", type=click.IntRange(min=1))
+
+
+@click.command(cls=Command)
+@click.option("--open", "only_open", is_flag=True, help="Only those that are not over.")
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="The newest N.")
+def jobs(session: Session, only_open: bool, limit: int) -> None:
+    """List jobs, the newest first."""
+    from benchcoe_jobs.store import jobs
+
+    with session.store.reading() as connection:
+        found = jobs.list_jobs(connection, limit=limit, only_open=only_open)
+        lots = jobs.lots(connection, [job.id for job in found])
+    of_job: dict[int, list[LotRow]] = {}
+    for lot in lots:
+        of_job.setdefault(lot.job_id, []).append(lot)
+    session.show_list("jobs", [_summary(job, of_job.get(job.id, [])) for job in found])
+
+
+@click.command(cls=Command)
+@job_argument
+def status(session: Session, job: int) -> None:
+    """How far a job is, expert by expert, and what failed in it."""
+    from benchcoe_jobs.store import jobs, leases, workers
+
+    with session.store.reading() as connection:
+        row = jobs.read_job(connection, job)
+        lots = jobs.lots(connection, [job])
+        failures = leases.failures(connection, job, _SHOWN_FAILURES)
+        followers = jobs.followers(connection, job)
+        crew = workers.workers(connection)
+    data = _summary(row, lots) | {
+        "request": row.request,
+        "report": row.report,
+        "lots": [asdict(lot) for lot in lots],
+        "failures": [{"shard": shard, "error": error} for shard, error in failures],
+        "followed_by": followers,
+        "workers": [asdict(worker) for worker in crew],
+    }
+
+    def human() -> None:
+        click.echo(f"job {job}: {row.kind}, {row.state}" + (f", from job {row.parent_id}" if row.parent_id else ""))
+        columns = ["stage", "queue", "expert", "benchmark", "waiting", "running", "done", "failed", "cancelled"]
+        items = ["items", "there", "answered", "errors"]
+        table([[cell(getattr(lot, name)) for name in [*columns, *items]] for lot in lots], [*columns, *items])
+        for shard, error in failures:
+            click.echo(f"shard {shard} failed: {error}")
+        if row.error:
+            click.echo(f"error: {row.error}")
+        if followers:
+            click.echo(f"followed by job {', '.join(map(str, followers))}")
+        for hint in _hints(row, lots, [worker.queues for worker in crew], session.settings.broker_url is not None):
+            session.note(f"note: {hint}")
+
+    session.show(data, human)
+
+
+def _summary(job: JobRow, lots: list[LotRow]) -> dict[str, Any]:
+    items = sum(lot.items for lot in lots)
+    through = sum(lot.there + lot.answered + lot.errors for lot in lots)
+    return {
+        "job": job.id,
+        "kind": job.kind,
+        "about": str(job.request.get("expert") or job.request.get("router") or "-"),
+        "state": str(job.state),
+        "through": percent(through / items) if items else "-",
+        "errors": sum(lot.errors for lot in lots),
+        "running": sum(lot.running for lot in lots),
+        "waiting": sum(lot.waiting for lot in lots),
+        "created": f"{job.created_at:%Y-%m-%d %H:%M:%S}",
+        "error": job.error,
+    }
+
+
+def _hints(job: JobRow, lots: list[LotRow], served: list[str], has_broker: bool) -> Iterator[str]:
+    """Why nothing may be going on."""
+    if not job.is_open:
+        return
+    waiting = {lot.queue for lot in lots if lot.waiting}
+    if not has_broker:
+        yield "no broker is configured: the command that began it goes on with it"
+        return
+    queues = {queue for queues in served for queue in queues.split(",")}
+    for queue in sorted(waiting - queues):
+        yield f"no worker serves queue {queue}: start one with `benchcoe-jobs worker --queues {queue}`"
+
+
+@click.command(cls=Command)
+@job_argument
+def watch(session: Session, job: int) -> None:
+    """Follow a job to its end, with live bars for it and the workers at it.
+
+    Ends as the command that began the job would have ended. Without a terminal it only waits.
+    """
+    import sys
+
+    if session.quiet or not sys.stderr.isatty():
+        ended = _until_over(session, job)
+    else:
+        from .bars import show_bars
+
+        with closing(_snapshots(session, job)) as snapshots:
+            show_bars(snapshots)
+        ended = _until_over(session, job)
+    session.show(
+        {"job": ended.id, "state": str(ended.state), "report": ended.report},
+        lambda: click.echo(f"job {ended.id}: {ended.state}"),
+    )
+    insist_on_end(ended)
+    insist_on_all(ended)
+
+
+def _until_over(session: Session, job_id: int) -> JobRow:
+    """Only looks, also where this process could do the work."""
+    from benchcoe_jobs.dispatch.base import family
+
+    while True:
+        job, _, is_open = family(session.store, job_id)
+        if not is_open:
+            return job
+        time.sleep(_LOOK_S)
+
+
+def _snapshots(session: Session, job_id: int) -> Iterator[Any]:
+    from benchcoe_jobs.dispatch.base import family
+    from benchcoe_jobs.store import jobs, workers
+
+    is_open = True
+    while is_open:
+        _, ids, is_open = family(session.store, job_id)
+        with session.store.reading() as connection:
+            yield jobs.lots(connection, ids), workers.workers(connection)
+        time.sleep(_LOOK_S)
+
+
+@click.command(cls=Command)
+@job_argument
+def cancel(session: Session, job: int) -> None:
+    """End a job: nothing more of it is begun, and who is at it stops after the micro-batch under way.
+
+    What it has stored stays, and the command that began it goes on from there.
+    """
+    from benchcoe_jobs.jobs.lifecycle import cancel
+
+    row = cancel(session.store, job)
+    session.show(
+        {"job": job, "state": str(row.state)},
+        lambda: click.echo(f"job {job}: {'stopping' if row.is_open else row.state}"),
+    )
+
+
+@click.command(cls=Command)
+@job_argument
+@click.option("--failed", is_flag=True, help="What failed; there is nothing else to retry, so it may be left out.")
+@click.option("--wait", is_flag=True, help="Where a broker is configured: follow the job to its end.")
+def retry(session: Session, job: int, failed: bool, wait: bool) -> None:
+    """Do again what failed in a job: failed shards, and items that ended in an error."""
+    from benchcoe_jobs.dispatch.base import dispatcher
+    from benchcoe_jobs.jobs.lifecycle import retry
+
+    runner = dispatcher(session.store, session.settings)
+    n = retry(session.store, job)
+    runner.announce()
+    if not (runner.runs_here or wait):
+        session.show({"job": job, "shards": n}, lambda: click.echo(f"job {job}: {n} shards wait again"))
+        return
+    ended = follow(session, job, f"job {job}")
+    session.show(
+        {"job": job, "shards": n, "state": str(ended.state), "report": ended.report},
+        lambda: click.echo(f"job {job}: {ended.state}"),
+    )
+    insist_on_all(ended)

@@ -1,0 +1,85 @@
+"""Start workers."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from benchcoe_jobs.domain import Queue
+from benchcoe_jobs.errors import MissingError, UsageError
+
+from .command import Command, Session
+from .crew import Member, supervise
+
+_LOG_LEVELS = click.Choice(["debug", "info", "warning", "error"])
+
+
+def _queues(_ctx: click.Context, _param: click.Parameter, given: str) -> list[str]:
+    known = [queue.value for queue in Queue]
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    if not names or set(names) - set(known):
+        raise UsageError(f"--queues {given!r}: name some of {', '.join(known)}, with commas between")
+    return list(dict.fromkeys(names))
+
+
+def _gpus(_ctx: click.Context, _param: click.Parameter, given: str | None) -> list[str]:
+    groups = [] if given is None else [group.strip() for group in given.split(",")]
+    single = [gpu for group in groups for gpu in group.split("+")]
+    if given is not None and (not all(gpu.isdigit() for gpu in single) or len(set(single)) < len(single)):
+        raise UsageError(f"--gpus {given!r}: numbers with commas between, each once; 2+3 is one worker with both")
+    return [group.replace("+", ",") for group in groups]
+
+
+@click.command(cls=Command)
+@click.option(
+    "--queues",
+    default=",".join(queue.value for queue in Queue),
+    show_default=True,
+    callback=_queues,
+    help="What to work on: gpu runs experts, train trains routers, cpu does the rest.",
+)
+@click.option("--gpus", metavar="0,1,2+3", callback=_gpus, help="One worker for each; 2+3 is one with both.")
+@click.option("--name", default="worker", show_default=True, help="What the worker is called, before the host's name.")
+@click.option("--log-level", type=_LOG_LEVELS, default="info", show_default=True)
+def worker(session: Session, queues: list[str], gpus: list[str], name: str, log_level: str) -> None:
+    """Run shards for as long as there are any, and wait for more.
+
+    Needs BENCHCOE_BROKER_URL and a store that has been made by init. One worker process for each of
+    --gpus, else one that uses what it finds. An expert that asks for two GPUs (--tensor-parallel 2) runs
+    on a worker that has two. The first SIGTERM or Ctrl-C finishes the micro-batch under way and gives the
+    rest back; the second ends at once.
+    """
+    from benchcoe_jobs.dispatch.broker import broker_url
+
+    if session.settings.broker_url is None:
+        raise MissingError("no broker is configured: set BENCHCOE_BROKER_URL; `benchcoe-jobs broker` runs one here")
+    broker_url(session.settings)
+    _ = session.store  # it must be there, and of this version
+    environment = os.environ | {
+        "BENCHCOE_DATABASE_URL": session.settings.database_url,
+        "BENCHCOE_BROKER_URL": session.settings.broker_url,
+        "BENCHCOE_HOME": str(session.settings.home),
+        "BENCHCOE_LEASE_S": str(session.settings.lease_s),
+        "BENCHCOE_OPEN_BROKER": "yes" if session.settings.open_broker else "no",
+    }
+    commands = {
+        f"{name}-gpu{group.replace(',', '-')}" if group else name: {"CUDA_VISIBLE_DEVICES": group} if group else {}
+        for group in gpus or [""]
+    }
+    if len(commands) == 1:
+        [(title, extra)] = commands.items()
+        session.close()
+        os.execve(sys.executable, _celery(title, queues, log_level), environment | extra)  # noqa: S606
+    crew = [Member(_celery(title, queues, log_level), environment | extra) for title, extra in commands.items()]
+    supervise(crew, session.note)
+
+
+def _celery(title: str, queues: list[str], log_level: str) -> list[str]:
+    # Gossip and mingle make workers wait for each other at the start; ours talk through the database.
+    return [
+        *(sys.executable, "-m", "celery", "--app", "benchcoe_jobs.workers.app", "worker"),
+        *("--hostname", f"{title}-{os.getpid()}@%h", "--queues", ",".join(queues), "--loglevel", log_level),
+        *("--pool", "prefork", "--concurrency", "1", "--without-gossip", "--without-mingle"),
+    ]

@@ -1,0 +1,1 @@
+"""The queue's processes: a Celery application, its one task, and the sweeper beside it."""

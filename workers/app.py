@@ -1,0 +1,24 @@
+"""The Celery application of the workers: `celery -A benchcoe_jobs.workers.app worker -Q gpu,train,cpu`.
+
+`benchcoe-jobs worker` starts the same with the options that it needs. Settings come from the environment or
+benchcoe.toml.
+"""
+
+from __future__ import annotations
+
+from benchcoe_jobs.dispatch.celery import TICKET, make_app
+from benchcoe_jobs.settings import Settings
+
+from . import process
+from .sweeper import Sweeper
+
+settings = Settings.load()
+app = make_app(settings)
+app.steps["worker"].add(Sweeper)
+process.listen()
+
+
+@app.task(name=TICKET)
+def ticket(queue: str) -> None:
+    """There may be work in a queue."""
+    process.work(app, settings, queue)

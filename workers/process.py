@@ -1,0 +1,88 @@
+"""The process in which a worker runs shards: Celery's prefork child, and what its parent tells it.
+
+The parent imports no model library and runs no shard. It shares one byte with its child: set when the parent
+was told to stop, so that the child finishes its micro-batch and gives the shard back.
+"""
+
+from __future__ import annotations
+
+import logging
+import mmap
+import os
+import time
+from typing import Any
+
+from celery import Celery, signals
+from kombu.exceptions import OperationalError
+
+from benchcoe_jobs.dispatch.celery import top_up
+from benchcoe_jobs.jobs.executor import Executor
+from benchcoe_jobs.settings import Settings
+from benchcoe_jobs.store.session import Store, open_store
+
+log = logging.getLogger(__name__)
+
+_TICKET_S = 5.0
+"""Shards that take less share a ticket."""
+
+_stop = mmap.mmap(-1, 1)  # anonymous and shared: it is there before the fork
+_name: str | None = None
+_store: Store | None = None
+_executor: Executor | None = None
+
+
+def listen() -> None:
+    """Hear of Celery's comings and goings."""
+    signals.celeryd_init.connect(_named)
+    signals.worker_shutting_down.connect(_told_to_stop)
+    signals.worker_process_shutdown.connect(_leave)
+
+
+def work(app: Celery, settings: Settings, queue: str) -> None:
+    """Run shards of a queue for a while, then see to it that there are tickets for what is left."""
+    executor, store = _hands(settings)
+    started = time.monotonic()
+    while not is_stopping() and executor.run_next([queue]) and time.monotonic() - started < _TICKET_S:
+        pass
+    try:
+        top_up(app, store)
+    except OperationalError as error:
+        log.warning("the broker does not answer (%s): the sweeper makes tickets when it does", error)
+
+
+def is_stopping() -> bool:
+    """Whether this worker was told to stop."""
+    return _stop[0] != 0
+
+
+def gpus() -> list[str] | None:
+    """The GPUs that this worker may use; None where nobody said."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return None if given is None else [gpu for gpu in given.split(",") if gpu]
+
+
+def _hands(settings: Settings) -> tuple[Executor, Store]:
+    global _store, _executor
+    if _store is None:
+        _store = open_store(settings.database_url)
+    if _executor is None:
+        _executor = Executor(
+            _store, settings.home, lease_s=settings.lease_s, worker=_name, gpus=gpus(), stopping=is_stopping
+        )
+    return _executor, _store
+
+
+def _named(sender: str, **_: Any) -> None:
+    global _name
+    _name = sender
+
+
+def _told_to_stop(**_: Any) -> None:
+    _stop[0] = 1
+
+
+def _leave(**_: Any) -> None:
+    if _executor is not None:
+        _executor.unload()
+    if _store is not None:
+        _store.close()
