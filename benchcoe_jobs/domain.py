@@ -182,7 +182,8 @@ class Request:
     The prompt is `preamble`, as many of `shots` as the context holds, then `question`, joined as
     they are (they bring their own line breaks). The question itself is never cut. With
     `continuations` the engine says how likely each of them is after the prompt instead of generating.
-    `images` are encoded picture files (PNG, JPEG, WebP).
+    `images` are encoded picture files (PNG, JPEG, WebP). `turns` are (role, text) of a conversation before it,
+    for decodings in the chat form.
     """
 
     question: str
@@ -190,6 +191,7 @@ class Request:
     shots: tuple[str, ...] = ()
     images: tuple[bytes, ...] = ()
     continuations: tuple[str, ...] = ()
+    turns: tuple[tuple[str, str], ...] = ()
 
     def prompt(self, n_shots: int) -> str:
         """The text with the first `n_shots` few-shot examples."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
-from benchcoe_jobs.engines.errors import ContextTooLongError, EngineError
+from benchcoe_jobs.engines.errors import ContextTooLongError, EngineError, first_line
 
 # How many of the prompt's tokens are decoded before the answer: sentencepiece drops the space that
 # a text begins with, so that an answer decoded alone would lose its own.
@@ -98,11 +98,16 @@ class Prompter:
     def _text(self, request: Request, n_shots: int, decoding: Decoding) -> str:
         prompt = clean(request.prompt(n_shots))
         if not decoding.chat:
+            if request.turns:
+                raise EngineError("a conversation needs the chat form")
             return prompt
         if not getattr(self._tokenizer, "chat_template", None):
             raise EngineError("the model has no chat template: ask it without chat")
-        messages = [{"role": "user", "content": prompt}]
-        return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        messages = [*spoken(request), {"role": "user", "content": prompt}]
+        try:
+            return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        except Exception as error:  # a template may refuse a role, or an order of them
+            raise EngineError(f"the model's chat template refuses the conversation: {first_line(error)}") from error
 
     def _encode(self, text: str, *, chat: bool) -> list[int]:
         # A chat template writes the special tokens itself. A text without a token is no text, even
@@ -124,6 +129,11 @@ class Prompter:
             f"context too long: {n_tokens} prompt tokens and {beside} do not fit into {self._context}, "
             "even without few-shot examples"
         )
+
+
+def spoken(request: Request) -> list[dict[str, Any]]:
+    """The conversation before a request's question, as chat templates and endpoints take it."""
+    return [{"role": role, "content": clean(text)} for role, text in request.turns]
 
 
 def clean(text: str) -> str:

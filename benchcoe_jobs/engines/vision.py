@@ -40,9 +40,10 @@ class Sight:
         itself, and once more for the batch. Raises EngineError, ContextTooLongError.
         """
         images = [{"type": "image", "image": open_image(image)} for image in request.images]
+        before = [{"role": role, "content": [{"type": "text", "text": clean(said)}]} for role, said in request.turns]
         for n_shots in range(len(request.shots), -1, -1):
             text = {"type": "text", "text": clean(request.prompt(n_shots))}
-            conversation: Conversation = [{"role": "user", "content": [*images, text]}]
+            conversation: Conversation = [*before, {"role": "user", "content": [*images, text]}]
             ids = tuple(self.inputs([conversation])["input_ids"][0].tolist())
             if self._prompter.fits(len(ids) + decoding.max_new_tokens):
                 return Seen(conversation, ids, n_shots)

@@ -30,7 +30,7 @@ from benchcoe_jobs.engines.errors import (
     first_line,
 )
 from benchcoe_jobs.engines.images import media_type, open_image
-from benchcoe_jobs.engines.prompts import Pair, Prompter, clean, completed, failure, request_seed
+from benchcoe_jobs.engines.prompts import Pair, Prompter, clean, completed, failure, request_seed, spoken
 from benchcoe_jobs.engines.weights import find_model
 from benchcoe_jobs.errors import MissingError, UsageError
 
@@ -170,7 +170,10 @@ class VllmEngine:
         prompts = [clean(request.prompt(n_shots)) for request, n_shots in asked]
         seeds = [_image_seed(decoding, prompt, request) for prompt, (request, _) in zip(prompts, asked, strict=True)]
         conversations = [
-            [{"role": "user", "content": [*map(_image_part, request.images), {"type": "text", "text": prompt}]}]
+            [
+                *spoken(request),
+                {"role": "user", "content": [*map(_image_part, request.images), {"type": "text", "text": prompt}]},
+            ]
             for prompt, (request, _) in zip(prompts, asked, strict=True)
         ]
         outputs = self._llm.chat(conversations, [self._sampling(decoding, seed) for seed in seeds], use_tqdm=False)

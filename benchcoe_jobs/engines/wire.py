@@ -59,6 +59,7 @@ def unpack_request(packed: Mapping[str, Any]) -> Request:
         shots=tuple(packed["shots"]),
         images=tuple(base64.b64decode(image) for image in packed["images"]),
         continuations=tuple(packed["continuations"]),
+        turns=tuple((role, text) for role, text in packed["turns"]),
     )
 
 

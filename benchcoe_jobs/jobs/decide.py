@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import Connection
 
 from benchcoe_jobs.domain import Level
 from benchcoe_jobs.errors import UsageError
@@ -82,6 +83,12 @@ class Decider:
         return choices
 
 
+def eligible_experts(connection: Connection, router: TrainedRouter) -> list[str]:
+    """The experts that a router may choose now: with enough scores, or a subject's label, on its training split."""
+    labelled = {label.expert for label in labels.subject_labels(connection, router.scope)}
+    return sorted({*labels.eligible_experts(connection, router.scope), *labelled})
+
+
 def open_decider(store: Store, home: Path, name: str | None) -> Decider:
     """The router of a name (None: the only one), ready to decide with the labels of this moment.
 
@@ -91,7 +98,7 @@ def open_decider(store: Store, home: Path, name: str | None) -> Decider:
         router = routers.find_router(connection, name)
         members = experts.pool_members(connection, router.scope.pool.id)
         by_subject = {label.subject: label for label in labels.subject_labels(connection, router.scope)}
-        measured = labels.eligible_experts(connection, router.scope)
+        eligible = eligible_experts(connection, router)
         best_single = labels.best_single(connection, router.scope)
     if best_single is None:
         scope = router.scope
@@ -100,5 +107,4 @@ def open_decider(store: Store, home: Path, name: str | None) -> Decider:
             f"split {scope.split}: there is no best single expert to compare with or to fall back to"
         )
     model = artifact.load(home / router.artifact, cache=routers.StoredVectors(store))
-    eligible = sorted({*measured, *(label.expert for label in by_subject.values())})
     return Decider(router, model, members, eligible, by_subject, best_single)

@@ -98,8 +98,7 @@ def open_job(
     connection: Connection, kind: str, request: Mapping[str, Any], *, parent_id: int | None = None
 ) -> tuple[int, bool]:
     """The id of the open job for this very request, and whether it is new."""
-    content = json.dumps([kind, request], sort_keys=True)
-    fingerprint = hashlib.sha256(content.encode()).hexdigest()
+    fingerprint = _fingerprint(kind, request)
     mine = select(Job.id).where(Job.fingerprint == fingerprint, Job.state == JobState.OPEN)
     if (found := connection.scalar(mine)) is not None:
         return found, False
@@ -110,6 +109,16 @@ def open_job(
     except IntegrityError:  # PostgreSQL has several writers: another one asked for the same just now
         return connection.scalars(mine).one(), False
     return new, True
+
+
+def finished_job(connection: Connection, kind: str, request: Mapping[str, Any]) -> int | None:
+    """The newest job for this very request that came to an end, where there is one."""
+    return connection.scalar(
+        select(Job.id)
+        .where(Job.fingerprint == _fingerprint(kind, request), Job.state.in_([JobState.DONE, JobState.PARTIAL]))
+        .order_by(Job.id.desc())
+        .limit(1)
+    )
 
 
 def add_lots(connection: Connection, job_id: int, stage: int, lots: Iterable[NewLot]) -> None:
@@ -271,6 +280,10 @@ def reopen(connection: Connection, job_id: int, request: Mapping[str, Any]) -> N
             )
     except IntegrityError as error:
         raise UsageError("a job for the same work is open already: see `benchcoe-jobs jobs`") from error
+
+
+def _fingerprint(kind: str, request: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps([kind, request], sort_keys=True).encode()).hexdigest()
 
 
 def _job(row: Any) -> JobRow:
