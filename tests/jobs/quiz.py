@@ -29,6 +29,7 @@ POINTS = """\
 quiz = quiz:Quiz
 [benchcoe_jobs.engines]
 diary = quiz:DiaryEngine
+echo = fake_engine:FakeEngine
 """
 
 
@@ -82,7 +83,8 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: quiz\nVersion: 1\n")
     (info / "entry_points.txt").write_text(POINTS)
     monkeypatch.syspath_prepend(str(info.parent))
-    monkeypatch.setenv("PYTHONPATH", f"{info.parent}:{Path(__file__).parent}")
+    here = Path(__file__).parent
+    monkeypatch.setenv("PYTHONPATH", f"{info.parent}:{here}:{here.with_name('engines')}")
     monkeypatch.setenv(FOLDER, str(folder))
 
 
