@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
+from typing import NamedTuple
 
 
 class Split(StrEnum):
@@ -88,14 +88,23 @@ class Query:
     split: Split | None = None
     images: tuple[bytes, ...] = ()
 
-    @cached_property
+    @property
     def content_hash(self) -> str:
-        """SHA-256 (hex) of what makes the question: text, choices, answer and images."""
-        parts = (self.text, *self.choices, *(() if self.answer is None else (self.answer,)))
+        """SHA-256 (hex) of what makes the question: text, choices, answer and images. Computed once."""
+        # Not functools.cached_property: it takes a lock on Python 3.11, and imports ask thousands a second.
+        known: str | None = self.__dict__.get("_content_hash")
+        if known is None:
+            known = self.__dict__["_content_hash"] = self._hashed()
+        return known
+
+    def _hashed(self) -> str:
+        parts = [self.text, *self.choices]
+        if self.answer is not None:
+            parts.append(self.answer)
         counted = [f"{len(part)}:{part}" for part in parts]  # lengths and the count keep the parts apart
         # An "i" is no length: the images cannot be taken for a part, and without any the hash is that of the text.
         pictures = [f"i{hashlib.sha256(image).hexdigest()}" for image in self.images]
-        content = f"{len(self.choices)}:{''.join([*counted, *pictures])}"
+        content = f"{len(self.choices)}:{''.join(counted)}{''.join(pictures)}"
         return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -133,9 +142,8 @@ class Judgement:
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One row of a published result file: what `expert` did on `query`.
+class Result(NamedTuple):
+    """One row of a published result file: what `expert` did on `query`. A tuple: there are many, made fast.
 
     Either `text` (a response, still to be judged) or `score` (already judged) is given.
     `line` says where the row stands in its file (1-based; a record's number where the format

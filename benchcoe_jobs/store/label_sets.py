@@ -5,11 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, literal, select
+from sqlalchemy import Connection, func, insert, select
 
 from benchcoe_jobs.domain import Level
+from benchcoe_jobs.store import bulk
 from benchcoe_jobs.store.experts import PoolRef
 from benchcoe_jobs.store.labels import Scope, in_scope
 from benchcoe_jobs.store.tables import Benchmark, Expert, FrozenQueryLabel, FrozenSubjectLabel, LabelSet, Pool
@@ -34,10 +36,12 @@ def freeze(connection: Connection, level: Level, scope: Scope) -> Frozen:
         json.dumps([level, scope.pool.name, scope.benchmark, scope.split, scope.pool.min_coverage]).encode()
     )
     view = subject_label.c if level is Level.SUBJECT else query_label.c
-    item = view.subject if level is Level.SUBJECT else view.key
+    about, item = (view.subject_id, view.subject) if level is Level.SUBJECT else (view.query_id, view.key)
     names: dict[int, str] = dict(connection.execute(select(Expert.id, Expert.name)).all())
-    for key, expert_id in connection.execute(select(item, view.expert_id).where(*in_scope(view, scope)).order_by(item)):
-        digest.update(f"{key}\t{names[expert_id]}\n".encode())
+    rows = connection.execute(select(item, about, view.expert_id).where(*in_scope(view, scope)))
+    # Sorted here, by bytes as both databases sort names: the views are read in their own order.
+    labels = sorted(rows, key=itemgetter(0))
+    digest.update("".join([f"{key}\t{names[expert_id]}\n" for key, _, expert_id in labels]).encode())
     fingerprint = digest.hexdigest()
 
     found = connection.scalar(select(LabelSet.id).where(LabelSet.fingerprint == fingerprint))
@@ -55,13 +59,8 @@ def freeze(connection: Connection, level: Level, scope: Scope) -> Frozen:
     )
     set_id = connection.scalars(select(LabelSet.id).where(LabelSet.fingerprint == fingerprint)).one()
     target = FrozenSubjectLabel if level is Level.SUBJECT else FrozenQueryLabel
-    about = view.subject_id if level is Level.SUBJECT else view.query_id
-    connection.execute(
-        insert(target).from_select(
-            ["label_set_id", about.name, "expert_id"],
-            select(literal(set_id), about, view.expert_id).where(*in_scope(view, scope)),
-        )
-    )
+    rows_of_set = ((set_id, about_id, expert_id) for _, about_id, expert_id in labels)
+    bulk.insert(connection, target, ["label_set_id", about.name, "expert_id"], rows_of_set)
     return Frozen(set_id, fingerprint, created=True)
 
 
