@@ -1,5 +1,6 @@
-# make demo   the quickstart, on the embedded default: SQLite, foreground, no server, no weights
+# make demo   the quickstart, on the embedded default: SQLite, foreground, no server, no download of weights
 # make test   the whole test suite, with a real PostgreSQL that comes as a wheel
+# make test-vllm  the engine vllm, really run, on a CPU: an environment of its own, some minutes
 # make lint   style, types and the walls between the rooms
 # make wheel  the wheel, installed into a clean environment and tried outside the repository
 
@@ -9,7 +10,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 WITHIN := --constraint constraints.txt
 
-.PHONY: demo test lint wheel clean
+.PHONY: demo test test-vllm lint wheel clean
 
 demo: $(VENV)/demo
 	$(BIN)/benchcoe-jobs quickstart
@@ -40,7 +41,7 @@ $(BIN)/python:
 	$(PIP) install --upgrade 'pip>=25'
 
 $(VENV)/demo: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) install $(WITHIN) --editable .
+	$(PIP) install $(WITHIN) --editable '.[engines]'
 	@touch $@
 
 $(VENV)/dev: $(BIN)/python pyproject.toml constraints.txt

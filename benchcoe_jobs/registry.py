@@ -21,6 +21,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "mmmu": "benchcoe_jobs.benchmarks.mmmu:Mmmu",
         "mmstar": "benchcoe_jobs.benchmarks.mmstar:MmStar",
         "scienceqa": "benchcoe_jobs.benchmarks.scienceqa:ScienceQA",
+        "skills": "benchcoe_jobs.benchmarks.skills:Skills",
         "winogrande": "benchcoe_jobs.benchmarks.winogrande:WinoGrande",
     },
     "engines": {

@@ -18,7 +18,7 @@ from benchcoe_jobs.errors import BenchcoeError
 
 # name -> (module:attribute, short help). The help stands here so that --help loads no command.
 COMMANDS = {
-    "quickstart": ("quickstart:quickstart", "See the whole way once, on a small synthetic result set."),
+    "quickstart": ("quickstart:quickstart", "See the whole way once, with tiny experts that really answer."),
     "init": ("store:init", "Create the result store, or upgrade it."),
     "doctor": ("doctor:doctor", "Say what is there, what is missing and how to get it."),
     "add-benchmark": ("benchmark:add_benchmark", "Add a benchmark, with its queries."),
