@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchcoe_jobs import registry
-from benchcoe_jobs.domain import ALL_POOL, Level, Split
+from benchcoe_jobs.domain import ALL_POOL, Level, Policy, Split
 from benchcoe_jobs.errors import UsageError
 
 from .command import Command, Session
-from .label import LEVELS, SPLITS
+from .label import LEVELS, POLICIES, SPLITS
 
 if TYPE_CHECKING:
     from benchcoe_jobs.jobs.train import Trained
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 @click.option("--pool", default=ALL_POOL, show_default=True)
 @click.option("--benchmark", metavar="NAME", help="May be left out where there is only one.")
 @click.option("--split", type=SPLITS, default=Split.TRAIN.value, show_default=True)
+@click.option(
+    "--policy",
+    type=POLICIES,
+    default=Policy.BEST.value,
+    show_default=True,
+    help="The labels that a subject-level router goes by: see build-labels.",
+)
 @click.option("--encoder", metavar="ID|FOLDER", help="Sentence encoder of an embedding router.")
 @click.option("--revision", help="The encoder's revision on the hub.")
 @click.option(
@@ -46,7 +53,7 @@ def train_router(session: Session, name: str, extend: bool, **options: Any) -> N
             raise UsageError(f"--extend keeps the router's own settings: leave out {', '.join(fixed)}")
         show(session, extend_router(session.store, session.settings.home, name))
         return
-    options["level"] = Level(options["level"])
+    options["level"], options["policy"] = Level(options["level"]), Policy(options["policy"])
     show(session, train_router(session.store, session.settings.home, name, **options))
 
 
@@ -61,6 +68,7 @@ def routers(session: Session) -> None:
                 "router": row.name,
                 "level": row.level,
                 "kind": row.kind,
+                "policy": row.policy.value,
                 "pool": row.scope.pool.name,
                 "benchmark": row.scope.benchmark,
                 "split": row.scope.split,

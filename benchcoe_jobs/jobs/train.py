@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchcoe_jobs import registry
-from benchcoe_jobs.domain import Level, router_text
+from benchcoe_jobs.domain import Level, Policy, router_text
 from benchcoe_jobs.errors import StoreError, UsageError
-from benchcoe_jobs.jobs.labels import find_scope
+from benchcoe_jobs.jobs.labels import find_scope, insist_on_policy
 from benchcoe_jobs.routers import artifact
 from benchcoe_jobs.routers.model import RouterModel, new_model
 from benchcoe_jobs.store import catalog, experts, routers
@@ -54,17 +54,20 @@ def train_router(
     split: str,
     encoder: str | None = None,
     revision: str | None = None,
+    policy: Policy = Policy.BEST,
 ) -> Trained:
     """Freeze the labels of a scope, train a router on them and register it; an older one is replaced.
 
-    Raises UsageError where there is nothing to learn from.
+    At subject level the router goes by the labels of `policy`. Raises UsageError where there is nothing
+    to learn from, and for a policy at query level.
     """
+    insist_on_policy(level, policy)
     if not _NAME.fullmatch(name):
         raise UsageError(f"router name {name!r}: use letters, digits, dots, dashes and underscores")
     registry.load("routers", kind)(encoder=encoder, revision=revision)  # a download must not hold the store
     with store.writing() as connection:  # labels are frozen with what is learned from, or not at all
         scope = find_scope(connection, pool, benchmark, split)
-        frozen = freeze(connection, level, scope)
+        frozen = freeze(connection, level, scope, policy)
         questions = _with_text(catalog.questions(connection, scope.benchmark_id, split), scope)
         if level is Level.SUBJECT:
             outputs = tuple(sorted({question.subject for question in questions}))

@@ -17,7 +17,10 @@ from benchcoe_jobs.store.tables import Benchmark, Expert, Extraction, ReportedSc
 
 @dataclass(frozen=True, slots=True)
 class NewScore:
-    """A judged response that is to be stored. `stage` is None where the file gave the score itself."""
+    """A judged response that is to be stored. `stage` is None where the file gave the score itself.
+
+    `claimed` is the answer that the file itself read out of the response.
+    """
 
     query_id: int
     stratum_id: int
@@ -30,6 +33,7 @@ class NewScore:
     cost: float | None = None
     latency_s: float | None = None
     finish_reason: str | None = None
+    claimed: str | None = None
 
     @property
     def has_response(self) -> bool:
@@ -170,8 +174,12 @@ def write_scores(connection: Connection, expert_id: int, run_id: int, scores: Se
     bulk.insert(
         connection,
         Extraction,
-        ["expert_id", "query_id", "answer", "stage"],
-        ((expert_id, s.query_id, s.extracted, s.stage) for s in scores if s.stage is not None),
+        ["expert_id", "query_id", "answer", "stage", "claimed"],
+        (
+            (expert_id, s.query_id, s.extracted, s.stage, None if s.claimed is None else storable(s.claimed))
+            for s in scores
+            if s.stage is not None
+        ),
         replace=True,
     )
 
