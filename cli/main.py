@@ -32,6 +32,7 @@ COMMANDS = {
     "import-scores": ("results:import_scores", "Import published per-subject scores."),
     "profile": ("profile:profile", "Ask an expert what it has not answered yet."),
     "rescore": ("profile:rescore", "Judge stored responses anew, without an engine."),
+    "audit": ("audit:audit", "Look for what is wrong with stored results."),
     "build-labels": ("label:build_labels", "Freeze the best expert per subject or query."),
     "labels": ("label:labels", "List frozen label sets, and which are stale."),
     "train-router": ("router:train_router", "Train a router on the labels."),

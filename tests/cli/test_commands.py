@@ -262,6 +262,7 @@ Q = "q.jsonl"
             "benchmark created fingerprint labels left_out level min_coverage policy pool split",
         ),
         ("labels", "labels"),
+        ("audit", "findings"),
         ("train-router r --pool two", "benchmark kind label_set level n new_outputs outputs pool router split"),
         ("routers", "routers"),
         ("evaluate by-subject", ""),
