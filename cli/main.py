@@ -38,6 +38,7 @@ COMMANDS = {
     "train-router": ("router:train_router", "Train a router on the labels."),
     "routers": ("router:routers", "List routers."),
     "evaluate": ("evaluate:evaluate", "Score a router on stored results."),
+    "experiment": ("experiment:experiment", "Train and evaluate routers over pools, stages and seeds."),
     "whatif": ("whatif:whatif", "What an expert is worth to a pool."),
     "route": ("route:route", "Which expert for this question?"),
 }
