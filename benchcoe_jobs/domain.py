@@ -26,6 +26,14 @@ class Level(StrEnum):
     SUBJECT = "subject"
 
 
+class Policy(StrEnum):
+    """Which expert is a subject's label where the best one is not clearly the best (docs/store.md)."""
+
+    BEST = "best"
+    CHEAPEST = "cheapest-of-tied"
+    ABSTAIN = "abstain"
+
+
 class Source(StrEnum):
     """Where a per-subject score comes from."""
 
@@ -78,6 +86,7 @@ class Query:
     `text` and `choices` are what a router may see; `answer` is what a scorer compares with.
     `split` is None where the source has a single labelled split, see `dealt_split`.
     `images` are encoded picture files (PNG, JPEG, WebP), in the order in which the text names them.
+    `source` names the older data set that the question was taken from, where the benchmark says so.
     """
 
     key: str
@@ -87,6 +96,7 @@ class Query:
     answer: str | None = None
     split: Split | None = None
     images: tuple[bytes, ...] = ()
+    source: str | None = None
 
     @property
     def content_hash(self) -> str:

@@ -99,6 +99,7 @@ class MmluPro:
             text=row.text("question"),
             choices=choices,
             answer=row.one_of("answer", LETTERS[: len(choices)]),
+            source=row.optional("src").partition("-")[0] or None,
         )
 
 

@@ -73,6 +73,20 @@ def _resampled(
     return np.einsum("rv,ve->re", times, np.where(known, scores, 0.0)), np.einsum("rv,ve->re", times, known)
 
 
+def clustered_interval(totals: NDArray[np.float64], counts: NDArray[np.float64]) -> tuple[float, float]:
+    """95 % percentile-bootstrap interval of sum(totals) / sum(counts), both (n,), resampling the n pairs.
+
+    For a query that was measured several times: its measurements are not independent, so it is drawn with all
+    of them or not at all.
+    """
+    rng = np.random.default_rng(SEED)
+    n = len(totals)
+    drawn = [rng.multinomial(n, np.full(n, 1.0 / n)) for _ in range(4 * RESAMPLES)]
+    means = [float(weights @ totals) / max(float(weights @ counts), 1.0) for weights in drawn]
+    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
+
+
 def mean_interval(values: NDArray[np.float64]) -> tuple[float, float]:
     """95 % percentile-bootstrap interval of the mean of paired differences, (n,) -> (low, high)."""
     from scipy import stats

@@ -61,7 +61,8 @@ class Decider:
         confidence = float(np.max(probabilities))
         label = self.subject_labels.get(subject)
         if label is not None:
-            why = f"best on {subject}: {label.mean:.1%} {label.source}" + (f" over {label.n}" if label.n else "")
+            is_what = "best" if label.rank == 1 else "no worse than the best, as far as is known,"
+            why = f"{is_what} on {subject}: {label.mean:.1%} {label.source}" + (f" over {label.n}" if label.n else "")
             return Choice(label.expert, subject, confidence, why)
         return Choice(self.best_single, subject, confidence, f"nobody is eligible on {subject}: the best single expert")
 
@@ -85,7 +86,7 @@ class Decider:
 
 def eligible_experts(connection: Connection, router: TrainedRouter) -> list[str]:
     """The experts that a router may choose now: with enough scores, or a subject's label, on its training split."""
-    labelled = {label.expert for label in labels.subject_labels(connection, router.scope)}
+    labelled = {label.expert for label in labels.subject_labels(connection, router.scope, router.policy)}
     return sorted({*labels.eligible_experts(connection, router.scope), *labelled})
 
 
@@ -97,7 +98,7 @@ def open_decider(store: Store, home: Path, name: str | None) -> Decider:
     with store.reading() as connection:
         router = routers.find_router(connection, name)
         members = experts.pool_members(connection, router.scope.pool.id)
-        by_subject = {label.subject: label for label in labels.subject_labels(connection, router.scope)}
+        by_subject = {label.subject: label for label in labels.subject_labels(connection, router.scope, router.policy)}
         eligible = eligible_experts(connection, router)
         best_single = labels.best_single(connection, router.scope)
     if best_single is None:

@@ -170,6 +170,7 @@ class _Writer:
             prompt_tokens=row.prompt_tokens,
             completion_tokens=row.completion_tokens,
             cost=row.cost,
+            claimed=row.claimed,
         )
 
     def _judge(self, benchmark: str, row: Result) -> Judgement:

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from benchcoe_jobs import registry
-from benchcoe_jobs.domain import Level, Queue, router_text
+from benchcoe_jobs.domain import Level, Policy, Queue, router_text
 from benchcoe_jobs.errors import StoreError, UsageError
 from benchcoe_jobs.jobs.kinds import Assignment
-from benchcoe_jobs.jobs.labels import find_scope
+from benchcoe_jobs.jobs.labels import find_scope, insist_on_policy
 from benchcoe_jobs.routers import artifact
 from benchcoe_jobs.routers.model import RouterModel, new_model
 from benchcoe_jobs.store import catalog, experts, jobs, leases, routers
@@ -83,18 +83,21 @@ def train_router(
     split: str,
     encoder: str | None = None,
     revision: str | None = None,
+    policy: Policy = Policy.BEST,
     guard: Guard = _unguarded,
 ) -> Trained:
     """Freeze the labels of a scope, train a router on them and register it; an older one is replaced.
 
-    `guard` is called in the transaction that registers it, and may refuse. Raises UsageError where there is
-    nothing to learn from.
+    At subject level the router goes by the labels of `policy`. `guard` is called in the transaction that
+    registers it, and may refuse. Raises UsageError where there is nothing to learn from, and for a policy at
+    query level.
     """
+    insist_on_policy(level, policy)
     check_name(name)
     registry.load("routers", kind)(encoder=encoder, revision=revision)  # a download must not hold the store
     with store.writing() as connection:  # labels are frozen with what is learned from, or not at all
         scope = find_scope(connection, pool, benchmark, split)
-        frozen = freeze(connection, level, scope)
+        frozen = freeze(connection, level, scope, policy)
         questions = _with_text(catalog.questions(connection, scope.benchmark_id, split), scope)
         if level is Level.SUBJECT:
             outputs = tuple(sorted({question.subject for question in questions}))
@@ -244,6 +247,7 @@ class TrainJob:
             routers.find_router(connection, request["router"])
         else:
             check_name(request["router"])
+            insist_on_policy(Level(request["level"]), Policy(request["policy"]))
             find_scope(connection, request["pool"], request["benchmark"], request["split"])
         return [NewLot(Queue.TRAIN, [({}, 1)])]
 
@@ -263,7 +267,7 @@ class TrainJob:
         if options.pop("extend", False):
             trained = extend_router(store, home, name, guard=guard)
         else:
-            options["level"] = Level(options["level"])
+            options["level"], options["policy"] = Level(options["level"]), Policy(options["policy"])
             trained = train_router(store, home, name, guard=guard, **options)
 
         def write(connection: Connection) -> Tally:

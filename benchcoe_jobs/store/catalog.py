@@ -125,9 +125,9 @@ def add_queries(connection: Connection, benchmark_id: int, queries: Sequence[Dom
     bulk.insert(
         connection,
         QueryContent,
-        ["query_id", "content_hash", "text", "choices", "answer"],
+        ["query_id", "content_hash", "text", "choices", "answer", "source"],
         (
-            (ids[query.key], content_hash, query.text, json.dumps(query.choices), query.answer)
+            (ids[query.key], content_hash, query.text, json.dumps(query.choices), query.answer, query.source)
             for query, content_hash in zip(queries, hashes, strict=True)
         ),
     )

@@ -18,7 +18,8 @@ from benchcoe_jobs.store.tables import Benchmark, Expert, Extraction, ReportedSc
 class NewScore(NamedTuple):
     """A judged response that is to be stored. `stage` is None where the file gave the score itself.
 
-    A tuple, as there is one for every row of a file: making a frozen dataclass takes twice as long.
+    `claimed` is the answer that the file itself read out of the response. A tuple, as there is one for every
+    row of a file: making a frozen dataclass takes twice as long.
     """
 
     query_id: int
@@ -32,6 +33,7 @@ class NewScore(NamedTuple):
     cost: float | None = None
     latency_s: float | None = None
     finish_reason: str | None = None
+    claimed: str | None = None
 
     @property
     def has_response(self) -> bool:
@@ -172,8 +174,12 @@ def write_scores(connection: Connection, expert_id: int, run_id: int, scores: Se
     bulk.insert(
         connection,
         Extraction,
-        ["expert_id", "query_id", "answer", "stage"],
-        ((expert_id, s.query_id, s.extracted, s.stage) for s in scores if s.stage is not None),
+        ["expert_id", "query_id", "answer", "stage", "claimed"],
+        (
+            (expert_id, s.query_id, s.extracted, s.stage, None if s.claimed is None else storable(s.claimed))
+            for s in scores
+            if s.stage is not None
+        ),
         replace=True,
     )
 

@@ -255,17 +255,29 @@ def inside(walked: Path) -> Iterator[None]:
             f"rescore winogrande --database-url {ASKED}",
             "benchmark changed dry_run judged query_flips subject_flips",
         ),
-        ("build-labels --level subject", "benchmark created fingerprint labels left_out level min_coverage pool split"),
+        (
+            "build-labels --level subject",
+            "benchmark created fingerprint labels left_out level min_coverage policy pool split",
+        ),
         ("labels", "labels"),
+        ("audit", "findings"),
         ("train-router r --pool two", "benchmark kind label_set level n new_outputs outputs pool router split"),
         ("routers", "routers"),
         ("evaluate by-subject", ""),
+        ("experiment stages.toml", "done_before done_now failed files rows"),
+        (
+            "whatif --drop newcomer",
+            "added after before benchmark change dropped n pool split trained_on without_scores",
+        ),
         ("route --router by-subject 'Is 3 smaller than 4?'", "confidence expert subject why"),
     ],
     ids=lambda value: value.split()[0] if value else "",
 )
 def test_json_is_all_that_stdout_holds(cli: Cli, line: str, keys: str) -> None:
     Path("scores.csv").write_text("benchmark,subject,score\nsynthetic,dates,0.5\n")
+    Path("stages.toml").write_text(
+        'benchmark = "synthetic"\nprotocols = ["in-distribution"]\n[pools]\nall = []\n[[routers]]\nname = "r"\n'
+    )
     ended = cli(f"{line} --json")
     assert ended.code == 0, ended.err
     assert ended.out.count("\n") == 1
