@@ -33,8 +33,9 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "table": "benchcoe_jobs.importers.table:read_results",
     },
     "routers": {
-        "tfidf": "benchcoe_jobs.routers.tfidf:TfidfFeatures",
-        "embedding": "benchcoe_jobs.routers.embedding:EmbeddingFeatures",
+        "blend": "benchcoe_jobs.routers.blend:BLEND",
+        "tfidf": "benchcoe_jobs.routers.tfidf:TFIDF",
+        "embedding": "benchcoe_jobs.routers.embedding:EMBEDDING",
     },
 }
 

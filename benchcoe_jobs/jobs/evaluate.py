@@ -7,7 +7,6 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchcoe_jobs.domain import router_text
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.jobs.decide import Choice, Decider, open_decider
 from benchcoe_jobs.jobs.report import Report, compare, gather
@@ -37,7 +36,7 @@ def evaluate(store: Store, home: Path, router: str | None, *, benchmark: str | N
             f"{names[fewest]} has {counts.get(fewest, 0)} of {len(questions)}. Import what is missing, or take it "
             f"out of pool {decider.router.scope.pool.name!r}"
         )
-    choices = decider.choose([router_text(question.text, question.choices) for question in questions])
+    choices = decider.choose([question.asked for question in questions])
 
     with store.writing() as connection:
         evaluation_id = evaluations.store_decisions(
