@@ -135,11 +135,21 @@ def dealt_split(content_hash: str) -> Split:
     return Split.VALIDATION if share < 70 else Split.TEST
 
 
-def router_text(text: str, choices: tuple[str, ...] | list[str]) -> str:
-    """What a router reads of a query: the question first, then its choices, one a line.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a router may see of a question: its text, and its choices where it has some."""
 
-    The question comes first because encoders cut the end of what is too long for them.
-    """
+    text: str
+    choices: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> str:
+        """The text, then the choices, one a line."""
+        return router_text(self.text, self.choices)
+
+
+def router_text(text: str, choices: tuple[str, ...] | list[str]) -> str:
+    """A question in one piece: its text first, then its choices, one a line."""
     return "\n".join([text, *choices])
 
 

@@ -40,8 +40,9 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "train-router": "benchcoe_jobs.jobs.train:TrainJob",
     },
     "routers": {
-        "tfidf": "benchcoe_jobs.routers.tfidf:TfidfFeatures",
-        "embedding": "benchcoe_jobs.routers.embedding:EmbeddingFeatures",
+        "blend": "benchcoe_jobs.routers.blend:BLEND",
+        "tfidf": "benchcoe_jobs.routers.tfidf:TFIDF",
+        "embedding": "benchcoe_jobs.routers.embedding:EMBEDDING",
     },
 }
 

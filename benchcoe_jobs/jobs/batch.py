@@ -20,7 +20,7 @@ from benchcoe_jobs.jobs.ask import placed
 from benchcoe_jobs.jobs.decide import eligible_experts, open_decider
 from benchcoe_jobs.jobs.kinds import Assignment
 from benchcoe_jobs.jobs.lifecycle import submit
-from benchcoe_jobs.jobs.openai_batch import answer_line, engine_request, error_line, read_lines, routed_text
+from benchcoe_jobs.jobs.openai_batch import answer_line, asked, engine_request, error_line, read_lines
 from benchcoe_jobs.jobs.plan import RECORDED, batch_size, settings_of, shard_size
 from benchcoe_jobs.store import batches, experts, jobs, routers
 from benchcoe_jobs.store.batches import Line, Outcome
@@ -137,7 +137,7 @@ def _route(assignment: Assignment) -> None:
     with store.reading() as connection:
         numbers = batches.numbers(connection, claim.job_id)[claim.work["from"] : claim.work["to"]]
         lines = list(batches.lines(connection, claim.job_id, numbers))
-    choices = decider.choose([routed_text(line.url, line.body) for line in lines])
+    choices = decider.choose([asked(line.url, line.body) for line in lines])
     chosen = [
         (line.line, decider.members[choice.expert], choice.why) for line, choice in zip(lines, choices, strict=True)
     ]
@@ -170,20 +170,20 @@ def _ask(assignment: Assignment) -> None:
     ]
     size = batch_size(settings.engine)
     # What is decoded alike is asked together.
-    alike = sorted(to_ask, key=lambda asked: (repr(asked[2]), asked[0].line))
-    for decoding, group in groupby(alike, key=lambda asked: asked[2]):
+    alike = sorted(to_ask, key=lambda one: (repr(one[2]), one[0].line))
+    for decoding, group in groupby(alike, key=lambda one: one[2]):
         of_group = list(group)
         for start in range(0, len(of_group), size):
             lease.check()
-            _ask_alike(assignment, host, decoding, [asked[:2] for asked in of_group[start : start + size]])
+            _ask_alike(assignment, host, decoding, [one[:2] for one in of_group[start : start + size]])
 
 
 def _ask_alike(
-    assignment: Assignment, host: EngineHost, decoding: Decoding, asked: Sequence[tuple[Line, Request]]
+    assignment: Assignment, host: EngineHost, decoding: Decoding, requests: Sequence[tuple[Line, Request]]
 ) -> None:
     started = time.monotonic()
-    completions = host.run([request for _, request in asked], decoding)
-    outcomes = [_outcome(line, completion) for (line, _), completion in zip(asked, completions, strict=True)]
+    completions = host.run([request for _, request in requests], decoding)
+    outcomes = [_outcome(line, completion) for (line, _), completion in zip(requests, completions, strict=True)]
     n_errors = sum(outcome.error is not None for outcome in outcomes)
 
     def write(connection: Connection) -> Tally:

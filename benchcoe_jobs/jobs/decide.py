@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from benchcoe_jobs.domain import Level
+from benchcoe_jobs.domain import Asked, Level
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.routers import artifact
 from benchcoe_jobs.routers.model import RouterModel
@@ -47,11 +47,11 @@ class Decider:
     subject_labels: dict[str, SubjectLabel]
     best_single: str
 
-    def choose(self, texts: Sequence[str]) -> list[Choice]:
-        """One choice per text."""
-        if not texts:
+    def choose(self, questions: Sequence[Asked]) -> list[Choice]:
+        """One choice per question."""
+        if not questions:
             return []
-        scores = self.model.predict(texts)
+        scores = self.model.predict(questions)
         return (
             [self._by_subject(row) for row in scores] if self.router.level == Level.SUBJECT else self._by_score(scores)
         )

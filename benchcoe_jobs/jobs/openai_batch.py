@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from benchcoe_jobs.domain import Decoding, Request
+from benchcoe_jobs.domain import Asked, Decoding, Request
 from benchcoe_jobs.errors import InputError
 
 CHAT, PLAIN = "/v1/chat/completions", "/v1/completions"
@@ -166,10 +166,10 @@ def read_lines(path: Path) -> Iterator[tuple[int, str, str, dict[str, Any]]]:
     return iter(lines)
 
 
-def routed_text(url: str, body: Mapping[str, Any]) -> str:
+def asked(url: str, body: Mapping[str, Any]) -> Asked:
     """What a router reads of a request: the last message, or the prompt."""
     parsed = _BODIES[url].model_validate(body)
-    return parsed.messages[-1].text if isinstance(parsed, _ChatBody) else parsed.prompt
+    return Asked(parsed.messages[-1].text if isinstance(parsed, _ChatBody) else parsed.prompt)
 
 
 def engine_request(url: str, body: Mapping[str, Any]) -> tuple[Request, Decoding]:

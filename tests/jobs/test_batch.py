@@ -59,7 +59,14 @@ def routed(store: Store, tmp_path: Path, settings: Settings, monkeypatch: pytest
             experts.add_expert(connection, ExpertRow(name, "echo", name))
             job_id, _ = submit(connection, "profile", profile_request(name))
         assert follow(store, settings, job_id).state is JobState.DONE
-    options = {"level": "subject", "kind": "tfidf", "head": None, "pool": "all", "benchmark": "quiz", "split": "train"} | {"policy": "best"}
+    options = {
+        "level": "subject",
+        "kind": "tfidf",
+        "head": None,
+        "pool": "all",
+        "benchmark": "quiz",
+        "split": "train",
+    } | {"policy": "best"}
     with store.writing() as connection:
         job_id, _ = submit(connection, "train-router", {"router": "r", **options})
     assert follow(store, settings, job_id).state is JobState.DONE
