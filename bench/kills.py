@@ -98,22 +98,16 @@ def main(victim: str, engine: str, times: str = "20") -> None:
 def disturb(trial: Trial, victim: str, times: int, luck: random.Random) -> tuple[int, list[list[str]]]:
     """Profile with that many kills. Returns how often the command was started again, and the batches open at kills."""
     command, restarts, killed_at = trial.start("profile", "disturbed"), 0, []
-    kills, second_s, seen = 0, 1.0, 0
-    while (ended := command.poll()) is None or kills < times:
-        if ended is not None:
+    kills = 0
+    while kills < times:
+        if (ended := command.poll()) is not None:
             if ended == 0:
                 raise SystemExit(f"done after {kills} kills: it is too fast for {times}")
             command, restarts = trial.start("profile", "disturbed"), restarts + 1
-        if kills == times:
-            with suppress(subprocess.TimeoutExpired):
-                command.wait(1)
-            if command.poll() not in (None, 0):
-                command, restarts = trial.start("profile", "disturbed"), restarts + 1
-            continue
         seen = len(diary.batches(trial.diary))
         if luck.random() < 2 / 3:  # while it answers: once it is loaded and asked
             wait_for_batch(trial, command, seen)
-            time.sleep(luck.uniform(0, second_s))
+            time.sleep(luck.uniform(0, 1))
         else:
             time.sleep(luck.uniform(0.2, 8))
         pid = command.pid if victim == "cli" else child_of(command.pid, victim)
@@ -126,6 +120,8 @@ def disturb(trial: Trial, victim: str, times: int, luck: random.Random) -> tuple
         if victim == "cli":
             command.wait()
         print(f"{victim}: kill {kills} of {times}", file=sys.stderr, flush=True)
+    while command.wait() != 0:
+        command, restarts = trial.start("profile", "disturbed"), restarts + 1
     return restarts, killed_at
 
 
