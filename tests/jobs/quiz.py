@@ -23,6 +23,8 @@ from benchcoe_jobs.engines.transformers import TransformersEngine
 
 SUBJECTS = ("biology", "law", "math")
 UNANSWERABLE = "UNANSWERABLE"
+ODD = {"NOTHING": "", "MEGABYTE": "The answer is (A). " + "é" * 500_000}
+LONG = "LONG " * 1000
 FOLDER = "QUIZ_FOLDER"
 POINTS = """\
 [benchcoe_jobs.benchmarks]
@@ -43,7 +45,8 @@ class Quiz(MmluPro):
 class DiaryEngine:
     """The real engine; it writes down what it is asked, and takes orders from files in its folder.
 
-    `slow`: seconds to wait at each batch. A question with the word UNANSWERABLE fails unless there is `healed`.
+    `slow`: seconds to wait at each batch. A question with the word UNANSWERABLE fails unless there is `healed`;
+    one with a word of ODD gets that answer.
     """
 
     def load(self, settings: ExpertSettings) -> None:
@@ -56,7 +59,10 @@ class DiaryEngine:
         self._note("asked", *(request.question for request in requests))
         if (slow := self._folder / "slow").exists():
             time.sleep(float(slow.read_text()))
-        completions = self._engine.run(requests, decoding)
+        completions = [
+            next((replace(one, text=ODD[word]) for word in ODD if word in request.question), one)
+            for request, one in zip(requests, self._engine.run(requests, decoding), strict=True)
+        ]
         if (self._folder / "healed").exists():
             return completions
         failed = Completion(finish_reason="error", error="nobody\0 can answer this", latency_s=0.5)
@@ -112,11 +118,17 @@ def _diary(folder: Path) -> list[list[str]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def write_quiz(folder: Path, n: int, *, unanswerable: Sequence[int] = ()) -> Path:
-    """`n` questions and five worked examples of each subject, as MMLU-Pro has them."""
+def write_quiz(folder: Path, n: int, *, unanswerable: Sequence[int] = (), odd: Sequence[str] = ()) -> Path:
+    """`n` questions and five worked examples of each subject, as MMLU-Pro has them.
+
+    The first questions begin with the words of `odd`.
+    """
     rng = random.Random(1)
     folder.mkdir(exist_ok=True)
-    _write(folder / "test.jsonl", [_row(rng, number, unanswerable) for number in range(n)])
+    rows = [_row(rng, number, unanswerable) for number in range(n)]
+    for row, words in zip(rows, odd, strict=False):
+        row["question"] = f"{words} {row['question']}"
+    _write(folder / "test.jsonl", rows)
     _write(
         folder / "validation.jsonl",
         [
