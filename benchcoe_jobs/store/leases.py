@@ -8,7 +8,7 @@ believed dead, and whose shard went to another, changes nothing any more.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,6 +21,12 @@ from benchcoe_jobs.store.job_tables import Job, Lot, Shard
 
 MAX_ATTEMPTS = 3
 """How often a shard is claimed before it is given up. The claim counts, so a shard that kills its worker counts."""
+
+_LOOKED_AT = 200
+"""Among so many of the oldest lots the expert with the most waiting is looked for: younger ones wait their turn."""
+
+_TRIED = 8
+"""So many lots are tried for a shard that nobody else is just claiming."""
 
 
 class LostLeaseError(BenchcoeError):
@@ -272,9 +278,9 @@ def _lots_to_claim(
     resident: int | None,
     gpus: int,
     job_ids: Collection[int] | None,
-) -> Sequence[Any]:
-    of_expert = func.sum(Lot.waiting).over(partition_by=Lot.expert_id)
-    query = (
+) -> Iterator[Any]:
+    """The lots to claim from, best first; how many wait besides does not matter to what it costs."""
+    lot = (
         select(Lot.id, Lot.job_id, Job.kind, Lot.stage, Job.request, Lot.expert_id)
         .join(Job, Job.id == Lot.job_id)
         .where(
@@ -284,11 +290,15 @@ def _lots_to_claim(
             Job.state == JobState.OPEN,
             Job.cancelled_at.is_(None),
         )
-        .order_by(func.coalesce(Lot.expert_id == resident, False).desc(), of_expert.desc(), Lot.id)
     )
     if job_ids is not None:
-        query = query.where(Lot.job_id.in_(job_ids))
-    return connection.execute(query).all()
+        lot = lot.where(Lot.job_id.in_(job_ids))
+    if resident is not None:
+        yield from connection.execute(lot.where(Lot.expert_id == resident).order_by(Lot.id).limit(_TRIED)).all()
+    oldest = lot.add_columns(Lot.waiting).order_by(Lot.id).limit(_LOOKED_AT).subquery().c
+    of_expert = func.sum(oldest.waiting).over(partition_by=oldest.expert_id)
+    best = select(oldest.id, oldest.job_id, oldest.kind, oldest.stage, oldest.request, oldest.expert_id)
+    yield from connection.execute(best.order_by(of_expert.desc(), oldest.id).limit(_TRIED)).all()
 
 
 def _is_held(claim: Claim) -> ColumnElement[bool]:
