@@ -42,7 +42,7 @@ def work(app: Celery, settings: Settings, queue: str) -> None:
     """Run shards of a queue for a while, then see to it that there are tickets for what is left."""
     executor, store = _hands(settings)
     started = time.monotonic()
-    while not is_stopping() and executor.run_next([queue]) and time.monotonic() - started < _TICKET_S:
+    while not is_stopping() and executor.run_next([queue], for_s=_TICKET_S) and time.monotonic() - started < _TICKET_S:
         pass
     try:
         top_up(app, store)

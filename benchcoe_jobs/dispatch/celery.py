@@ -70,7 +70,7 @@ def make_app(settings: Settings) -> Celery:
 def top_up(app: Celery, store: Store) -> None:
     """See to it that every queue in which shards wait has tickets. Raises kombu's OperationalError."""
     with store.reading() as connection:
-        waiting = jobs.waiting_shards(connection)
+        waiting = jobs.waiting_shards(connection, MOST_TICKETS)
     if not waiting:
         return
     with app.connection_for_write() as connection:
@@ -80,7 +80,7 @@ def top_up(app: Celery, store: Store) -> None:
                 n_tickets = connection.SimpleQueue(queue).qsize()
             except ChannelError:  # kombu's word for an empty list in Redis
                 n_tickets = 0
-            for _ in range(min(n_shards, MOST_TICKETS) - n_tickets):
+            for _ in range(n_shards - n_tickets):
                 app.send_task(TICKET, args=[queue], queue=queue, connection=connection)
 
 

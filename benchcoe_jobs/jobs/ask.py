@@ -148,8 +148,7 @@ class _Asking:
         failed = [row for row in errors if row.query_id not in there]
         results.write_scores(connection, self._expert_id, self._run_id, new)
         results.write_errors(connection, self._run_id, failed)
-        changed = {(self._expert_id, answer.stratum_id) for answer in new}
-        standings.refresh(connection, [self._plan.benchmark_id], changed)
+        standings.refresh_strata(connection, {(self._expert_id, answer.stratum_id) for answer in new})
         return Tally(there=len(there), answered=len(new), errors=len(failed))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
@@ -59,15 +60,23 @@ class Executor:
         self._host: EngineHost | None = None
         self._resident: int | None = None
 
-    def run_next(self, queues: Sequence[str], *, job_ids: Collection[int] | None = None) -> bool:
+    def run_next(self, queues: Sequence[str], *, job_ids: Collection[int] | None = None, for_s: float = 0.0) -> bool:
         """Claim the best waiting shard of some queues and run it; False where nothing waits.
 
-        Whatever becomes of it is written to the store. Raises only what ends this process (a signal), or a
-        StoreError where the store itself cannot be written.
+        For `for_s` seconds it goes on with others of the same lot. Whatever becomes of them is written to the
+        store. Raises only what ends this process (a signal), or a StoreError where the store itself cannot be
+        written.
         """
+        until = time.monotonic() + for_s
         claim = patiently(lambda: self._claim(queues, job_ids), self._stopping)
         if claim is None:
             return False
+        while claim is not None:
+            claim = self._run(claim, until)
+        return True
+
+    def _run(self, claim: Claim, until: float) -> Claim | None:
+        """Run a shard; returns the next one where there is one, and time for it."""
         try:
             with Lease(
                 self._store,
@@ -79,7 +88,7 @@ class Executor:
                 kind_of(claim.kind).run(
                     Assignment(self._store, self._home, claim, lease, self._engine_host, self.unload)
                 )
-            self._end(claim, ShardState.DONE)
+            return self._done(claim, goes_on=time.monotonic() < until and not self._stopping())
         except LostLeaseError as lost:
             log.warning("%s", lost)
         except JobCancelledError:
@@ -97,7 +106,7 @@ class Executor:
         except BaseException:  # Ctrl-C
             self._give_back(claim)
             raise
-        return True
+        return None
 
     def unload(self) -> None:
         """End the resident expert's engine, where there is one."""
@@ -131,6 +140,20 @@ class Executor:
             with self._store.writing() as connection:
                 workers.note_resident(connection, self._worker, expert_id)
 
+    def _done(self, claim: Claim, *, goes_on: bool) -> Claim | None:
+        if not goes_on:
+            self._end(claim, ShardState.DONE)
+            return None
+        following: Claim | None = None
+
+        def write(connection: Connection) -> bool:
+            nonlocal following
+            following, lot_is_over = leases.finish_and_claim(connection, claim, lease_s=self._lease_s)
+            return lot_is_over
+
+        self._write(claim, write)
+        return following
+
     def _end(self, claim: Claim, state: ShardState) -> None:
         self._write(claim, lambda connection: leases.finish(connection, claim, state))
 
@@ -140,22 +163,25 @@ class Executor:
     def _fail(self, claim: Claim, error: str, exit_code: int, *, hopeless: bool) -> None:
         """Another attempt may fare better, unless it is hopeless, or was the last one."""
 
-        def write(connection: Connection) -> None:
+        def write(connection: Connection) -> bool:
             if hopeless or claim.attempts >= MAX_ATTEMPTS:
-                leases.finish(connection, claim, ShardState.FAILED, error)
+                lot_is_over = leases.finish(connection, claim, ShardState.FAILED, error)
                 jobs.note_error(connection, claim.job_id, error, exit_code)
             else:
-                leases.give_back(connection, claim, error)
+                lot_is_over = leases.give_back(connection, claim, error)
             if hopeless:
                 leases.fail_lot(connection, claim.lot_id, error)
+            return lot_is_over or hopeless
 
         self._write(claim, write)
 
-    def _write(self, claim: Claim, write: Callable[[Connection], None]) -> None:
+    def _write(self, claim: Claim, write: Callable[[Connection], bool]) -> None:
+        """In one transaction with what follows for the job; `write` says whether the shard's lot is over."""
+
         def attempt() -> None:
             with self._store.writing() as connection:
-                write(connection)
-                settle(connection, claim.job_id)
+                if write(connection):
+                    settle(connection, claim.job_id)
 
         try:
             patiently(attempt, self._stopping)

@@ -52,7 +52,8 @@ class Lot(Base):
     __tablename__ = "lot"
     __table_args__ = (
         Index(None, "job_id", "stage"),
-        Index(None, "queue", sqlite_where=_CLAIMABLE, postgresql_where=_CLAIMABLE),
+        Index(None, "queue", "id", sqlite_where=_CLAIMABLE, postgresql_where=_CLAIMABLE),
+        Index(None, "expert_id", "id", sqlite_where=_CLAIMABLE, postgresql_where=_CLAIMABLE),
     )
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("job.id"))

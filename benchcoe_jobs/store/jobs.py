@@ -204,15 +204,21 @@ def lots(connection: Connection, job_ids: Iterable[int], *, stage: int | None = 
     return [LotRow(**row._asdict()) for row in connection.execute(query)]
 
 
-def waiting_shards(connection: Connection) -> dict[str, int]:
-    """Queue -> how many shards wait in it."""
-    rows = connection.execute(
-        select(Lot.queue, func.sum(Lot.waiting))
-        .join(Job, Job.id == Lot.job_id)
-        .where(Lot.waiting > 0, Job.state == JobState.OPEN, Job.cancelled_at.is_(None))
-        .group_by(Lot.queue)
-    )
-    return {queue: int(n) for queue, n in rows}
+def waiting_shards(connection: Connection, at_most: int) -> dict[str, int]:
+    """Queue -> how many shards wait in it, of the queues where some do; it is not counted beyond `at_most`."""
+    found = {}
+    for queue in Queue:
+        lots = (
+            select(Lot.waiting)
+            .join(Job, Job.id == Lot.job_id)
+            .where(Lot.queue == queue, Lot.waiting > 0, Job.state == JobState.OPEN, Job.cancelled_at.is_(None))
+            .order_by(Lot.id)
+            .limit(at_most)
+            .subquery()
+        )
+        if n := connection.scalar(select(func.sum(lots.c.waiting))):
+            found[queue.value] = min(int(n), at_most)
+    return found
 
 
 def n_unfinished(connection: Connection, job_id: int) -> int:

@@ -8,13 +8,13 @@ order of the others did, is a stratum built again.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import groupby
 
-from sqlalchemy import Connection, delete, select, text
+from sqlalchemy import Connection, Select, bindparam, delete, select, text
 
 from benchcoe_jobs.store import bulk
-from benchcoe_jobs.store.tables import PoolRank, QueryBest, Stratum, Subject
+from benchcoe_jobs.store.tables import PoolRank, QueryBest, ScoreSum, Stratum, Subject
 from benchcoe_jobs.store.views import expert_rank
 
 Standing = tuple[int, int]
@@ -29,6 +29,16 @@ WHERE expert_id = :expert
                      WHERE su.benchmark_id = :benchmark)
 GROUP BY expert_id, stratum_id
 """)
+
+# A few strata: their queries are looked up one by one, and the expert's other scores are left alone.
+_SUMS_OF_STRATA = text("""
+INSERT INTO score_sum (expert_id, stratum_id, n, total_micro)
+SELECT s.expert_id, q.stratum_id, COUNT(*), SUM(CAST(ROUND(s.value * 1000000) AS BIGINT))
+FROM query q
+JOIN score s ON s.expert_id = :expert AND s.query_id = q.id
+WHERE q.stratum_id IN :strata
+GROUP BY s.expert_id, q.stratum_id
+""").bindparams(bindparam("strata", expanding=True))
 
 _FORGET_SUMS = text("""
 DELETE FROM score_sum
@@ -117,20 +127,42 @@ def refresh(connection: Connection, benchmark_ids: Collection[int], changed: Col
 
     `changed` names the (expert id, stratum id) whose scores were written in this transaction.
     """
-    if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
-        connection.execute(text("LOCK TABLE pool_rank IN EXCLUSIVE MODE"))
+    _lock(connection)
     for benchmark_id in benchmark_ids:
         for expert_id in sorted({expert for expert, _ in changed}):
             names = {"expert": expert_id, "benchmark": benchmark_id}
             connection.execute(_FORGET_SUMS, names)
             connection.execute(_SUMS, names)
-        _rerank(connection, benchmark_id, set(changed))
+        strata = select(Stratum.id).join(Subject, Subject.id == Stratum.subject_id)
+        _rerank(connection, strata.where(Subject.benchmark_id == benchmark_id), set(changed))
 
 
-def _rerank(connection: Connection, benchmark_id: int, changed: set[tuple[int, int]]) -> None:
-    strata = (
-        select(Stratum.id).join(Subject, Subject.id == Stratum.subject_id).where(Subject.benchmark_id == benchmark_id)
-    )
+def refresh_strata(connection: Connection, changed: Collection[tuple[int, int]]) -> None:
+    """The same after a few scores of some (expert id, stratum id) were written, and nothing else.
+
+    Costs by the size of their subjects, not of their benchmarks: whether any query of a subject is scored
+    decides over reported scores in all of its strata.
+    """
+    if not changed:
+        return
+    _lock(connection)
+    for expert_id, group in groupby(sorted(changed), key=lambda pair: pair[0]):
+        mine = [stratum for _, stratum in group]
+        connection.execute(delete(ScoreSum).where(ScoreSum.expert_id == expert_id, ScoreSum.stratum_id.in_(mine)))
+        connection.execute(_SUMS_OF_STRATA, {"expert": expert_id, "strata": mine})
+    subjects = select(Stratum.subject_id).where(Stratum.id.in_({stratum for _, stratum in changed}))
+    strata = connection.scalars(select(Stratum.id).where(Stratum.subject_id.in_(subjects))).all()
+    _rerank(connection, strata, set(changed))
+
+
+def _lock(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":  # SQLite has one writer anyway
+        connection.execute(text("LOCK TABLE pool_rank IN EXCLUSIVE MODE"))
+
+
+def _rerank(
+    connection: Connection, strata: Select[tuple[int]] | Sequence[int], changed: Collection[tuple[int, int]]
+) -> None:
     before = _rankings(
         connection,
         select(PoolRank.pool_id, PoolRank.stratum_id, PoolRank.expert_id)

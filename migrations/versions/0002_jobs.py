@@ -84,9 +84,17 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_lot_job_id_stage"), "lot", ["job_id", "stage"], unique=False)
     op.create_index(
-        op.f("ix_lot_queue"),
+        op.f("ix_lot_queue_id"),
         "lot",
-        ["queue"],
+        ["queue", "id"],
+        unique=False,
+        sqlite_where=sa.text("waiting > 0"),
+        postgresql_where=sa.text("waiting > 0"),
+    )
+    op.create_index(
+        op.f("ix_lot_expert_id_id"),
+        "lot",
+        ["expert_id", "id"],
         unique=False,
         sqlite_where=sa.text("waiting > 0"),
         postgresql_where=sa.text("waiting > 0"),
@@ -144,7 +152,13 @@ def downgrade() -> None:
     op.drop_table("shard")
     op.drop_table("worker")
     op.drop_index(
-        op.f("ix_lot_queue"),
+        op.f("ix_lot_expert_id_id"),
+        table_name="lot",
+        sqlite_where=sa.text("waiting > 0"),
+        postgresql_where=sa.text("waiting > 0"),
+    )
+    op.drop_index(
+        op.f("ix_lot_queue_id"),
         table_name="lot",
         sqlite_where=sa.text("waiting > 0"),
         postgresql_where=sa.text("waiting > 0"),

@@ -90,7 +90,11 @@ def write(store: Store, expert: str, batch: dict[str, float], number: int = 0) -
         run_id = results.ensure_run(connection, expert_id, benchmark_id, {"batch": number})
         scores = [NewScore(stored[key].id, stored[key].stratum_id, value) for key, value in batch.items()]
         results.write_scores(connection, expert_id, run_id, scores)
-        standings.refresh(connection, [benchmark_id], {(expert_id, score.stratum_id) for score in scores})
+        changed = {(expert_id, score.stratum_id) for score in scores}
+        if number % 2:
+            standings.refresh(connection, [benchmark_id], changed)
+        else:
+            standings.refresh_strata(connection, changed)
 
 
 def mean(values: list[float]) -> Fraction:

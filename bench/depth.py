@@ -1,0 +1,192 @@
+"""Does the queue's depth cost anything? Submit, status and claim with a million queued shards, and with a thousand.
+
+    python bench/depth.py [--deep 1000000] [--times 20]
+
+Shards wait in lots of fifty (an expert asked one benchmark), of twenty experts, in jobs of four lots. Submit is
+one further job of a hundred shards with its tickets counted, status what `benchcoe-jobs status` and `jobs` read,
+claim one shard taken by a worker that has an expert loaded, by one that has none, and one finished with the next
+taken. Every figure is the median of many, with both depths measured in turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from harness import markdown
+from servers import Site, postgres_store, site, sqlite_store
+from sqlalchemy import Connection, event, insert, text
+
+from benchcoe_jobs.dispatch.celery import MOST_TICKETS
+from benchcoe_jobs.domain import Queue
+from benchcoe_jobs.jobs.lifecycle import submit
+from benchcoe_jobs.store import experts, jobs, leases, workers
+from benchcoe_jobs.store.job_tables import Lot
+from benchcoe_jobs.store.session import Store
+
+SHARDS_A_LOT, LOTS_A_JOB, EXPERTS = 50, 4, 20
+SHALLOW = 1000
+WORK = {"benchmark": "mmlu-pro", "queries": list(range(10_000, 10_032))}
+SHARDS = """
+WITH RECURSIVE piece (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM piece WHERE n < :n)
+INSERT INTO shard (lot_id, state, work, items, there, answered, errors, attempts, fence)
+SELECT lot.id, 'waiting', :work, 32, 0, 0, 0, 0, 0 FROM lot CROSS JOIN piece ORDER BY lot.id
+"""
+
+
+@dataclass
+class Depth:
+    """A store with so many queued shards, and what was measured in it."""
+
+    name: str
+    store: Store
+    n: int
+    number: int = 0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--deep", type=int, default=1_000_000)
+    parser.add_argument("--times", type=int, default=20)
+    options = parser.parse_args()
+    rows = []
+    with site("benchcoe_jobs.jobs: noop = plugins:NoOp") as made:
+        for name, make in (("SQLite", sqlite_store), ("PostgreSQL", postgres_store)):
+            rows += measure(made, name, make, options.deep, options.times)
+    markdown(["", "step", f"at {SHALLOW:,}, ms", f"at {options.deep:,}, ms", "ratio"], rows)
+
+
+def measure(made: Site, name: str, make: Callable[[Site, str], Store], deep: int, times: int) -> list[list[str]]:
+    depths = [Depth(name, make(made, f"depth{n}"), n) for n in (SHALLOW, deep)]
+    for depth in depths:
+        fill(depth)
+    rows = []
+    for step in (submit_one, status, claim_next, claim_resident, finish_and_claim):
+        taken: tuple[list[float], list[float]] = ([], [])
+        for number in range(times + 1):
+            for depth, found in zip(depths, taken, strict=True):
+                found.append(step(depth, number))
+        shallow, much = (statistics.median(found[1:]) * 1000 for found in taken)
+        rows.append([name, step.__doc__ or "", f"{shallow:.1f}", f"{much:.1f}", f"{much / shallow:.2f}"])
+    print_plans(depths[1])
+    for depth in depths:
+        depth.store.close()
+    return rows
+
+
+def fill(depth: Depth) -> None:
+    """Jobs that wait, with the rows that `submit` would write."""
+    with depth.store.writing() as connection:
+        ids = []
+        for number in range(EXPERTS):
+            experts.add_expert(connection, experts.ExpertRow(f"expert-{number:02}", "recorded"))
+            ids.append(experts.find_expert(connection, f"expert-{number:02}"))
+        n_lots = depth.n // SHARDS_A_LOT
+        rows = []
+        for first in range(0, n_lots, LOTS_A_JOB):
+            job_id, _ = jobs.open_job(connection, "noop", {"shards": 0, "first": first})
+            rows += [
+                {
+                    "job_id": job_id,
+                    "stage": 0,
+                    "queue": Queue.CPU.value,
+                    "expert_id": ids[number % EXPERTS],
+                    "gpus": 0,
+                    "waiting": SHARDS_A_LOT,
+                    "items": SHARDS_A_LOT * 32,
+                }
+                for number in range(first, min(first + LOTS_A_JOB, n_lots))
+            ]
+        connection.execute(insert(Lot), rows)
+        cast = ":work" if depth.store.is_sqlite else "CAST(:work AS JSON)"
+        connection.execute(text(SHARDS.replace(":work", cast)), {"work": json.dumps(WORK), "n": SHARDS_A_LOT})
+    with depth.store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("ANALYZE" if depth.store.is_sqlite else "VACUUM ANALYZE"))
+
+
+def submit_one(depth: Depth, number: int) -> float:
+    """submit"""
+
+    def step(connection: Connection) -> None:
+        submit(connection, "noop", {"shards": 100, "number": number})
+        jobs.waiting_shards(connection, MOST_TICKETS)
+
+    return timed(depth.store, step)
+
+
+def status(depth: Depth, number: int) -> float:
+    """status"""
+
+    def step(connection: Connection) -> None:
+        job_id = 1 + number
+        jobs.read_job(connection, job_id)
+        jobs.lots(connection, [job_id])
+        leases.failures(connection, job_id, 10)
+        jobs.followers(connection, job_id)
+        workers.workers(connection)
+        found = jobs.list_jobs(connection, limit=50)
+        jobs.lots(connection, [job.id for job in found])
+
+    return timed(depth.store, step)
+
+
+def claim_next(depth: Depth, number: int) -> float:
+    """claim, no expert loaded"""
+    return timed(depth.store, lambda connection: take(connection, None))
+
+
+def claim_resident(depth: Depth, number: int) -> float:
+    """claim, an expert loaded"""
+    return timed(depth.store, lambda connection: take(connection, 7))
+
+
+def finish_and_claim(depth: Depth, number: int) -> float:
+    """finish, and claim the next of the lot"""
+    with depth.store.writing() as connection:
+        claim = take(connection, 9)
+    return timed(depth.store, lambda connection: leases.finish_and_claim(connection, claim, lease_s=60))
+
+
+def take(connection: Connection, resident: int | None) -> leases.Claim:
+    claim = leases.claim(connection, "bench:1@here.1", ["cpu"], lease_s=3600, resident=resident)
+    assert claim is not None
+    return claim
+
+
+def timed(store: Store, step: Callable[[Connection], Any]) -> float:
+    start = time.perf_counter()
+    with store.writing() as connection:
+        step(connection)
+    return time.perf_counter() - start
+
+
+def print_plans(depth: Depth) -> None:
+    """EXPLAIN of every statement of a claim and of a status, as the database runs them at depth."""
+    seen: dict[str, Any] = {}
+
+    def hear(_c: Any, _cursor: Any, statement: str, parameters: Any, _x: Any, _m: Any) -> None:
+        if statement.startswith(("SELECT", "UPDATE")):
+            seen.setdefault(statement, parameters)
+
+    event.listen(depth.store.engine, "before_cursor_execute", hear)
+    claim_resident(depth, 0)
+    finish_and_claim(depth, 0)
+    status(depth, 0)
+    event.remove(depth.store.engine, "before_cursor_execute", hear)
+    explain = "EXPLAIN QUERY PLAN " if depth.store.is_sqlite else "EXPLAIN "
+    print(f"{depth.name}, {depth.n:,} shards\n")
+    with depth.store.reading() as connection:
+        for statement, parameters in seen.items():
+            print("    " + " ".join(statement.split())[:110])
+            for row in connection.exec_driver_sql(explain + statement, parameters):
+                print(f"        {row[-1]}")
+    print()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,13 @@
+"""Plain Celery with the same settings as our workers: one task that does nothing."""
+
+from __future__ import annotations
+
+from benchcoe_jobs.dispatch.celery import make_app
+from benchcoe_jobs.settings import Settings
+
+app = make_app(Settings.load())
+
+
+@app.task(name="plain.nothing")
+def nothing() -> None:
+    pass
