@@ -1,8 +1,8 @@
 """Plug-ins for drills: a benchmark, an engine without a model, and a kind of job without work.
 
 They take orders from files in a folder, which `install` makes known to this process and to every one that it
-starts. `slow` holds the seconds that the engine takes for a batch. A question with the word UNANSWERABLE fails
-unless there is `healed`. A worker that judges the answer to one with the word POISON dies of it while there is
+starts. `slow` holds the seconds that the engine takes for a batch. The expert "shy" cannot answer a
+question with the word UNANSWERABLE unless there is `healed`. A worker that judges the answer to one with the word POISON dies of it while there is
 `poisoned`.
 """
 
@@ -29,7 +29,6 @@ from benchcoe_jobs.engines.errors import ModelNotFoundError
 from benchcoe_jobs.jobs.kinds import Assignment
 from benchcoe_jobs.store.jobs import JobRow, NewLot
 
-POISON = "POISON"
 FOLDER = "DRILL_FOLDER"
 POINTS = """\
 [benchcoe_jobs.benchmarks]
@@ -48,7 +47,7 @@ class Drill(MmluPro):
 
     def judge(self, text: str, query: Query) -> Judgement:
         """See `Benchmark.judge`."""
-        if POISON in query.text and (_folder() / "poisoned").exists():
+        if quiz.POISON in query.text and (_folder() / "poisoned").exists():
             os.kill(os.getpid(), signal.SIGKILL)
         return super().judge(text, query)
 
@@ -75,7 +74,7 @@ class DrillEngine:
         pass
 
     def _answer(self, question: str) -> Completion:
-        if quiz.UNANSWERABLE in question and not (_folder() / "healed").exists():
+        if self._model == "shy" and quiz.UNANSWERABLE in question and not (_folder() / "healed").exists():
             return Completion(finish_reason="error", error="nobody can answer this")
         letter = random.Random(f"{self._model} {question}").choice("ABCDEFGHIJ")
         return Completion(text=f"The answer is ({letter}).", completion_tokens=7, finish_reason="stop")
@@ -115,6 +114,21 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(info.parent))
     monkeypatch.setenv("PYTHONPATH", f"{info.parent}:{Path(__file__).parent}")
     monkeypatch.setenv(FOLDER, str(folder))
+
+
+def asked() -> list[list[str]]:
+    """The batches of questions that engines were asked."""
+    return [questions for what, *questions in _diary() if what == "asked"]
+
+
+def hosts() -> list[int]:
+    """Process ids of engines, load by load."""
+    return [int(words[0]) for what, *words in _diary() if what == "loaded"]
+
+
+def _diary() -> list[list[str]]:
+    path = _folder() / "diary"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def _folder() -> Path:

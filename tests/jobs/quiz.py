@@ -10,7 +10,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from benchcoe_jobs.engines.transformers import TransformersEngine
 
 SUBJECTS = ("biology", "law", "math")
 UNANSWERABLE = "UNANSWERABLE"
+POISON = "POISON"
 FOLDER = "QUIZ_FOLDER"
 POINTS = """\
 [benchcoe_jobs.benchmarks]
@@ -110,15 +111,16 @@ def _diary(folder: Path) -> list[list[str]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def write_quiz(folder: Path, n: int, *, unanswerable: Sequence[int] = ()) -> Path:
-    """`n` questions and five worked examples of each subject, as MMLU-Pro has them."""
+def write_quiz(folder: Path, n: int, *, unanswerable: Sequence[int] = (), poison: Sequence[int] = ()) -> Path:
+    """`n` questions and five worked examples of each subject, as MMLU-Pro has them; some with a word to act upon."""
+    marks = dict.fromkeys(unanswerable, UNANSWERABLE) | dict.fromkeys(poison, POISON)
     rng = random.Random(1)
     folder.mkdir(exist_ok=True)
-    _write(folder / "test.jsonl", [_row(rng, number, unanswerable) for number in range(n)])
+    _write(folder / "test.jsonl", [_row(rng, number, marks) for number in range(n)])
     _write(
         folder / "validation.jsonl",
         [
-            _row(rng, 10_000 + number, ())
+            _row(rng, 10_000 + number, {})
             | {"category": SUBJECTS[number % 3], "cot_content": "A: Let's think step by step. The answer is (A)."}
             for number in range(15)
         ],
@@ -126,12 +128,12 @@ def write_quiz(folder: Path, n: int, *, unanswerable: Sequence[int] = ()) -> Pat
     return folder
 
 
-def _row(rng: random.Random, number: int, unanswerable: Sequence[int]) -> dict[str, object]:
+def _row(rng: random.Random, number: int, marks: Mapping[int, str]) -> dict[str, object]:
     a, b = rng.randint(2, 99), rng.randint(2, 99)
     options = [str(a + b + step) for step in range(10)]
     return {
         "question_id": number,
-        "question": f"{UNANSWERABLE if number in unanswerable else ''}No {number}: {a} + {b}?",
+        "question": f"{marks.get(number, '')}No {number}: {a} + {b}?",
         "options": options,
         "answer": "ABCDEFGHIJ"[rng.randrange(10)],
         "category": SUBJECTS[rng.randrange(3)],
