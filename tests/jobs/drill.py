@@ -1,9 +1,9 @@
 """Plug-ins for drills: a benchmark, an engine without a model, and a kind of job without work.
 
 They take orders from files in a folder, which `install` makes known to this process and to every one that it
-starts. `slow` holds the seconds that the engine takes for a batch. The expert "shy" cannot answer a
-question with the word UNANSWERABLE unless there is `healed`. A worker that judges the answer to one with the word POISON dies of it while there is
-`poisoned`.
+starts. `slow` holds the seconds that the engine takes for a batch. The expert "shy" cannot answer a question with
+the word UNANSWERABLE unless there is `healed`. A worker that judges the answer to one with the word POISON dies of
+it while there is `poisoned`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Drill(MmluPro):
 
     def judge(self, text: str, query: Query) -> Judgement:
         """See `Benchmark.judge`."""
-        if quiz.POISON in query.text and (_folder() / "poisoned").exists():
+        if quiz.POISON in query.text and (folder() / "poisoned").exists():
             os.kill(os.getpid(), signal.SIGKILL)
         return super().judge(text, query)
 
@@ -63,7 +63,7 @@ class DrillEngine:
 
     def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
         self._note("asked", *(request.question for request in requests))
-        if (slow := _folder() / "slow").exists():
+        if (slow := folder() / "slow").exists():
             time.sleep(float(slow.read_text()))
         return [self._answer(request.question) for request in requests]
 
@@ -74,13 +74,13 @@ class DrillEngine:
         pass
 
     def _answer(self, question: str) -> Completion:
-        if self._model == "shy" and quiz.UNANSWERABLE in question and not (_folder() / "healed").exists():
+        if self._model == "shy" and quiz.UNANSWERABLE in question and not (folder() / "healed").exists():
             return Completion(finish_reason="error", error="nobody can answer this")
         letter = random.Random(f"{self._model} {question}").choice("ABCDEFGHIJ")
         return Completion(text=f"The answer is ({letter}).", completion_tokens=7, finish_reason="stop")
 
     def _note(self, *words: str) -> None:
-        with (_folder() / "diary").open("a") as file:
+        with (folder() / "diary").open("a") as file:
             file.write(json.dumps(words) + "\n")
 
 
@@ -105,15 +105,15 @@ class Exercise:
         return []
 
 
-def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def install(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the plug-ins known, as another distribution would."""
-    info = folder / "site" / "drill-1.dist-info"
+    info = place / "site" / "drill-1.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: drill\nVersion: 1\n")
     (info / "entry_points.txt").write_text(POINTS)
     monkeypatch.syspath_prepend(str(info.parent))
     monkeypatch.setenv("PYTHONPATH", f"{info.parent}:{Path(__file__).parent}")
-    monkeypatch.setenv(FOLDER, str(folder))
+    monkeypatch.setenv(FOLDER, str(place))
 
 
 def asked() -> list[list[str]]:
@@ -127,9 +127,10 @@ def hosts() -> list[int]:
 
 
 def _diary() -> list[list[str]]:
-    path = _folder() / "diary"
+    path = folder() / "diary"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def _folder() -> Path:
+def folder() -> Path:
+    """Where orders are, and the diary."""
     return Path(os.environ[FOLDER])
