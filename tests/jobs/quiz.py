@@ -10,7 +10,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ SUBJECTS = ("biology", "law", "math")
 UNANSWERABLE = "UNANSWERABLE"
 ODD = {"NOTHING": "", "MEGABYTE": "The answer is (A). " + "é" * 500_000}
 LONG = "LONG " * 1000
+POISON = "POISON"
 FOLDER = "QUIZ_FOLDER"
 POINTS = """\
 [benchcoe_jobs.benchmarks]
@@ -118,21 +119,24 @@ def _diary(folder: Path) -> list[list[str]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def write_quiz(folder: Path, n: int, *, unanswerable: Sequence[int] = (), odd: Sequence[str] = ()) -> Path:
-    """`n` questions and five worked examples of each subject, as MMLU-Pro has them.
+def write_quiz(
+    folder: Path, n: int, *, unanswerable: Sequence[int] = (), poison: Sequence[int] = (), odd: Sequence[str] = ()
+) -> Path:
+    """`n` questions and five worked examples of each subject, as MMLU-Pro has them; some with a word to act upon.
 
     The first questions begin with the words of `odd`.
     """
+    marks = dict.fromkeys(unanswerable, UNANSWERABLE) | dict.fromkeys(poison, POISON)
     rng = random.Random(1)
     folder.mkdir(exist_ok=True)
-    rows = [_row(rng, number, unanswerable) for number in range(n)]
+    rows = [_row(rng, number, marks) for number in range(n)]
     for row, words in zip(rows, odd, strict=False):
         row["question"] = f"{words} {row['question']}"
     _write(folder / "test.jsonl", rows)
     _write(
         folder / "validation.jsonl",
         [
-            _row(rng, 10_000 + number, ())
+            _row(rng, 10_000 + number, {})
             | {"category": SUBJECTS[number % 3], "cot_content": "A: Let's think step by step. The answer is (A)."}
             for number in range(15)
         ],
@@ -140,12 +144,12 @@ def write_quiz(folder: Path, n: int, *, unanswerable: Sequence[int] = (), odd: S
     return folder
 
 
-def _row(rng: random.Random, number: int, unanswerable: Sequence[int]) -> dict[str, object]:
+def _row(rng: random.Random, number: int, marks: Mapping[int, str]) -> dict[str, object]:
     a, b = rng.randint(2, 99), rng.randint(2, 99)
     options = [str(a + b + step) for step in range(10)]
     return {
         "question_id": number,
-        "question": f"{UNANSWERABLE if number in unanswerable else ''}No {number}: {a} + {b}?",
+        "question": f"{marks.get(number, '')}No {number}: {a} + {b}?",
         "options": options,
         "answer": "ABCDEFGHIJ"[rng.randrange(10)],
         "category": SUBJECTS[rng.randrange(3)],
