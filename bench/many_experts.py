@@ -58,6 +58,7 @@ def main() -> None:
             grow(url, size)
             measured = {"add the last": add_last(size), **{name: step(name) for name in STEPS}}
             rows.append([str(size), *(f"{seconds:.1f}" for seconds, _ in measured.values())])
+            print(" ".join(rows[-1]), file=sys.stderr)
             peaks.append([str(size), *(f"{mib:.0f}" for _, mib in measured.values()), f"{store_mib(folder):.0f}"])
     markdown(["experts, CPU s", "add the last", *STEPS], rows)
     markdown(["experts, peak MiB", "add the last", *STEPS, "store"], peaks)

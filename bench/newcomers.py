@@ -1,6 +1,6 @@
 """A new expert without retraining, on the real MMLU-Pro files: each expert is withheld in turn and added back.
 
-    python bench/newcomers.py [--pool "up to 14B"] [--kind embedding] [--out FOLDER]
+    python bench/newcomers.py [--pool "four 7-9B"] [--kind embedding] [--out FOLDER]
 
 Without it, a router of each level is trained. Then it joins the pool: the subject level follows its label view,
 the query level gets one more head (train-router --extend). Then both are trained from scratch. Accuracies are on
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -28,7 +29,7 @@ COLUMNS = ["without", "with it", "trained again", "seconds to add", "seconds to 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pool", default="up to 14B", choices=list(POOLS))
+    parser.add_argument("--pool", default="four 7-9B", choices=list(POOLS))
     parser.add_argument("--kind", default="embedding", choices=["tfidf", "embedding"])
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
@@ -40,7 +41,10 @@ def main() -> None:
         imported(result_files(), PRICES)
         members = POOLS[options.pool] or list(PRICES)
         settings = ["--kind", options.kind, *(["--encoder", encoder()] if options.kind == "embedding" else [])]
-        found = {name: withheld(name, members, settings) for name in members}
+        found = {}
+        for name in members:
+            found[name] = withheld(name, f"{options.pool}, {name} last", members, settings)
+            print(name, found[name], file=sys.stderr)
     print(f"Pool {options.pool}, {options.kind}, test split; accuracies in percent\n")
     for level in ("subject", "query"):
         rows = [[name, *shown(by_level[level])] for name, by_level in found.items()]
@@ -48,9 +52,8 @@ def main() -> None:
         markdown([f"{level} level: withheld", *COLUMNS], [*rows, ["mean", *shown(list(means))]])
 
 
-def withheld(name: str, members: list[str], settings: list[str]) -> dict[str, list[float]]:
+def withheld(name: str, pool: str, members: list[str], settings: list[str]) -> dict[str, list[float]]:
     """Level -> accuracy before, after adding and after full training, and the seconds of both."""
-    pool = f"with {name} last"
     command("add-pool", pool, *(other for other in members if other != name), "--remove", name)
     trained = {
         level: ["train-router", f"{level}-late", "--level", level, "--pool", pool, *settings] for level in LEVELS
