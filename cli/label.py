@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchcoe_jobs.domain import ALL_POOL, Level, Split
+from benchcoe_jobs.domain import ALL_POOL, Level, Policy, Split
 
 from .command import Command, Finite, Session, percent, table
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 LEVELS = click.Choice([level.value for level in Level])
 SPLITS = click.Choice([split.value for split in Split])
+POLICIES = click.Choice([policy.value for policy in Policy])
 
 
 @click.command(cls=Command)
@@ -29,19 +30,43 @@ SPLITS = click.Choice([split.value for split in Split])
     type=Finite(0, 1, min_open=True),
     help="Share of a subject's queries that an expert needs scores for; kept with the pool. [0.95]",
 )
+@click.option(
+    "--policy",
+    type=POLICIES,
+    default=Policy.BEST.value,
+    show_default=True,
+    help="Whom a subject goes to where its best expert is not clearly the best.",
+)
 def build_labels(
-    session: Session, level: str, pool: str, benchmark: str | None, split: str, min_coverage: float | None
+    session: Session,
+    level: str,
+    pool: str,
+    benchmark: str | None,
+    split: str,
+    min_coverage: float | None,
+    policy: str,
 ) -> None:
     """Freeze the best expert per subject or query.
 
     The labels come from the SQL views subject_label and query_label; this keeps a copy under a
     fingerprint. Ties go to the expert's mean on the subject (query level), then to the lower cost,
-    then to the name. flip: how often another expert wins when the queries are resampled.
+    then to the name. flip: how often another expert is best when the queries are resampled.
+
+    --policy, at subject level: cheapest-of-tied takes the cheapest expert that the best one does not
+    beat significantly (view subject_label_cheapest); abstain takes the best single expert where the
+    subject's best one does not beat it significantly (view subject_label_abstain). rank: the chosen
+    expert's place by mean.
     """
     from benchcoe_jobs.jobs.labels import build_labels
 
     built = build_labels(
-        session.store, Level(level), pool=pool, benchmark=benchmark, split=split, min_coverage=min_coverage
+        session.store,
+        Level(level),
+        pool=pool,
+        benchmark=benchmark,
+        split=split,
+        min_coverage=min_coverage,
+        policy=Policy(policy),
     )
     session.show(_as_json(built), lambda: _print(session, built))
 
@@ -68,6 +93,7 @@ def _as_json(built: BuiltLabels) -> dict[str, Any]:
         labels = [{"expert": name, "queries": count} for name, count in built.counts.by_expert.items()]
     return {
         "level": built.level.value,
+        "policy": built.policy.value,
         "pool": built.scope.pool.name,
         "benchmark": built.scope.benchmark,
         "split": built.scope.split,
@@ -94,11 +120,12 @@ def _print(session: Session, built: BuiltLabels) -> None:
                 "-" if label.n is None else str(label.n),
                 "-" if label.margin is None else percent(label.margin),
                 str(label.tied),
+                str(label.rank),
                 percent(built.flip_rates[label.subject]) if label.subject in built.flip_rates else "-",
             ]
             for label in built.subjects
         ]
-        table(rows, ["subject", "expert", "mean", "n", "margin", "tied", "flip"])
+        table(rows, ["subject", "expert", "mean", "n", "margin", "tied", "rank", "flip"])
     else:
         counts = built.counts
         rows = [[name, str(count), percent(count / counts.n)] for name, count in counts.by_expert.items()]

@@ -18,7 +18,7 @@ from benchcoe_jobs.errors import BenchcoeError
 
 # name -> (module:attribute, short help). The help stands here so that --help loads no command.
 COMMANDS = {
-    "quickstart": ("quickstart:quickstart", "See the whole way once, on a small synthetic result set."),
+    "quickstart": ("quickstart:quickstart", "See the whole way once, with tiny experts that really answer."),
     "init": ("store:init", "Create the result store, or upgrade it."),
     "doctor": ("doctor:doctor", "Say what is there, what is missing and how to get it."),
     "add-benchmark": ("benchmark:add_benchmark", "Add a benchmark, with its queries."),
@@ -32,11 +32,14 @@ COMMANDS = {
     "import-scores": ("results:import_scores", "Import published per-subject scores."),
     "profile": ("profile:profile", "Ask an expert what it has not answered yet."),
     "rescore": ("profile:rescore", "Judge stored responses anew, without an engine."),
+    "audit": ("audit:audit", "Look for what is wrong with stored results."),
     "build-labels": ("label:build_labels", "Freeze the best expert per subject or query."),
     "labels": ("label:labels", "List frozen label sets, and which are stale."),
     "train-router": ("router:train_router", "Train a router on the labels."),
     "routers": ("router:routers", "List routers."),
     "evaluate": ("evaluate:evaluate", "Score a router on stored results."),
+    "experiment": ("experiment:experiment", "Train and evaluate routers over pools, stages and seeds."),
+    "whatif": ("whatif:whatif", "What an expert is worth to a pool."),
     "route": ("route:route", "Which expert for this question?"),
     "submit": ("batch:submit", "Queue a file of prompts; each goes to one expert."),
     "results": ("batch:results", "Write what a submitted file has come to so far."),

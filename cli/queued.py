@@ -60,10 +60,12 @@ def follow(session: Session, job_id: int, what: str) -> JobRow:
 
     runner = dispatcher(session.store, session.settings)
     with session.store.reading() as connection:
+        job_row = jobs.read_job(connection, job_id)
         lots = jobs.lots(connection, [job_id])
     through = sum(lot.there + lot.answered + lot.errors for lot in lots)
     try:
-        with session.progress(what, total=sum(lot.items for lot in lots)) as progress:
+        total = job_row.request.get("lines") or sum(lot.items for lot in lots)
+        with session.progress(what, total=total) as progress:
             progress(through)
             job = runner.follow(job_id, progress)
     except KeyboardInterrupt:

@@ -3,39 +3,54 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
+import shutil
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from benchcoe_jobs.errors import InputError
+from benchcoe_jobs import demo
+from benchcoe_jobs.errors import InputError, MissingError
 
 from .command import Command, Session, percent, table
 
 if TYPE_CHECKING:
     from benchcoe_jobs.jobs.report import Report
 
-URL, HOME = "sqlite:///benchcoe.db", ".benchcoe"
-QUESTION = "Which date is 12 days after 3 May?"
+URL, HOME, MODELS = "sqlite:///benchcoe.db", ".benchcoe", "experts"
+QUESTION = "Which ISO date is 3 May 1987?"
+
+PER_SUBJECT = 100
+"""Questions: enough for intervals of a few points, few enough for a minute."""
 
 
 @click.command(cls=Command, own_store=True)
 @click.option("--folder", type=click.Path(path_type=Path), default=Path("benchcoe-quickstart"), show_default=True)
 def quickstart(session: Session, folder: Path) -> None:
-    """See the whole way once, on a small synthetic result set.
+    """See the whole way once, with tiny experts that really answer.
 
     Runs the commands that it prints in FOLDER, which keeps its own store: look around there
-    afterwards. The experts and their scores are made up. Safe to repeat.
+    afterwards. The experts are four language models of 1 MB each that come with this program; they are
+    asked on this machine, by the engine transformers. Safe to repeat.
     """
-    from benchcoe_jobs.jobs import synthetic
+    from benchcoe_jobs.demo.questions import write_questions
 
+    if missing := [name for name in ("torch", "transformers") if find_spec(name) is None]:
+        raise MissingError(
+            f"the quickstart asks real models and needs more packages ({', '.join(missing)}): "
+            "pip install 'benchcoe-jobs[engines]'"
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        synthetic.write_results(synthetic.STARTERS, folder / "starters.jsonl")
-        synthetic.write_results([synthetic.NEWCOMER], folder / "newcomer.jsonl")
+        write_questions(folder / "skills.jsonl", PER_SUBJECT)
+        for name in demo.SKILLS:
+            shutil.copytree(demo.model_folder(name), folder / MODELS / name, dirs_exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder} cannot be written: {error.strerror}: name another with --folder") from error
+    os.environ.pop("BENCHCOE_BROKER_URL", None)  # workers elsewhere have nothing to do with this store
     with contextlib.chdir(folder):
         before, after = _walk(session)
 
@@ -45,14 +60,13 @@ def quickstart(session: Session, folder: Path) -> None:
         for name, accuracy in after.experts.items():
             rows.append([name, percent(before.experts[name]) if name in before.experts else "-", percent(accuracy)])
         table(rows, ["", "3 experts", "with the newcomer"])
-        click.echo(f"SYNTHETIC: these experts are made up. The store is in {folder}: cd there and try the commands.")
+        click.echo(f"The store is in {folder}: cd there and try the commands.")
 
-    session.show({"synthetic": True, "before": before.as_json(), "after": after.as_json()}, human)
+    session.show({"before": before.as_json(), "after": after.as_json()}, human)
 
 
 def _walk(session: Session) -> tuple[Report, Report]:
     """The steps, in the folder that the store is in; reports without and with the newcomer."""
-    from benchcoe_jobs.jobs import synthetic
     from benchcoe_jobs.jobs.evaluate import evaluate
     from benchcoe_jobs.store import experts
     from benchcoe_jobs.store.session import open_store
@@ -71,7 +85,7 @@ def _walk(session: Session) -> tuple[Report, Report]:
             main([*words, *options, "--database-url", URL, "--home", HOME], standalone_mode=False)
 
     def add_expert(name: str) -> None:
-        step("add-expert", name, "--engine", "recorded", "--cost", f"{synthetic.COSTS[name]:g}")
+        step("add-expert", name, "--engine", "transformers", "--model", f"{MODELS}/{name}")
 
     def evaluated() -> Report:
         say("evaluate", "by-subject")
@@ -82,21 +96,21 @@ def _walk(session: Session) -> tuple[Report, Report]:
         return report
 
     step("init")
+    step("add-benchmark", "skills", "skills.jsonl")
     with contextlib.closing(open_store(URL)) as store, store.writing() as connection:
-        again = synthetic.NEWCOMER in experts.expert_ids(connection)
+        again = demo.NEWCOMER in experts.expert_ids(connection)
         if again:  # a second run starts without the newcomer, as the first did
-            experts.set_retired(connection, synthetic.NEWCOMER, True)
-    for name in synthetic.STARTERS:
+            experts.set_retired(connection, demo.NEWCOMER, True)
+    for name in demo.STARTERS:
         add_expert(name)
-    step("import-results", "all", "starters.jsonl")
     step("build-labels", "--level", "subject")
     step("train-router", "by-subject", "--level", "subject", "--kind", "tfidf")
     before = evaluated()
     if again:
-        step("retire", synthetic.NEWCOMER, "--restore")
+        step("retire", demo.NEWCOMER, "--restore")
+        step("profile", demo.NEWCOMER)
     else:
-        add_expert(synthetic.NEWCOMER)
-    step("import-results", synthetic.NEWCOMER, "newcomer.jsonl")
+        add_expert(demo.NEWCOMER)
     step("build-labels", "--level", "subject")
     after = evaluated()
     step("route", "--router", "by-subject", QUESTION)

@@ -29,13 +29,14 @@ def route(session: Session, question: str | None, router: str | None, file: Path
     One question as an argument, or with --input a JSONL file whose lines are objects with a question
     and, where there are any, choices (a list) and an id. With --json, one object per question.
     """
+    from benchcoe_jobs.domain import Asked
     from benchcoe_jobs.jobs.decide import open_decider
-    from benchcoe_jobs.jobs.questions import Asked, read_questions
+    from benchcoe_jobs.jobs.questions import Brought, read_questions
 
     if (question is None) == (file is None):
         raise UsageError("give one question, or --input FILE (not both)")
-    asked = [Asked(None, question, ())] if question is not None else read_questions(file) if file else []
-    choices = open_decider(session.store, session.settings.home, router).choose([one.router_text for one in asked])
+    asked = [Brought(None, Asked(question))] if question is not None else read_questions(file) if file else []
+    choices = open_decider(session.store, session.settings.home, router).choose([one.asked for one in asked])
     for one, choice in zip(asked, choices, strict=True):
         if session.as_json:
             click.echo(json.dumps(_as_json(one.id, choice), ensure_ascii=False))

@@ -8,11 +8,11 @@ from typing import Any
 import click
 
 from benchcoe_jobs import registry
-from benchcoe_jobs.domain import ALL_POOL, Level, Split
+from benchcoe_jobs.domain import ALL_POOL, Level, Policy, Split
 from benchcoe_jobs.errors import UsageError
 
 from .command import Command, Session
-from .label import LEVELS, SPLITS
+from .label import LEVELS, POLICIES, SPLITS
 from .queued import get_done, waits
 
 
@@ -24,6 +24,13 @@ from .queued import get_done, waits
 @click.option("--pool", default=ALL_POOL, show_default=True)
 @click.option("--benchmark", metavar="NAME", help="May be left out where there is only one.")
 @click.option("--split", type=SPLITS, default=Split.TRAIN.value, show_default=True)
+@click.option(
+    "--policy",
+    type=POLICIES,
+    default=Policy.BEST.value,
+    show_default=True,
+    help="The labels that a subject-level router goes by: see build-labels.",
+)
 @click.option("--encoder", metavar="ID|FOLDER", help="Sentence encoder of an embedding router.")
 @click.option("--revision", help="The encoder's revision on the hub.")
 @click.option(
@@ -61,6 +68,7 @@ def routers(session: Session) -> None:
                 "router": row.name,
                 "level": row.level,
                 "kind": row.kind,
+                "policy": row.policy.value,
                 "pool": row.scope.pool.name,
                 "benchmark": row.scope.benchmark,
                 "split": row.scope.split,

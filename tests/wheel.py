@@ -1,5 +1,6 @@
-"""The wheel in a clean environment, outside the repository: --help, init, quickstart.
+"""The wheel in a clean environment, outside the repository: plain, and with the engines.
 
+Plain, it walks the whole way over imported results; with torch, the quickstart asks the experts in the wheel.
 Run by `make wheel`; no part of the pytest suite, because it builds and installs from the index.
 """
 
@@ -13,6 +14,7 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+WORDS = ("red", "green")
 
 
 def main() -> None:
@@ -31,6 +33,8 @@ def main() -> None:
         [wheel] = (place / "dist").glob("*.whl")
         names = zipfile.ZipFile(wheel).namelist()
         tops = {name.split("/")[0] for name in names}
+        weights = [name for name in names if name.startswith("benchcoe_jobs/demo/") and name.endswith(".safetensors")]
+        assert len(weights) == 4, weights
         assert tops == {"benchcoe_jobs", wheel.name.rpartition("-py3")[0] + ".dist-info"}, tops
         run(python, "-m", "pip", "--quiet", "install", "--constraint", ROOT / "constraints.txt", wheel)
         installed = run(python, "-m", "pip", "list")
@@ -41,6 +45,19 @@ def main() -> None:
         assert "build-labels" in run(command, "--help")
         assert "created" in run(command, "init")
         assert "unchanged" in run(command, "init")
+        rows = [(n, word, who) for n in range(200) for word in WORDS for who in WORDS]
+        lines = [f"what is {n} {word}?,{word},{int(who == word)},{who}" for n, word, who in rows]
+        (place / "results.csv").write_text("\n".join(["text,subject,score,expert", *lines]))
+        for word in WORDS:
+            run(command, "add-expert", word, "--engine", "recorded")
+        run(command, "import-results", "all", "results.csv")
+        run(command, "train-router", "r")
+        assert "100.0 %" in run(command, "evaluate", "r")
+        lacking = subprocess.run([command, "quickstart"], cwd=place, env=clean, capture_output=True, text=True)
+        assert (lacking.returncode, lacking.stdout) == (4, ""), lacking
+        assert "pip install 'benchcoe-jobs[engines]'" in lacking.stderr
+
+        run(python, "-m", "pip", "--quiet", "install", "--constraint", ROOT / "constraints.txt", f"{wheel}[engines]")
         assert "with the newcomer" in run(command, "quickstart")
         run(python, "-m", "pip", "check")
     print("the wheel works in a clean environment")

@@ -1,22 +1,28 @@
 """Beside each worker, in its parent process: takes back what the dead left, and makes lost tickets anew.
 
 Any number of sweepers may be at it: rows are locked by the one that comes first. It uses the database's time.
+
+Celery forks a new child where one was killed, and nothing of the store may be open then: in the child, SQLite
+would take its parent's locks for its own, and lose commits when the parent is gone.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 from celery import bootsteps
 from kombu.exceptions import OperationalError
 
-from benchcoe_jobs.dispatch.celery import top_up
+from benchcoe_jobs.dispatch.celery import make_tickets
 from benchcoe_jobs.errors import BenchcoeError
 from benchcoe_jobs.jobs.lifecycle import sweep
 from benchcoe_jobs.settings import Settings
-from benchcoe_jobs.store import workers
+from benchcoe_jobs.store import jobs, workers
 from benchcoe_jobs.store.session import Store, open_store
 
 from . import process
@@ -26,6 +32,10 @@ log = logging.getLogger(__name__)
 SWEEPS_PER_LEASE = 4
 _SILENT_LEASES = 10
 """A worker that has not been seen for so long is not listed any more."""
+
+
+_no_fork = threading.Lock()
+os.register_at_fork(before=_no_fork.acquire, after_in_parent=_no_fork.release, after_in_child=_no_fork.release)
 
 
 class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  (Celery has no types)
@@ -54,32 +64,38 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  (Celery has no ty
     terminate = stop
 
     def _run(self) -> None:
-        store: Store | None = None
-        while True:
-            try:
-                store = store or open_store(self._settings.database_url)
-                self._sweep(store)
-            except (BenchcoeError, OperationalError) as error:
-                log.warning("%s", error)  # the next sweep may fare better
-            except Exception:
-                log.exception("the sweep failed")
-            if self._over.wait(self._settings.lease_s / SWEEPS_PER_LEASE):
-                break
-        if store is not None:
-            self._say_goodbye(store)
+        while not self._over.is_set():
+            self._try(self._sweep)
+            self._over.wait(self._settings.lease_s / SWEEPS_PER_LEASE)
+        self._try(self._say_goodbye)
 
-    def _sweep(self, store: Store) -> None:
-        sweep(store)
+    def _try(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except (BenchcoeError, OperationalError) as error:
+            log.warning("%s", error)  # the next sweep may fare better
+        except Exception:
+            log.exception("the sweep failed")
+
+    def _sweep(self) -> None:
+        with self._open_store() as store:
+            sweep(store)
+            self._greet(store)
+            with store.reading() as connection:
+                waiting = jobs.waiting_shards(connection)
+        make_tickets(self._app, waiting)
+
+    def _greet(self, store: Store) -> None:
         devices = process.gpus()
         with store.writing() as connection:
             workers.greet(connection, self._name, self._queues, None if devices is None else ",".join(devices))
             workers.forget_silent(connection, _SILENT_LEASES * self._settings.lease_s)
-        top_up(self._app, store)
 
-    def _say_goodbye(self, store: Store) -> None:
-        try:
-            with store.writing() as connection:
-                workers.leave(connection, self._name)
-        except BenchcoeError as error:
-            log.warning("%s", error)
-        store.close()
+    def _say_goodbye(self) -> None:
+        with self._open_store() as store, store.writing() as connection:
+            workers.leave(connection, self._name)
+
+    @contextmanager
+    def _open_store(self) -> Iterator[Store]:
+        with _no_fork, closing(open_store(self._settings.database_url)) as store:
+            yield store

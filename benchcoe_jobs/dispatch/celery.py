@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from celery import Celery
 from kombu.exceptions import ChannelError, OperationalError
@@ -71,6 +71,11 @@ def top_up(app: Celery, store: Store) -> None:
     """See to it that every queue in which shards wait has tickets. Raises kombu's OperationalError."""
     with store.reading() as connection:
         waiting = jobs.waiting_shards(connection, MOST_TICKETS)
+    make_tickets(app, waiting)
+
+
+def make_tickets(app: Celery, waiting: Mapping[str, int]) -> None:
+    """The same for a known number of waiting shards in each queue."""
     if not waiting:
         return
     with app.connection_for_write() as connection:

@@ -1,15 +1,38 @@
-"""Batches of like length that fit into memory."""
+"""Batches: each kind of request to where it is answered, and sequences of like length that fit into memory."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+import time
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
+from benchcoe_jobs.domain import Completion, Request
 from benchcoe_jobs.engines.errors import OutOfMemoryError, engine_error
 
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
+
+Answering = Callable[[Mapping[int, Request]], Mapping[int, Completion]]
+"""Answers requests by their place in the batch, all of them."""
+
+
+def by_kind(requests: Sequence[Request], *, score: Answering, look: Answering, write: Answering) -> list[Completion]:
+    """Completions in the order of the requests, whose latency is that of the whole batch.
+
+    `score` takes those with continuations, `look` those with images, `write` the others.
+    """
+    started = time.perf_counter()
+    kinds: dict[Answering, dict[int, Request]] = {score: {}, look: {}, write: {}}
+    for index, request in enumerate(requests):
+        kinds[score if request.continuations else look if request.images else write][index] = request
+    completions: dict[int, Completion] = {}
+    for answer, asked in kinds.items():
+        if asked:
+            completions |= answer(asked)
+    took = time.perf_counter() - started
+    return [replace(completions[index], latency_s=took) for index in range(len(requests))]
 
 
 def in_batches(

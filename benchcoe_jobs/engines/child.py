@@ -11,14 +11,13 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
 from typing import Any
 
 from benchcoe_jobs import registry
 from benchcoe_jobs.engines import guard
 from benchcoe_jobs.engines.base import Engine, ExpertSettings
 from benchcoe_jobs.engines.errors import engine_error
-from benchcoe_jobs.engines.wire import Channel, unpack_decoding, unpack_request
+from benchcoe_jobs.engines.wire import Channel, pack_completion, unpack_decoding, unpack_request
 
 
 def main(descriptor: int, parent: int) -> None:
@@ -59,7 +58,7 @@ def serve(channel: Channel) -> None:
 def _run(engine: Engine, message: dict[str, Any]) -> dict[str, Any]:
     requests = [unpack_request(packed) for packed in message["requests"]]
     completions = engine.run(requests, unpack_decoding(message["decoding"]))
-    return {"completions": [asdict(completion) for completion in completions]}
+    return {"completions": [pack_completion(completion) for completion in completions]}
 
 
 def _answer(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:

@@ -64,6 +64,7 @@ class EngineHost:
         self._batch_timeout_s = batch_timeout_s
         self._child: _Child | None = None
         self._version: dict[str, str] = {}
+        self._answered: tuple[Request, Decoding] | None = None
 
     def load(self) -> None:
         """Start the child and load the expert, unless that is done. Raises EngineError, MissingError, UsageError."""
@@ -87,33 +88,52 @@ class EngineHost:
         """One completion per request, in order.
 
         Where a batch kills, hangs or fails the engine, a fresh child gets its halves, until what
-        does it stands alone; that request becomes an error completion, the others are answered. A
-        request is blamed only when it failed alone twice, so that a child which somebody else
-        killed costs nothing but time. Raises EngineError when fresh children keep failing, or at
+        does it stands alone; that request becomes an error completion, the others are answered,
+        however many such requests there are. A request is blamed only when it failed alone twice,
+        so that a child which somebody else killed costs nothing but time. Raises EngineError when
+        fresh children keep failing, also at a request that this host has answered before, or at
         once where trying again is pointless.
         """
-        restarts = 4 + 2 * math.ceil(math.log2(max(len(requests), 1)))
-        waiting = [(list(enumerate(requests)), False)]
+        patience = 4 + 2 * math.ceil(math.log2(max(len(requests), 1)))
+        failures = 0  # in a row
+        # Large pieces first: what can be answered is soon answered, and shows that the children are well.
+        waiting = deque([(list(enumerate(requests)), False)])
         completions: dict[int, Completion] = {}
         while waiting:
-            batch, failed_alone = waiting.pop()
+            batch, failed_alone = waiting.popleft()
             self._ready()
             try:
                 answers = self._ask([request for _, request in batch], decoding)
             except EngineError as error:
-                if restarts == 0 or isinstance(error, _FINAL):
+                failures += 1
+                if isinstance(error, _FINAL) or (failures > patience and not self._still_answers()):
                     raise
-                restarts -= 1
+                failures = 0 if failures > patience else failures
                 if len(batch) > 1:
                     middle = len(batch) // 2
-                    waiting += [(batch[middle:], False), (batch[:middle], False)]
+                    waiting += [(batch[:middle], False), (batch[middle:], False)]
                 elif not failed_alone:
                     waiting.append((batch, True))
                 else:
                     completions[batch[0][0]] = Completion(finish_reason="error", error=str(error))
             else:
+                failures = 0
                 completions |= {index: answer for (index, _), answer in zip(batch, answers, strict=True)}
+                if batch:
+                    self._answered = (batch[0][1], decoding)
         return [completions[index] for index in range(len(requests))]
+
+    def _still_answers(self) -> bool:
+        """Whether a fresh child answers what an earlier one has answered."""
+        if self._answered is None:
+            return False
+        request, decoding = self._answered
+        self._ready()
+        try:
+            self._ask([request], decoding)
+        except EngineError:
+            return False
+        return True
 
     def close(self, *, patience_s: float = 15.0) -> None:
         """End the child and everything that it started. Harmless where there is none.

@@ -26,7 +26,7 @@ from benchcoe_jobs.engines.errors import (
     RefusedError,
 )
 from benchcoe_jobs.engines.images import media_type
-from benchcoe_jobs.engines.prompts import clean, cut_at_stop, failure
+from benchcoe_jobs.engines.prompts import clean, cut_at_stop, failure, shortened, spoken
 from benchcoe_jobs.errors import MissingError
 
 if TYPE_CHECKING:
@@ -117,15 +117,17 @@ class OpenAIEngine:
 
     async def _one(self, request: Request, decoding: Decoding) -> Completion | EngineError:
         ask = self._score if request.continuations else self._write
-        for n_shots in range(len(request.shots), -1, -1):
-            try:
-                return await ask(request, n_shots, decoding)
-            except RefusedError as error:
-                if not _TOO_LONG.search(str(error)):
+        # Scores do not depend on how long an answer may become.
+        for narrowed in [decoding] if request.continuations else shortened(decoding):
+            for n_shots in range(len(request.shots), -1, -1):
+                try:
+                    return await ask(request, n_shots, narrowed)
+                except RefusedError as error:
+                    if not _TOO_LONG.search(str(error)):
+                        return error
+                    refusal = error
+                except EngineError as error:
                     return error
-                refusal = error
-            except EngineError as error:
-                return error
         return ContextTooLongError(f"context too long, even without few-shot examples: {refusal}")
 
     async def _write(self, request: Request, n_shots: int, decoding: Decoding) -> Completion:
@@ -138,7 +140,7 @@ class OpenAIEngine:
             body["seed"] = decoding.seed
         chat = decoding.chat or bool(request.images)
         if chat:
-            body["messages"] = [{"role": "user", "content": _content(prompt, request.images)}]
+            body["messages"] = [*spoken(request), {"role": "user", "content": _content(prompt, request.images)}]
         else:
             body["prompt"] = prompt
         answer = await self._ask("chat/completions" if chat else "completions", body, decoding.max_new_tokens)

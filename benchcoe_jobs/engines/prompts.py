@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
-from benchcoe_jobs.engines.errors import ContextTooLongError, EngineError
+from benchcoe_jobs.engines.errors import ContextTooLongError, EngineError, first_line
 
 # How many of the prompt's tokens are decoded before the answer: sentencepiece drops the space that
 # a text begins with, so that an answer decoded alone would lose its own.
 _LEAD = 6
 
+# How often an answer's length may be halved for a small context: below an eighth, no answer is the honest one.
+_HALVINGS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A request as a model reads it: n >= 1 token ids, and how many few-shot examples are in them."""
+    """A request as a model reads it: n >= 1 token ids, and how many few-shot examples are in them.
+
+    `max_new_tokens` is how long the answer may become, 0 where none is written.
+    """
 
     ids: tuple[int, ...]
     shots_used: int
+    max_new_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +48,19 @@ class Prompter:
     def prompt(self, request: Request, decoding: Decoding) -> Prompt:
         """The prompt with as many examples as fit beside max_new_tokens, dropped from the end.
 
-        Raises ContextTooLongError where none at all does not help, EngineError where there is no
-        chat form, or nothing to begin with.
+        Where not even the question alone does, the answer may become half as long, see `shortened`.
+        Raises ContextTooLongError where that does not help, EngineError where there is no chat form,
+        or nothing to begin with.
         """
-        for n_shots in range(len(request.shots), -1, -1):
-            ids = self._encode(self._text(request, n_shots, decoding), chat=decoding.chat) or self._beginning()
-            if self.fits(len(ids) + decoding.max_new_tokens):
-                return Prompt(tuple(ids), n_shots)
-        raise self._too_long(len(ids), f"{decoding.max_new_tokens} new")
+        encoded: dict[int, list[int]] = {}
+        for narrowed in shortened(decoding):
+            for n_shots in range(len(request.shots), -1, -1):
+                if n_shots not in encoded:
+                    text = self._text(request, n_shots, decoding)
+                    encoded[n_shots] = self._encode(text, chat=decoding.chat) or self._beginning()
+                if self.fits(len(encoded[n_shots]) + narrowed.max_new_tokens):
+                    return Prompt(tuple(encoded[n_shots]), n_shots, narrowed.max_new_tokens)
+        raise self._too_long(len(encoded[0]), f"{narrowed.max_new_tokens} new")
 
     def pairs(self, request: Request, decoding: Decoding) -> tuple[list[Pair], Prompt]:
         """One pair per continuation, all with as many examples as fit with the longest of them.
@@ -98,11 +110,16 @@ class Prompter:
     def _text(self, request: Request, n_shots: int, decoding: Decoding) -> str:
         prompt = clean(request.prompt(n_shots))
         if not decoding.chat:
+            if request.turns:
+                raise EngineError("a conversation needs the chat form")
             return prompt
         if not getattr(self._tokenizer, "chat_template", None):
             raise EngineError("the model has no chat template: ask it without chat")
-        messages = [{"role": "user", "content": prompt}]
-        return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        messages = [*spoken(request), {"role": "user", "content": prompt}]
+        try:
+            return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        except Exception as error:  # a template may refuse a role, or an order of them
+            raise EngineError(f"the model's chat template refuses the conversation: {first_line(error)}") from error
 
     def _encode(self, text: str, *, chat: bool) -> list[int]:
         # A chat template writes the special tokens itself. A text without a token is no text, even
@@ -124,6 +141,24 @@ class Prompter:
             f"context too long: {n_tokens} prompt tokens and {beside} do not fit into {self._context}, "
             "even without few-shot examples"
         )
+
+
+def spoken(request: Request) -> list[dict[str, Any]]:
+    """The conversation before a request's question, as chat templates and endpoints take it."""
+    return [{"role": role, "content": clean(text)} for role, text in request.turns]
+
+
+def shortened(decoding: Decoding) -> Iterator[Decoding]:
+    """The decoding as it is, then with half as many new tokens, a quarter and an eighth, where that is 1 or more.
+
+    A context of 2,048 tokens has no room for a prompt beside 2,048 new ones. Which of these an answer got
+    follows from its prompt, the context and the decoding, all of which a run's fingerprint holds; halves, and
+    not whatever is left, so that prompts of different lengths can share a batch.
+    """
+    for halvings in range(_HALVINGS + 1):
+        n_new = decoding.max_new_tokens >> halvings
+        if n_new or not halvings:
+            yield replace(decoding, max_new_tokens=n_new)
 
 
 def clean(text: str) -> str:

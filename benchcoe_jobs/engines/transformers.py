@@ -7,7 +7,6 @@ placeholder that only a chat template knows, so requests with images are always 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
 from benchcoe_jobs.engines.base import ExpertSettings
-from benchcoe_jobs.engines.batching import in_batches
+from benchcoe_jobs.engines.batching import by_kind, in_batches
 from benchcoe_jobs.engines.errors import EngineError, OutOfMemoryError
 from benchcoe_jobs.engines.prompts import Pair, Prompt, Prompter, completed, failure, request_seed
 from benchcoe_jobs.engines.weights import find_model
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from benchcoe_jobs.engines.vision import Seen, Sight
 
 Prepared = TypeVar("Prepared")
+Asked = TypeVar("Asked", Prompt, "Seen")
 
 
 class TransformersEngine:
@@ -50,13 +50,12 @@ class TransformersEngine:
 
     def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
         """See `Engine.run`. Latency is that of the whole batch."""
-        started = time.perf_counter()
-        scored = {i: r for i, r in enumerate(requests) if r.continuations}
-        seen = {i: r for i, r in enumerate(requests) if r.images and not r.continuations}
-        read = {i: r for i, r in enumerate(requests) if not r.images and not r.continuations}
-        completions = self._score(scored, decoding) | self._look(seen, decoding) | self._write(read, decoding)
-        took = time.perf_counter() - started
-        return [replace(completions[index], latency_s=took) for index in range(len(requests))]
+        return by_kind(
+            requests,
+            score=lambda asked: self._score(asked, decoding),
+            look=lambda asked: self._look(asked, decoding),
+            write=lambda asked: self._write(asked, decoding),
+        )
 
     def version(self) -> dict[str, str]:
         """See `Engine.version`."""
@@ -80,12 +79,10 @@ class TransformersEngine:
         def compute(batch: list[Prompt]) -> list[Completion]:
             return self._generate(self._model.batch([prompt.ids for prompt in batch]), batch, decoding)
 
-        return completions | self._batched(prompts, lambda prompt: len(prompt.ids), compute)
+        return completions | self._batched(prompts, compute)
 
     def _look(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
         """Answers to images and text."""
-        if not requests:
-            return {}
         try:
             sight = self._sight = self._sight or self._open_eyes()
         except EngineError as error:
@@ -95,7 +92,7 @@ class TransformersEngine:
         def compute(batch: list[Seen]) -> list[Completion]:
             return self._generate(sight.inputs([one.conversation for one in batch]), batch, decoding)
 
-        return completions | self._batched(seen, lambda one: len(one.ids), compute)
+        return completions | self._batched(seen, compute)
 
     def _score(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
         """How likely continuations are."""
@@ -126,6 +123,7 @@ class TransformersEngine:
     def _generate(
         self, inputs: Mapping[str, Any], batch: Sequence[Prompt | Seen], decoding: Decoding
     ) -> list[Completion]:
+        decoding = replace(decoding, max_new_tokens=batch[0].max_new_tokens)
         rows = self._model.generate(inputs, decoding, [request_seed(decoding, one.ids) for one in batch])
         return [
             completed(self._prompter.answer(one.ids, ids), len(one.ids), len(ids), one.shots_used, stopped, decoding)
@@ -133,16 +131,16 @@ class TransformersEngine:
         ]
 
     def _batched(
-        self,
-        prepared: Mapping[int, Prepared],
-        length: Callable[[Prepared], int],
-        compute: Callable[[list[Prepared]], list[Completion]],
+        self, prepared: Mapping[int, Asked], compute: Callable[[list[Asked]], list[Completion]]
     ) -> dict[int, Completion]:
-        answers = in_batches(prepared, self._settings.batch_size, length, compute)
-        return {
-            index: failure(answer) if isinstance(answer, OutOfMemoryError) else answer
-            for index, answer in answers.items()
-        }
+        """Only prompts with as many new tokens share a batch."""
+        completions: dict[int, Completion] = {}
+        for n_new in sorted({one.max_new_tokens for one in prepared.values()}):
+            alike = {index: one for index, one in prepared.items() if one.max_new_tokens == n_new}
+            answers = in_batches(alike, self._settings.batch_size, lambda one: len(one.ids), compute)
+            for index, answer in answers.items():
+                completions[index] = failure(answer) if isinstance(answer, OutOfMemoryError) else answer
+        return completions
 
     def _open_eyes(self) -> Sight:
         from benchcoe_jobs.engines.vision import Sight

@@ -9,7 +9,7 @@ from typing import Any
 from benchcoe_jobs.domain import Decoding, Request
 from benchcoe_jobs.engines.errors import ContextTooLongError, EngineError, first_line
 from benchcoe_jobs.engines.images import open_image
-from benchcoe_jobs.engines.prompts import Prompter, clean
+from benchcoe_jobs.engines.prompts import Prompter, clean, shortened
 
 Conversation = list[dict[str, Any]]
 
@@ -21,6 +21,7 @@ class Seen:
     conversation: Conversation
     ids: tuple[int, ...]
     shots_used: int
+    max_new_tokens: int
 
 
 class Sight:
@@ -34,20 +35,22 @@ class Sight:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
 
     def see(self, request: Request, decoding: Decoding) -> Seen:
-        """Open the images, put them before the text, and drop examples until it fits.
+        """Open the images, put them before the text, and drop examples until it fits, as `Prompter.prompt` does.
 
         How many tokens an image takes only the processor knows, so it is asked for every request by
         itself, and once more for the batch. Raises EngineError, ContextTooLongError.
         """
         images = [{"type": "image", "image": open_image(image)} for image in request.images]
-        for n_shots in range(len(request.shots), -1, -1):
-            text = {"type": "text", "text": clean(request.prompt(n_shots))}
-            conversation: Conversation = [{"role": "user", "content": [*images, text]}]
-            ids = tuple(self.inputs([conversation])["input_ids"][0].tolist())
-            if self._prompter.fits(len(ids) + decoding.max_new_tokens):
-                return Seen(conversation, ids, n_shots)
+        before = [{"role": role, "content": [{"type": "text", "text": clean(said)}]} for role, said in request.turns]
+        for narrowed in shortened(decoding):
+            for n_shots in range(len(request.shots), -1, -1):
+                text = {"type": "text", "text": clean(request.prompt(n_shots))}
+                conversation: Conversation = [*before, {"role": "user", "content": [*images, text]}]
+                ids = tuple(self.inputs([conversation])["input_ids"][0].tolist())
+                if self._prompter.fits(len(ids) + narrowed.max_new_tokens):
+                    return Seen(conversation, ids, n_shots, narrowed.max_new_tokens)
         raise ContextTooLongError(
-            f"context too long: {len(ids)} prompt tokens, images included, and {decoding.max_new_tokens} new "
+            f"context too long: {len(ids)} prompt tokens, images included, and {narrowed.max_new_tokens} new "
             "do not fit, even without few-shot examples"
         )
 

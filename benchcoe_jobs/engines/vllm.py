@@ -11,7 +11,6 @@ import hashlib
 import multiprocessing
 import os
 import threading
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
@@ -21,6 +20,7 @@ from typing import Any
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
 from benchcoe_jobs.engines.base import ExpertSettings
+from benchcoe_jobs.engines.batching import by_kind
 from benchcoe_jobs.engines.errors import (
     ContextTooLongError,
     EngineError,
@@ -30,7 +30,7 @@ from benchcoe_jobs.engines.errors import (
     first_line,
 )
 from benchcoe_jobs.engines.images import media_type, open_image
-from benchcoe_jobs.engines.prompts import Pair, Prompter, clean, completed, failure, request_seed
+from benchcoe_jobs.engines.prompts import Pair, Prompter, clean, completed, failure, request_seed, shortened, spoken
 from benchcoe_jobs.engines.weights import find_model
 from benchcoe_jobs.errors import MissingError, UsageError
 
@@ -79,13 +79,12 @@ class VllmEngine:
 
     def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
         """See `Engine.run`. Latency is that of the whole batch."""
-        started = time.perf_counter()
-        scored = {i: r for i, r in enumerate(requests) if r.continuations}
-        seen = {i: r for i, r in enumerate(requests) if r.images and not r.continuations}
-        read = {i: r for i, r in enumerate(requests) if not r.images and not r.continuations}
-        completions = self._score(scored, decoding) | self._look(seen, decoding) | self._write(read, decoding)
-        took = time.perf_counter() - started
-        return [replace(completions[index], latency_s=took) for index in range(len(requests))]
+        return by_kind(
+            requests,
+            score=lambda asked: self._score(asked, decoding),
+            look=lambda asked: self._look(asked, decoding),
+            write=lambda asked: self._write(asked, decoding),
+        )
 
     def version(self) -> dict[str, str]:
         """See `Engine.version`."""
@@ -125,7 +124,12 @@ class VllmEngine:
                 completions[index] = failure(error)
         outputs = self._generate(
             [prompt.ids for prompt in prompts.values()],
-            [self._sampling(decoding, request_seed(decoding, prompt.ids)) for prompt in prompts.values()],
+            [
+                self._sampling(
+                    replace(decoding, max_new_tokens=prompt.max_new_tokens), request_seed(decoding, prompt.ids)
+                )
+                for prompt in prompts.values()
+            ],
         )
         for (index, prompt), output in zip(prompts.items(), outputs, strict=True):
             completions[index] = _completion(output, prompt.shots_used, decoding)
@@ -133,7 +137,7 @@ class VllmEngine:
 
     def _look(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
         """Answers to images and text, all at once; each by itself where vLLM refuses one of them."""
-        if requests and not self._llm.model_config.is_multimodal_model:
+        if not self._llm.model_config.is_multimodal_model:
             return dict.fromkeys(requests, failure(EngineError(f"model {self._settings.model} cannot see images")))
         completions: dict[int, Completion] = {}
         whole: dict[int, Request] = {}
@@ -152,15 +156,16 @@ class VllmEngine:
         return completions | dict(zip(whole, answers, strict=True))
 
     def _chat_alone(self, request: Request, decoding: Decoding) -> Completion:
-        for n_shots in range(len(request.shots), -1, -1):
-            try:
-                [answer] = self._chat([(request, n_shots)], decoding)
-            except self._refusals as error:
-                why = first_line(error)
-                if "model length" not in why and "context length" not in why:
-                    return failure(EngineError(f"vLLM refuses the request: {why}"))
-            else:
-                return answer
+        for narrowed in shortened(decoding):
+            for n_shots in range(len(request.shots), -1, -1):
+                try:
+                    [answer] = self._chat([(request, n_shots)], narrowed)
+                except self._refusals as error:
+                    why = first_line(error)
+                    if "model length" not in why and "context length" not in why:
+                        return failure(EngineError(f"vLLM refuses the request: {why}"))
+                else:
+                    return answer
         return failure(ContextTooLongError(f"context too long, even without few-shot examples: {why}"))
 
     def _chat(self, asked: Sequence[tuple[Request, int]], decoding: Decoding) -> list[Completion]:
@@ -170,7 +175,10 @@ class VllmEngine:
         prompts = [clean(request.prompt(n_shots)) for request, n_shots in asked]
         seeds = [_image_seed(decoding, prompt, request) for prompt, (request, _) in zip(prompts, asked, strict=True)]
         conversations = [
-            [{"role": "user", "content": [*map(_image_part, request.images), {"type": "text", "text": prompt}]}]
+            [
+                *spoken(request),
+                {"role": "user", "content": [*map(_image_part, request.images), {"type": "text", "text": prompt}]},
+            ]
             for prompt, (request, _) in zip(prompts, asked, strict=True)
         ]
         outputs = self._llm.chat(conversations, [self._sampling(decoding, seed) for seed in seeds], use_tqdm=False)

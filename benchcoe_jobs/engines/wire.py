@@ -7,7 +7,7 @@ import json
 import socket
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
@@ -48,7 +48,7 @@ class Channel:
 
 def pack_request(request: Request) -> dict[str, Any]:
     """A request as JSON can hold it."""
-    return asdict(request) | {"images": [base64.b64encode(image).decode() for image in request.images]}
+    return _shallow(request) | {"images": [base64.b64encode(image).decode() for image in request.images]}
 
 
 def unpack_request(packed: Mapping[str, Any]) -> Request:
@@ -59,6 +59,7 @@ def unpack_request(packed: Mapping[str, Any]) -> Request:
         shots=tuple(packed["shots"]),
         images=tuple(base64.b64decode(image) for image in packed["images"]),
         continuations=tuple(packed["continuations"]),
+        turns=tuple((role, text) for role, text in packed["turns"]),
     )
 
 
@@ -67,6 +68,16 @@ def unpack_decoding(packed: Mapping[str, Any]) -> Decoding:
     return Decoding(**(dict(packed) | {"stop": tuple(packed["stop"])}))
 
 
+def pack_completion(completion: Completion) -> dict[str, Any]:
+    """A completion as JSON can hold it."""
+    return _shallow(completion)
+
+
 def unpack_completion(packed: Mapping[str, Any]) -> Completion:
-    """A completion back from its `asdict`."""
+    """A completion back from `pack_completion`."""
     return Completion(**(dict(packed) | {"loglikelihoods": tuple(packed["loglikelihoods"])}))
+
+
+def _shallow(value: Request | Completion) -> dict[str, Any]:
+    """As `dataclasses.asdict`, which copies every string and tuple of a long prompt besides."""
+    return {field.name: getattr(value, field.name) for field in fields(value)}

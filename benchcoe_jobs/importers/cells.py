@@ -67,13 +67,13 @@ def text(row: Row, column: str) -> str | None:
 def name(row: Row, column: str) -> str | None:
     """A name or key, without the blanks around it, or None where there is none. Whole numbers will do."""
     value = row.get(column)
+    if isinstance(value, str):
+        return checked(column, value.strip()) or None
     if value is None:
         return None
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    if not isinstance(value, str):
-        raise RowError(f"{column} {shown(value)} is not text")
-    return checked(column, value.strip()) or None
+    raise RowError(f"{column} {shown(value)} is not text")
 
 
 def needed(row: Row, column: str) -> str:

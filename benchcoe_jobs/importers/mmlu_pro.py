@@ -95,7 +95,14 @@ def _query(row: Row, subjects: frozenset[str]) -> Query:
     answer = cells.needed(row, "answer")
     if len(answer) != 1 or answer not in LETTERS[: len(options)]:
         raise RowError(f"answer {shown(answer)} is no letter of its {len(options)} options")
-    return Query(key=key, subject=subject, text=question, choices=options, answer=answer)
+    return Query(
+        key=key,
+        subject=subject,
+        text=question,
+        choices=options,
+        answer=answer,
+        source=(cells.text(row, "src") or "").partition("-")[0] or None,  # ori_mmlu-law, theoremQA-Math, ...
+    )
 
 
 def _output(row: Row) -> str:

@@ -66,19 +66,18 @@ def ask(assignment: Assignment) -> None:
         expert = experts.read_expert_by_id(connection, expert_id)
     settings = settings_of(expert)
     host = assignment.host(expert_id, settings)
-    loads_before = host.loads
-    asking_ = _Asking(assignment, plan, expert_id, host)
+    under_way = _Asking(assignment, plan, expert_id, host)
     provenance = {
         "engine": host.version(),
         "model": expert.model,
         "revision": expert.revision,
         "asked_as": plan.asked_as,
     }
-    assignment.lease.commit(lambda connection: asking_.begin(connection, provenance), loads=host.loads - loads_before)
+    under_way.begin(provenance)
     size = batch_size(settings.engine)
-    for start in range(0, len(asking_.to_ask), size):
+    for start in range(0, len(under_way.to_ask), size):
         assignment.lease.check()
-        asking_.ask(asking_.to_ask[start : start + size])
+        under_way.ask(under_way.to_ask[start : start + size])
 
 
 class _Asking:
@@ -91,11 +90,15 @@ class _Asking:
         self._plan = plan
         self._expert_id = expert_id
         self._host = host
+        self._loads = host.loads
         self._run_id = 0
         self.to_ask: list[Askable] = []
 
-    def begin(self, connection: Connection, provenance: Mapping[str, Any]) -> Tally:
+    def begin(self, provenance: Mapping[str, Any]) -> None:
         """See what has been answered in the run with this provenance."""
+        self._lease.commit(lambda connection: self._look(connection, provenance), loads=self._new_loads())
+
+    def _look(self, connection: Connection, provenance: Mapping[str, Any]) -> Tally:
         self._run_id = results.ensure_run(connection, self._expert_id, self._plan.benchmark_id, provenance)
         queries = self._plan.queries
         there = results.answered(connection, self._run_id, [query.id for query in queries])
@@ -119,8 +122,15 @@ class _Asking:
             else:
                 answers.append(_judged(self._plan, query, contents[query.id], completion))
         self._lease.commit(
-            lambda connection: self._write(connection, ids, answers, errors), seconds=time.monotonic() - started
+            lambda connection: self._write(connection, ids, answers, errors),
+            seconds=time.monotonic() - started,
+            loads=self._new_loads(),
         )
+
+    def _new_loads(self) -> int:
+        """How often the expert was loaded since this was asked last."""
+        before, self._loads = self._loads, self._host.loads
+        return self._loads - before
 
     def _contents(self, ids: Sequence[int]) -> dict[int, Query]:
         with self._store.reading() as connection:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import Connection
 
-from benchcoe_jobs.domain import Level
+from benchcoe_jobs.domain import Asked, Level
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.routers import artifact
 from benchcoe_jobs.routers.model import RouterModel
@@ -46,11 +47,11 @@ class Decider:
     subject_labels: dict[str, SubjectLabel]
     best_single: str
 
-    def choose(self, texts: Sequence[str]) -> list[Choice]:
-        """One choice per text."""
-        if not texts:
+    def choose(self, questions: Sequence[Asked]) -> list[Choice]:
+        """One choice per question."""
+        if not questions:
             return []
-        scores = self.model.predict(texts)
+        scores = self.model.predict(questions)
         return (
             [self._by_subject(row) for row in scores] if self.router.level == Level.SUBJECT else self._by_score(scores)
         )
@@ -60,7 +61,8 @@ class Decider:
         confidence = float(np.max(probabilities))
         label = self.subject_labels.get(subject)
         if label is not None:
-            why = f"best on {subject}: {label.mean:.1%} {label.source}" + (f" over {label.n}" if label.n else "")
+            is_what = "best" if label.rank == 1 else "no worse than the best, as far as is known,"
+            why = f"{is_what} on {subject}: {label.mean:.1%} {label.source}" + (f" over {label.n}" if label.n else "")
             return Choice(label.expert, subject, confidence, why)
         return Choice(self.best_single, subject, confidence, f"nobody is eligible on {subject}: the best single expert")
 
@@ -82,6 +84,12 @@ class Decider:
         return choices
 
 
+def eligible_experts(connection: Connection, router: TrainedRouter) -> list[str]:
+    """The experts that a router may choose now: with enough scores, or a subject's label, on its training split."""
+    labelled = {label.expert for label in labels.subject_labels(connection, router.scope, router.policy)}
+    return sorted({*labels.eligible_experts(connection, router.scope), *labelled})
+
+
 def open_decider(store: Store, home: Path, name: str | None) -> Decider:
     """The router of a name (None: the only one), ready to decide with the labels of this moment.
 
@@ -90,8 +98,8 @@ def open_decider(store: Store, home: Path, name: str | None) -> Decider:
     with store.reading() as connection:
         router = routers.find_router(connection, name)
         members = experts.pool_members(connection, router.scope.pool.id)
-        by_subject = {label.subject: label for label in labels.subject_labels(connection, router.scope)}
-        measured = labels.eligible_experts(connection, router.scope)
+        by_subject = {label.subject: label for label in labels.subject_labels(connection, router.scope, router.policy)}
+        eligible = eligible_experts(connection, router)
         best_single = labels.best_single(connection, router.scope)
     if best_single is None:
         scope = router.scope
@@ -100,5 +108,4 @@ def open_decider(store: Store, home: Path, name: str | None) -> Decider:
             f"split {scope.split}: there is no best single expert to compare with or to fall back to"
         )
     model = artifact.load(home / router.artifact, cache=routers.StoredVectors(store))
-    eligible = sorted({*measured, *(label.expert for label in by_subject.values())})
     return Decider(router, model, members, eligible, by_subject, best_single)

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from benchcoe_jobs.domain import Queue, router_text
+from benchcoe_jobs.domain import Queue
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.jobs.decide import Choice, Decider, open_decider
 from benchcoe_jobs.jobs.kinds import Assignment
@@ -43,7 +43,7 @@ def evaluate(store: Store, home: Path, router: str | None, *, benchmark: str | N
             f"{names[fewest]} has {counts.get(fewest, 0)} of {len(questions)}. Import what is missing, or take it "
             f"out of pool {decider.router.scope.pool.name!r}"
         )
-    choices = decider.choose([router_text(question.text, question.choices) for question in questions])
+    choices = decider.choose([question.asked for question in questions])
 
     with store.writing() as connection:
         evaluation_id = evaluations.store_decisions(

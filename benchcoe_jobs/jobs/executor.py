@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 # Every other shard of the lot would fail alike, and another worker would fare no better.
 _HOPELESS = (ModelNotFoundError, AccessDeniedError, EndpointDownError, MissingError, UsageError)
 
-# The outcome cannot be written either: the lease runs out, and the shard is taken back.
+# Says nothing of the shard, though one of them is a MissingError.
 _NO_STORE = (StoreUnavailableError, StoreBusyError)
 
 
@@ -95,8 +95,8 @@ class Executor:
             self._end(claim, ShardState.CANCELLED)
         except StoppedError:
             self._give_back(claim)
-        except _NO_STORE:
-            raise
+        except _NO_STORE as error:  # once it answers again, the shard need not wait for its lease to run out
+            self._fail(claim, str(error), error.exit_code, hopeless=False)
         except BenchcoeError as error:
             self._fail(claim, str(error), error.exit_code, hopeless=isinstance(error, _HOPELESS))
         except Exception as error:  # a fault of ours, or of a library that we use
@@ -164,13 +164,13 @@ class Executor:
         """Another attempt may fare better, unless it is hopeless, or was the last one."""
 
         def write(connection: Connection) -> bool:
+            if hopeless:
+                leases.fail_lot(connection, claim.lot_id, error)
             if hopeless or claim.attempts >= MAX_ATTEMPTS:
                 lot_is_over = leases.finish(connection, claim, ShardState.FAILED, error)
                 jobs.note_error(connection, claim.job_id, error, exit_code)
             else:
                 lot_is_over = leases.give_back(connection, claim, error)
-            if hopeless:
-                leases.fail_lot(connection, claim.lot_id, error)
             return lot_is_over or hopeless
 
         self._write(claim, write)

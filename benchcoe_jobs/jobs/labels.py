@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from benchcoe_jobs.domain import Level
+from benchcoe_jobs.domain import Level, Policy
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.jobs.bootstrap import flip_rate, within_reach
 from benchcoe_jobs.store import catalog, experts, labels
@@ -19,11 +19,12 @@ from benchcoe_jobs.store.session import Store
 class BuiltLabels:
     """A label set with what a reader needs to trust it or not.
 
-    Subject level: `subjects`, and `flip_rates` by subject (see jobs.bootstrap). Query level:
+    Subject level: `subjects`, and `flip_rates` of the best expert by subject (see jobs.bootstrap). Query level:
     `counts`. `left_out` says who could not win and why.
     """
 
     level: Level
+    policy: Policy
     scope: Scope
     frozen: Frozen
     left_out: list[LeftOut]
@@ -37,6 +38,12 @@ def find_scope(connection: Connection, pool: str, benchmark: str | None, split: 
     return Scope(experts.find_pool(connection, pool), *catalog.find_benchmark(connection, benchmark), split)
 
 
+def insist_on_policy(level: Level, policy: Policy) -> None:
+    """Raises UsageError for a policy at query level: one query has no margin that could be significant."""
+    if level is Level.QUERY and policy is not Policy.BEST:
+        raise UsageError(f"policy {policy} is one of subject labels: leave it out, or use --level subject")
+
+
 def build_labels(
     store: Store,
     level: Level,
@@ -45,11 +52,13 @@ def build_labels(
     benchmark: str | None,
     split: str,
     min_coverage: float | None = None,
+    policy: Policy = Policy.BEST,
 ) -> BuiltLabels:
     """Freeze the current labels of a pool on one split of a benchmark; a `min_coverage` stays with the pool.
 
-    Raises UsageError where no expert of the pool is eligible for a single label.
+    Raises UsageError where no expert of the pool is eligible for a single label, and for a policy at query level.
     """
+    insist_on_policy(level, policy)
     with store.writing() as connection:
         if min_coverage is not None:
             experts.set_min_coverage(connection, experts.find_pool(connection, pool), min_coverage)
@@ -58,14 +67,15 @@ def build_labels(
         flip_rates: dict[str, float] = {}
         counts = None
         if level is Level.SUBJECT:
-            subjects = labels.subject_labels(connection, scope)
+            subjects = labels.subject_labels(connection, scope, policy)
             flip_rates = _flip_rates(connection, scope)
         else:
             counts = labels.query_label_counts(connection, scope)
         out = labels.left_out(connection, scope)
         if not subjects and not (counts and counts.n):
             raise UsageError(_nothing_to_label(scope, out))
-        return BuiltLabels(level, scope, freeze(connection, level, scope), out, subjects, flip_rates, counts)
+        frozen = freeze(connection, level, scope, policy)
+        return BuiltLabels(level, policy, scope, frozen, out, subjects, flip_rates, counts)
 
 
 def _flip_rates(connection: Connection, scope: Scope) -> dict[str, float]:

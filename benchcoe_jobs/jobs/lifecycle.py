@@ -75,7 +75,7 @@ def cancel(store: Store, job_id: int) -> JobRow:
 def retry(store: Store, job_id: int) -> int:
     """Do again what failed in a job; returns how many shards wait again. Raises UsageError where nothing failed."""
     with store.writing() as connection:
-        job = jobs.read_job(connection, job_id)
+        job = jobs.read_job(connection, job_id, lock=True)  # of two that retry at once, one finds it open
         if job.is_open:
             raise UsageError(f"job {job_id} is not over yet: `benchcoe-jobs watch {job_id}` shows it")
         if job.cancelled_at is not None:
@@ -91,13 +91,19 @@ def retry(store: Store, job_id: int) -> int:
 
 
 def sweep(store: Store) -> None:
-    """Take back the shards of workers that gave no sign of life, or are seen to be gone.
+    """Take back the shards of workers that gave no sign of life, or are seen to be gone; close what is over by it.
 
-    Any number may sweep at once: a shard is locked by the one that finds it first.
+    Any number may sweep at once: a shard is locked by the one that finds it first. A cancel that was cut off
+    half-way, or that a shard given back at the same moment slipped through, is brought to its end here.
     """
     with store.writing() as connection:
-        gone = [owner for owner in leases.running_owners(connection) if is_gone(owner)]
-        for job_id in sorted(leases.take_back(connection, gone)):
+        leases.take_back(connection, [owner for owner in leases.running_owners(connection) if is_gone(owner)])
+    with store.reading() as connection:
+        left = jobs.left_open(connection)
+    for job_id in left:
+        with store.writing() as connection:
+            if jobs.read_job(connection, job_id).cancelled_at is not None:
+                leases.cancel_waiting(connection, job_id)
             settle(connection, job_id)
 
 

@@ -34,7 +34,7 @@ def is_gone(owner: str) -> bool:
     pid = name.rpartition(":")[2]
     if not pid.isdigit() or machine != _machine():
         return False
-    return str(_started(int(pid)) or "") != started
+    return not _may_be_hidden(int(pid)) and str(_started(int(pid)) or "") != started
 
 
 @cache
@@ -45,6 +45,19 @@ def _machine() -> str:
     except OSError:  # no /proc: nobody's death is seen from here
         return "unknown" + hashlib.sha256(os.urandom(16)).hexdigest()[:8]
     return hashlib.sha256(f"{boot} {namespace}".encode()).hexdigest()[:12]
+
+
+def _may_be_hidden(pid: int) -> bool:
+    """Whether a process is another user's and /proc does not show it (mount option hidepid)."""
+    if (_PROC / str(pid)).exists():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return False
 
 
 def _started(pid: int) -> int | None:

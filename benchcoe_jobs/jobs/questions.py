@@ -7,25 +7,19 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchcoe_jobs import domain
+from benchcoe_jobs.domain import Asked
 from benchcoe_jobs.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Brought:
     """A question to route; `id` is the caller's own, given back with the answer."""
 
     id: str | None
-    text: str
-    choices: tuple[str, ...]
-
-    @property
-    def router_text(self) -> str:
-        """What the router reads."""
-        return domain.router_text(self.text, self.choices)
+    asked: Asked
 
 
-def read_questions(path: Path) -> list[Asked]:
+def read_questions(path: Path) -> list[Brought]:
     """Every line of a JSONL file ("-": stdin). Raises InputError naming the first line at fault."""
     try:
         content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
@@ -37,7 +31,7 @@ def read_questions(path: Path) -> list[Asked]:
     return [_question(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
 
 
-def _question(path: Path, number: int, line: str) -> Asked:
+def _question(path: Path, number: int, line: str) -> Brought:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
@@ -49,4 +43,4 @@ def _question(path: Path, number: int, line: str) -> Asked:
     choices = row.get("choices") or []
     if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
         raise InputError(f'{path}, line {number}: "choices" must be a list of strings')
-    return Asked(None if row.get("id") is None else str(row["id"]), row["question"], tuple(choices))
+    return Brought(None if row.get("id") is None else str(row["id"]), Asked(row["question"], tuple(choices)))

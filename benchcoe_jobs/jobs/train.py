@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from benchcoe_jobs import registry
-from benchcoe_jobs.domain import Level, Queue, router_text
+from benchcoe_jobs.domain import Level, Policy, Queue
 from benchcoe_jobs.errors import StoreError, UsageError
 from benchcoe_jobs.jobs.kinds import Assignment
-from benchcoe_jobs.jobs.labels import find_scope
+from benchcoe_jobs.jobs.labels import find_scope, insist_on_policy
 from benchcoe_jobs.routers import artifact
-from benchcoe_jobs.routers.model import RouterModel, new_model
+from benchcoe_jobs.routers.base import Examples, Setting
+from benchcoe_jobs.routers.model import RouterModel, new_recipe
 from benchcoe_jobs.store import catalog, experts, jobs, leases, routers
 from benchcoe_jobs.store.catalog import Question
 from benchcoe_jobs.store.jobs import JobRow, NewLot
@@ -83,18 +83,22 @@ def train_router(
     split: str,
     encoder: str | None = None,
     revision: str | None = None,
+    policy: Policy = Policy.BEST,
     guard: Guard = _unguarded,
 ) -> Trained:
     """Freeze the labels of a scope, train a router on them and register it; an older one is replaced.
 
-    `guard` is called in the transaction that registers it, and may refuse. Raises UsageError where there is
-    nothing to learn from.
+    At subject level the router goes by the labels of `policy`. `guard` is called in the transaction that
+    registers it, and may refuse. Raises UsageError where there is nothing to learn from, and for a policy at
+    query level.
     """
+    insist_on_policy(level, policy)
     check_name(name)
-    registry.load("routers", kind)(encoder=encoder, revision=revision)  # a download must not hold the store
+    # Outside the transaction: a download must not hold the store.
+    recipe = new_recipe(level, kind, head, Setting(encoder, revision, routers.StoredVectors(store)))
     with store.writing() as connection:  # labels are frozen with what is learned from, or not at all
         scope = find_scope(connection, pool, benchmark, split)
-        frozen = freeze(connection, level, scope)
+        frozen = freeze(connection, level, scope, policy)
         questions = _with_text(catalog.questions(connection, scope.benchmark_id, split), scope)
         if level is Level.SUBJECT:
             outputs = tuple(sorted({question.subject for question in questions}))
@@ -107,10 +111,8 @@ def train_router(
             raise UsageError(
                 f"{scope.benchmark}, split {split}, has {len(outputs)} {what}: a router chooses between two or more"
             )
-        vectors = routers.StoredVectors(store)
-        model = new_model(level, kind, head, outputs, encoder=encoder, revision=revision, cache=vectors)
         _make_place(home, name)
-    model.fit([_text(question) for question in questions], targets)
+    model = recipe.fit(outputs, _examples(questions, targets))
     return _register(store, home, name, model, scope, frozen, len(questions), outputs, guard)
 
 
@@ -140,7 +142,7 @@ def extend_router(store: Store, home: Path, name: str, *, guard: Guard = _unguar
     added = tuple(expert for expert in names if expert not in model.outputs)
     if added:
         columns = [names.index(expert) for expert in added]
-        model = model.extended([_text(question) for question in questions], targets[:, columns], added)
+        model = model.extended(_examples(questions, targets[:, columns]), added)
     return _register(store, home, name, model, scope, frozen, len(questions), added, guard)
 
 
@@ -199,8 +201,8 @@ def _not_written(place: Path, error: OSError) -> StoreError:
     return StoreError(f"the router cannot be written to {place}: {error.strerror or error}")
 
 
-def _text(question: Question) -> str:
-    return router_text(question.text, question.choices)
+def _examples(questions: Sequence[Question], targets: NDArray[np.float64]) -> Examples:
+    return Examples([question.asked for question in questions], [question.subject for question in questions], targets)
 
 
 def _with_text(questions: Sequence[Question], scope: Scope) -> list[Question]:
@@ -244,6 +246,7 @@ class TrainJob:
             routers.find_router(connection, request["router"])
         else:
             check_name(request["router"])
+            insist_on_policy(Level(request["level"]), Policy(request["policy"]))
             find_scope(connection, request["pool"], request["benchmark"], request["split"])
         return [NewLot(Queue.TRAIN, [({}, 1)])]
 
@@ -263,7 +266,7 @@ class TrainJob:
         if options.pop("extend", False):
             trained = extend_router(store, home, name, guard=guard)
         else:
-            options["level"] = Level(options["level"])
+            options["level"], options["policy"] = Level(options["level"]), Policy(options["policy"])
             trained = train_router(store, home, name, guard=guard, **options)
 
         def write(connection: Connection) -> Tally:
@@ -277,5 +280,18 @@ class TrainJob:
         return job.report
 
     def follow_ups(self, connection: Connection, job: JobRow) -> Sequence[tuple[str, Mapping[str, Any]]]:
-        """Nothing follows."""
-        return []
+        """Another head for each expert that became eligible while this training was under way.
+
+        The end of its profile found this job open, and asked for no other.
+        """
+        router = routers.find_router(connection, job.request["router"])
+        if router.level != Level.QUERY or job.report is None:
+            return []
+        questions = catalog.questions(connection, router.scope.benchmark_id, router.scope.split)
+        members = experts.pool_members(connection, router.scope.pool.id)
+        eligible, _ = _score_matrix(
+            routers.targets(connection, router.scope), [q for q in questions if q.text], members
+        )
+        if set(eligible) <= set(job.report["outputs"]):
+            return []
+        return [("train-router", {"router": router.name, "extend": True})]

@@ -22,10 +22,10 @@ from safetensors import numpy as safetensors
 from benchcoe_jobs import registry
 from benchcoe_jobs.domain import Level
 from benchcoe_jobs.errors import InputError
-from benchcoe_jobs.routers.base import Features, VectorCache
-from benchcoe_jobs.routers.model import HEADS, RouterModel
+from benchcoe_jobs.routers.base import Kind, VectorCache
+from benchcoe_jobs.routers.model import RouterModel
 
-_FORMAT = 1
+_FORMAT = 2
 _ROUTER = "router.json"
 _WEIGHTS = "weights.safetensors"
 
@@ -77,14 +77,14 @@ def load(folder: Path, *, cache: VectorCache | None = None) -> RouterModel:
         raise _refusal(folder, f"{_WEIGHTS} is damaged")
     arrays = safetensors.load(weights)
     level = Level(content["level"])
-    features: type[Features] = registry.load("routers", content["kind"])
+    kind: Kind = registry.load("routers", content["kind"])
     return RouterModel(
         level,
         content["kind"],
         content["head"],
         tuple(content["outputs"]),
-        features.restore(content["features_config"], _of("features", arrays), cache),
-        HEADS[level, content["head"]]().restore(content["head_config"], _of("head", arrays)),
+        kind.features.restore(content["features_config"], _of("features", arrays), cache),
+        kind.heads[level][content["head"]]().restore(content["head_config"], _of("head", arrays)),
     )
 
 

@@ -1,28 +1,50 @@
-"""What a router is made of: features of a text, and a head that turns them into predictions.
+"""What a router is made of: features of a question, a head over them, and the kind that learns both.
 
-Both sides save themselves as `config()` (what JSON can hold) and `arrays()` (what safetensors can
-hold), and come back from exactly these two: nothing else of an object is ever stored.
+Features and heads save themselves as `config()` (what JSON can hold) and `arrays()` (what safetensors
+can hold), and come back from exactly these two: nothing else of an object is ever stored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol, Self, TypeAlias, runtime_checkable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from benchcoe_jobs.domain import Asked, Level
+
 Matrix: TypeAlias = NDArray[np.floating[Any]] | sparse.csr_matrix
-"""Features of n texts, one a row: (n, d), dense or sparse."""
+"""Features of n questions, one a row: (n, d), dense or sparse."""
 
 Floats: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """n questions to learn from: their true subjects, and targets (n, k) in [0, 1], NaN where unknown.
+
+    At subject level targets are one-hot, a column a subject; at query level they are scores, a column an
+    expert. Every column has a known one.
+    """
+
+    questions: Sequence[Asked]
+    subjects: Sequence[str]
+    targets: Floats
+
+    def take(self, rows: NDArray[np.intp]) -> Examples:
+        """Some of them, in the order of `rows`."""
+        picked = rows.tolist()
+        return Examples([self.questions[r] for r in picked], [self.subjects[r] for r in picked], self.targets[rows])
 
 
 class VectorCache(Protocol):
     """Where embeddings are kept, so that no text is encoded twice by the same encoder.
 
-    Vectors are float32, little-endian, as bytes; their key is the SHA-256 (hex) of the text.
+    Vectors are float32, little-endian, as bytes; their key is a SHA-256 (hex) of the text.
     """
 
     def get(self, encoder: str, hashes: Sequence[str]) -> dict[str, bytes]:
@@ -32,22 +54,25 @@ class VectorCache(Protocol):
         """Keep vectors; those that are there already stay."""
 
 
+@dataclass(frozen=True)
+class Setting:
+    """What training is given beside the examples.
+
+    `encoder` and `revision` name an encoder where the kind has one, `cache` keeps its vectors, and
+    `scratch` is a folder for what a killed training can resume from (None: it cannot).
+    """
+
+    encoder: str | None = None
+    revision: str | None = None
+    cache: VectorCache | None = None
+    scratch: Path | None = None
+
+
 class Features(Protocol):
-    """Turns texts into a matrix. A plug-in of the group "routers" is a class like this."""
+    """Turns questions into a matrix."""
 
-    heads: ClassVar[tuple[str, ...]]
-    """Names of the heads that can read these features; the first is the default."""
-
-    def __init__(
-        self, *, encoder: str | None = None, revision: str | None = None, cache: VectorCache | None = None
-    ) -> None:
-        """Raises UsageError for an encoder or a revision where the kind has none."""
-
-    def fit(self, texts: Sequence[str]) -> None:
-        """Learn what a feature is. Raises UsageError where the texts hold nothing to learn from."""
-
-    def transform(self, texts: Sequence[str]) -> Matrix:
-        """Features of n >= 1 texts: (n, d)."""
+    def transform(self, questions: Sequence[Asked]) -> Matrix:
+        """Features of n >= 1 questions: (n, d). Rows have length one, or zero where nothing is known of it."""
 
     def config(self) -> dict[str, Any]:
         """What JSON can hold of the fitted state."""
@@ -63,8 +88,8 @@ class Features(Protocol):
 class Head(Protocol):
     """Turns features into one number per output; higher is better."""
 
-    def fit(self, x: Matrix, targets: Floats) -> None:
-        """Learn targets (n, k) in [0, 1], NaN where unknown; every column has a known one."""
+    def fit(self, x: Matrix, examples: Examples) -> None:
+        """Learn the targets of the examples, whose features are `x` (n, d)."""
 
     def predict(self, x: Matrix) -> Floats:
         """Predictions (n, k)."""
@@ -84,5 +109,53 @@ class Head(Protocol):
 class GrowingHead(Head, Protocol):
     """A head whose outputs are learned independently, so that new ones leave the others alone."""
 
-    def extended(self, x: Matrix, targets: Floats) -> Self:
+    def extended(self, x: Matrix, examples: Examples) -> Self:
         """A head with more columns, learned from targets (n, k'); what the old ones say stays bit for bit."""
+
+
+class Kind(Protocol):
+    """How features and head are learned. A plug-in of the group "routers" is an object like this."""
+
+    features: type[Features]
+    heads: Mapping[Level, Mapping[str, Callable[[], Head]]]
+    """By level and name, yet to be fitted; the first of a level is its default. A level may be missing."""
+
+    def check(self, setting: Setting) -> None:
+        """Raises UsageError for a setting that the kind cannot use; fetches what must be downloaded."""
+
+    def fit(
+        self, level: Level, head: str, examples: Examples, validation: Examples | None, setting: Setting
+    ) -> tuple[Features, Head]:
+        """Learn from examples; where training has epochs, `validation` says which was the best."""
+
+
+class FittedFeatures(Features, Protocol):
+    """Features that need no labels: the words of the questions, or an encoder that is never trained."""
+
+    def __init__(self, setting: Setting) -> None:
+        """Raises UsageError for a setting that the kind cannot use."""
+
+    def fit(self, questions: Sequence[Asked]) -> None:
+        """Learn what a feature is. Raises UsageError where the questions hold nothing to learn from."""
+
+
+@dataclass(frozen=True)
+class Unlabelled:
+    """A kind whose features need no labels, and whose head is then learned on them."""
+
+    features: type[FittedFeatures]
+    heads: Mapping[Level, Mapping[str, Callable[[], Head]]]
+
+    def check(self, setting: Setting) -> None:
+        """Raises UsageError for a setting that the features cannot use; finds their encoder."""
+        self.features(setting)
+
+    def fit(
+        self, level: Level, head: str, examples: Examples, validation: Examples | None, setting: Setting
+    ) -> tuple[Features, Head]:
+        """First the features, then the head; neither has epochs to choose from."""
+        features = self.features(setting)
+        features.fit(examples.questions)
+        fitted = self.heads[level][head]()
+        fitted.fit(features.transform(examples.questions), examples)
+        return features, fitted

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchcoe_jobs.domain import Asked, Level
 from benchcoe_jobs.errors import InputError
-from benchcoe_jobs.routers.base import Matrix, VectorCache
+from benchcoe_jobs.routers.base import Matrix, Setting, Unlabelled, VectorCache
 from benchcoe_jobs.routers.encoder import DEFAULT_ENCODER, find_encoder
+from benchcoe_jobs.routers.linear import LogisticHead, RidgeHead
+from benchcoe_jobs.routers.neighbours import KnnHead
+from benchcoe_jobs.routers.window import RULE
 
 # Vectors are kept this many at a time: what a crash can lose, less than a minute of two busy CPU cores.
 _CHUNK = 256
+
+
+def _whole(question: Asked) -> Asked:
+    return question
+
+
+def _without_choices(question: Asked) -> Asked:
+    return Asked(question.text)
 
 
 class EmbeddingFeatures:
@@ -23,32 +36,36 @@ class EmbeddingFeatures:
     Raises InputError or MissingError where the encoder is not to be had, see `find_encoder`.
     """
 
-    heads: ClassVar[tuple[str, ...]] = ("knn", "linear")
+    views: ClassVar[tuple[Callable[[Asked], Asked], ...]] = (_whole,)
+    """What is encoded of a question, each into a vector of its own."""
 
-    def __init__(
-        self, *, encoder: str | None = None, revision: str | None = None, cache: VectorCache | None = None
-    ) -> None:
-        self._encoder = find_encoder(encoder or DEFAULT_ENCODER, revision)
-        self._cache = cache
+    def __init__(self, setting: Setting) -> None:
+        self._encoder = find_encoder(setting.encoder or DEFAULT_ENCODER, setting.revision)
+        self._cache = setting.cache
 
-    def fit(self, texts: Sequence[str]) -> None:
+    def fit(self, questions: Sequence[Asked]) -> None:
         """Nothing to learn: the encoder is frozen."""
 
-    def transform(self, texts: Sequence[str]) -> Matrix:
+    def transform(self, questions: Sequence[Asked]) -> Matrix:
         """Dense float32 rows of length one: (n, d). Only what the cache lacks is encoded."""
-        hashes = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in texts]
-        text_of = dict(zip(hashes, texts, strict=True))
-        vectors = self._cache.get(self._encoder.fingerprint, list(text_of)) if self._cache else {}
+        parts = [self._vectors([view(question) for question in questions]) for view in self.views]
+        return parts[0] if len(parts) == 1 else np.hstack(parts) / np.float32(np.sqrt(len(parts)))
+
+    def _vectors(self, questions: Sequence[Asked]) -> NDArray[np.float32]:
+        hashes = [_key(question) for question in questions]
+        question_of = dict(zip(hashes, questions, strict=True))
+        name = f"{self._encoder.fingerprint}/{RULE}"
+        vectors = self._cache.get(name, list(question_of)) if self._cache else {}
         # Texts of like length side by side: a batch is padded to its longest.
-        unseen = sorted((key for key in text_of if key not in vectors), key=lambda key: len(text_of[key]))
+        unseen = sorted((key for key in question_of if key not in vectors), key=lambda k: len(question_of[k].whole))
         for start in range(0, len(unseen), _CHUNK):
             chunk = unseen[start : start + _CHUNK]
-            encoded = self._encoder.encode([text_of[key] for key in chunk])
+            encoded = self._encoder.encode([question_of[key] for key in chunk])
             fresh = {key: vector.tobytes() for key, vector in zip(chunk, encoded, strict=True)}
             if self._cache:
-                self._cache.put(self._encoder.fingerprint, fresh)
+                self._cache.put(name, fresh)
             vectors |= fresh
-        return np.frombuffer(b"".join(vectors[key] for key in hashes), dtype="<f4").reshape(len(texts), -1)
+        return np.frombuffer(b"".join(vectors[key] for key in hashes), dtype="<f4").reshape(len(questions), -1)
 
     def config(self) -> dict[str, Any]:
         """Where the encoder was found, and its fingerprint."""
@@ -62,10 +79,31 @@ class EmbeddingFeatures:
     @classmethod
     def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], cache: VectorCache | None) -> Self:
         """The features back. Raises InputError where the encoder is not the one that was trained with."""
-        features = cls(encoder=config["encoder"], revision=config["revision"], cache=cache)
+        features = cls(Setting(encoder=config["encoder"], revision=config["revision"], cache=cache))
         if features._encoder.fingerprint != config["fingerprint"]:
             raise InputError(
                 f"the router was trained with another encoder than the one now in {config['encoder']}: "
                 "put that one back, or train the router again"
             )
         return features
+
+
+class TwoViewFeatures(EmbeddingFeatures):
+    """The vector of the question alone beside that of the question with its choices."""
+
+    views = (_without_choices, _whole)
+
+
+def _key(question: Asked) -> str:
+    """The length of the text tells choices from lines of it: a long question is cut differently then."""
+    return hashlib.sha256(f"{len(question.text)} {question.whole}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+# A subject is plain from a few near questions; whether an expert is right is noisy and needs many.
+EMBEDDING = Unlabelled(
+    EmbeddingFeatures,
+    {
+        Level.SUBJECT: {"knn": partial(KnnHead, 20), "linear": LogisticHead},
+        Level.QUERY: {"knn": partial(KnnHead, 200), "linear": RidgeHead},
+    },
+)

@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchcoe_jobs.domain import Asked
 from benchcoe_jobs.errors import InputError, MissingError
+from benchcoe_jobs.routers.window import readable
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 
@@ -25,10 +27,6 @@ _PARTS = ("*.json", "*.txt", "*.model", "*.safetensors")
 _OTHER_RUNTIMES = ("onnx/*", "openvino/*")
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
-
-# Tokenisers read a whole text before they cut it to the encoder's length. No language spends this
-# many characters on a token on average, so what is cut here would have been cut there.
-_CHARS_PER_TOKEN = 16
 
 
 @dataclass(frozen=True)
@@ -40,15 +38,13 @@ class Encoder:
     folder: Path
     fingerprint: str
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Vectors of length one: (n, d), d >= 1. The end of a long text is cut.
+    def encode(self, questions: Sequence[Asked]) -> NDArray[np.float32]:
+        """Vectors of length one: (n, d), d >= 1. What is too long is cut as in `window`.
 
         Raises MissingError without sentence-transformers, InputError where the weights cannot be read.
         """
-        longest = _CHARS_PER_TOKEN * (self._model.max_seq_length or 8192)
-        # Tokenisers refuse a lone surrogate, which JSON may well carry.
-        clean = [text[:longest].encode("utf-8", "replace").decode("utf-8") for text in texts]
-        vectors = self._model.encode(clean, normalize_embeddings=True, show_progress_bar=False)
+        texts = readable(questions, self._model.tokenizer, self._model.max_seq_length or 8192)
+        vectors = self._model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
         return np.asarray(vectors, dtype="<f4")
 
     @cached_property

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from benchcoe_jobs.routers.base import Floats, Matrix
+from benchcoe_jobs.routers.base import Examples, Floats, Matrix
 
 # Chosen by 5-fold cross-validation on the train split of MMLU-Pro (7,186 questions), for rows of
 # length one as both kinds of features give them. A sparse matrix has many more columns, each of
@@ -42,17 +42,13 @@ class _Linear:
         return head
 
     def _values(self, x: Matrix) -> Floats:
-        # One product per column, not one for all: how a matrix product rounds depends on its width,
-        # and an output must say the same, bit for bit, whoever stands beside it.
-        x = _float64(x)
-        columns = [x @ weights + b for weights, b in zip(self._weights, self._intercepts, strict=True)]
-        return np.column_stack(columns)
+        return column_products(x, self._weights) + self._intercepts
 
 
 class LogisticHead(_Linear):
     """Multinomial logistic regression; predicts the probability of each output (subject level)."""
 
-    def fit(self, x: Matrix, targets: Floats) -> None:
+    def fit(self, x: Matrix, examples: Examples) -> None:
         """Learn one-hot targets (n, k), k >= 2, without NaN; every output has a row."""
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression
@@ -67,9 +63,9 @@ class LogisticHead(_Linear):
         with warnings.catch_warnings():
             # Weights that still moved a little when the iterations ran out route just as well.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            model.fit(_float64(x), targets.argmax(axis=1))
+            model.fit(_float64(x), examples.targets.argmax(axis=1))
         self._weights, self._intercepts = model.coef_, model.intercept_
-        if targets.shape[1] == 2:  # scikit-learn keeps the second class only, the first one being zero
+        if examples.targets.shape[1] == 2:  # scikit-learn keeps the second class only, the first one being zero
             self._weights = np.vstack([np.zeros_like(model.coef_), model.coef_])
             self._intercepts = np.concatenate([[0.0], model.intercept_])
 
@@ -84,17 +80,17 @@ class LogisticHead(_Linear):
 class RidgeHead(_Linear):
     """Ridge regression of every output on its own; predicts scores (query level)."""
 
-    def fit(self, x: Matrix, targets: Floats) -> None:
+    def fit(self, x: Matrix, examples: Examples) -> None:
         """Learn targets (n, k), NaN where unknown."""
-        self._weights, self._intercepts = _ridge(x, targets)
+        self._weights, self._intercepts = ridge(x, examples.targets)
 
     def predict(self, x: Matrix) -> Floats:
         """Predicted scores (n, k). They may leave [0, 1] a little: clipping would make ties."""
         return self._values(x)
 
-    def extended(self, x: Matrix, targets: Floats) -> Self:
+    def extended(self, x: Matrix, examples: Examples) -> Self:
         """A head with more columns, learned from targets (n, k'), NaN where unknown."""
-        weights, intercepts = _ridge(x, targets)
+        weights, intercepts = ridge(x, examples.targets)
         return self.restore(
             self.config(),
             {
@@ -104,8 +100,21 @@ class RidgeHead(_Linear):
         )
 
 
-def _ridge(x: Matrix, targets: Floats) -> tuple[Floats, Floats]:
-    """Weights (k, d) and intercepts (k,); columns known on the same rows share one factorisation."""
+def column_products(x: Matrix, weights: Floats) -> Floats:
+    """x (n, d) times weights (k, d) -> (n, k).
+
+    One product per column, not one for all: how a matrix product rounds depends on its width, and an
+    output must say the same, bit for bit, whoever stands beside it.
+    """
+    x = _float64(x)
+    return np.column_stack([x @ row for row in weights])
+
+
+def ridge(x: Matrix, targets: Floats, penalty: float | None = None) -> tuple[Floats, Floats]:
+    """Weights (k, d) and intercepts (k,), without a penalty by the one that suits the shape of x.
+
+    Targets (n, k) are NaN where unknown; columns known on the same rows share one factorisation.
+    """
     from sklearn.linear_model import Ridge
 
     shape = _shape(x)
@@ -117,7 +126,7 @@ def _ridge(x: Matrix, targets: Floats) -> tuple[Floats, Floats]:
     for number, rows in enumerate(patterns.T):
         columns = np.flatnonzero(pattern_of == number)
         solver = "sparse_cg" if shape == "sparse" else "cholesky"
-        model = Ridge(alpha=_RIDGE_PENALTY[shape], solver=solver)
+        model = Ridge(alpha=penalty or _RIDGE_PENALTY[shape], solver=solver)
         model.fit(x[rows], targets[np.ix_(rows, columns)])
         weights[columns], intercepts[columns] = model.coef_, model.intercept_
     return weights, intercepts

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchcoe_jobs import registry
-from benchcoe_jobs.domain import Level
+from benchcoe_jobs.domain import Asked, Level
 from benchcoe_jobs.errors import UsageError
-from benchcoe_jobs.routers.base import Features, Floats, GrowingHead, Head, VectorCache
-from benchcoe_jobs.routers.linear import LogisticHead, RidgeHead
-from benchcoe_jobs.routers.neighbours import KnnHead
-
-# A subject is plain from a few near questions; whether an expert is right is noisy and needs many.
-HEADS: dict[tuple[Level, str], Callable[[], Head]] = {
-    (Level.SUBJECT, "linear"): LogisticHead,
-    (Level.SUBJECT, "knn"): partial(KnnHead, 20),
-    (Level.QUERY, "linear"): RidgeHead,
-    (Level.QUERY, "knn"): partial(KnnHead, 200),
-}
+from benchcoe_jobs.routers.base import Examples, Features, Floats, GrowingHead, Head, Kind, Matrix, Setting
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,25 +29,14 @@ class RouterModel:
     features: Features
     head: Head
 
-    def fit(self, texts: Sequence[str], targets: Floats) -> None:
-        """Learn from n texts and targets (n, k) in [0, 1], NaN where unknown; k is the number of outputs.
-
-        At subject level targets are one-hot. Raises UsageError for an output that has no question.
-        """
-        texts, targets = _usable(texts, targets, self.outputs)
-        if self.level is Level.SUBJECT:
-            _check_one_hot(targets, self.outputs)
-        self.features.fit(texts)
-        self.head.fit(self.features.transform(texts), targets)
-
-    def predict(self, texts: Sequence[str]) -> Floats:
-        """Predictions (n, k), one row a text, one column an output; the highest is the choice."""
-        if not texts:
+    def predict(self, questions: Sequence[Asked]) -> Floats:
+        """Predictions (n, k), one row a question, one column an output; the highest is the choice."""
+        if not questions:
             return np.zeros((0, len(self.outputs)))
-        return self.head.predict(self.features.transform(texts))
+        return self.head.predict(self.features.transform(questions))
 
-    def extended(self, texts: Sequence[str], targets: Floats, outputs: tuple[str, ...]) -> RouterModel:
-        """A router with heads for more experts, learned from targets (n, k'), NaN where unknown.
+    def extended(self, examples: Examples, outputs: tuple[str, ...]) -> RouterModel:
+        """A router with heads for more experts, learned from examples with targets (n, k').
 
         Features and old heads stay as they are, bit for bit. Raises UsageError at subject level,
         for a name that is there already, and for an expert without any known score.
@@ -67,45 +45,66 @@ class RouterModel:
             raise UsageError("only a query-level router takes new experts; train this one again")
         if known := sorted(set(outputs) & set(self.outputs)):
             raise UsageError(f"the router knows {', '.join(known)} already")
-        texts, targets = _usable(texts, targets, outputs)
-        head = self.head.extended(self.features.transform(texts), targets)
-        return RouterModel(self.level, self.kind, self.head_name, self.outputs + outputs, self.features, head)
+        examples = _usable(examples, outputs)
+        head = self.head.extended(self.features.transform(examples.questions), examples)
+        return replace(self, outputs=self.outputs + outputs, head=head)
 
 
-def new_model(
-    level: Level,
-    kind: str,
-    head: str | None,
-    outputs: tuple[str, ...],
-    *,
-    encoder: str | None = None,
-    revision: str | None = None,
-    cache: VectorCache | None = None,
-) -> RouterModel:
-    """A router of a kind, yet to be fitted; without `head`, the kind's first.
+@dataclass(frozen=True)
+class Recipe:
+    """A level, a kind and one of its heads, with what training needs beside examples."""
 
-    Raises UsageError for an unknown kind, a head that the kind does not go with, fewer than two
-    outputs or one named twice, and whatever the features raise for an encoder.
+    level: Level
+    kind: str
+    head: str
+    setting: Setting
+
+    def fit(self, outputs: tuple[str, ...], examples: Examples, validation: Examples | None = None) -> RouterModel:
+        """A router of two or more outputs, learned from examples with a target column for each.
+
+        Raises UsageError for outputs that are fewer than two or named twice, and for one that has no question.
+        """
+        if len(set(outputs)) < max(2, len(outputs)):
+            raise UsageError(f"a router needs two or more outputs with names of their own, not {', '.join(outputs)}")
+        examples = _usable(examples, outputs)
+        if self.level is Level.SUBJECT:
+            _check_one_hot(examples.targets, outputs)
+        kind: Kind = registry.load("routers", self.kind)
+        features, head = kind.fit(self.level, self.head, examples, validation, self.setting)
+        return RouterModel(self.level, self.kind, self.head, outputs, features, head)
+
+    def fit_head(self, x: Matrix, examples: Examples) -> Head:
+        """Another head of the recipe, on features that are there."""
+        kind: Kind = registry.load("routers", self.kind)
+        head = kind.heads[self.level][self.head]()
+        head.fit(x, examples)
+        return head
+
+
+def new_recipe(level: Level, kind: str, head: str | None, setting: Setting) -> Recipe:
+    """How a router of a kind is trained; without `head`, with the first that the kind has for the level.
+
+    Raises UsageError for an unknown kind, for a level or a head that the kind does not go with, and what
+    the kind raises for an encoder.
     """
-    if len(set(outputs)) < max(2, len(outputs)):
-        raise UsageError(f"a router needs two or more outputs with names of their own, not {', '.join(outputs)}")
-    features: type[Features] = registry.load("routers", kind)
-    name = head or features.heads[0]
-    if name not in features.heads:
-        raise UsageError(f"a {kind} router has no head {name!r}: choose {' or '.join(features.heads)}")
-    fresh = features(encoder=encoder, revision=revision, cache=cache)
-    return RouterModel(level, kind, name, outputs, fresh, HEADS[level, name]())
+    found: Kind = registry.load("routers", kind)
+    if level not in found.heads:
+        raise UsageError(f"a {kind} router is not {level}-level: choose {' or '.join(found.heads)}")
+    heads = found.heads[level]
+    if head is not None and head not in heads:
+        raise UsageError(f"a {level}-level {kind} router has no head {head!r}: choose {' or '.join(heads)}")
+    found.check(setting)
+    return Recipe(level, kind, head or next(iter(heads)), setting)
 
 
-def _usable(texts: Sequence[str], targets: Floats, outputs: tuple[str, ...]) -> tuple[list[str], Floats]:
+def _usable(examples: Examples, outputs: tuple[str, ...]) -> Examples:
     """The questions of which something is known, once every output has at least one."""
-    targets = np.asarray(targets, dtype=np.float64)
-    if targets.shape != (len(texts), len(outputs)):
-        raise ValueError(f"{len(texts)} texts, {len(outputs)} outputs, but targets {targets.shape}")
+    n, targets = len(examples.questions), np.asarray(examples.targets, dtype=np.float64)
+    if targets.shape != (n, len(outputs)):
+        raise ValueError(f"{n} questions, {len(outputs)} outputs, but targets {targets.shape}")
     known = ~np.isnan(targets)
     _refuse_empty(known, outputs)
-    rows = np.flatnonzero(known.any(axis=1)).tolist()
-    return [texts[row] for row in rows], targets[rows]
+    return replace(examples, targets=targets).take(np.flatnonzero(known.any(axis=1)))
 
 
 def _check_one_hot(targets: Floats, subjects: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from benchcoe_jobs.routers.base import Floats, Matrix
+from benchcoe_jobs.routers.base import Examples, Floats, Matrix
 
 # A neighbour weighs exp(cosine / temperature); chosen, as the number of neighbours of each level
 # is, by 5-fold cross-validation on the train split of MMLU-Pro.
@@ -38,17 +38,18 @@ class KnnHead:
         self._neighbours = neighbours
         self._memories: tuple[_Memory, ...] = ()
 
-    def fit(self, x: Matrix, targets: Floats) -> None:
+    def fit(self, x: Matrix, examples: Examples) -> None:
         """Remember targets (n, k), NaN where unknown."""
-        self._memories = (_Memory(np.asarray(x, dtype=np.float32), targets),)
+        self._memories = (_Memory(np.asarray(x, dtype=np.float32), examples.targets),)
 
     def predict(self, x: Matrix) -> Floats:
         """Predictions (n, k) in [0, 1]."""
         x = np.asarray(x, dtype=np.float32)
         return np.hstack([self._from(memory, x) for memory in self._memories])
 
-    def extended(self, x: Matrix, targets: Floats) -> Self:
+    def extended(self, x: Matrix, examples: Examples) -> Self:
         """A head with more columns: targets (n, k'), NaN where unknown."""
+        targets = examples.targets
         x = np.asarray(x, dtype=np.float32)
         *older, last = self._memories
         if np.array_equal(last.x, x):

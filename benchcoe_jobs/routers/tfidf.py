@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from benchcoe_jobs.domain import Asked, Level
 from benchcoe_jobs.errors import UsageError
-from benchcoe_jobs.routers.base import Matrix, VectorCache
+from benchcoe_jobs.routers.base import Matrix, Setting, Unlabelled, VectorCache
+from benchcoe_jobs.routers.linear import LogisticHead, RidgeHead
 
 # Punctuation and single characters are words of their own: formulas and code tell subjects apart
 # (0.820 instead of 0.816 of MMLU-Pro's subjects in cross-validation).
@@ -26,26 +28,23 @@ _MANY_TEXTS = 1_000
 class TfidfFeatures:
     """Words and pairs of words, weighted by (1 + log of their count) x inverse document frequency."""
 
-    heads: ClassVar[tuple[str, ...]] = ("linear",)
-
-    def __init__(
-        self, *, encoder: str | None = None, revision: str | None = None, cache: VectorCache | None = None
-    ) -> None:
-        if encoder is not None or revision is not None:
+    def __init__(self, setting: Setting) -> None:
+        if setting.encoder is not None or setting.revision is not None:
             raise UsageError("a tfidf router has no encoder: drop the encoder, or choose the kind embedding")
         self._vectorizer = _vectorizer()
 
-    def fit(self, texts: Sequence[str]) -> None:
-        """Learn the vocabulary. Raises UsageError where no text holds a word."""
+    def fit(self, questions: Sequence[Asked]) -> None:
+        """Learn the vocabulary. Raises UsageError where no question holds a word."""
+        texts = [question.whole for question in questions]
         self._vectorizer = _vectorizer(min_df=2 if len(texts) >= _MANY_TEXTS else 1)
         try:
             self._vectorizer.fit(texts)
         except ValueError as error:
             raise UsageError("the questions hold no words to learn from") from error
 
-    def transform(self, texts: Sequence[str]) -> Matrix:
+    def transform(self, questions: Sequence[Asked]) -> Matrix:
         """Sparse float64 rows of length one, or zero where no word is known: (n, d)."""
-        return self._vectorizer.transform(texts)
+        return self._vectorizer.transform([question.whole for question in questions])
 
     def config(self) -> dict[str, Any]:
         """The vocabulary, in the order of the columns."""
@@ -58,7 +57,7 @@ class TfidfFeatures:
     @classmethod
     def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], cache: VectorCache | None) -> Self:
         """The fitted features back from `config()` and `arrays()`."""
-        features = cls()
+        features = cls(Setting())
         features._vectorizer = _vectorizer(vocabulary=config["vocabulary"])
         features._vectorizer.idf_ = arrays["idf"]
         return features
@@ -68,3 +67,6 @@ def _vectorizer(**options: Any) -> TfidfVectorizer:
     return TfidfVectorizer(
         ngram_range=(1, 2), sublinear_tf=True, token_pattern=_TOKEN, max_features=_MAX_FEATURES, **options
     )
+
+
+TFIDF = Unlabelled(TfidfFeatures, {Level.SUBJECT: {"linear": LogisticHead}, Level.QUERY: {"linear": RidgeHead}})

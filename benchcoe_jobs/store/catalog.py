@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
+from benchcoe_jobs.domain import Asked, Split, dealt_split
 from benchcoe_jobs.domain import Query as DomainQuery
-from benchcoe_jobs.domain import Split, dealt_split
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.store import bulk
 from benchcoe_jobs.store.tables import Benchmark, Query, QueryContent, QueryImage, Stratum, Subject
@@ -39,6 +39,11 @@ class Question:
     subject: str
     text: str
     choices: tuple[str, ...]
+
+    @property
+    def asked(self) -> Asked:
+        """What a router sees."""
+        return Asked(self.text, self.choices)
 
 
 def ensure_benchmark(connection: Connection, name: str) -> int:
@@ -125,9 +130,9 @@ def add_queries(connection: Connection, benchmark_id: int, queries: Sequence[Dom
     bulk.insert(
         connection,
         QueryContent,
-        ["query_id", "content_hash", "text", "choices", "answer"],
+        ["query_id", "content_hash", "text", "choices", "answer", "source"],
         (
-            (ids[query.key], content_hash, query.text, json.dumps(query.choices), query.answer)
+            (ids[query.key], content_hash, query.text, json.dumps(query.choices), query.answer, query.source)
             for query, content_hash in zip(queries, hashes, strict=True)
         ),
     )

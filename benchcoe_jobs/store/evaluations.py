@@ -102,6 +102,18 @@ def outcomes(connection: Connection, benchmark_id: int, split: str, expert_ids: 
     )
 
 
+def decided(connection: Connection, router_id: int) -> list[tuple[str, int, int]]:
+    """(query key, query id, expert id) of every decision in a router's evaluations."""
+    rows = connection.execute(
+        select(Query.key, Decision.query_id, Decision.expert_id)
+        .join(Evaluation, Evaluation.id == Decision.evaluation_id)
+        .join(Query, Query.id == Decision.query_id)
+        .where(Evaluation.router_id == router_id)
+        .order_by(Decision.query_id)
+    )
+    return [(key, query_id, expert_id) for key, query_id, expert_id in rows]
+
+
 def seen_in_training(connection: Connection, router: TrainedRouter, benchmark_id: int, split: str) -> int:
     """How many queries of a split have the very content of a query that the router was trained on."""
     trained_on = (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -177,6 +178,19 @@ def change_pool(connection: Connection, name: str, *, add: Sequence[str] = (), r
         connection.execute(insert(PoolMember), [{"pool_id": pool.id, "expert_id": expert} for expert in new])
     connection.execute(delete(PoolMember).where(PoolMember.pool_id == pool.id, PoolMember.expert_id.in_(removed)))
     _refresh_all(connection)
+
+
+def trial_pool(connection: Connection, expert_ids: Collection[int], min_coverage: float) -> PoolRef:
+    """A pool to read the subject-level views by; the caller rolls back. It has no query labels.
+
+    Retired experts are taken back into service for it, or the views would pass them over.
+    """
+    name = f"trial {uuid.uuid4()}"
+    connection.execute(insert(Pool).values(name=name, min_coverage=min_coverage))
+    pool = find_pool(connection, name)
+    connection.execute(insert(PoolMember), [{"pool_id": pool.id, "expert_id": expert} for expert in expert_ids])
+    connection.execute(update(Expert).where(Expert.id.in_(expert_ids)).values(retired_at=None))
+    return pool
 
 
 def set_min_coverage(connection: Connection, pool: PoolRef, value: float) -> None:

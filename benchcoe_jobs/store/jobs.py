@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from benchcoe_jobs.domain import JobState, Queue, ShardState
@@ -98,9 +98,9 @@ def open_job(
     connection: Connection, kind: str, request: Mapping[str, Any], *, parent_id: int | None = None
 ) -> tuple[int, bool]:
     """The id of the open job for this very request, and whether it is new."""
-    content = json.dumps([kind, request], sort_keys=True)
-    fingerprint = hashlib.sha256(content.encode()).hexdigest()
-    mine = select(Job.id).where(Job.fingerprint == fingerprint, Job.state == JobState.OPEN)
+    fingerprint = _fingerprint(kind, request)
+    # Locked: a job that is about to be over is waited for, and is then not the one for a new request.
+    mine = select(Job.id).where(Job.fingerprint == fingerprint, Job.state == JobState.OPEN).with_for_update()
     if (found := connection.scalar(mine)) is not None:
         return found, False
     values = {"kind": kind, "fingerprint": fingerprint, "request": dict(request), "parent_id": parent_id}
@@ -110,6 +110,16 @@ def open_job(
     except IntegrityError:  # PostgreSQL has several writers: another one asked for the same just now
         return connection.scalars(mine).one(), False
     return new, True
+
+
+def finished_job(connection: Connection, kind: str, request: Mapping[str, Any]) -> int | None:
+    """The newest job for this very request that came to an end, where there is one."""
+    return connection.scalar(
+        select(Job.id)
+        .where(Job.fingerprint == _fingerprint(kind, request), Job.state.in_([JobState.DONE, JobState.PARTIAL]))
+        .order_by(Job.id.desc())
+        .limit(1)
+    )
 
 
 def add_lots(connection: Connection, job_id: int, stage: int, lots: Iterable[NewLot]) -> None:
@@ -217,6 +227,22 @@ def n_unfinished(connection: Connection, job_id: int) -> int:
     return connection.scalar(select(func.sum(Lot.waiting + Lot.running)).where(Lot.job_id == job_id)) or 0
 
 
+def left_open(connection: Connection) -> list[int]:
+    """Open jobs with nothing more to wait for: no shard is unfinished, or those that wait are cancelled."""
+    waiting = func.coalesce(func.sum(Lot.waiting), 0)
+    running = func.coalesce(func.sum(Lot.running), 0)
+    return list(
+        connection.scalars(
+            select(Job.id)
+            .outerjoin(Lot, Lot.job_id == Job.id)
+            .where(Job.state == JobState.OPEN)
+            .group_by(Job.id)
+            .having(or_(waiting + running == 0, and_(Job.cancelled_at.is_not(None), waiting > 0)))
+            .order_by(Job.id)
+        )
+    )
+
+
 def set_stage(connection: Connection, job_id: int, stage: int) -> None:
     """The job goes on with another stage."""
     connection.execute(update(Job).where(Job.id == job_id).values(stage=stage))
@@ -251,11 +277,14 @@ def forget_stages_after(connection: Connection, job_id: int, stage: int) -> None
 
 
 def flag_cancelled(connection: Connection, job_id: int) -> None:
-    """From here on, whoever runs a shard of the job stops at its next micro-batch, and nobody claims one."""
+    """From here on, whoever runs a shard of the job stops at its next micro-batch, and nobody claims one.
+
+    It is not the job for its request any more: who asks for the same again gets a new one at once.
+    """
     connection.execute(
         update(Job)
         .where(Job.id == job_id, Job.state == JobState.OPEN, Job.cancelled_at.is_(None))
-        .values(cancelled_at=now())
+        .values(cancelled_at=now(), fingerprint=Job.fingerprint + f" cancelled {job_id}")
     )
 
 
@@ -277,6 +306,10 @@ def reopen(connection: Connection, job_id: int, request: Mapping[str, Any]) -> N
             )
     except IntegrityError as error:
         raise UsageError("a job for the same work is open already: see `benchcoe-jobs jobs`") from error
+
+
+def _fingerprint(kind: str, request: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps([kind, request], sort_keys=True).encode()).hexdigest()
 
 
 def _job(row: Any) -> JobRow:

@@ -6,12 +6,29 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Double, and_, case, cast, func, select
+from sqlalchemy import ColumnElement, Connection, Double, Table, and_, cast, func, literal, select, text
 
-from benchcoe_jobs.domain import MICRO
+from benchcoe_jobs.domain import MICRO, Policy
 from benchcoe_jobs.store.experts import PoolRef
-from benchcoe_jobs.store.tables import Expert, PoolRank, Query, Score, ScoreSum, Stratum, Subject
-from benchcoe_jobs.store.views import expert_coverage, pool_expert, pool_summary, query_label, subject_label
+from benchcoe_jobs.store.tables import Expert, PoolRank, ScoreSum, Stratum, Subject
+from benchcoe_jobs.store.views import (
+    best_single as best_single_view,
+)
+from benchcoe_jobs.store.views import (
+    expert_coverage,
+    pool_expert,
+    query_label,
+    subject_label,
+    subject_label_abstain,
+    subject_label_cheapest,
+)
+
+SUBJECT_VIEWS: dict[Policy, Table] = {
+    Policy.BEST: subject_label,
+    Policy.CHEAPEST: subject_label_cheapest,
+    Policy.ABSTAIN: subject_label_abstain,
+}
+"""Each policy's view of subject labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +43,10 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class SubjectLabel:
-    """A row of the view `subject_label`. `margin` is None where nobody else is eligible."""
+    """A row of a policy's view. `margin` is None where nobody else is eligible, below 0 where another is better.
+
+    `rank` is the expert's place by mean: 1, but where the policy chose another than the best.
+    """
 
     subject: str
     expert: str
@@ -35,6 +55,7 @@ class SubjectLabel:
     margin: float | None
     tied: int
     source: str
+    rank: int
     nobody_right: bool
 
 
@@ -75,15 +96,16 @@ def in_scope(view: Any, scope: Scope) -> tuple[Any, ...]:
     return (view.pool_id == scope.pool.id, view.benchmark_id == scope.benchmark_id, view.split == scope.split)
 
 
-def subject_labels(connection: Connection, scope: Scope) -> list[SubjectLabel]:
-    """The best expert of every subject, by subject name."""
-    c = subject_label.c
+def subject_labels(connection: Connection, scope: Scope, policy: Policy = Policy.BEST) -> list[SubjectLabel]:
+    """Every subject's expert by a policy, by subject name."""
+    c = SUBJECT_VIEWS[policy].c
+    rank: ColumnElement[int] = literal(1) if policy is Policy.BEST else c.rank
     rows = connection.execute(
-        select(c.subject, c.expert, c.mean, c.n, c.margin, c.tied, c.source, c.nobody_right)
-        .where(c.pool_id == scope.pool.id, c.benchmark_id == scope.benchmark_id, c.split == scope.split)
+        select(c.subject, c.expert, c.mean, c.n, c.margin, c.tied, c.source, rank, c.nobody_right == 1)
+        .where(*in_scope(c, scope))
         .order_by(c.subject)
     )
-    return [SubjectLabel(*row[:-1], nobody_right=bool(row[-1])) for row in rows]
+    return [SubjectLabel(*row) for row in rows]
 
 
 def query_label_counts(connection: Connection, scope: Scope) -> QueryLabelCounts:
@@ -181,18 +203,20 @@ def score_patterns(connection: Connection, stratum_id: int, expert_ids: Sequence
     """The distinct score vectors of a stratum's queries, and how many queries have each.
 
     A row has one score per expert, in the order given, None where there is none, and the count last.
+    Queries that none of the experts has a score on are left out.
     """
-    by_query = (
-        select(
-            *(func.max(case((Score.expert_id == e, Score.value))).label(f"score_{i}") for i, e in enumerate(expert_ids))
-        )
-        .select_from(Query)
-        .join(Score, Score.query_id == Query.id)
-        .where(Query.stratum_id == stratum_id, Score.expert_id.in_(expert_ids))
-        .group_by(Query.id)
-        .subquery()
+    # As text: compiling these expressions takes SQLAlchemy longer than SQLite takes to answer.
+    places = range(len(expert_ids))
+    scores = ", ".join(
+        f"(SELECT s.value FROM score s WHERE s.expert_id = :expert_{i} AND s.query_id = q.id) AS score_{i}"
+        for i in places
     )
-    return connection.execute(select(*by_query.c, func.count()).group_by(*by_query.c)).all()
+    names = ", ".join(f"score_{i}" for i in places)
+    rows = connection.execute(
+        text(f"SELECT {scores}, COUNT(*) FROM query q WHERE q.stratum_id = :stratum GROUP BY {names}"),
+        {"stratum": stratum_id, **{f"expert_{i}": expert_id for i, expert_id in enumerate(expert_ids)}},
+    )
+    return [row for row in rows if any(score is not None for score in row[:-1])]
 
 
 def eligible_experts(connection: Connection, scope: Scope) -> list[str]:
@@ -202,9 +226,5 @@ def eligible_experts(connection: Connection, scope: Scope) -> list[str]:
 
 def best_single(connection: Connection, scope: Scope) -> str | None:
     """The expert of the highest mean over the whole split, among those with enough coverage of it."""
-    c = pool_summary.c
-    return connection.scalar(
-        select(c.best_single).where(
-            c.pool_id == scope.pool.id, c.benchmark_id == scope.benchmark_id, c.split == scope.split
-        )
-    )
+    c = best_single_view.c
+    return connection.scalar(select(c.expert).where(*in_scope(c, scope)))

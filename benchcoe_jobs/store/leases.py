@@ -131,7 +131,7 @@ def hold(connection: Connection, claim: Claim) -> Tally:
 
 def insist_on_going_on(connection: Connection, claim: Claim) -> None:
     """Raise JobCancelledError where somebody cancelled the job."""
-    if connection.scalar(select(Job.cancelled_at).where(Job.id == claim.job_id)) is not None:
+    if _is_cancelled(connection, claim):
         raise JobCancelledError(f"job {claim.job_id} was cancelled")
 
 
@@ -196,28 +196,33 @@ def finish_and_claim(connection: Connection, claim: Claim, *, lease_s: float) ->
 
 
 def give_back(connection: Connection, claim: Claim, error: str | None = None) -> bool:
-    """The shard waits again. Without an `error` the attempt does not count. Raises LostLeaseError.
+    """The shard waits again, or is cancelled with its job. Without an `error` the attempt does not count.
 
-    Returns whether its lot is over.
+    Returns whether its lot is over. Raises LostLeaseError.
     """
     attempts = Shard.attempts if error else Shard.attempts - 1
-    return _end(connection, claim, ShardState.WAITING, error=error, attempts=attempts)
+    state = ShardState.CANCELLED if _is_cancelled(connection, claim) else ShardState.WAITING
+    return _end(connection, claim, state, error=error, attempts=attempts)
 
 
 def fail_lot(connection: Connection, lot_id: int, error: str) -> None:
-    """Every waiting shard of a lot fails: they would all fail alike."""
+    """Every waiting shard of a lot fails: they would all fail alike.
+
+    Comes before the `finish` of the shard that showed it: that one holds the lot, which a claim of another
+    shard waits for.
+    """
     waiting = (Shard.lot_id == lot_id) & (Shard.state == ShardState.WAITING)
     _move_all(connection, waiting, ShardState.WAITING, ShardState.FAILED, error=error)
 
 
-def take_back(connection: Connection, gone: Collection[str] = ()) -> set[int]:
+def take_back(connection: Connection, gone: Collection[str] = ()) -> None:
     """Shards whose lease ran out, or whose owner is `gone`, wait again, or have failed after too many attempts.
 
-    Returns the jobs concerned. A shard that somebody else is changing just now is left to the next time.
+    A shard that somebody else is changing just now is left to the next time.
     """
     late = or_(Shard.lease_until < database_time(), Shard.owner.in_(gone))
     rows = connection.execute(
-        select(Shard.id, Shard.lot_id, Shard.attempts, Lot.job_id, Job.cancelled_at)
+        select(Shard.id, Shard.lot_id, Shard.attempts, Job.cancelled_at)
         .join(Lot, Lot.id == Shard.lot_id)
         .join(Job, Job.id == Lot.job_id)
         .where(Shard.state == ShardState.RUNNING, late)
@@ -238,7 +243,6 @@ def take_back(connection: Connection, gone: Collection[str] = ()) -> set[int]:
         moves[row.lot_id, state] += 1
     for (lot_id, state), n in sorted(moves.items()):
         _move(connection, lot_id, {ShardState.RUNNING: -n, state: n})
-    return {row.job_id for row in rows}
 
 
 def cancel_waiting(connection: Connection, job_id: int) -> None:
@@ -308,6 +312,10 @@ def _is_held(claim: Claim) -> ColumnElement[bool]:
         Shard.owner == claim.owner,
         Shard.fence == claim.fence,
     )
+
+
+def _is_cancelled(connection: Connection, claim: Claim) -> bool:
+    return connection.scalar(select(Job.cancelled_at).where(Job.id == claim.job_id)) is not None
 
 
 def _take(connection: Connection, owner: str, lot_id: int, lease_s: float) -> Any:

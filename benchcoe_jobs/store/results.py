@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
@@ -15,9 +15,12 @@ from benchcoe_jobs.store import bulk
 from benchcoe_jobs.store.tables import Benchmark, Expert, Extraction, ReportedScore, Response, Run, Score
 
 
-@dataclass(frozen=True, slots=True)
-class NewScore:
-    """A judged response that is to be stored. `stage` is None where the file gave the score itself."""
+class NewScore(NamedTuple):
+    """A judged response that is to be stored. `stage` is None where the file gave the score itself.
+
+    `claimed` is the answer that the file itself read out of the response. A tuple, as there is one for every
+    row of a file: making a frozen dataclass takes twice as long.
+    """
 
     query_id: int
     stratum_id: int
@@ -30,6 +33,7 @@ class NewScore:
     cost: float | None = None
     latency_s: float | None = None
     finish_reason: str | None = None
+    claimed: str | None = None
 
     @property
     def has_response(self) -> bool:
@@ -170,8 +174,12 @@ def write_scores(connection: Connection, expert_id: int, run_id: int, scores: Se
     bulk.insert(
         connection,
         Extraction,
-        ["expert_id", "query_id", "answer", "stage"],
-        ((expert_id, s.query_id, s.extracted, s.stage) for s in scores if s.stage is not None),
+        ["expert_id", "query_id", "answer", "stage", "claimed"],
+        (
+            (expert_id, s.query_id, s.extracted, s.stage, None if s.claimed is None else storable(s.claimed))
+            for s in scores
+            if s.stage is not None
+        ),
         replace=True,
     )
 
@@ -183,4 +191,6 @@ def write_reported(connection: Connection, rows: Iterable[tuple[int, int, float,
 
 def storable(text: str) -> str:
     """Text without what neither database takes: NUL characters and lone surrogates."""
+    if text.isascii() and "\0" not in text:
+        return text
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, insert, select, update
 
+from benchcoe_jobs.domain import Policy
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.store import bulk
 from benchcoe_jobs.store.experts import PoolRef
@@ -21,7 +22,10 @@ SQL_VARIABLES = 500
 
 @dataclass(frozen=True, slots=True)
 class TrainedRouter:
-    """A router as it stands in the store. `artifact` is the name of its folder under BENCHCOE_HOME."""
+    """A router as it stands in the store. `artifact` is the name of its folder under BENCHCOE_HOME.
+
+    At subject level `policy` says which view turns a subject into an expert.
+    """
 
     id: int
     name: str
@@ -30,6 +34,7 @@ class TrainedRouter:
     artifact: str
     scope: Scope
     label_set: str
+    policy: Policy
     n_queries: int
 
 
@@ -56,6 +61,7 @@ def routers(connection: Connection) -> list[TrainedRouter]:
             Pool.min_coverage,
             Benchmark.name.label("benchmark"),
             LabelSet.fingerprint,
+            LabelSet.policy,
         )
         .join(Pool, Pool.id == Router.pool_id)
         .join(Benchmark, Benchmark.id == Router.benchmark_id)
@@ -71,6 +77,7 @@ def routers(connection: Connection) -> list[TrainedRouter]:
             artifact=row.artifact,
             scope=Scope(PoolRef(row.pool_id, row.pool, row.min_coverage), row.benchmark_id, row.benchmark, row.split),
             label_set=row.fingerprint,
+            policy=Policy(row.policy),
             n_queries=row.n_queries,
         )
         for row in rows

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from itertools import groupby
+from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, delete, select, text
 
@@ -48,8 +49,9 @@ WHERE expert_id = :expert
 """)
 
 # `tied` counts the experts at the top, `runner_up` is the second-best expert's score (equal to
-# `value` under a tie). Both fold in any order; the winner of a tie is the one of better rank.
-_FOLD = text("""
+# `value` under a tie). Both fold in any order; the winner of a tie is the one of better rank. A score
+# below the two best changes nothing, and its row is left unwritten.
+_FOLD_SQLITE = text("""
 INSERT INTO query_best (pool_id, query_id, stratum_id, expert_id, value, tied, runner_up)
 SELECT f.pool_id, s.query_id, s.stratum_id, s.expert_id, s.value, 1, NULL
 FROM score s
@@ -75,7 +77,50 @@ ON CONFLICT (pool_id, query_id) DO UPDATE SET
     WHEN query_best.runner_up > excluded.value THEN query_best.runner_up
     ELSE excluded.value END,
   value = CASE WHEN excluded.value > query_best.value THEN excluded.value ELSE query_best.value END
+WHERE excluded.value >= query_best.value
+   OR query_best.runner_up IS NULL
+   OR excluded.value > query_best.runner_up
 """)
+
+# PostgreSQL has no statistics of what this transaction wrote and would take the newcomer's million
+# scores for one row, to be looked up row by row. So they are set apart and counted first; the joins
+# are then hash joins, for which a server's default work_mem is small.
+_FOLD_POSTGRESQL = [
+    text(statement)
+    for statement in (
+        "SET LOCAL work_mem = '128MB'",
+        "SET LOCAL enable_nestloop = off",
+        """
+CREATE TEMPORARY TABLE newcomer ON COMMIT DROP AS
+SELECT f.pool_id, s.query_id, s.stratum_id, s.expert_id, s.value, r.rank
+FROM score s
+JOIN fold f ON f.expert_id = s.expert_id AND f.stratum_id = s.stratum_id
+JOIN pool_rank r ON r.pool_id = f.pool_id AND r.stratum_id = f.stratum_id AND r.expert_id = f.expert_id
+WHERE s.expert_id = :expert
+""",
+        "SET LOCAL enable_nestloop TO DEFAULT",
+        "ANALYZE newcomer",
+        """
+UPDATE query_best b SET
+  expert_id = CASE WHEN n.value > b.value OR (n.value = b.value AND n.rank < r.rank)
+                   THEN n.expert_id ELSE b.expert_id END,
+  tied = CASE WHEN n.value > b.value THEN 1 WHEN n.value < b.value THEN b.tied ELSE b.tied + 1 END,
+  runner_up = CASE WHEN n.value > b.value THEN b.value WHEN b.runner_up > n.value THEN b.runner_up ELSE n.value END,
+  value = GREATEST(n.value, b.value)
+FROM newcomer n, pool_rank r
+WHERE b.pool_id = n.pool_id AND b.query_id = n.query_id
+  AND r.pool_id = b.pool_id AND r.stratum_id = b.stratum_id AND r.expert_id = b.expert_id
+  AND (n.value >= b.value OR b.runner_up IS NULL OR n.value > b.runner_up)
+""",
+        """
+INSERT INTO query_best (pool_id, query_id, stratum_id, expert_id, value, tied, runner_up)
+SELECT n.pool_id, n.query_id, n.stratum_id, n.expert_id, n.value, 1, NULL
+FROM newcomer n
+WHERE NOT EXISTS (SELECT 1 FROM query_best b WHERE b.pool_id = n.pool_id AND b.query_id = n.query_id)
+""",
+        "DROP TABLE newcomer",
+    )
+]
 
 
 def refresh(connection: Connection, benchmark_ids: Collection[int], changed: Collection[tuple[int, int]] = ()) -> None:
@@ -117,7 +162,7 @@ def _lock(connection: Connection) -> None:
 
 
 def _rerank(
-    connection: Connection, strata: Select[tuple[int]] | Sequence[int], changed: Collection[tuple[int, int]]
+    connection: Connection, strata: Select[Any] | Sequence[int], changed: Collection[tuple[int, int]]
 ) -> None:
     before = _rankings(
         connection,
@@ -181,6 +226,8 @@ def _fold(connection: Connection, folds: list[tuple[int, int, int]]) -> None:
         text("INSERT INTO fold VALUES (:pool, :stratum, :expert)"),
         [{"pool": pool, "stratum": stratum, "expert": expert} for pool, stratum, expert in folds],
     )
+    statements = [_FOLD_SQLITE] if connection.dialect.name == "sqlite" else _FOLD_POSTGRESQL
     for expert in sorted({expert for _, _, expert in folds}):
-        connection.execute(_FOLD, {"expert": expert})
+        for statement in statements:
+            connection.execute(statement, {"expert": expert} if ":expert" in statement.text else {})
     connection.execute(text("DROP TABLE fold"))

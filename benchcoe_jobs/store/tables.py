@@ -114,6 +114,7 @@ class QueryContent(Base):
     text: Mapped[str] = mapped_column(Text)
     choices: Mapped[list[str]] = mapped_column(JSON)
     answer: Mapped[str | None] = mapped_column(Text)
+    source: Mapped[str | None] = mapped_column(String)
 
 
 class QueryImage(Base):
@@ -217,6 +218,7 @@ class Extraction(Base):
     query_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     answer: Mapped[str | None] = mapped_column(Text)
     stage: Mapped[str] = mapped_column(String)
+    claimed: Mapped[str | None] = mapped_column(Text)
 
 
 class ReportedScore(Base):
@@ -280,6 +282,7 @@ class LabelSet(Base):
     split: Mapped[str] = mapped_column(String)
     min_coverage: Mapped[float] = mapped_column(Double)
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    policy: Mapped[str] = mapped_column(String, server_default="best")
 
 
 class FrozenSubjectLabel(Base):

@@ -54,24 +54,41 @@ expert_rank = _view(
     next_mean=Double,
 )
 
-subject_label = _view(
-    "subject_label",
+best_single = _view(
+    "best_single",
     pool_id=Integer,
-    pool=String,
     benchmark_id=Integer,
-    benchmark=String,
-    subject_id=Integer,
-    subject=String,
     split=String,
     expert_id=Integer,
     expert=String,
     mean=Double,
     n=Integer,
-    source=String,
-    tied=Integer,
-    margin=Double,
-    nobody_right=Integer,
+    n_queries=Integer,
 )
+
+_SUBJECT_LABEL: dict[str, type] = {
+    "pool_id": Integer,
+    "pool": String,
+    "benchmark_id": Integer,
+    "benchmark": String,
+    "subject_id": Integer,
+    "subject": String,
+    "split": String,
+    "expert_id": Integer,
+    "expert": String,
+    "mean": Double,
+    "n": Integer,
+    "source": String,
+    "tied": Integer,
+    "margin": Double,
+    "nobody_right": Integer,
+}
+
+subject_label = _view("subject_label", **_SUBJECT_LABEL)
+
+subject_label_cheapest = _view("subject_label_cheapest", **_SUBJECT_LABEL, rank=Integer)
+
+subject_label_abstain = _view("subject_label_abstain", **_SUBJECT_LABEL, rank=Integer)
 
 query_label = _view(
     "query_label",

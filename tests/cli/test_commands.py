@@ -15,13 +15,12 @@ from statistics import fmean
 
 import pytest
 from console import Cli, rows_of, run
+from synthetic import COSTS, NEWCOMER, STARTERS, write_results
 
 from benchcoe_jobs.cli.main import COMMANDS, execute, main
-from benchcoe_jobs.jobs.synthetic import COSTS, NEWCOMER, STARTERS, write_results
 
 SUBJECTS = {"arithmetic", "units", "sorting", "spelling", "dates", "comparison"}
 ASKED = "sqlite:///asked.db"
-CONSOLE = Path(sys.executable).with_name("benchcoe-jobs")
 
 
 # --- the results that are imported, read again without the program -------------------------------
@@ -197,13 +196,10 @@ def test_the_same_import_twice_changes_nothing(session: Cli, store_url: str) -> 
 
 
 @pytest.fixture(scope="module")
-def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("quickstart")
+def walked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a store in which the whole way was walked once, and one of questions still to ask."""
+    folder = tmp_path_factory.mktemp("walked")
     with chdir(folder):
-        ended = subprocess.run([CONSOLE, "quickstart", "--folder", "q"], check=True, capture_output=True, text=True)
-    assert "SYNTHETIC" in ended.stdout
-    assert "$ benchcoe-jobs train-router by-subject" in ended.stdout
-    with chdir(folder / "q"):
         row = {
             "sentence": "Ann saw Bob because _ looked.",
             "option1": "Ann",
@@ -218,23 +214,25 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "add-expert tiny --engine transformers --model owner/tiny --no-profile",
         ):
             assert execute([*line.split(), "--database-url", ASKED, "--quiet"]) == 0
-    return folder / "q"
+        write_results(STARTERS, Path("starters.jsonl"))
+        write_results([NEWCOMER], Path("newcomer.jsonl"))
+        experts = [f"add-expert {name} --engine recorded --cost {COSTS[name]:g}" for name in COSTS]
+        imports = ["import-results all starters.jsonl", f"import-results {NEWCOMER} newcomer.jsonl"]
+        for line in ("init", *experts, *imports, "train-router by-subject"):
+            assert execute([*line.split(), "--quiet"]) == 0
+    return folder
 
 
 @pytest.fixture
-def inside(quickstart: Path) -> Iterator[None]:
-    with chdir(quickstart):
+def inside(walked: Path) -> Iterator[None]:
+    with chdir(walked):
         yield
-
-
-Q = "q.jsonl"
 
 
 @pytest.mark.usefixtures("inside")
 @pytest.mark.parametrize(
     ("line", "keys"),
     [
-        ("quickstart --folder again", "after before synthetic"),
         ("init", "before database schema state"),
         ("doctor", "findings"),
         ("add-benchmark synthetic", "disagreements file new_queries notes read scored skipped stages unchanged"),
@@ -257,17 +255,29 @@ Q = "q.jsonl"
             f"rescore winogrande --database-url {ASKED}",
             "benchmark changed dry_run judged query_flips subject_flips",
         ),
-        ("build-labels --level subject", "benchmark created fingerprint labels left_out level min_coverage pool split"),
+        (
+            "build-labels --level subject",
+            "benchmark created fingerprint labels left_out level min_coverage policy pool split",
+        ),
         ("labels", "labels"),
+        ("audit", "findings"),
         ("train-router r --pool two", "benchmark kind label_set level n new_outputs outputs pool router split"),
         ("routers", "routers"),
         ("evaluate by-subject", ""),
+        ("experiment stages.toml", "done_before done_now failed files rows"),
+        (
+            "whatif --drop newcomer",
+            "added after before benchmark change dropped n pool split trained_on without_scores",
+        ),
         ("route --router by-subject 'Is 3 smaller than 4?'", "confidence expert subject why"),
     ],
     ids=lambda value: value.split()[0] if value else "",
 )
 def test_json_is_all_that_stdout_holds(cli: Cli, line: str, keys: str) -> None:
     Path("scores.csv").write_text("benchmark,subject,score\nsynthetic,dates,0.5\n")
+    Path("stages.toml").write_text(
+        'benchmark = "synthetic"\nprotocols = ["in-distribution"]\n[pools]\nall = []\n[[routers]]\nname = "r"\n'
+    )
     ended = cli(f"{line} --json")
     assert ended.code == 0, ended.err
     assert ended.out.count("\n") == 1
@@ -277,7 +287,9 @@ def test_json_is_all_that_stdout_holds(cli: Cli, line: str, keys: str) -> None:
 
 def test_every_command_has_been_asked_for_json() -> None:
     [mark] = [mark for mark in test_json_is_all_that_stdout_holds.pytestmark if mark.name == "parametrize"]
-    assert {line.split()[0] for line, _ in mark.args[1]} == set(COMMANDS)
+    # The quickstart takes a model library and most of a minute; test_jobs_cli.py has those of the queue.
+    own_file = {"quickstart", "submit", "results", "jobs", "status", "watch", "cancel", "retry", "worker", "broker"}
+    assert {line.split()[0] for line, _ in mark.args[1]} == set(COMMANDS) - own_file
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -360,17 +372,3 @@ def test_settings_flag_then_environment_then_file(
     monkeypatch.setenv("BENCHCOE_DATABASE_URL", "sqlite:///environment.db")
     assert used() == "sqlite:///environment.db"
     assert used("--database-url sqlite:///flag.db") == "sqlite:///flag.db"
-
-
-def test_quickstart_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("BENCHCOE_DATABASE_URL", "sqlite:///elsewhere.db")
-    first = cli("quickstart --json")
-    assert first.code == 0, first.err
-    before, after = first.json["before"], first.json["after"]
-    assert before["n"] == after["n"]
-    assert after["accuracy"] > before["accuracy"] > before["best_single"]["accuracy"]
-    assert NEWCOMER in after["calls"]
-    assert NEWCOMER not in before["calls"]
-    assert cli("quickstart --json").json == first.json
-    assert list(tmp_path.iterdir()) == [tmp_path / "benchcoe-quickstart"]

@@ -18,6 +18,7 @@ class FakeEngine:
     """The model's name says what happens at load, a question's text what happens to it."""
 
     def load(self, settings: ExpertSettings) -> None:
+        self._tired = Path(settings.model.removeprefix("tires:"), "tired")
         print("a library greets the world on standard output", flush=True)
         match settings.model.partition(":"):
             case ("no-memory", _, _):
@@ -40,6 +41,8 @@ class FakeEngine:
                 Path(folder, "pids").write_text(f"{os.getpid()} {grandchild.pid}")
 
     def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
+        if self._tired.exists():
+            os.kill(os.getpid(), signal.SIGKILL)
         for request in requests:
             match request.question:
                 case "poison":

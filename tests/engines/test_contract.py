@@ -145,6 +145,18 @@ def test_what_does_not_fit_without_examples_is_an_error_of_its_own(host: EngineH
     assert texts([before, after]) == texts(host.run(QUESTIONS[:2], GREEDY))
 
 
+def test_a_context_too_small_for_the_longest_answer_makes_it_shorter(host: EngineHost) -> None:
+    """Half as long, and as many examples as fit beside that; the context is one of 512 tokens."""
+    shots = ("~" * 150, "~" * 150)
+    wordy, other = host.run([Request("Now?", shots=shots), Request("~" * 300)], replace(GREEDY, max_new_tokens=512))
+    [plain] = host.run([Request("Now?", shots=shots[:1])], replace(GREEDY, max_new_tokens=256))
+    assert (wordy.shots_used, wordy.text) == (1, plain.text)
+    assert wordy.completion_tokens == plain.completion_tokens
+    assert other.error is None
+    assert other.completion_tokens is not None
+    assert other.completion_tokens <= 128
+
+
 def test_a_prompt_of_one_megabyte(host: EngineHost) -> None:
     error, answer = host.run([Request("two plus " * 120_000), QUESTIONS[0]], GREEDY)
     assert error.finish_reason == "error"

@@ -105,8 +105,26 @@ def test_one_poison_request_costs_no_other_its_answer() -> None:
         answers = ask(host, "a", "b", "c", "poison", "e", "f", "g", "h")
         assert answers[:3] + answers[4:] == ["A", "B", "C", "E", "F", "G", "H"]
         assert "SIGKILL" in answers[3]
-        assert host.loads == 6  # the first, three halvings, alone, alone once more
+        assert host.loads == 5  # the first, three halvings, alone once more: what is well was asked in between
         assert ask(host, "a") == ["A"]
+
+
+def test_however_many_poison_requests_there_are_the_others_are_answered() -> None:
+    """More in a row than any fixed number of restarts would allow."""
+    questions = ["poison" if number in range(8, 24) else f"q{number}" for number in range(32)]
+    with fake() as host:
+        for asked, answer in zip(questions, ask(host, *questions), strict=True):
+            assert ("SIGKILL" in answer) if asked == "poison" else (answer == asked.upper())
+
+
+def test_an_engine_that_stops_answering_is_not_asked_for_ever(tmp_path: Path) -> None:
+    """It answered before, so that the next batch may be to blame; then it fails at what it had answered."""
+    with fake(f"tires:{tmp_path}") as host:
+        assert ask(host, "a") == ["A"]
+        (tmp_path / "tired").touch()
+        with pytest.raises(errors.EngineDiedError):
+            ask(host, *"bcdefgh")
+        assert host.loads < 20
 
 
 def test_a_request_that_the_engine_cannot_take_is_an_error_in_one_line() -> None:

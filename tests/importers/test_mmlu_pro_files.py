@@ -21,11 +21,13 @@ ROW: dict[str, Any] = {
     "answer_index": 1,
     "cot_content": "",
     "category": "math",
-    "src": "made up",
+    "src": "ori_mmlu-made up",
     "pred": "C",
     "model_outputs": "The answer is (B).",
 }
-QUERY = Query(key="7", subject="math", text="Which is even?", choices=("one", "two", "three"), answer="B")
+QUERY = Query(
+    key="7", subject="math", text="Which is even?", choices=("one", "two", "three"), answer="B", source="ori_mmlu"
+)
 RESULT = Result(line=1, benchmark="mmlu-pro", query=QUERY, text="The answer is (B).", claimed="C")
 
 

@@ -10,7 +10,7 @@ import json
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,12 +23,16 @@ from benchcoe_jobs.engines.transformers import TransformersEngine
 
 SUBJECTS = ("biology", "law", "math")
 UNANSWERABLE = "UNANSWERABLE"
+ODD = {"NOTHING": "", "MEGABYTE": "The answer is (A). " + "é" * 500_000}
+LONG = "LONG " * 1000
+POISON = "POISON"
 FOLDER = "QUIZ_FOLDER"
 POINTS = """\
 [benchcoe_jobs.benchmarks]
 quiz = quiz:Quiz
 [benchcoe_jobs.engines]
 diary = quiz:DiaryEngine
+echo = fake_engine:FakeEngine
 """
 
 
@@ -42,7 +46,8 @@ class Quiz(MmluPro):
 class DiaryEngine:
     """The real engine; it writes down what it is asked, and takes orders from files in its folder.
 
-    `slow`: seconds to wait at each batch. A question with the word UNANSWERABLE fails unless there is `healed`.
+    `slow`: seconds to wait at each batch. A question with the word UNANSWERABLE fails unless there is `healed`;
+    one with a word of ODD gets that answer.
     """
 
     def load(self, settings: ExpertSettings) -> None:
@@ -55,7 +60,10 @@ class DiaryEngine:
         self._note("asked", *(request.question for request in requests))
         if (slow := self._folder / "slow").exists():
             time.sleep(float(slow.read_text()))
-        completions = self._engine.run(requests, decoding)
+        completions = [
+            next((replace(one, text=ODD[word]) for word in ODD if word in request.question), one)
+            for request, one in zip(requests, self._engine.run(requests, decoding), strict=True)
+        ]
         if (self._folder / "healed").exists():
             return completions
         failed = Completion(finish_reason="error", error="nobody\0 can answer this", latency_s=0.5)
@@ -82,7 +90,8 @@ def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: quiz\nVersion: 1\n")
     (info / "entry_points.txt").write_text(POINTS)
     monkeypatch.syspath_prepend(str(info.parent))
-    monkeypatch.setenv("PYTHONPATH", f"{info.parent}:{Path(__file__).parent}")
+    here = Path(__file__).parent
+    monkeypatch.setenv("PYTHONPATH", f"{info.parent}:{here}:{here.with_name('engines')}")
     monkeypatch.setenv(FOLDER, str(folder))
 
 
@@ -110,15 +119,24 @@ def _diary(folder: Path) -> list[list[str]]:
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
-def write_quiz(folder: Path, n: int, *, unanswerable: Sequence[int] = ()) -> Path:
-    """`n` questions and five worked examples of each subject, as MMLU-Pro has them."""
+def write_quiz(
+    folder: Path, n: int, *, unanswerable: Sequence[int] = (), poison: Sequence[int] = (), odd: Sequence[str] = ()
+) -> Path:
+    """`n` questions and five worked examples of each subject, as MMLU-Pro has them; some with a word to act upon.
+
+    The first questions begin with the words of `odd`.
+    """
+    marks = dict.fromkeys(unanswerable, UNANSWERABLE) | dict.fromkeys(poison, POISON)
     rng = random.Random(1)
     folder.mkdir(exist_ok=True)
-    _write(folder / "test.jsonl", [_row(rng, number, unanswerable) for number in range(n)])
+    rows = [_row(rng, number, marks) for number in range(n)]
+    for row, words in zip(rows, odd, strict=False):
+        row["question"] = f"{words} {row['question']}"
+    _write(folder / "test.jsonl", rows)
     _write(
         folder / "validation.jsonl",
         [
-            _row(rng, 10_000 + number, ())
+            _row(rng, 10_000 + number, {})
             | {"category": SUBJECTS[number % 3], "cot_content": "A: Let's think step by step. The answer is (A)."}
             for number in range(15)
         ],
@@ -126,12 +144,12 @@ def write_quiz(folder: Path, n: int, *, unanswerable: Sequence[int] = ()) -> Pat
     return folder
 
 
-def _row(rng: random.Random, number: int, unanswerable: Sequence[int]) -> dict[str, object]:
+def _row(rng: random.Random, number: int, marks: Mapping[int, str]) -> dict[str, object]:
     a, b = rng.randint(2, 99), rng.randint(2, 99)
     options = [str(a + b + step) for step in range(10)]
     return {
         "question_id": number,
-        "question": f"{UNANSWERABLE if number in unanswerable else ''}No {number}: {a} + {b}?",
+        "question": f"{marks.get(number, '')}No {number}: {a} + {b}?",
         "options": options,
         "answer": "ABCDEFGHIJ"[rng.randrange(10)],
         "category": SUBJECTS[rng.randrange(3)],

@@ -7,18 +7,23 @@ import signal
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 import quiz
 from sqlalchemy import select, text
 
 from benchcoe_jobs.benchmarks.hellaswag import HellaSwag
-from benchcoe_jobs.engines.host import EngineHost
+from benchcoe_jobs.dispatch.inline import InlineDispatcher
 from benchcoe_jobs.errors import UsageError
-from benchcoe_jobs.jobs import plan, profile
+from benchcoe_jobs.jobs import plan
 from benchcoe_jobs.jobs.benchmarks import add_benchmark
+from benchcoe_jobs.jobs.lifecycle import submit
+from benchcoe_jobs.jobs.profile import profile_request
 from benchcoe_jobs.jobs.rescore import Flip, rescore
+from benchcoe_jobs.settings import Settings
 from benchcoe_jobs.store import asking, catalog, experts, labels, results, standings
 from benchcoe_jobs.store.experts import ExpertRow
 from benchcoe_jobs.store.results import NewScore
@@ -49,10 +54,25 @@ def add(store: Store, row: ExpertRow) -> int:
         return experts.find_expert(connection, row.name)
 
 
-def run(store: Store, host: EngineHost, row: ExpertRow, **options: bool) -> profile.Profiling:
-    profiling = profile.begin(store, host, add(store, row), row, plan.make_plans(store), **options)
-    profiling.run()
-    return profiling
+def start(store: Store, row: ExpertRow, **options: bool) -> int:
+    """Submit the profiling of an expert that is registered if need be."""
+    add(store, row)
+    with store.writing() as connection:
+        return submit(connection, "profile", profile_request(row.name, **options))[0]
+
+
+def run(store: Store, row: ExpertRow, heard: list[int] | None = None, **options: bool) -> dict[str, Any]:
+    """Profile an expert in the foreground; its counts over all benchmarks, how often it was loaded, and the report."""
+    job_id = start(store, row, **options)
+    job = InlineDispatcher(store, Settings()).follow(job_id, (heard if heard is not None else []).append)
+    assert job.report is not None, job.error
+    totals = {name: sum(of[name] for of in job.report["benchmarks"]) for name in ("there", "answered", "errors")}
+    return totals | {"loads": job.report["loads"], "benchmarks": job.report["benchmarks"]}
+
+
+def plans_of(store: Store, **options: Any) -> list[plan.Plan]:
+    with store.reading() as connection:
+        return plan.make_plans(connection, **options)
 
 
 def said(store: Store, expert: str) -> Counter[tuple[str, str | None, str | None, float | None]]:
@@ -74,33 +94,30 @@ def test_an_expert_is_asked_judged_and_ranked(store: Store, llama: Path, folder:
     add_benchmark(store, "hellaswag", quiz.write_hellaswag(folder / "swag", N_SWAG))
     ann = ExpertRow("ann", "diary", str(llama))
     expert_id = add(store, ann)
-    with EngineHost(plan.settings_of(ann)) as host:
-        plans = plan.make_plans(store)
-        before = plan.forecast(store, expert_id, ann, plans[1])
-        assert (before.benchmark, before.queries, before.there, before.to_ask) == ("quiz", N_QUIZ, 0, N_QUIZ)
-        assert (before.batches, before.seconds) == (2, None)
-        assert before.prompt_tokens > N_QUIZ * 100, "the worked examples count"
-        assert host.loads == 0
+    with store.reading() as connection:
+        plans = plan.make_plans(connection)
+    before = plan.forecast(store, expert_id, ann, plans[1])
+    assert (before.benchmark, before.queries, before.there, before.to_ask) == ("quiz", N_QUIZ, 0, N_QUIZ)
+    assert (before.batches, before.seconds) == (2, None)
+    assert before.prompt_tokens > N_QUIZ * 100, "the worked examples count"
+    assert quiz.loads(folder) == []
 
-        bar: list[int] = []
-        profiling = profile.begin(store, host, expert_id, ann, plans)
-        assert profiling.n_open == N_QUIZ + N_SWAG
-        profiling.run(bar.append)
-        assert bar == [N_SWAG, 64, N_QUIZ - 64]
-        done = profiling.as_json()
-        assert done["loads"] == host.loads == 1
-        assert [(row["benchmark"], row["answered"], row["errors"]) for row in done["benchmarks"]] == [
-            ("hellaswag", N_SWAG, 0),
-            ("quiz", N_QUIZ, 0),
-        ]
+    bar: list[int] = []
+    done = run(store, ann, bar)
+    assert [step for step in bar if step] == [N_SWAG, 64, N_QUIZ - 64]
+    assert done["loads"] == len(quiz.loads(folder)) == 1
+    assert [(row["benchmark"], row["answered"], row["errors"]) for row in done["benchmarks"]] == [
+        ("hellaswag", N_SWAG, 0),
+        ("quiz", N_QUIZ, 0),
+    ]
 
-        questions = [question for batch in quiz.asked(folder) for question in batch]
-        assert len(questions) == N_QUIZ + N_SWAG
-        again = run(store, host, ann)
-        assert (again.n_open, again.answered, host.loads) == (0, 0, 1)
-        assert len(quiz.asked(folder)) == 3, "nothing was asked twice"
-        after = plan.forecast(store, expert_id, ann, plans[1])
-        assert (after.there, after.to_ask, after.seconds) == (N_QUIZ, 0, 0)
+    questions = [question for batch in quiz.asked(folder) for question in batch]
+    assert len(questions) == N_QUIZ + N_SWAG
+    again = run(store, ann)
+    assert (again["there"], again["answered"]) == (N_QUIZ + N_SWAG, 0)
+    assert len(quiz.asked(folder)) == 3, "nothing was asked twice"
+    after = plan.forecast(store, expert_id, ann, plans[1])
+    assert (after.there, after.to_ask, after.seconds) == (N_QUIZ, 0, 0)
 
     # Every stored score is what the scorer says of the stored text, and some beginnings ended well.
     with store.reading() as connection:
@@ -121,34 +138,35 @@ def test_an_expert_is_asked_judged_and_ranked(store: Store, llama: Path, folder:
 def test_what_cannot_be_answered_is_an_error_until_it_is_retried(store: Store, llama: Path, folder: Path) -> None:
     add_benchmark(store, "quiz", quiz.write_quiz(folder / "quiz", 20, unanswerable=(3, 8)))
     ann = ExpertRow("ann", "diary", str(llama))
-    with EngineHost(plan.settings_of(ann)) as host:
-        assert run(store, host, ann).errors == 2
-        failed = {key: (spoken, error, score) for key, spoken, error, score in said(store, "ann") if error}
-        assert failed.keys() == {"3", "8"}
-        assert set(failed.values()) == {(None, "nobody\N{REPLACEMENT CHARACTER} can answer this", None)}
+    assert run(store, ann)["errors"] == 2
+    failed = {key: (spoken, error, score) for key, spoken, error, score in said(store, "ann") if error}
+    assert failed.keys() == {"3", "8"}
+    assert set(failed.values()) == {(None, "nobody\N{REPLACEMENT CHARACTER} can answer this", None)}
 
-        again = run(store, host, ann)
-        assert (again.n_open, again.errors) == (0, 2)
-        assert run(store, host, ann, retry_errors=True).errors == 2
-        (folder / "healed").touch()
-        healed = run(store, host, ann, retry_errors=True)
-        assert (healed.n_open, healed.answered, healed.errors) == (2, 2, 0)
+    again = run(store, ann)
+    assert (again["there"], again["answered"], again["errors"]) == (18, 0, 2)
+    assert run(store, ann, retry_errors=True)["errors"] == 2
+    (folder / "healed").touch()
+    healed = run(store, ann, retry_errors=True)
+    assert (healed["there"], healed["answered"], healed["errors"]) == (18, 2, 0)
     assert [len(batch) for batch in quiz.asked(folder)] == [20, 2, 2]
     assert {(error, score is None) for _, _, error, score in said(store, "ann")} == {(None, False)}
     assert set(said(store, "ann").values()) == {1}
     assert len(said(store, "ann")) == 20
 
 
-def test_two_that_profile_the_same_expert_store_one_response(store: Store, llama: Path, folder: Path) -> None:
+def test_two_jobs_for_the_same_expert_store_one_response(store: Store, llama: Path, folder: Path) -> None:
     add_benchmark(store, "hellaswag", quiz.write_hellaswag(folder / "swag", N_SWAG))
     ann = ExpertRow("ann", "diary", str(llama))
-    with EngineHost(plan.settings_of(ann)) as host:
-        first, second = (profile.begin(store, host, add(store, ann), ann, plan.make_plans(store)) for _ in range(2))
-        first.run()
-        alone = said(store, "ann")
-        second.run()
-    assert (first.n_open, second.n_open, first.answered, second.answered) == (N_SWAG, N_SWAG, N_SWAG, 0)
-    assert said(store, "ann") == alone
+    (folder / "slow").write_text("2")
+    jobs = [start(store, ann), start(store, ann, retry_errors=True)]
+    assert len(set(jobs)) == 2
+    with ThreadPoolExecutor() as both:
+        ended = list(both.map(lambda job: InlineDispatcher(store, Settings()).follow(job, lambda _: None), jobs))
+    assert len(quiz.asked(folder)) == 2, "both were at it at once"
+    counts = [job.report["benchmarks"][0] for job in ended if job.report]
+    assert sum(count["answered"] for count in counts) == sum(count["there"] for count in counts) == N_SWAG
+    assert len(said(store, "ann")) == N_SWAG
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])  # nothing in it is of a database's own
@@ -164,15 +182,14 @@ def test_a_host_that_is_killed_costs_its_open_batch(store: Store, llama: Path, f
 
     killer = threading.Thread(target=kill)
     killer.start()
-    with EngineHost(plan.settings_of(ann)) as host:
-        done = run(store, host, ann)
-        killer.join()
-        assert (done.answered, done.errors, host.loads) == (140, 0, 2)
-        batches = quiz.asked(folder)
-        times = Counter(question for batch in batches for question in batch)
-        assert {question for question, n in times.items() if n > 1} == set(batches[1])
-        (folder / "slow").unlink()
-        run(store, host, undisturbed)
+    done = run(store, ann)
+    killer.join()
+    assert (done["answered"], done["errors"], done["loads"]) == (140, 0, 2)
+    batches = quiz.asked(folder)
+    times = Counter(question for batch in batches for question in batch)
+    assert {question for question, n in times.items() if n > 1} == set(batches[1])
+    (folder / "slow").unlink()
+    run(store, undisturbed)
     assert said(store, "ann") == said(store, "undisturbed")
 
 
@@ -182,8 +199,7 @@ def test_another_version_of_the_engine_is_another_run(store: Store, llama: Path,
     ann = ExpertRow("ann", "diary", str(llama))
     for version in ("1", "2"):
         (folder / "version").write_text(version)
-        with EngineHost(plan.settings_of(ann)) as host:
-            assert run(store, host, ann).answered == N_SWAG
+        assert run(store, ann)["answered"] == N_SWAG
     with store.reading() as connection:
         [newest, _] = connection.scalars(select(Run.id).order_by(Run.id.desc())).all()
         assert set(connection.scalars(select(Score.run_id))) == {newest}, "its scores have replaced the others"
@@ -194,13 +210,13 @@ def test_another_version_of_the_engine_is_another_run(store: Store, llama: Path,
 
 def test_a_limit_is_a_stable_sample(store: Store, folder: Path) -> None:
     add_benchmark(store, "quiz", quiz.write_quiz(folder / "quiz", 60))
-    chosen = [{query.id for query in plan.make_plans(store, limit=n)[0].queries} for n in (5, 20, 100)]
+    chosen = [{query.id for query in plans_of(store, limit=n)[0].queries} for n in (5, 20, 100)]
     assert [len(ids) for ids in chosen] == [5, 20, 60]
     assert chosen[0] < chosen[1] < chosen[2]
-    [some] = plan.make_plans(store, limit=20)
+    [some] = plans_of(store, limit=20)
     assert [(query.subject, query.id) for query in some.queries] == sorted((q.subject, q.id) for q in some.queries)
     assert {query.subject for query in some.queries} == set(quiz.SUBJECTS)
-    [of_test] = plan.make_plans(store, split="test")
+    [of_test] = plans_of(store, split="test")
     assert 0 < len(of_test.queries) < 60
 
 
@@ -209,10 +225,10 @@ def test_worked_examples_that_are_missing_are_asked_for(store: Store, folder: Pa
     summary = add_benchmark(store, "quiz", folder / "quiz" / "test.jsonl")
     assert "no worked examples" in summary.notes[0]
     with pytest.raises(UsageError, match="add-benchmark quiz FOLDER"):
-        plan.make_plans(store)
+        plans_of(store)
     again = add_benchmark(store, "quiz", folder / "quiz")
     assert (again.unchanged, again.notes) == (10, ["worked examples for 3 subjects"])
-    [ready] = plan.make_plans(store)
+    [ready] = plans_of(store)
     assert {len(shots.blocks) for shots in ready.shots.values()} == {5}
 
 
@@ -222,7 +238,7 @@ def test_pictures_reach_the_request(store: Store, folder: Path) -> None:
         benchmark = catalog.ensure_benchmark(connection, "mmmu")
         query = plan.Query("1", "Art", "What is <image 1> beside <image 2>?", ("a", "b"), "A", images=pictures)
         catalog.add_queries(connection, benchmark, [query])
-    [ready] = plan.make_plans(store)
+    [ready] = plans_of(store)
     with store.reading() as connection:
         [content] = asking.contents(connection, [ready.queries[0].id]).values()
     assert ready.request(content).images == pictures
@@ -234,7 +250,7 @@ def judged(store: Store, folder: Path) -> Store:
     """Experts ann, who is right everywhere, and bob, right nowhere; on 30 queries."""
     add_benchmark(store, "quiz", quiz.write_quiz(folder / "quiz", 30))
     ann, bob = (add(store, ExpertRow(name, "recorded", cost=1.0)) for name in ("ann", "bob"))
-    [ready] = plan.make_plans(store)
+    [ready] = plans_of(store)
     with store.writing() as connection:
         contents = asking.contents(connection, [query.id for query in ready.queries])
         for expert, right in ((ann, True), (bob, False)):

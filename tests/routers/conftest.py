@@ -8,11 +8,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from worlds import MemoryCache, Recipe, World, world
+from worlds import MemoryCache, World, world
 
 from benchcoe_jobs.domain import Level
+from benchcoe_jobs.routers.base import Setting
+from benchcoe_jobs.routers.model import Recipe, new_recipe
 
-_WAYS = [("tfidf", "linear"), ("embedding", "linear"), ("embedding", "knn")]
+_WAYS = [
+    (Level.SUBJECT, "tfidf", "linear"),
+    (Level.QUERY, "tfidf", "linear"),
+    (Level.SUBJECT, "embedding", "linear"),
+    (Level.QUERY, "embedding", "linear"),
+    (Level.SUBJECT, "embedding", "knn"),
+    (Level.QUERY, "embedding", "knn"),
+    (Level.QUERY, "blend", "ridge"),
+]
 
 
 @pytest.fixture(scope="session")
@@ -33,29 +43,31 @@ def shared_cache() -> MemoryCache:
     return MemoryCache()
 
 
+@pytest.fixture
+def recipe_of(request: pytest.FixtureRequest) -> Callable[[Level, str, str], Recipe]:
+    """How a level, a kind and a head are trained here."""
+
+    def build(level: Level, kind: str, head: str) -> Recipe:
+        encoder = None if kind == "tfidf" else request.getfixturevalue("encoder")
+        return new_recipe(level, kind, head, Setting(encoder, cache=request.getfixturevalue("shared_cache")))
+
+    return build
+
+
 @pytest.fixture(params=_WAYS, ids="-".join)
-def recipe_at(request: pytest.FixtureRequest) -> Callable[[Level], Recipe]:
-    """Every kind and head that go together, at a level of the test's choice."""
-    kind, head = request.param
-    encoder = request.getfixturevalue("encoder") if kind == "embedding" else None
-    cache = request.getfixturevalue("shared_cache")
-    return lambda level: Recipe(level, kind, head, encoder, cache)
-
-
-@pytest.fixture(params=list(Level), ids=str)
-def recipe(request: pytest.FixtureRequest, recipe_at: Callable[[Level], Recipe]) -> Recipe:
+def recipe(request: pytest.FixtureRequest, recipe_of: Callable[[Level, str, str], Recipe]) -> Recipe:
     """Every level, kind and head that go together."""
-    return recipe_at(request.param)
+    return recipe_of(*request.param)
 
 
-@pytest.fixture
-def subject_recipe(recipe_at: Callable[[Level], Recipe]) -> Recipe:
-    return recipe_at(Level.SUBJECT)
+@pytest.fixture(params=[way for way in _WAYS if way[0] is Level.SUBJECT], ids="-".join)
+def subject_recipe(request: pytest.FixtureRequest, recipe_of: Callable[[Level, str, str], Recipe]) -> Recipe:
+    return recipe_of(*request.param)
 
 
-@pytest.fixture
-def query_recipe(recipe_at: Callable[[Level], Recipe]) -> Recipe:
-    return recipe_at(Level.QUERY)
+@pytest.fixture(params=[way for way in _WAYS if way[0] is Level.QUERY], ids="-".join)
+def query_recipe(request: pytest.FixtureRequest, recipe_of: Callable[[Level, str, str], Recipe]) -> Recipe:
+    return recipe_of(*request.param)
 
 
 @pytest.fixture

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchcoe_jobs.domain import Level
+from benchcoe_jobs.domain import Asked, Level
 from benchcoe_jobs.errors import InputError, MissingError
 from benchcoe_jobs.routers import artifact, embedding
+from benchcoe_jobs.routers.base import Examples, Setting
 from benchcoe_jobs.routers.embedding import EmbeddingFeatures
 from benchcoe_jobs.routers.encoder import Encoder, find_encoder
-from benchcoe_jobs.routers.model import new_model
+from benchcoe_jobs.routers.model import new_recipe
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -41,12 +42,17 @@ class Cache:
         self.kept |= vectors
 
 
+def asked(*texts: str) -> list[Asked]:
+    return [Asked(text) for text in texts]
+
+
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The texts that were really encoded, in order."""
     seen: list[str] = []
 
-    def encode(self: Encoder, texts: Sequence[str]) -> NDArray[np.float32]:
+    def encode(self: Encoder, questions: Sequence[Asked]) -> NDArray[np.float32]:
+        texts = [question.whole for question in questions]
         seen.extend(texts)
         return np.array([[len(text), 1, 0] for text in texts], dtype="<f4")
 
@@ -68,14 +74,14 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 def test_nothing_is_encoded_twice(folder: Path, encoded: list[str]) -> None:
     cache = Cache()
-    features = EmbeddingFeatures(encoder=str(folder), cache=cache)
-    first = features.transform(["one", "three", "one", "lone \ud800"])
+    features = EmbeddingFeatures(Setting(str(folder), cache=cache))
+    first = features.transform(asked("one", "three", "one", "lone \ud800"))
     assert encoded == ["one", "three", "lone \ud800"]
     assert list(first[:, 0]) == [3, 5, 3, 6]
-    again = EmbeddingFeatures(encoder=str(folder), cache=cache).transform(["three", "seventeen"])
+    again = EmbeddingFeatures(Setting(str(folder), cache=cache)).transform(asked("three", "seventeen"))
     assert encoded[3:] == ["seventeen"]
     assert list(again[:, 0]) == [5, 9]
-    key = hashlib.sha256(b"three").hexdigest()
+    key = hashlib.sha256(b"5 three").hexdigest()
     assert cache.kept[key] == np.array([5, 1, 0], dtype="<f4").tobytes()
 
 
@@ -84,17 +90,17 @@ def test_a_crash_keeps_the_chunks_before_it(folder: Path, encoded: list[str], mo
     cache = Cache(holds=2)
     texts = ["x" * length for length in range(10, 0, -1)]
     with pytest.raises(OSError, match="disk is full"):
-        EmbeddingFeatures(encoder=str(folder), cache=cache).transform(texts)
+        EmbeddingFeatures(Setting(str(folder), cache=cache)).transform(asked(*texts))
     assert len(cache.kept) == 8
     encoded.clear()
     cache.holds = np.inf
-    EmbeddingFeatures(encoder=str(folder), cache=cache).transform(texts)
+    EmbeddingFeatures(Setting(str(folder), cache=cache)).transform(asked(*texts))
     assert encoded == ["x" * 9, "x" * 10]  # by length: the shortest went first
 
 
 def test_a_router_refuses_another_encoder(folder: Path, encoded: list[str], tmp_path: Path) -> None:
-    model = new_model(Level.SUBJECT, "embedding", "linear", ("short", "long"), encoder=str(folder))
-    model.fit(["x", "x" * 50], np.eye(2))
+    recipe = new_recipe(Level.SUBJECT, "embedding", "linear", Setting(str(folder)))
+    model = recipe.fit(("short", "long"), Examples(asked("x", "x" * 50), ["short", "long"], np.eye(2)))
     artifact.save(model, tmp_path / "router")
     artifact.load(tmp_path / "router")
     (folder / "config.json").write_text('{"hidden_size": 3}')
@@ -122,7 +128,7 @@ def test_a_hub_encoder_is_pinned_to_its_commit(folder: Path, monkeypatch: pytest
         return str(snapshot)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    config = EmbeddingFeatures(encoder="owner/name", revision="v1").config()
+    config = EmbeddingFeatures(Setting("owner/name", revision="v1")).config()
     assert config == {"encoder": "owner/name", "revision": COMMIT, "fingerprint": f"owner/name@{COMMIT}"}
     assert EmbeddingFeatures.restore(config, {}, None).config() == config
     assert asked == [("owner/name", "v1"), ("owner/name", COMMIT)]
@@ -150,20 +156,22 @@ def test_missing_packages_are_named(folder: Path, monkeypatch: pytest.MonkeyPatc
     for package in ("sentence_transformers", "huggingface_hub"):
         monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingError, match=r"pip install 'benchcoe-jobs\[routers\]'"):
-        found.encode(["text"])
+        found.encode(asked("text"))
     with pytest.raises(MissingError, match=r"pip install 'benchcoe-jobs\[routers\]'"):
         find_encoder("owner/name", None)
 
 
 def test_a_folder_that_is_no_encoder(folder: Path, encoder: str) -> None:
     with pytest.raises(InputError, match="cannot be loaded") as refusal:
-        find_encoder(str(folder), None).encode(["text"])
+        find_encoder(str(folder), None).encode(asked("text"))
     assert "\n" not in str(refusal.value)
 
 
 def test_the_real_encoder(encoder: str, capfd: pytest.CaptureFixture[str]) -> None:
     find_encoder.cache_clear()
-    vectors = find_encoder(encoder, None).encode(["a cat", "a kitten", "the stock exchange", "", "a cat " * 20_000])
+    vectors = find_encoder(encoder, None).encode(
+        asked("a cat", "a kitten", "the stock exchange", "", "a cat " * 20_000)
+    )
     assert vectors.shape == (5, 384)
     assert vectors.dtype == np.dtype("<f4")
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)

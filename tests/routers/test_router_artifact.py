@@ -11,16 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchcoe_jobs.domain import Level
+from benchcoe_jobs.domain import Asked, Level
 from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.routers import artifact
-from benchcoe_jobs.routers.model import RouterModel, new_model
+from benchcoe_jobs.routers.base import Examples, Setting
+from benchcoe_jobs.routers.model import RouterModel, new_recipe
 
 
 def _model(flip: bool = False) -> RouterModel:
-    model = new_model(Level.QUERY, "tfidf", None, ("first", "second"))
-    model.fit(["apples grow on trees", "trains run on rails"], np.eye(2)[::-1] if flip else np.eye(2))
-    return model
+    questions = [Asked("apples grow on trees"), Asked("trains run on rails")]
+    examples = Examples(questions, ["fruit", "travel"], np.eye(2)[::-1] if flip else np.eye(2))
+    return new_recipe(Level.QUERY, "tfidf", None, Setting()).fit(("first", "second"), examples)
+
+
+APPLES = [Asked("apples")]
 
 
 @pytest.fixture
@@ -53,7 +57,7 @@ def test_a_damaged_artifact_is_refused(folder: Path, name: str, harm: Callable[[
     [
         ({"outputs": ["second", "first"]}, "router.json is damaged"),
         ({"level": "subject"}, "router.json is damaged"),
-        ({"format": 2}, "it has format 2, this version reads 1"),
+        ({"format": 1}, "it has format 1, this version reads 2"),
     ],
 )
 def test_an_altered_artifact_is_refused(folder: Path, change: dict[str, Any], says: str) -> None:
@@ -85,7 +89,7 @@ def test_weights_of_another_router_are_refused(folder: Path, tmp_path: Path) -> 
 def test_saving_again_replaces_and_leaves_nothing_behind(folder: Path) -> None:
     fingerprint = artifact.save(_model(flip=True), folder)
     assert fingerprint != artifact.save(_model(), folder.parent / "other")
-    np.testing.assert_array_equal(artifact.load(folder).predict(["apples"]), _model(flip=True).predict(["apples"]))
+    np.testing.assert_array_equal(artifact.load(folder).predict(APPLES), _model(flip=True).predict(APPLES))
     assert sorted(path.name for path in folder.parent.iterdir()) == ["other", "router"]
 
 
@@ -93,9 +97,9 @@ def test_a_write_that_fails_leaves_the_old_router(folder: Path, monkeypatch: pyt
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    before = artifact.load(folder).predict(["apples"])
+    before = artifact.load(folder).predict(APPLES)
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         artifact.save(_model(flip=True), folder)
-    np.testing.assert_array_equal(artifact.load(folder).predict(["apples"]), before)
+    np.testing.assert_array_equal(artifact.load(folder).predict(APPLES), before)
     assert [path.name for path in folder.parent.iterdir()] == ["router"]

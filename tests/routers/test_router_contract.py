@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from worlds import Recipe, World
+from worlds import World
 
-from benchcoe_jobs.domain import Level
+from benchcoe_jobs.domain import Asked, Level
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.routers import artifact
-from benchcoe_jobs.routers.model import new_model
+from benchcoe_jobs.routers.base import Examples, Setting
+from benchcoe_jobs.routers.model import Recipe, RouterModel, new_recipe
 
-STRANGE = ["", " \n\t", "\0", "lone \ud800 surrogate", "日本語 العربية 🙂", "word " * 20_000, "x" * 100_000]
+_TEXTS = ["", " \n\t", "\0", "lone \ud800 surrogate", "日本語 العربية 🙂", "word " * 20_000, "x" * 100_000]
+STRANGE = [*map(Asked, _TEXTS), Asked("", ("", "")), Asked("which?", ("x" * 100_000, "word " * 20_000))]
+
+
+def trained(recipe: Recipe, on: World, targets: Any = None) -> RouterModel:
+    examples = on.examples if targets is None else replace(on.examples, targets=targets)
+    return recipe.fit(on.outputs, examples)
+
+
+def columns(of: World, which: slice | list[int]) -> Examples:
+    return replace(of.examples, targets=of.examples.targets[:, which])
+
+
+def with_more(examples: Examples, questions: list[Asked], target: list[float]) -> Examples:
+    """More questions, all of the first subject and with the same targets."""
+    n = len(questions)
+    return Examples(
+        [*examples.questions, *questions],
+        [*examples.subjects, *[examples.subjects[0]] * n],
+        np.vstack([examples.targets, np.tile([target], (n, 1))]),
+    )
 
 
 @pytest.mark.parametrize("size", ["two", "sixty_four"])
@@ -22,7 +44,7 @@ def test_chooses_the_right_output_for_unseen_questions(
     recipe: Recipe, size: str, request: pytest.FixtureRequest
 ) -> None:
     known = request.getfixturevalue(size)
-    predictions = recipe.trained(known).predict(known.unseen)
+    predictions = trained(recipe, known).predict(known.unseen)
     assert predictions.shape == (len(known.unseen), len(known.outputs))
     assert predictions.dtype == np.float64
     right = predictions.argmax(axis=1) == np.arange(len(known.outputs))
@@ -30,15 +52,15 @@ def test_chooses_the_right_output_for_unseen_questions(
 
 
 def test_subject_predictions_are_probabilities(subject_recipe: Recipe, eight: World) -> None:
-    predictions = subject_recipe.trained(eight).predict(eight.unseen + STRANGE)
+    predictions = trained(subject_recipe, eight).predict(eight.unseen + STRANGE)
     assert predictions.min() >= 0
     np.testing.assert_allclose(predictions.sum(axis=1), 1)
 
 
 def test_two_fits_and_a_saved_router_say_the_same_bit_for_bit(recipe: Recipe, eight: World, tmp_path: Path) -> None:
-    first, second = recipe.trained(eight), recipe.trained(eight)
+    first, second = trained(recipe, eight), trained(recipe, eight)
     assert artifact.save(first, tmp_path / "first") == artifact.save(second, tmp_path / "second")
-    loaded = artifact.load(tmp_path / "first", cache=recipe.cache)
+    loaded = artifact.load(tmp_path / "first", cache=recipe.setting.cache)
     assert (loaded.level, loaded.kind, loaded.head_name) == (recipe.level, recipe.kind, recipe.head)
     assert loaded.outputs == eight.outputs
     questions = eight.unseen + STRANGE
@@ -48,7 +70,7 @@ def test_two_fits_and_a_saved_router_say_the_same_bit_for_bit(recipe: Recipe, ei
 
 
 def test_a_saved_router_has_equal_files_and_none_is_a_pickle(recipe: Recipe, eight: World, tmp_path: Path) -> None:
-    model = recipe.trained(eight)
+    model = trained(recipe, eight)
     for name in ("first", "second"):
         artifact.save(model, tmp_path / name)
     assert sorted(path.name for path in (tmp_path / "first").iterdir()) == ["router.json", "weights.safetensors"]
@@ -58,39 +80,34 @@ def test_a_saved_router_has_equal_files_and_none_is_a_pickle(recipe: Recipe, eig
 
 
 def test_strange_questions_to_learn_from_and_to_route(recipe: Recipe, two: World) -> None:
-    model = recipe.build(two.outputs)
-    targets = np.vstack([two.targets, np.tile([[1.0, 0.0]], (len(STRANGE), 1))])
-    model.fit(two.texts + STRANGE, targets)
+    model = recipe.fit(two.outputs, with_more(two.examples, STRANGE, [1.0, 0.0]))
     assert np.isfinite(model.predict(STRANGE)).all()
 
 
 def test_no_questions_no_predictions(recipe: Recipe, two: World) -> None:
-    assert recipe.trained(two).predict([]).shape == (0, 2)
+    assert trained(recipe, two).predict([]).shape == (0, 2)
 
 
 def test_a_question_of_which_nothing_is_known_teaches_nothing(recipe: Recipe, two: World, tmp_path: Path) -> None:
-    model = recipe.build(two.outputs)
-    model.fit([*two.texts, "a nameless thing"], np.vstack([two.targets, [[np.nan, np.nan]]]))
-    assert artifact.save(model, tmp_path / "a") == artifact.save(recipe.trained(two), tmp_path / "b")
+    model = recipe.fit(two.outputs, with_more(two.examples, [Asked("a nameless thing")], [np.nan, np.nan]))
+    assert artifact.save(model, tmp_path / "a") == artifact.save(trained(recipe, two), tmp_path / "b")
 
 
 def test_unknown_scores_are_left_out_not_taken_for_zero(query_recipe: Recipe, eight: World) -> None:
-    targets = np.ones_like(eight.targets)
+    targets = np.ones_like(eight.examples.targets)
     targets[:, 0] = 0.4
     known = np.random.default_rng(0).random(targets.shape) < 0.3
     targets[~known] = np.nan
-    model = query_recipe.build(eight.outputs)
-    model.fit(eight.texts, targets)
+    model = trained(query_recipe, eight, targets)
     predictions = model.predict(eight.unseen)
     np.testing.assert_allclose(predictions[:, 0], 0.4)
     np.testing.assert_allclose(predictions[:, 1:], 1.0)
 
 
 def test_an_expert_known_on_a_single_question(query_recipe: Recipe, eight: World) -> None:
-    targets = eight.targets.copy()
+    targets = eight.examples.targets.copy()
     targets[1:, 0] = np.nan
-    model = query_recipe.build(eight.outputs)
-    model.fit(eight.texts, targets)
+    model = trained(query_recipe, eight, targets)
     np.testing.assert_allclose(model.predict(eight.unseen)[:, 0], targets[0, 0])
 
 
@@ -100,13 +117,12 @@ def test_new_experts_leave_the_old_ones_bit_for_bit(
     query_recipe: Recipe, eight: World, newcomers: int, coverage: float, tmp_path: Path
 ) -> None:
     old = 8 - newcomers
-    model = query_recipe.build(eight.outputs[:old])
-    model.fit(eight.texts, eight.targets[:, :old])
+    model = query_recipe.fit(eight.outputs[:old], columns(eight, slice(old)))
     before = model.predict(eight.unseen)
-    new_targets = eight.targets[:, old:].copy()
+    new_targets = eight.examples.targets[:, old:].copy()
     new_targets[np.random.default_rng(1).random(len(new_targets)) > coverage] = np.nan
 
-    grown = model.extended(eight.texts, new_targets, eight.outputs[old:])
+    grown = model.extended(replace(eight.examples, targets=new_targets), eight.outputs[old:])
     artifact.save(grown, tmp_path / "grown")
     after = grown.predict(eight.unseen)
 
@@ -114,55 +130,51 @@ def test_new_experts_leave_the_old_ones_bit_for_bit(
     np.testing.assert_array_equal(after[:, :old], before)
     np.testing.assert_array_equal(after.argmax(axis=1), np.arange(8))
     np.testing.assert_array_equal(model.predict(eight.unseen), before)
-    loaded = artifact.load(tmp_path / "grown", cache=query_recipe.cache)
+    loaded = artifact.load(tmp_path / "grown", cache=query_recipe.setting.cache)
     np.testing.assert_array_equal(loaded.predict(eight.unseen), after)
 
 
 def test_growing_twice_is_as_good_as_at_once(query_recipe: Recipe, eight: World) -> None:
-    model = query_recipe.build(eight.outputs[:6])
-    model.fit(eight.texts, eight.targets[:, :6])
+    model = query_recipe.fit(eight.outputs[:6], columns(eight, slice(6)))
     for column in (6, 7):
-        model = model.extended(eight.texts, eight.targets[:, [column]], (eight.outputs[column],))
-    at_once = query_recipe.trained(eight).predict(eight.unseen)
+        model = model.extended(columns(eight, [column]), (eight.outputs[column],))
+    at_once = trained(query_recipe, eight).predict(eight.unseen)
     np.testing.assert_allclose(model.predict(eight.unseen), at_once, atol=1e-6)
 
 
 def test_what_cannot_be_grown_is_refused(query_recipe: Recipe, subject_recipe: Recipe, two: World) -> None:
-    column = two.targets[:, :1]
+    column = columns(two, [0])
     with pytest.raises(UsageError, match="only a query-level router takes new experts"):
-        subject_recipe.trained(two).extended(two.texts, column, ("new",))
-    model = query_recipe.trained(two)
+        trained(subject_recipe, two).extended(column, ("new",))
+    model = trained(query_recipe, two)
     with pytest.raises(UsageError, match="knows out-apple already"):
-        model.extended(two.texts, column, two.outputs[:1])
+        model.extended(column, two.outputs[:1])
     with pytest.raises(UsageError, match="no question to learn from for new"):
-        model.extended(two.texts, np.full_like(column, np.nan), ("new",))
+        model.extended(replace(column, targets=np.full_like(column.targets, np.nan)), ("new",))
 
 
 def test_targets_that_cannot_be_learned_are_refused(recipe: Recipe, two: World) -> None:
-    model = recipe.build(two.outputs)
     with pytest.raises(ValueError, match="2 outputs, but targets"):
-        model.fit(two.texts, two.targets[:, :1])
-    nobody = two.targets.copy()
+        recipe.fit(two.outputs, columns(two, [0]))
+    nobody = two.examples.targets.copy()
     nobody[:, 1] = np.nan if recipe.level is Level.QUERY else 0.0
     nobody[:, 0] = 1.0
     with pytest.raises(UsageError, match="no question to learn from for out-bridge"):
-        model.fit(two.texts, nobody)
+        trained(recipe, two, nobody)
 
 
 def test_subjects_must_be_one_hot(subject_recipe: Recipe, two: World) -> None:
     with pytest.raises(ValueError, match="one-hot"):
-        subject_recipe.build(two.outputs).fit(two.texts, np.full_like(two.targets, 0.5))
+        trained(subject_recipe, two, np.full_like(two.examples.targets, 0.5))
 
 
 @pytest.mark.parametrize(
     ("kind", "options", "says"),
     [
-        ("tfidf", {"head": "knn"}, "a tfidf router has no head 'knn': choose linear"),
+        ("tfidf", {"head": "knn"}, "-level tfidf router has no head 'knn': choose linear"),
         ("tfidf", {"encoder": "a/b"}, "a tfidf router has no encoder"),
         ("tfidf", {"revision": "main"}, "a tfidf router has no encoder"),
-        ("tfidf", {"outputs": ("a",)}, "a router needs two or more outputs"),
-        ("tfidf", {"outputs": ("a", "a", "b")}, "with names of their own"),
-        ("embedding", {"head": "forest"}, "an? embedding router has no head 'forest': choose knn or linear"),
+        ("embedding", {"head": "forest"}, "-level embedding router has no head 'forest': choose knn or linear"),
         ("oracle", {}, "unknown name 'oracle'"),
     ],
 )
@@ -171,11 +183,22 @@ def test_wrong_combinations_are_refused_in_one_line(
     level: Level, kind: str, options: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(UsageError, match=says) as refusal:
-        new_model(level, kind, **{"head": None, "outputs": ("a", "b"), **options})
+        new_recipe(level, kind, options.get("head"), Setting(options.get("encoder"), options.get("revision")))
     assert "\n" not in str(refusal.value)
 
 
+@pytest.mark.parametrize(
+    ("outputs", "says"),
+    [(("a",), "a router needs two or more outputs"), (("a", "a", "b"), "with names of their own")],
+)
+def test_outputs_that_are_no_choice_are_refused(
+    recipe: Recipe, two: World, outputs: tuple[str, ...], says: str
+) -> None:
+    with pytest.raises(UsageError, match=says):
+        recipe.fit(outputs, two.examples)
+
+
 def test_texts_without_a_word_are_refused_by_tfidf(two: World) -> None:
-    model = new_model(Level.SUBJECT, "tfidf", None, two.outputs)
+    nothing = Examples([Asked(""), Asked(" ")], two.outputs, np.eye(2))
     with pytest.raises(UsageError, match="no words to learn from"):
-        model.fit(["", " "], np.eye(2))
+        new_recipe(Level.SUBJECT, "tfidf", None, Setting()).fit(two.outputs, nothing)

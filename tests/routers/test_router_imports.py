@@ -8,13 +8,14 @@ import sys
 CHECK = """
 import importlib, pkgutil, sys
 import benchcoe_jobs.routers as room
-for module in pkgutil.iter_modules(room.__path__, room.__name__ + "."):
-    importlib.import_module(module.name)
+names = [module.name for module in pkgutil.iter_modules(room.__path__, room.__name__ + ".")]
+# tfidf is the only one to need scikit-learn at once
+for name in sorted(names, key=lambda name: name.endswith(".tfidf")):
+    importlib.import_module(name)
     heavy = {"torch", "transformers", "sentence_transformers", "huggingface_hub"} & set(sys.modules)
-    assert not heavy, (module.name, heavy)
-    # tfidf, the last by name, is the only one to need scikit-learn at once
-    if not module.name.endswith(".tfidf"):
-        assert "sklearn" not in sys.modules, module.name
+    assert not heavy, (name, heavy)
+    if not name.endswith(".tfidf"):
+        assert "sklearn" not in sys.modules, name
 """
 
 

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from benchcoe_jobs.domain import Level
-from benchcoe_jobs.routers.model import RouterModel, new_model
+from benchcoe_jobs.domain import Asked
+from benchcoe_jobs.routers.base import Examples
 
 _TOPICS = """
 apple bridge candle dolphin engine flower guitar harbour island jacket kettle lemon mirror needle orchestra
@@ -27,16 +26,16 @@ class World:
     """Questions about k topics; output number i is the one to choose for topic number i."""
 
     outputs: tuple[str, ...]
-    texts: list[str]
-    targets: NDArray[np.float64]
-    unseen: list[str]
+    examples: Examples
+    unseen: list[Asked]
 
 
 def world(k: int) -> World:
     topics = _TOPICS.split()[:k]
-    texts = [form.format(topic) for form in _SEEN for topic in topics]
-    targets = np.tile(np.eye(k), (len(_SEEN), 1))
-    return World(tuple(f"out-{topic}" for topic in topics), texts, targets, [_UNSEEN.format(t) for t in topics])
+    outputs = tuple(f"out-{topic}" for topic in topics)
+    questions = [Asked(form.format(topic)) for form in _SEEN for topic in topics]
+    examples = Examples(questions, outputs * len(_SEEN), np.tile(np.eye(k), (len(_SEEN), 1)))
+    return World(outputs, examples, [Asked(_UNSEEN.format(topic)) for topic in topics])
 
 
 @dataclass
@@ -50,22 +49,3 @@ class MemoryCache:
 
     def put(self, encoder: str, vectors: Mapping[str, bytes]) -> None:
         self.kept.update({(encoder, key): vector for key, vector in vectors.items()})
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One way to build a router."""
-
-    level: Level
-    kind: str
-    head: str
-    encoder: str | None
-    cache: MemoryCache
-
-    def build(self, outputs: tuple[str, ...]) -> RouterModel:
-        return new_model(self.level, self.kind, self.head, outputs, encoder=self.encoder, cache=self.cache)
-
-    def trained(self, on: World) -> RouterModel:
-        model = self.build(on.outputs)
-        model.fit(on.texts, on.targets)
-        return model

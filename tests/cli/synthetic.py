@@ -1,8 +1,4 @@
-"""A small synthetic result set: made-up experts that are good at different subjects.
-
-Nothing here is measured. It lets the quickstart, and anybody's first try, walk the whole way without
-a download; what the numbers come out as is set by SKILLS.
-"""
+"""A small synthetic result set: made-up experts that are good at different subjects, as SKILLS sets it."""
 
 from __future__ import annotations
 
@@ -62,7 +58,7 @@ def write_results(experts: list[str], path: Path) -> None:
     """Write the results of some experts as JSONL, as `import-results --format table` reads them."""
     with path.open("w", encoding="utf-8") as file:
         for expert in experts:
-            luck = random.Random(f"{SEED}/{expert}")  # noqa: S311 -- a fixed draw, not a secret
+            luck = random.Random(f"{SEED}/{expert}")
             for key, subject, text in _questions():
                 row = {
                     "benchmark": BENCHMARK,
@@ -77,7 +73,7 @@ def write_results(experts: list[str], path: Path) -> None:
 
 def _questions() -> list[tuple[str, str, str]]:
     """(key, subject, text) of every question; the same at every call."""
-    rng = random.Random(SEED)  # noqa: S311 -- a fixed draw, not a secret
+    rng = random.Random(SEED)
     return [
         (f"{subject}-{number}", subject, make(rng))
         for subject, make in _TEMPLATES.items()

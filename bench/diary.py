@@ -1,0 +1,51 @@
+"""The engines with a diary, as a plug-in: what bench/kills.py counts. DIARY names the file, DIARY_ENGINE the engine."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from benchcoe_jobs import registry
+from benchcoe_jobs.domain import Completion, Decoding, Request
+from benchcoe_jobs.engines.base import Engine, ExpertSettings
+
+
+class DiaryEngine:
+    """The real engine; every batch is written down before it is answered."""
+
+    def load(self, settings: ExpertSettings) -> None:
+        inner = os.environ["DIARY_ENGINE"]
+        self._engine: Engine = registry.load("engines", inner)()
+        self._engine.load(replace(settings, engine=inner))
+        self._note([])
+
+    def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
+        self._note([request.question for request in requests])
+        return self._engine.run(requests, decoding)
+
+    def version(self) -> dict[str, str]:
+        return self._engine.version()
+
+    def close(self) -> None:
+        self._engine.close()
+
+    def _note(self, questions: list[str]) -> None:
+        with Path(os.environ["DIARY"]).open("a") as file:
+            file.write(json.dumps(questions) + "\n")
+
+
+def install(folder: Path) -> dict[str, str]:
+    """Make the plug-in known to processes that get the environment returned."""
+    info = folder / "site" / "diary-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: diary\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[benchcoe_jobs.engines]\ndiary = diary:DiaryEngine\n")
+    return {"PYTHONPATH": f"{info.parent}:{Path(__file__).parent}"}
+
+
+def batches(path: Path) -> list[list[str]]:
+    """The batches so far, in order; an empty one stands for a load."""
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []

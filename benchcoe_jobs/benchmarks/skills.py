@@ -1,0 +1,57 @@
+"""Skills: eight small skills in words, for the experts that come with the package (`benchcoe_jobs.demo`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from benchcoe_jobs.benchmarks.base import NO_ANSWER, HubSource, Shots
+from benchcoe_jobs.benchmarks.files import records, source_files, unique
+from benchcoe_jobs.domain import Decoding, Judgement, Query, Request
+
+
+class Skills:
+    """A question, an answer on one line, right or wrong. Its questions are generated, never published."""
+
+    name = "skills"
+    subjects: tuple[str, ...] = (
+        "arithmetic",
+        "capitals",
+        "comparison",
+        "counting",
+        "dates",
+        "reversal",
+        "sorting",
+        "units",
+    )
+    template = "question and answer on one line each, 1"
+    n_shots = 0
+    decoding = Decoding(max_new_tokens=24, stop=("\n",))
+    hub: HubSource | None = None
+
+    def load(self, path: Path) -> Iterator[Query]:
+        """The rows that `benchcoe_jobs.demo.questions` writes: id, subject, question, answer."""
+        return unique(path, self._queries(path))
+
+    def _queries(self, path: Path) -> Iterator[Query]:
+        for file in source_files(path, {}):
+            for row in records(file.path):
+                yield Query(
+                    key=row.text("id"),
+                    subject=row.one_of("subject", self.subjects),
+                    text=row.text("question"),
+                    answer=row.text("answer"),
+                )
+
+    def shots(self, path: Path) -> Mapping[str, Shots]:
+        """None: zero-shot."""
+        return {}
+
+    def request(self, query: Query, shots: Shots) -> Request:
+        """As the experts were trained to be asked."""
+        return Request(f"Q: {query.text}\nA:")
+
+    def judge(self, text: str, query: Query) -> Judgement:
+        """The first line, without blanks around it, must be the answer exactly."""
+        answer = text.strip().partition("\n")[0].rstrip()
+        return Judgement(float(answer == query.answer), answer, "line") if answer else NO_ANSWER

@@ -1,0 +1,232 @@
+"""The job `batch`: anybody's prompts, each routed to one expert, asked, and answered in the same format."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from benchcoe_jobs.domain import Completion, Decoding, JobState, Queue, Request
+from benchcoe_jobs.engines.host import EngineHost
+from benchcoe_jobs.errors import InputError, UsageError
+from benchcoe_jobs.jobs.ask import placed
+from benchcoe_jobs.jobs.decide import eligible_experts, open_decider
+from benchcoe_jobs.jobs.kinds import Assignment
+from benchcoe_jobs.jobs.lifecycle import submit
+from benchcoe_jobs.jobs.openai_batch import answer_line, asked, engine_request, error_line, read_lines
+from benchcoe_jobs.jobs.plan import RECORDED, batch_size, settings_of, shard_size
+from benchcoe_jobs.store import batches, experts, jobs, routers
+from benchcoe_jobs.store.batches import Line, Outcome
+from benchcoe_jobs.store.jobs import JobRow, NewLot
+from benchcoe_jobs.store.leases import Tally
+from benchcoe_jobs.store.session import Store
+
+_ROUTED_AT_ONCE = 2000
+_READ_AT_ONCE = 500
+
+
+def submit_file(store: Store, path: Path, router: str | None) -> tuple[int, bool]:
+    """Queue a file of requests; returns the job's id, and whether it is new.
+
+    The whole file is checked first. The same file, for the same state of the same router, is the same job, also
+    when it is over. Raises InputError, UsageError.
+    """
+    lines = list(read_lines(path))
+    content = hashlib.sha256(json.dumps(lines, sort_keys=True).encode()).hexdigest()
+    with store.writing() as connection:
+        found = routers.find_router(connection, router)
+        request = {"router": found.name, "artifact": found.artifact, "content": content, "lines": len(lines)}
+        if (earlier := jobs.finished_job(connection, "batch", request)) is not None:
+            return earlier, False
+        job_id, is_new = submit(connection, "batch", request)
+        if is_new:
+            batches.add_lines(connection, job_id, lines)
+        return job_id, is_new
+
+
+def write_results(store: Store, job_id: int, output: Path, errors: Path) -> tuple[int, int]:
+    """Write the lines of a job that are answered and those that failed, in the order of its file; returns how many.
+
+    Both files are there whole, or not at all. Raises InputError where they cannot be written, UsageError.
+    """
+    with store.reading() as connection:
+        job = jobs.read_job(connection, job_id)
+        if job.kind != "batch":
+            raise UsageError(f"job {job_id} is no submitted file: `benchcoe-jobs status {job_id}` has its report")
+        n_output = n_errors = 0
+        staged = [path.with_name(f".{path.name}.{os.getpid()}") for path in (output, errors)]
+        try:
+            with staged[0].open("w", encoding="utf-8") as answered, staged[1].open("w", encoding="utf-8") as failed:
+                for line in batches.lines(connection, job_id):
+                    if line.text is not None:
+                        answered.write(json.dumps(_answer(job_id, line), ensure_ascii=False) + "\n")
+                        n_output += 1
+                    elif (error := line.error or (None if job.is_open else _why_unasked(job))) is not None:
+                        failed.write(json.dumps(_error(job_id, line, error), ensure_ascii=False) + "\n")
+                        n_errors += 1
+            staged[0].replace(output)
+            staged[1].replace(errors)
+        except OSError as error:
+            raise InputError(f"{output} and {errors} cannot be written: {error.strerror}") from error
+        finally:
+            for path in staged:
+                path.unlink(missing_ok=True)
+    return n_output, n_errors
+
+
+class BatchJob:
+    """See `jobs.kinds.Kind`: first every line is routed, then each expert is asked its lines."""
+
+    n_stages = 2
+
+    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewLot]:
+        """Raises UsageError where the router may choose an expert that cannot answer."""
+        if job.stage == 0:
+            _insist_on_engines(connection, job.request["router"])
+            n = job.request["lines"]
+            starts = range(0, n, _ROUTED_AT_ONCE)
+            return [NewLot(Queue.CPU, [({"from": at, "to": min(at + _ROUTED_AT_ONCE, n)}, 0) for at in starts])]
+        return [
+            _lot(connection, expert_id, numbers) for expert_id, numbers in batches.by_expert(connection, job.id).items()
+        ]
+
+    def run(self, assignment: Assignment) -> None:
+        """Route a piece of the file, or ask an expert some lines."""
+        if assignment.claim.stage == 0:
+            _route(assignment)
+        else:
+            _ask(assignment)
+
+    def report(self, connection: Connection, job: JobRow) -> Mapping[str, Any]:
+        """Lines, answers, errors and tokens by expert."""
+        return {"router": job.request["router"], "experts": batches.counts(connection, job.id)}
+
+    def follow_ups(self, connection: Connection, job: JobRow) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """Nothing follows."""
+        return []
+
+
+def _insist_on_engines(connection: Connection, router: str) -> None:
+    names = eligible_experts(connection, routers.find_router(connection, router))
+    mute = [name for name in names if experts.read_expert(connection, name)[1].engine == RECORDED]
+    if mute:
+        raise UsageError(
+            f"router {router!r} may choose {', '.join(mute)}, whose results were imported: it has no engine to answer "
+            "with. Train a router on a pool of experts that have one"
+        )
+
+
+def _lot(connection: Connection, expert_id: int, numbers: Sequence[int]) -> NewLot:
+    expert = experts.read_expert_by_id(connection, expert_id)
+    queue, gpus = placed(settings_of(expert))
+    size = shard_size(expert.engine, None)
+    pieces = [numbers[start : start + size] for start in range(0, len(numbers), size)]
+    return NewLot(queue, [({"lines": piece}, len(piece)) for piece in pieces], expert_id=expert_id, gpus=gpus)
+
+
+def _route(assignment: Assignment) -> None:
+    claim, store = assignment.claim, assignment.store
+    decider = open_decider(store, assignment.home, claim.request["router"])
+    with store.reading() as connection:
+        numbers = batches.numbers(connection, claim.job_id)[claim.work["from"] : claim.work["to"]]
+        lines = list(batches.lines(connection, claim.job_id, numbers))
+    choices = decider.choose([asked(line.url, line.body) for line in lines])
+    chosen = [
+        (line.line, decider.members[choice.expert], choice.why) for line, choice in zip(lines, choices, strict=True)
+    ]
+
+    def write(connection: Connection) -> Tally:
+        batches.set_experts(connection, claim.job_id, chosen)
+        return Tally()
+
+    assignment.lease.commit(write)
+
+
+def _ask(assignment: Assignment) -> None:
+    claim, lease = assignment.claim, assignment.lease
+    assert claim.expert_id is not None  # noqa: S101  (the lot has one)
+    with assignment.store.reading() as connection:
+        settings = settings_of(experts.read_expert_by_id(connection, claim.expert_id))
+        lines = list(batches.lines(connection, claim.job_id, claim.work["lines"]))
+    again = bool(claim.request.get("retry_errors"))
+    is_open = [line.text is None and (line.error is None or again) for line in lines]
+    standing = Tally(
+        answered=sum(line.text is not None for line in lines),
+        errors=sum(line.error is not None and not to_ask for line, to_ask in zip(lines, is_open, strict=True)),
+    )
+    host = assignment.host(claim.expert_id, settings)
+    loads = host.loads
+    host.load()
+    lease.commit(lambda connection: standing - lease.tally, loads=host.loads - loads)
+    to_ask = [
+        (line, *engine_request(line.url, line.body)) for line, is_asked in zip(lines, is_open, strict=True) if is_asked
+    ]
+    size = batch_size(settings.engine)
+    # What is decoded alike is asked together.
+    alike = sorted(to_ask, key=lambda one: (repr(one[2]), one[0].line))
+    for decoding, group in groupby(alike, key=lambda one: one[2]):
+        of_group = list(group)
+        for start in range(0, len(of_group), size):
+            lease.check()
+            _ask_alike(assignment, host, decoding, [one[:2] for one in of_group[start : start + size]])
+
+
+def _ask_alike(
+    assignment: Assignment, host: EngineHost, decoding: Decoding, requests: Sequence[tuple[Line, Request]]
+) -> None:
+    started = time.monotonic()
+    completions = host.run([request for _, request in requests], decoding)
+    outcomes = [_outcome(line, completion) for (line, _), completion in zip(requests, completions, strict=True)]
+    n_errors = sum(outcome.error is not None for outcome in outcomes)
+
+    def write(connection: Connection) -> Tally:
+        batches.store_outcomes(connection, assignment.claim.job_id, outcomes)
+        return Tally(answered=len(outcomes) - n_errors, errors=n_errors)
+
+    assignment.lease.commit(write, seconds=time.monotonic() - started)
+
+
+def _outcome(line: Line, completion: Completion) -> Outcome:
+    if completion.finish_reason == "error":
+        return Outcome(line.line, None, completion.error or "the engine gave no reason", "error")
+    return Outcome(
+        line.line,
+        completion.text,
+        None,
+        completion.finish_reason,
+        completion.prompt_tokens,
+        completion.completion_tokens,
+    )
+
+
+def _answer(job_id: int, line: Line) -> dict[str, Any]:
+    return answer_line(
+        job_id,
+        line.line,
+        line.custom_id,
+        line.url,
+        text=line.text or "",
+        finish_reason=line.finish_reason,
+        prompt_tokens=line.prompt_tokens,
+        completion_tokens=line.completion_tokens,
+        created=int(line.answered_at.timestamp()) if line.answered_at else 0,
+        expert=line.expert or "",
+        why=line.why,
+    )
+
+
+def _error(job_id: int, line: Line, message: str) -> dict[str, Any]:
+    return error_line(job_id, line.line, line.custom_id, message=message, expert=line.expert, why=line.why)
+
+
+def _why_unasked(job: JobRow) -> str:
+    return (
+        "the job was cancelled before it was asked" if job.state is JobState.CANCELLED else job.error or str(job.state)
+    )

@@ -1,0 +1,135 @@
+"""What an experiment is: pools, protocols, routers and seeds, read from a TOML file, and the cells that they make."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, TypeVar
+
+from benchcoe_jobs import registry
+from benchcoe_jobs.domain import Level, Policy
+from benchcoe_jobs.errors import InputError
+
+
+class Protocol(StrEnum):
+    """The paper's three stages (section 4): tested on what was learned, on more of its kind, on another kind."""
+
+    NAIVE = "naive"
+    IN_DISTRIBUTION = "in-distribution"
+    HELD_OUT_SUBJECTS = "held-out-subjects"
+    HELD_OUT_SOURCES = "held-out-sources"
+    OTHER_BENCHMARK = "other-benchmark"
+
+
+@dataclass(frozen=True, slots=True)
+class RouterSpec:
+    """A router to train in every cell, with the settings of `train-router`."""
+
+    name: str
+    level: Level = Level.SUBJECT
+    kind: str = "tfidf"
+    head: str | None = None
+    encoder: str | None = None
+    revision: str | None = None
+    policy: Policy = Policy.BEST
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """The file as it is meant.
+
+    `pools` are names with their experts, none: the pool of that name in the store. Seed 0 is the deal of
+    the queries to splits that stands in the store; every other one deals them anew, 60/10/30.
+    """
+
+    benchmark: str
+    protocols: tuple[Protocol, ...]
+    pools: dict[str, tuple[str, ...]]
+    routers: tuple[RouterSpec, ...]
+    seeds: tuple[int, ...] = (0,)
+    other_benchmark: str | None = None
+    title: str = ""
+
+
+_Choice = TypeVar("_Choice", bound=StrEnum)
+
+
+def read_experiment(path: Path) -> Experiment:
+    """The experiment of a TOML file. Raises InputError naming the key that is wrong."""
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"{path}: no TOML: {error}") from error
+    try:
+        return _experiment(document)
+    except (KeyError, TypeError, ValueError) as error:
+        what = f"{error.args[0]} is missing" if isinstance(error, KeyError) else str(error)
+        raise InputError(f"{path}: {what}") from error
+
+
+def _experiment(document: Mapping[str, Any]) -> Experiment:
+    _insist_on_keys("the file", document, {field.name for field in fields(Experiment)})
+    protocols = tuple(_one_of("protocols", name, Protocol) for name in _list(document, "protocols"))
+    if (Protocol.OTHER_BENCHMARK in protocols) != ("other_benchmark" in document):
+        raise ValueError(f"protocol {Protocol.OTHER_BENCHMARK} and the key other_benchmark go together")
+    pools = document["pools"]
+    if not isinstance(pools, dict) or not pools:
+        raise ValueError("pools: a table of names with lists of experts")
+    seeds = tuple(document.get("seeds", (0,)))
+    if not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
+        raise ValueError("seeds: a list of whole numbers from 0 on")
+    return Experiment(
+        benchmark=_text(document, "benchmark"),
+        protocols=protocols,
+        pools={name: tuple(map(str, members)) for name, members in pools.items()},
+        routers=_routers(_list(document, "routers")),
+        seeds=tuple(dict.fromkeys(seeds)),
+        other_benchmark=document.get("other_benchmark"),
+        title=str(document.get("title", "")),
+    )
+
+
+def _routers(rows: list[Any]) -> tuple[RouterSpec, ...]:
+    routers = []
+    for row in rows:
+        _insist_on_keys("routers", row, {field.name for field in fields(RouterSpec)})
+        kind = row.get("kind", "tfidf")
+        if kind not in registry.names("routers"):
+            raise ValueError(f"routers: unknown kind {kind!r}; there are {', '.join(registry.names('routers'))}")
+        level = _one_of("level", row.get("level", Level.SUBJECT), Level)
+        policy = _one_of("policy", row.get("policy", Policy.BEST), Policy)
+        named = {key: str(row[key]) for key in ("head", "encoder", "revision") if key in row}
+        routers.append(RouterSpec(_text(row, "name"), level, kind, policy=policy, **named))
+    if len({router.name for router in routers}) < len(routers):
+        raise ValueError("routers: two have the same name")
+    return tuple(routers)
+
+
+def _insist_on_keys(where: str, table: Any, known: set[str]) -> None:
+    if not isinstance(table, dict):
+        raise ValueError(f"{where}: a table is expected")
+    if unknown := sorted(table.keys() - known):
+        raise ValueError(f"{where}: unknown key {unknown[0]!r}; there are {', '.join(sorted(known))}")
+
+
+def _list(table: Mapping[str, Any], key: str) -> list[Any]:
+    if not isinstance(table[key], list) or not table[key]:
+        raise ValueError(f"{key}: a list with something in it is expected")
+    return list(table[key])
+
+
+def _text(table: Mapping[str, Any], key: str) -> str:
+    if not isinstance(table[key], str) or not table[key]:
+        raise ValueError(f"{key}: a text is expected")
+    return str(table[key])
+
+
+def _one_of(key: str, value: Any, known: type[_Choice]) -> _Choice:
+    if value not in list(known):
+        raise ValueError(f"{key}: unknown {value!r}; there are {', '.join(known)}")
+    return known(value)

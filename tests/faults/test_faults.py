@@ -1,0 +1,43 @@
+"""The fast part of bench/faults.py: every fault once."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import drill
+import pytest
+import scenarios
+from crew import Site
+from scenarios import Scenario
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        drill.install(tmp_path_factory.mktemp("orders"), patch)
+        yield
+
+
+@pytest.fixture(scope="module")
+def undisturbed(_plugins: None, tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    shutil.copy(sqlite_template, folder / "benchcoe.db")
+    site = scenarios.undisturbed(folder, f"sqlite:///{folder / 'benchcoe.db'}")
+    yield site
+    site.close()
+
+
+@pytest.mark.parametrize("scenario", scenarios.EVERYWHERE, ids=lambda scenario: scenario.__name__)
+def test_on_both_databases(scenario: Scenario, store_url: str, undisturbed: Site, tmp_path: Path) -> None:
+    with scenarios.ground(tmp_path / "site", store_url, undisturbed) as ground:
+        scenario(ground)
+
+
+@pytest.mark.parametrize("scenario", scenarios.ON_POSTGRES, ids=lambda scenario: scenario.__name__)
+def test_on_postgresql(
+    scenario: Scenario, fresh_postgres: Callable[[bool], str], undisturbed: Site, tmp_path: Path
+) -> None:
+    with scenarios.ground(tmp_path / "site", fresh_postgres(True), undisturbed) as ground:
+        scenario(ground)
