@@ -79,7 +79,7 @@ class ShardLife(RuleBasedStateMachine):
         with self.store.writing() as connection:
             claim = leases.claim(connection, owner, ["cpu"], lease_s=60)
         with self.store.reading() as connection:
-            waiting = jobs.waiting_shards(connection)
+            waiting = jobs.waiting_shards(connection, 1000)
             if claim is None:
                 assert waiting == {}
                 return multiple()
