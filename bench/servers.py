@@ -43,14 +43,17 @@ class Site:
                 start_new_session=True,
             )
 
+    def start_worker(self, store_url: str, name: str, *, queues: str = "cpu", **extra: str) -> subprocess.Popen[bytes]:
+        """A worker as a user starts one."""
+        words = ["benchcoe-jobs", "worker", "--queues", queues, "--log-level", "warning", "--name", name]
+        return self.start(words, f"{name}.log", {"BENCHCOE_DATABASE_URL": store_url} | extra)
+
     @contextmanager
-    def workers(self, store_url: str, n: int = 1, *, queues: str = "cpu", **extra: str) -> Iterator[list[int]]:
-        """`n` workers as a user starts them; yields the numbers of their processes."""
-        words = ["benchcoe-jobs", "worker", "--queues", queues, "--log-level", "warning"]
-        settings = {"BENCHCOE_DATABASE_URL": store_url} | extra
-        crew = [self.start([*words, "--name", f"w{i}"], f"worker{i}.log", settings) for i in range(n)]
+    def workers(self, store_url: str, n: int = 1, *, queues: str = "cpu", **extra: str) -> Iterator[None]:
+        """`n` workers, while the block runs."""
+        crew = [self.start_worker(store_url, f"worker{i}", queues=queues, **extra) for i in range(n)]
         try:
-            yield [worker.pid for worker in crew]
+            yield
         finally:
             stop(crew)
 

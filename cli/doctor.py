@@ -29,6 +29,9 @@ PACKAGES = {
     "pyarrow": "pip install 'benchcoe-jobs[hub]' (Parquet files)",
 }
 
+_COUNTED = 10_000
+"""Waiting shards are counted so far: more of them are all the same."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -59,6 +62,7 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     yield Finding("sqlite", "ok", sqlite3.sqlite_version)
     yield _database(settings)
     yield _broker(settings)
+    yield from _queue(settings)
     for package, hint in PACKAGES.items():
         yield _package(package, hint)
     yield _gpus()
@@ -82,15 +86,51 @@ def _broker(settings: Settings) -> Finding:
         return Finding("broker", "missing", "BENCHCOE_BROKER_URL is not set: work runs in the foreground")
     import redis
 
+    from benchcoe_jobs.dispatch.broker import broker_url
+
     try:
-        client = redis.Redis.from_url(settings.broker_url, socket_connect_timeout=2, socket_timeout=2)
-        client.ping()
-        client.close()
+        # redis-py calls a socket unix://, Celery redis+socket://
+        url = broker_url(settings).replace("redis+socket://", "unix://", 1)
+        with redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=2) as client:
+            client.ping()
+    except BenchcoeError as error:
+        return Finding("broker", "broken", str(error))
     except ValueError:  # its text may quote a piece of the password
         return Finding("broker", "broken", "BENCHCOE_BROKER_URL cannot be read: it looks like redis://host:6379/0")
     except redis.RedisError as error:
         return Finding("broker", "broken", f"Redis does not answer: {str(error).splitlines()[0]}")
     return Finding("broker", "ok", "Redis answers")
+
+
+def _queue(settings: Settings) -> Iterator[Finding]:
+    """Workers as they were last seen, and queues in which shards wait that none of them serves."""
+    from benchcoe_jobs.store import jobs, workers
+    from benchcoe_jobs.store.session import open_store
+
+    try:
+        with closing(open_store(settings.database_url)) as store, store.reading() as connection:
+            crew = workers.workers(connection)
+            waiting = jobs.waiting_shards(connection, at_most=_COUNTED)
+    except BenchcoeError:  # the finding about the database says it
+        return
+    # A worker tells of itself four times in a lease.
+    there = [worker for worker in crew if worker.seen_s_ago < settings.lease_s]
+    served = {queue for worker in there for queue in worker.queues.split(",")}
+    if crew:
+        names = [f"{worker.name} ({worker.queues}) seen {worker.seen_s_ago:.0f} s ago" for worker in crew]
+        yield Finding("workers", "ok" if there else "missing", "; ".join(names))
+    elif settings.broker_url is not None:
+        yield Finding("workers", "missing", "none has been seen: run `benchcoe-jobs worker`")
+    for queue, n in sorted(waiting.items()):
+        shards = f"{_COUNTED:,} shards or more" if n == _COUNTED else f"{n} shard{'' if n == 1 else 's'}"
+        if queue in served:
+            yield Finding(f"queue {queue}", "ok", f"{shards} waiting")
+        elif settings.broker_url is None:
+            hint = "the command that began the job goes on with it"
+            yield Finding(f"queue {queue}", "missing", f"{shards} waiting and no worker: {hint}")
+        else:
+            hint = f"run `benchcoe-jobs worker --queues {queue}`"
+            yield Finding(f"queue {queue}", "missing", f"{shards} waiting and no worker: {hint}")
 
 
 def _package(package: str, hint: str) -> Finding:

@@ -18,7 +18,7 @@ from typing import Any
 from celery import bootsteps
 from kombu.exceptions import OperationalError
 
-from benchcoe_jobs.dispatch.celery import make_tickets
+from benchcoe_jobs.dispatch.celery import MOST_TICKETS, make_tickets
 from benchcoe_jobs.errors import BenchcoeError
 from benchcoe_jobs.jobs.lifecycle import sweep
 from benchcoe_jobs.settings import Settings
@@ -82,7 +82,7 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  (Celery has no ty
             sweep(store)
             self._greet(store)
             with store.reading() as connection:
-                waiting = jobs.waiting_shards(connection)
+                waiting = jobs.waiting_shards(connection, MOST_TICKETS)
         make_tickets(self._app, waiting)
 
     def _greet(self, store: Store) -> None:

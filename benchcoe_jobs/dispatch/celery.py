@@ -75,7 +75,7 @@ def top_up(app: Celery, store: Store) -> None:
 
 
 def make_tickets(app: Celery, waiting: Mapping[str, int]) -> None:
-    """The same for a known number of waiting shards in each queue."""
+    """The same for a known number of waiting shards in each queue, of which `MOST_TICKETS` count."""
     if not waiting:
         return
     with app.connection_for_write() as connection:
@@ -85,7 +85,7 @@ def make_tickets(app: Celery, waiting: Mapping[str, int]) -> None:
                 n_tickets = connection.SimpleQueue(queue).qsize()
             except ChannelError:  # kombu's word for an empty list in Redis
                 n_tickets = 0
-            for _ in range(n_shards - n_tickets):
+            for _ in range(min(n_shards, MOST_TICKETS) - n_tickets):
                 app.send_task(TICKET, args=[queue], queue=queue, connection=connection)
 
 

@@ -1,0 +1,73 @@
+"""Two CPU workers against one, on the same profile.
+
+    python bench/scaling.py [--questions 2560] [--times 3]
+
+The engine is single-threaded and costs the same work for every answer; a worker's engine host is a process of its
+own, as always. PostgreSQL, Valkey and the workers share the machine. The benchmark is shaped like MMLU-Pro; every
+run asks a new expert beside those that are there, so that labels are kept up to date among more and more. The rate
+is that of stored answers between a tenth and nine tenths of the way.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+
+from dispatch import rate
+from harness import markdown
+from servers import HERE, Site, postgres_store, site, until, url_of
+
+from benchcoe_jobs.dispatch.celery import make_app, top_up
+from benchcoe_jobs.jobs.benchmarks import add_benchmark
+from benchcoe_jobs.jobs.lifecycle import submit
+from benchcoe_jobs.jobs.plan import new_expert
+from benchcoe_jobs.jobs.profile import profile_request
+from benchcoe_jobs.settings import Settings
+from benchcoe_jobs.store import experts, jobs
+from benchcoe_jobs.store.session import Store
+
+TESTS = HERE.parent / "tests" / "jobs"
+sys.path.append(str(TESTS))
+
+from quiz import write_quiz  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--questions", type=int, default=2560)
+    parser.add_argument("--times", type=int, default=3)
+    options = parser.parse_args()
+    with site("benchcoe_jobs.benchmarks: quiz = quiz:Quiz", "benchcoe_jobs.engines: spin = plugins:SpinEngine") as made:
+        store = postgres_store(made, "scaling")
+        add_benchmark(store, "quiz", write_quiz(made.folder / "quiz", options.questions))
+        rounds = []
+        for number in range(options.times):
+            one, two = (profile(made, store, n, f"{number}-by-{n}", options.questions) for n in (1, 2))
+            rounds.append((one, two, os.getloadavg()[0]))
+        store.close()
+    rows = [[f"{one:.0f}", f"{two:.0f}", f"{two / one:.2f}", f"{load:.1f}"] for one, two, load in rounds]
+    rows.append(["", "median", f"{statistics.median(two / one for one, two, _ in rounds):.2f}", ""])
+    markdown(["answers a second, 1 worker", "2 workers", "ratio", "load of the machine"], rows)
+
+
+def profile(made: Site, store: Store, n_workers: int, expert: str, questions: int) -> float:
+    with store.writing() as connection:
+        experts.add_expert(connection, new_expert(expert, "spin", "none", None, None, {}))
+        job_id, _ = submit(connection, "profile", profile_request(expert, ["quiz"]))
+    top_up(make_app(Settings(broker_url=made.broker_url)), store)
+
+    def answered() -> int:
+        with store.reading() as connection:
+            return sum(lot.answered for lot in jobs.lots(connection, [job_id]))
+
+    path = f"{made.environment['PYTHONPATH']}:{TESTS}"
+    with made.workers(url_of(store), n_workers, queues="gpu,cpu", PYTHONPATH=path):
+        found = rate(answered, questions)
+        until(lambda: answered() == questions)
+    return found
+
+
+if __name__ == "__main__":
+    main()
