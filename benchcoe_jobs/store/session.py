@@ -166,9 +166,9 @@ def _explained(store: Store) -> Iterator[None]:
             ) from error
         if "not a database" in reason or "malformed" in reason:
             raise StoreError(f"{where} is no SQLite database or is damaged: {reason}") from error
-        if "disk is full" in reason or "No space left" in reason:
+        if any(words in reason for words in ("disk is full", "No space left", "disk I/O error")):
             raise StoreError(
-                f"the disk under {where} is full: nothing was stored, free some space and try again"
+                f"the disk under {where} is full or faulty ({reason}): free some space and try again"
             ) from error
         if isinstance(cause, store.engine.dialect.loaded_dbapi.OperationalError) and not store.is_sqlite:
             raise StoreUnavailableError(f"the database at {where} does not answer: {reason}") from error
