@@ -98,7 +98,7 @@ def main(victim: str, engine: str, times: str = "20") -> None:
 def disturb(trial: Trial, victim: str, times: int, luck: random.Random) -> tuple[int, list[list[str]]]:
     """Profile with that many kills. Returns how often the command was started again, and the batches open at kills."""
     command, restarts, killed_at = trial.start("profile", "disturbed"), 0, []
-    kills = 0
+    kills = began = 0  # `began`: what the diary held at the kill before
     while kills < times:
         if (ended := command.poll()) is not None:
             if ended == 0:
@@ -116,7 +116,9 @@ def disturb(trial: Trial, victim: str, times: int, luck: random.Random) -> tuple
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
             kills += 1
-            killed_at += [batch for batch in diary.batches(trial.diary)[seen:][-1:] if batch]
+            noted = diary.batches(trial.diary)
+            killed_at += [batch for batch in noted[began:][-1:] if batch]
+            began = len(noted)
         if victim == "cli":
             command.wait()
         print(f"{victim}: kill {kills} of {times}", file=sys.stderr, flush=True)
