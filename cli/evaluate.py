@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 @click.argument("router", required=False)
 @click.option("--benchmark", metavar="NAME", help="The router's own where it is left out.")
 @click.option("--split", type=SPLITS, default=Split.TEST.value, show_default=True)
-def evaluate(session: Session, router: str | None, benchmark: str | None, split: str) -> None:
+@click.option(
+    "--fallback/--no-fallback",
+    default=True,
+    help="Whether a question unlike the training ones goes to the best single expert. [fallback]",
+)
+def evaluate(session: Session, router: str | None, benchmark: str | None, split: str, fallback: bool) -> None:
     """Score a router on stored results.
 
     Every query of the split is routed and the decisions are stored; only then are the outcomes looked
@@ -28,7 +33,9 @@ def evaluate(session: Session, router: str | None, benchmark: str | None, split:
     """
     from benchcoe_jobs.jobs.evaluate import evaluate
 
-    report = evaluate(session.store, session.settings.home, router, benchmark=benchmark, split=split)
+    report = evaluate(
+        session.store, session.settings.home, router, benchmark=benchmark, split=split, falls_back=fallback
+    )
     session.show(report.as_json(), lambda: print_report(session, report))
 
 
@@ -49,6 +56,10 @@ def print_report(session: Session, report: Report) -> None:
         f"expert ({report.best_single['expert']}): {100 * report.gain['value']:+.1f} points, "
         f"95 % interval [{100 * report.gain['low']:+.1f}, {100 * report.gain['high']:+.1f}]"
     )
+    if report.fell_back:
+        click.echo(
+            f"fell back to the best single expert on {report.fell_back:.1%} of the queries: unlike the training ones"
+        )
     if report.cost:
         click.echo(
             f"cost per query: {report.cost['router']:.4g} routed, {report.cost['best_single']:.4g} best single expert, "

@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 @click.option(
     "--input", "file", type=click.Path(path_type=Path, allow_dash=True), help="JSONL of questions; - is stdin."
 )
-def route(session: Session, question: str | None, router: str | None, file: Path | None) -> None:
+@click.option(
+    "--fallback/--no-fallback",
+    default=True,
+    help="Whether a question unlike the training ones goes to the best single expert. [fallback]",
+)
+def route(session: Session, question: str | None, router: str | None, file: Path | None, fallback: bool) -> None:
     """Which expert for this question?
 
     One question as an argument, or with --input a JSONL file whose lines are objects with a question
@@ -36,7 +41,9 @@ def route(session: Session, question: str | None, router: str | None, file: Path
     if (question is None) == (file is None):
         raise UsageError("give one question, or --input FILE (not both)")
     asked = [Brought(None, Asked(question))] if question is not None else read_questions(file) if file else []
-    choices = open_decider(session.store, session.settings.home, router).choose([one.asked for one in asked])
+    choices = open_decider(session.store, session.settings.home, router, falls_back=fallback).choose(
+        [one.asked for one in asked]
+    )
     for one, choice in zip(asked, choices, strict=True):
         if session.as_json:
             click.echo(json.dumps(_as_json(one.id, choice), ensure_ascii=False))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,13 +21,19 @@ from benchcoe_jobs.store.session import Store
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One decision and its reason. `confidence` is the predicted subject's probability (subject
-    level) or the chosen expert's predicted score (query level)."""
+    """One decision and its reason.
+
+    `confidence` is the predicted subject's probability (subject level) or the chosen expert's predicted
+    score (query level). `familiarity` is how near the question is to those of training; with `fell_back`
+    it was too far from them, and the best single expert was chosen. None: the router has no fallback.
+    """
 
     expert: str
     subject: str | None
     confidence: float
     why: str
+    familiarity: float | None = None
+    fell_back: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,8 @@ class Decider:
 
     `members` are the experts of its pool (name -> id), `eligible` those that it may choose: with
     enough scores, or a subject's label, on its training split. `subject_labels` are the labels there
-    by subject, `best_single` is the best expert of that split.
+    by subject, `best_single` is the best expert of that split. Without `falls_back` unfamiliar questions
+    are routed like others.
     """
 
     router: TrainedRouter
@@ -45,14 +52,33 @@ class Decider:
     eligible: list[str]
     subject_labels: dict[str, SubjectLabel]
     best_single: str
+    falls_back: bool = True
 
     def choose(self, questions: Sequence[Asked]) -> list[Choice]:
         """One choice per question."""
         if not questions:
             return []
-        scores = self.model.predict(questions)
-        return (
+        scores, familiarity = self.model.read(questions)
+        choices = (
             [self._by_subject(row) for row in scores] if self.router.level == Level.SUBJECT else self._by_score(scores)
+        )
+        if familiarity is None:
+            return choices
+        return [self._unless_unfamiliar(*pair) for pair in zip(choices, familiarity.tolist(), strict=True)]
+
+    def _unless_unfamiliar(self, choice: Choice, familiarity: float) -> Choice:
+        fallback = self.model.fallback
+        if not self.falls_back or fallback is None or familiarity >= fallback.threshold:
+            return replace(choice, familiarity=familiarity)
+        why = "no gain over the best single expert was sure in training"
+        if fallback.threshold <= 1.0:
+            why = f"unlike the training questions: familiarity {familiarity:.2f}, below {fallback.threshold:.2f}"
+        return replace(
+            choice,
+            expert=self.best_single,
+            why=f"{why}; falls back to the best single expert",
+            familiarity=familiarity,
+            fell_back=True,
         )
 
     def _by_subject(self, probabilities: NDArray[np.float64]) -> Choice:
@@ -82,7 +108,7 @@ class Decider:
         return choices
 
 
-def open_decider(store: Store, home: Path, name: str | None) -> Decider:
+def open_decider(store: Store, home: Path, name: str | None, *, falls_back: bool = True) -> Decider:
     """The router of a name (None: the only one), ready to decide with the labels of this moment.
 
     Raises UsageError where no expert has enough scores on the training split to fall back to.
@@ -101,4 +127,4 @@ def open_decider(store: Store, home: Path, name: str | None) -> Decider:
         )
     model = artifact.load(home / router.artifact, cache=routers.StoredVectors(store))
     eligible = sorted({*measured, *(label.expert for label in by_subject.values())})
-    return Decider(router, model, members, eligible, by_subject, best_single)
+    return Decider(router, model, members, eligible, by_subject, best_single, falls_back)

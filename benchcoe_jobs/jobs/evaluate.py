@@ -14,13 +14,15 @@ from benchcoe_jobs.store import catalog, evaluations, experts
 from benchcoe_jobs.store.session import Store
 
 
-def evaluate(store: Store, home: Path, router: str | None, *, benchmark: str | None, split: str) -> Report:
+def evaluate(
+    store: Store, home: Path, router: str | None, *, benchmark: str | None, split: str, falls_back: bool = True
+) -> Report:
     """Decide every query of a split, store the decisions, then look up what became of them.
 
     The comparison is over the queries on which every expert that the router may choose has a score.
     Raises UsageError where there is none.
     """
-    decider = open_decider(store, home, router)
+    decider = open_decider(store, home, router, falls_back=falls_back)
     names = {decider.members[name]: name for name in decider.eligible}
     with store.reading() as connection:
         benchmark_id, benchmark = catalog.find_benchmark(connection, benchmark or decider.router.scope.benchmark)

@@ -23,7 +23,8 @@ class Report:
     `stage` is the paper's (section 4): naive, in distribution or out of distribution. `best_single`
     was chosen on the router's training split, the two oracles in hindsight: the best expert of every
     subject, and of every query. `gain` is over `best_single`, with a 95 % bootstrap interval over
-    queries. `without_scores` counts the queries of the split that are left out because an expert
+    queries. `fell_back` is the share of questions that were too unlike those of training to be routed.
+    `without_scores` counts the queries of the split that are left out because an expert
     that the router may choose has no score on them.
     """
 
@@ -44,6 +45,7 @@ class Report:
     oracle: float
     gain: dict[str, float]
     calls: dict[str, float]
+    fell_back: float
     experts: dict[str, float]
     cost: dict[str, float] | None
     warnings: list[str]
@@ -122,6 +124,7 @@ def compare(
         oracle=float(outcomes.scores.max(axis=1).mean()),
         gain={"value": float((routed - best).mean()), "low": low, "high": high},
         calls={names[column]: count / n for column, count in Counter(chosen.tolist()).most_common()},
+        fell_back=float(np.mean([choices[at].fell_back for at in outcomes.positions])),
         experts=dict(zip(names, outcomes.scores.mean(axis=0).tolist(), strict=True)),
         cost=_cost(outcomes.costs, chosen, names.index(best_single)),
         warnings=_warnings(decider, in_sample, seen, without, len(questions)),

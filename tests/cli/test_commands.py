@@ -262,7 +262,7 @@ Q = "q.jsonl"
         ("train-router r --pool two", "benchmark kind label_set level n new_outputs outputs pool router split"),
         ("routers", "routers"),
         ("evaluate by-subject", ""),
-        ("route --router by-subject 'Is 3 smaller than 4?'", "confidence expert subject why"),
+        ("route --router by-subject 'Is 3 smaller than 4?'", "confidence expert familiarity fell_back subject why"),
     ],
     ids=lambda value: value.split()[0] if value else "",
 )
