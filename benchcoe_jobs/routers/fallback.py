@@ -193,7 +193,7 @@ def _best(scores: Floats, otherwise: int) -> int:
     known = (~np.isnan(scores)).sum(axis=0)
     if not known.any():
         return otherwise
-    return int(np.where(known > 0.5 * known.max(), np.nansum(scores, axis=0) / np.maximum(known, 1), -1.0).argmax())
+    return int(np.where(known >= 0.95 * known.max(), np.nansum(scores, axis=0) / np.maximum(known, 1), -1.0).argmax())
 
 
 def _nearness(x: Matrix, known: Matrix, k: int, *, itself: bool = False) -> Floats:
