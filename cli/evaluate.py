@@ -8,10 +8,11 @@ import click
 
 from benchcoe_jobs.domain import Split
 
-from .command import Command, Session, percent, table
+from .command import Command, Finite, Session, percent, table
 from .label import SPLITS
 
 if TYPE_CHECKING:
+    from benchcoe_jobs.jobs.curve import CostReport
     from benchcoe_jobs.jobs.report import Report
 
 
@@ -24,7 +25,31 @@ if TYPE_CHECKING:
     default=True,
     help="Whether a question unlike the training ones goes to the best single expert. [fallback]",
 )
-def evaluate(session: Session, router: str | None, benchmark: str | None, split: str, fallback: bool) -> None:
+@click.option("--max-cost", type=Finite(min=0), help="The most that a query may be expected to cost.")
+@click.option(
+    "--quality-weight",
+    type=Finite(min=0, max=1),
+    default=1.0,
+    show_default=True,
+    help="Weight of the expected score against cost; 1 is quality alone, 0 the cheapest expert.",
+)
+@click.option(
+    "--router-price",
+    type=Finite(min=0),
+    default=0.0,
+    show_default=True,
+    help="What a second of the router's own work costs, in the unit of the experts' costs.",
+)
+def evaluate(
+    session: Session,
+    router: str | None,
+    benchmark: str | None,
+    split: str,
+    fallback: bool,
+    max_cost: float | None,
+    quality_weight: float,
+    router_price: float,
+) -> None:
     """Score a router on stored results.
 
     Every query of the split is routed and the decisions are stored; only then are the outcomes looked
@@ -32,9 +57,17 @@ def evaluate(session: Session, router: str | None, benchmark: str | None, split:
     on the training split), chance, and the two oracles that no router can beat.
     """
     from benchcoe_jobs.jobs.evaluate import evaluate
+    from benchcoe_jobs.jobs.spending import Spending
 
     report = evaluate(
-        session.store, session.settings.home, router, benchmark=benchmark, split=split, falls_back=fallback
+        session.store,
+        session.settings.home,
+        router,
+        benchmark=benchmark,
+        split=split,
+        falls_back=fallback,
+        spending=Spending(max_cost, quality_weight),
+        second_price=router_price,
     )
     session.show(report.as_json(), lambda: print_report(session, report))
 
@@ -65,5 +98,23 @@ def print_report(session: Session, report: Report) -> None:
             f"cost per query: {report.cost['router']:.4g} routed, {report.cost['best_single']:.4g} best single expert, "
             f"{report.cost['every_expert']:.4g} every expert"
         )
+    if report.costs:
+        print_costs(report.costs)
     for warning in report.warnings:
         session.note(f"note: {warning}")
+
+
+def print_costs(costs: CostReport) -> None:
+    """Accuracy against cost: the router and its baselines, then the router at several prices of quality."""
+    named = [
+        ("router", costs.router),
+        ("cheapest expert", costs.cheapest),
+        ("best single expert", costs.best_single),
+        ("random mix of the two", costs.mix),
+    ]
+    named += [(f"router, quality weight {point.name}", point) for point in costs.curve]
+    table([[name, f"{p.cost:.4g}", percent(p.accuracy)] for name, p in named], ["", "cost per query", "accuracy"])
+    click.echo(
+        f"{100 * costs.gain_over_mix:+.1f} points over the random mix of equal cost; the router itself took "
+        f"{1000 * costs.router_seconds:.2f} ms a query"
+    )

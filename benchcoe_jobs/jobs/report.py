@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from benchcoe_jobs.domain import Source
 from benchcoe_jobs.jobs.bootstrap import mean_interval
+from benchcoe_jobs.jobs.curve import CostReport
 from benchcoe_jobs.jobs.decide import Choice, Decider
 from benchcoe_jobs.store.catalog import Question
 
@@ -24,6 +25,7 @@ class Report:
     was chosen on the router's training split, the two oracles in hindsight: the best expert of every
     subject, and of every query. `gain` is over `best_single`, with a 95 % bootstrap interval over
     queries. `fell_back` is the share of questions that were too unlike those of training to be routed.
+    `costs` has the router at several prices of quality, and its baselines.
     `without_scores` counts the queries of the split that are left out because an expert
     that the router may choose has no score on them.
     """
@@ -49,6 +51,7 @@ class Report:
     experts: dict[str, float]
     cost: dict[str, float] | None
     warnings: list[str]
+    costs: CostReport | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The report as one JSON object."""
