@@ -100,19 +100,20 @@ def train_router(
         scope = find_scope(connection, pool, benchmark, split)
         frozen = freeze(connection, level, scope, policy)
         questions = _with_text(catalog.questions(connection, scope.benchmark_id, split), scope)
+        members = experts.pool_members(connection, scope.pool.id)
+        outputs, scores = _score_matrix(routers.targets(connection, scope), questions, members)
+        targets = scores
         if level is Level.SUBJECT:
             outputs = tuple(sorted({question.subject for question in questions}))
             targets = _one_hot(questions, outputs)
-        else:
-            members = experts.pool_members(connection, scope.pool.id)
-            outputs, targets = _score_matrix(routers.targets(connection, scope), questions, members)
         if len(outputs) < 2:
             what = "subject" if level is Level.SUBJECT else "eligible expert"
             raise UsageError(
                 f"{scope.benchmark}, split {split}, has {len(outputs)} {what}: a router chooses between two or more"
             )
         _make_place(home, name)
-    model = recipe.fit(outputs, _examples(questions, targets))
+    # Reported scores alone say nothing of single questions: nothing to calibrate a fallback on.
+    model = recipe.fit(outputs, _examples(questions, targets), scores=scores if scores.size else None)
     return _register(store, home, name, model, scope, frozen, len(questions), outputs, guard)
 
 

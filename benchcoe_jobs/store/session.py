@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 
 from benchcoe_jobs.errors import MissingError, StoreBusyError, StoreError, StoreUnavailableError, UsageError
 
-HEAD_REVISION = "0003"
+HEAD_REVISION = "0004"
 """The schema that this code reads and writes; a test holds it against the migrations."""
 
 OLDEST_SQLITE = (3, 35)  # UPDATE ... RETURNING

@@ -138,6 +138,9 @@ class Expert(Base):
     revision: Mapped[str | None] = mapped_column(String)
     settings: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     cost: Mapped[float | None] = mapped_column(Double)
+    price_in: Mapped[float | None] = mapped_column(Double)
+    price_out: Mapped[float | None] = mapped_column(Double)
+    price_gpu_second: Mapped[float | None] = mapped_column(Double)
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
     retired_at: Mapped[datetime | None] = mapped_column(UtcTime)
 

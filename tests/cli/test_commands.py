@@ -269,7 +269,7 @@ def inside(walked: Path) -> Iterator[None]:
             "whatif --drop newcomer",
             "added after before benchmark change dropped n pool split trained_on without_scores",
         ),
-        ("route --router by-subject 'Is 3 smaller than 4?'", "confidence expert subject why"),
+        ("route --router by-subject 'Is 3 smaller than 4?'", "confidence expert familiarity fell_back subject why"),
     ],
     ids=lambda value: value.split()[0] if value else "",
 )
