@@ -1,6 +1,6 @@
 """Time and memory by number of experts, on the real MMLU-Pro files and generated experts up to 64.
 
-    python bench/many_experts.py [--sizes 12,16,24,32,48,64] [--out FOLDER]
+    python bench/many_experts.py [--sizes 12,32,64] [--out FOLDER]
 
 A generated expert is a real one that answers a third of the questions anew, by its own mean on the subject: so
 it correlates with the others as real experts do. Every figure is of a process of its own: CPU seconds (user and
@@ -42,7 +42,7 @@ STEPS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", default="12,16,24,32,48,64")
+    parser.add_argument("--sizes", default="12,32,64")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -57,9 +57,9 @@ def main() -> None:
         for size in map(int, options.sizes.split(",")):
             grow(url, size)
             measured = {"add the last": add_last(size), **{name: step(name) for name in STEPS}}
-            rows.append([str(size), *(f"{seconds:.1f}" for seconds, _ in measured.values())])
+            rows.append([str(size), *(shown(seconds, 1) for seconds, _ in measured.values())])
             print(" ".join(rows[-1]), file=sys.stderr)
-            peaks.append([str(size), *(f"{mib:.0f}" for _, mib in measured.values()), f"{store_mib(folder):.0f}"])
+            peaks.append([str(size), *(shown(mib, 0) for _, mib in measured.values()), f"{store_mib(folder):.0f}"])
     markdown(["experts, CPU s", "add the last", *STEPS], rows)
     markdown(["experts, peak MiB", "add the last", *STEPS, "store"], peaks)
 
@@ -137,6 +137,10 @@ def spent(words: list[str]) -> tuple[float, float]:
 
 def store_mib(folder: Path) -> float:
     return (folder / "benchcoe.db").stat().st_size / 2**20
+
+
+def shown(figure: float, digits: int) -> str:
+    return "-" if np.isnan(figure) else f"{figure:.{digits}f}"
 
 
 def name_of(number: int) -> str:
