@@ -116,7 +116,8 @@ def _report(assignment: Assignment, decided: Decided) -> dict[str, Any]:
     with assignment.store.reading() as connection:
         scored = evaluations.fully_scored(connection, decided.benchmark_id, decided.split, decided.names)
         asked = [lot for lot in jobs.lots(connection, [assignment.claim.job_id]) if lot.stage == _ASK]
+        engines = {experts.read_expert_by_id(connection, expert_id).engine for expert_id in decided.names}
     n_complete = sum(question.id in scored for question in decided.questions)
-    if asked and 2 * n_complete < len(decided.questions):
+    if engines != {RECORDED} and 2 * n_complete < len(decided.questions):
         return report_asked(assignment.store, decided, asked).as_json()
     return compare_all(assignment.store, decided, assignment.claim.request["second_price"]).as_json()
