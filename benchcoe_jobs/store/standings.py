@@ -161,9 +161,7 @@ def _lock(connection: Connection) -> None:
         connection.execute(text("LOCK TABLE pool_rank IN EXCLUSIVE MODE"))
 
 
-def _rerank(
-    connection: Connection, strata: Select[Any] | Sequence[int], changed: Collection[tuple[int, int]]
-) -> None:
+def _rerank(connection: Connection, strata: Select[Any] | Sequence[int], changed: Collection[tuple[int, int]]) -> None:
     before = _rankings(
         connection,
         select(PoolRank.pool_id, PoolRank.stratum_id, PoolRank.expert_id)
