@@ -109,6 +109,27 @@ class ShardLife(RuleBasedStateMachine):
     def finish(self, claim: Claim, state: ShardState) -> None:
         self._end(claim, lambda connection: leases.finish(connection, claim, state, "a reason"))
 
+    @rule(target=claims, claim=consumes(claims))
+    def finish_and_go_on(self, claim: Claim) -> object:
+        taken: list[Claim] = []
+
+        def write(connection: Connection) -> None:
+            following, lot_is_over = leases.finish_and_claim(connection, claim, lease_s=60)
+            taken.extend([] if following is None else [following])
+            unfinished = connection.scalar(select(Lot.waiting + Lot.running).where(Lot.id == claim.lot_id))
+            assert lot_is_over is (unfinished == 0)
+
+        self._end(claim, write)
+        if not taken:
+            return multiple()
+        [following] = taken
+        assert (following.lot_id, following.owner) == (claim.lot_id, claim.owner)
+        assert following.fence > self.fences[following.shard_id]
+        assert following.shard_id not in self.current
+        self.fences[following.shard_id] = following.fence
+        self.current[following.shard_id] = following
+        return following
+
     @rule(claim=claims)
     def fail_with_the_lot(self, claim: Claim) -> None:
         def write(connection: Connection) -> None:

