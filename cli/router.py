@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
 @click.argument("name")
 @click.option("--level", type=LEVELS, default=Level.SUBJECT.value, show_default=True)
 @click.option("--kind", type=click.Choice(registry.names("routers")), default="tfidf", show_default=True)
-@click.option("--head", metavar="NAME", help="linear, or knn for embeddings; the kind's first where it is left out.")
+@click.option(
+    "--head", metavar="NAME", help="linear, knn (embedding) or ridge (blend); the kind's first where it is left out."
+)
 @click.option("--pool", default=ALL_POOL, show_default=True)
 @click.option("--benchmark", metavar="NAME", help="May be left out where there is only one.")
 @click.option("--split", type=SPLITS, default=Split.TRAIN.value, show_default=True)
-@click.option("--encoder", metavar="ID|FOLDER", help="Sentence encoder of an embedding router.")
+@click.option("--encoder", metavar="ID|FOLDER", help="Sentence encoder of an embedding or a blend router.")
 @click.option("--revision", help="The encoder's revision on the hub.")
 @click.option(
     "--extend", is_flag=True, help="Only add heads for experts that joined since; the others stay as they are."
@@ -86,6 +89,7 @@ def show(session: Session, trained: Trained) -> None:
         "n": trained.n_queries,
         "outputs": trained.outputs,
         "new_outputs": trained.new_outputs,
+        "fallback": asdict(trained.calibration) if trained.calibration else None,
     }
     what = "subjects" if trained.level == Level.SUBJECT else "experts"
     session.show(
@@ -96,3 +100,9 @@ def show(session: Session, trained: Trained) -> None:
             f"split {scope.split}"
         ),
     )
+    if found := trained.calibration:
+        session.note(
+            f"note: on subjects left out it gained {100 * found.gain_without:+.1f} points over the best single expert; "
+            f"with the fallback {100 * found.gain:+.1f} [at least {100 * found.low:+.1f}], at the price that "
+            f"{found.share:.0%} of questions like the training ones fall back too (--no-fallback routes all)"
+        )

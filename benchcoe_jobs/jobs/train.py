@@ -17,6 +17,7 @@ from benchcoe_jobs.errors import StoreError, UsageError
 from benchcoe_jobs.jobs.labels import find_scope
 from benchcoe_jobs.routers import artifact
 from benchcoe_jobs.routers.base import Examples, Setting
+from benchcoe_jobs.routers.fallback import Calibration
 from benchcoe_jobs.routers.model import RouterModel, new_recipe
 from benchcoe_jobs.store import catalog, experts, routers
 from benchcoe_jobs.store.catalog import Question
@@ -29,7 +30,10 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a training ended with: the names that the outputs stand for, and what it learned from."""
+    """What a training ended with: the names that the outputs stand for, and what it learned from.
+
+    `calibration` is what its fallback rests on, None where it has none.
+    """
 
     name: str
     level: str
@@ -39,6 +43,7 @@ class Trained:
     n_queries: int
     outputs: tuple[str, ...]
     new_outputs: tuple[str, ...]
+    calibration: Calibration | None
 
 
 def train_router(
@@ -143,7 +148,15 @@ def _register(
         if other.name != fingerprint:
             shutil.rmtree(other, ignore_errors=True)
     return Trained(
-        name, model.level.value, model.kind, scope, frozen.fingerprint, n_queries, model.outputs, new_outputs
+        name,
+        model.level.value,
+        model.kind,
+        scope,
+        frozen.fingerprint,
+        n_queries,
+        model.outputs,
+        new_outputs,
+        model.fallback.calibration if model.fallback else None,
     )
 
 

@@ -259,7 +259,10 @@ Q = "q.jsonl"
         ),
         ("build-labels --level subject", "benchmark created fingerprint labels left_out level min_coverage pool split"),
         ("labels", "labels"),
-        ("train-router r --pool two", "benchmark kind label_set level n new_outputs outputs pool router split"),
+        (
+            "train-router r --pool two",
+            "benchmark fallback kind label_set level n new_outputs outputs pool router split",
+        ),
         ("routers", "routers"),
         ("evaluate by-subject", ""),
         ("route --router by-subject 'Is 3 smaller than 4?'", "confidence expert familiarity fell_back subject why"),
