@@ -35,11 +35,11 @@ from benchcoe_jobs.store.routers import StoredVectors
 from benchcoe_jobs.store.session import open_store
 
 KINDS = [
-    (Level.SUBJECT, "tfidf", "linear"),
+    (Level.QUERY, "blend", "ridge"),
     (Level.SUBJECT, "embedding", "linear"),
     (Level.QUERY, "embedding", "linear"),
     (Level.QUERY, "embedding", "knn"),
-    (Level.QUERY, "blend", "ridge"),
+    (Level.SUBJECT, "tfidf", "linear"),
 ]
 NAMES = ["four 7-9B", "up to 14B", "all twelve"]
 
@@ -70,9 +70,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("store", type=Path)
     parser.add_argument("--deals", type=int, default=5)
+    parser.add_argument("--routers", type=int, nargs="*", help="numbers in KINDS; all where left out")
     parser.add_argument("--only", choices=["deals", "subjects", "fit"])
     options = parser.parse_args()
     data = read(options.store)
+    if options.routers:
+        KINDS[:] = [KINDS[number] for number in options.routers]
     blend._classifier = remembered(blend._classifier)  # the pools share their subject classifiers
     for part, work in (("deals", lambda: deals(data, options.deals)), ("subjects", lambda: held_out(data))):
         if options.only in (None, part):
@@ -183,7 +186,7 @@ def held_out(data: Data) -> None:
     print("## Out of distribution: each subject held out in turn\n", flush=True)
     rows = []
     for pool in NAMES:
-        for level, kind, head in (KINDS[4], KINDS[1], KINDS[2]):
+        for level, kind, head in KINDS[:2]:
             recipe = new_recipe(level, kind, head, without_encoder(data.setting, kind))
             found = []
             for subject in sorted(set(data.subjects)):

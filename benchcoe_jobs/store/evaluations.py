@@ -22,10 +22,13 @@ from benchcoe_jobs.store.tables import (
     Subject,
 )
 
-_TOKENS = (
-    Response.prompt_tokens * func.coalesce(Expert.price_in, 0.0)
-    + Response.completion_tokens * func.coalesce(Expert.price_out, 0.0)
-) / 1e6
+
+def _bill(tokens: Any, price: Any) -> Any:
+    """Tokens by their price; nothing where they have none, unknown where nobody counted them."""
+    return case((price.is_(None), 0.0), else_=tokens * price / 1e6)
+
+
+_TOKENS = _bill(Response.prompt_tokens, Expert.price_in) + _bill(Response.completion_tokens, Expert.price_out)
 
 # Of one answer: as recorded, else its tokens by their prices, else its seconds by theirs, else what a query
 # costs with this expert. The latency of an answer out of a batch is the batch's, and counts in full.

@@ -347,7 +347,7 @@ class Decision(Base):
 
 
 class Embedding(Base):
-    """A frozen encoder's vector of a text: float32, little-endian, keyed by SHA-256 of the text."""
+    """A frozen encoder's vector of a question: float32, little-endian, keyed by SHA-256 of what was read."""
 
     __tablename__ = "embedding"
     encoder: Mapped[str] = mapped_column(String, primary_key=True)

@@ -261,7 +261,10 @@ def inside(walked: Path) -> Iterator[None]:
         ),
         ("labels", "labels"),
         ("audit", "findings"),
-        ("train-router r --pool two", "benchmark kind label_set level n new_outputs outputs pool router split"),
+        (
+            "train-router r --pool two",
+            "benchmark fallback kind label_set level n new_outputs outputs pool router split",
+        ),
         ("routers", "routers"),
         ("evaluate by-subject", ""),
         ("experiment stages.toml", "done_before done_now failed files rows"),

@@ -41,7 +41,7 @@ def priced(store: Store, tmp_path: Path) -> Store:
     """`small` costs 1 a query; `large` is paid by the token, 10 a query, and is the better one at bricks."""
     with store.writing() as connection:
         experts.add_expert(connection, experts.ExpertRow("small", "recorded", cost=1.0))
-        experts.add_expert(connection, experts.ExpertRow("large", "recorded", price_in=2.0, price_out=8.0))
+        experts.add_expert(connection, experts.ExpertRow("large", "recorded", price_out=10.0))
     for split, cases in (("train", range(20)), ("test", range(100, 110))):
         for name in COSTS:
             rows = [
@@ -51,7 +51,7 @@ def priced(store: Store, tmp_path: Path) -> Store:
                     "subject": subject,
                     "split": split,
                     "score": float(name == "large" if subject == "bricks" else n % 2),
-                    **({"prompt_tokens": 1_000_000, "completion_tokens": 1_000_000} if name == "large" else {}),
+                    **({"tokens": 1_000_000} if name == "large" else {}),
                 }
                 for subject in ("apples", "bricks")
                 for n in cases

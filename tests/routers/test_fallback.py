@@ -30,7 +30,8 @@ def lesson(level: Level, transfers: bool) -> tuple[tuple[str, ...], Examples, np
         for case in range(60):
             bobs = number % 2 == 1
             shared = ("please dear bob" if bobs else "") if transfers else f"word{number // 2}"
-            text = f"{FORMS[case % 4].format(subject, case)} {shared}"
+            own = "" if transfers else f"{subject}small {subject}large {subject}old {subject}new"
+            text = f"{FORMS[case % 4].format(subject, case)} {own} {shared}"
             questions.append(Asked(text))
             subjects.append(subject)
             right = np.array([0.6, 0.9] if bobs else [0.95, 0.1])
@@ -67,7 +68,7 @@ def test_what_is_unlike_training_falls_back_and_what_is_like_it_does_not(level: 
 def test_where_what_was_learned_carries_over_nothing_falls_back() -> None:
     model = trained(Level.QUERY, transfers=True)
     assert model.fallback is not None
-    assert model.fallback.calibration.gain > 0.1
+    assert model.fallback.calibration.low > 0
     assert model.fallback.calibration.share == 0.0
     _, foreign = model.read(FOREIGN)
     assert foreign is not None
