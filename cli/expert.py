@@ -34,6 +34,9 @@ DTYPES = ["auto", "float32", "bfloat16", "float16"]
 @click.option("--api-key-env", metavar="VARIABLE", help="The environment variable that holds its key.")
 @click.option("--trust-remote-code", is_flag=True, default=None, help="Run the Python code that a model brings.")
 @click.option("--cost", type=Finite(min=0), help="What one query costs, in any unit that all experts share.")
+@click.option("--price-in", type=Finite(min=0), help="Price of a million tokens read, in the same unit.")
+@click.option("--price-out", type=Finite(min=0), help="Price of a million tokens written.")
+@click.option("--price-gpu-second", type=Finite(min=0), help="Price of a second of a GPU, where tokens have none.")
 @click.option("--no-profile", is_flag=True, help="Register it only.")
 @waits
 def add_expert(
@@ -43,6 +46,9 @@ def add_expert(
     model: str | None,
     revision: str | None,
     cost: float | None,
+    price_in: float | None,
+    price_out: float | None,
+    price_gpu_second: float | None,
     no_profile: bool,
     wait: bool,
     **given: Any,
@@ -59,7 +65,8 @@ def add_expert(
 
     if name == "all":
         raise UsageError("an expert cannot be called all: import-results takes that word for every expert")
-    expert = new_expert(name, engine, model, revision, cost, given)
+    costs = {"cost": cost, "price_in": price_in, "price_out": price_out, "price_gpu_second": price_gpu_second}
+    expert = new_expert(name, engine, model, revision, costs, given)
     with session.store.reading() as connection:
         is_new = not experts.is_there(connection, expert)
         can_be_asked = engine != RECORDED and not no_profile and bool(make_plans(connection))

@@ -41,7 +41,7 @@ def jobs(session: Session, only_open: bool, limit: int) -> None:
 @click.command(cls=Command)
 @job_argument
 def status(session: Session, job: int) -> None:
-    """How far a job is, expert by expert, and what failed in it."""
+    """How far a job is, and what failed in it."""
     from benchcoe_jobs.store import jobs, leases, workers
 
     with session.store.reading() as connection:
@@ -109,9 +109,10 @@ def _hints(job: JobRow, lots: list[LotRow], served: list[str], has_broker: bool)
 @click.command(cls=Command)
 @job_argument
 def watch(session: Session, job: int) -> None:
-    """Follow a job to its end, with live bars for it and the workers at it.
+    """Follow a job to its end.
 
-    Ends as the command that began the job would have ended. Without a terminal it only waits.
+    Shows live bars for it and for the workers at it; without a terminal it only waits. Ends as the
+    command that began the job would have ended.
     """
     import sys
 
@@ -157,9 +158,10 @@ def _snapshots(session: Session, job_id: int) -> Iterator[Any]:
 @click.command(cls=Command)
 @job_argument
 def cancel(session: Session, job: int) -> None:
-    """End a job: nothing more of it is begun, and who is at it stops after the micro-batch under way.
+    """End a job.
 
-    What it has stored stays, and the command that began it goes on from there.
+    Nothing more of it is begun, and who is at it stops after the micro-batch under way. What it has
+    stored stays, and the command that began it goes on from there.
     """
     from benchcoe_jobs.jobs.lifecycle import cancel
 
@@ -175,7 +177,10 @@ def cancel(session: Session, job: int) -> None:
 @click.option("--failed", is_flag=True, help="What failed; there is nothing else to retry, so it may be left out.")
 @click.option("--wait", is_flag=True, help="Where a broker is configured: follow the job to its end.")
 def retry(session: Session, job: int, failed: bool, wait: bool) -> None:
-    """Do again what failed in a job: failed shards, and items that ended in an error."""
+    """Do again what failed in a job.
+
+    That is failed shards, and items that ended in an error.
+    """
     from benchcoe_jobs.dispatch.base import dispatcher
     from benchcoe_jobs.jobs.lifecycle import retry
 

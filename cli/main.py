@@ -18,7 +18,7 @@ from benchcoe_jobs.errors import BenchcoeError
 
 # name -> (module:attribute, short help). The help stands here so that --help loads no command.
 COMMANDS = {
-    "quickstart": ("quickstart:quickstart", "See the whole way once, with tiny experts that really answer."),
+    "quickstart": ("quickstart:quickstart", "See the whole way once, with tiny real experts."),
     "init": ("store:init", "Create the result store, or upgrade it."),
     "doctor": ("doctor:doctor", "Say what is there, what is missing and how to get it."),
     "add-benchmark": ("benchmark:add_benchmark", "Add a benchmark, with its queries."),
@@ -37,18 +37,18 @@ COMMANDS = {
     "labels": ("label:labels", "List frozen label sets, and which are stale."),
     "train-router": ("router:train_router", "Train a router on the labels."),
     "routers": ("router:routers", "List routers."),
-    "evaluate": ("evaluate:evaluate", "Score a router on stored results."),
+    "evaluate": ("evaluate:evaluate", "Score a router on a benchmark's queries."),
     "experiment": ("experiment:experiment", "Train and evaluate routers over pools, stages and seeds."),
     "whatif": ("whatif:whatif", "What an expert is worth to a pool."),
     "route": ("route:route", "Which expert for this question?"),
-    "submit": ("batch:submit", "Queue a file of prompts; each goes to one expert."),
+    "submit": ("batch:submit", "Route a file of prompts, and write the answers."),
     "results": ("batch:results", "Write what a submitted file has come to so far."),
     "jobs": ("job:jobs", "List jobs, the newest first."),
     "status": ("job:status", "How far a job is, and what failed in it."),
     "watch": ("job:watch", "Follow a job to its end."),
     "cancel": ("job:cancel", "End a job."),
     "retry": ("job:retry", "Do again what failed in a job."),
-    "worker": ("worker:worker", "Run queued work."),
+    "worker": ("worker:worker", "Run shards, and wait for more."),
     "broker": ("broker:broker", "Run a broker on this machine."),
 }
 

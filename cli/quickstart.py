@@ -30,7 +30,7 @@ PER_SUBJECT = 100
 @click.command(cls=Command, own_store=True)
 @click.option("--folder", type=click.Path(path_type=Path), default=Path("benchcoe-quickstart"), show_default=True)
 def quickstart(session: Session, folder: Path) -> None:
-    """See the whole way once, with tiny experts that really answer.
+    """See the whole way once, with tiny real experts.
 
     Runs the commands that it prints in FOLDER, which keeps its own store: look around there
     afterwards. The experts are four language models of 1 MB each that come with this program; they are

@@ -11,7 +11,7 @@ import click
 
 from benchcoe_jobs.errors import UsageError
 
-from .command import Command, Session
+from .command import Command, Finite, Session
 
 if TYPE_CHECKING:
     from benchcoe_jobs.jobs.decide import Choice
@@ -23,7 +23,28 @@ if TYPE_CHECKING:
 @click.option(
     "--input", "file", type=click.Path(path_type=Path, allow_dash=True), help="JSONL of questions; - is stdin."
 )
-def route(session: Session, question: str | None, router: str | None, file: Path | None) -> None:
+@click.option(
+    "--fallback/--no-fallback",
+    default=True,
+    help="Whether a question unlike the training ones goes to the best single expert. [fallback]",
+)
+@click.option("--max-cost", type=Finite(min=0), help="The most that a query may be expected to cost.")
+@click.option(
+    "--quality-weight",
+    type=Finite(min=0, max=1),
+    default=1.0,
+    show_default=True,
+    help="Weight of the expected score against cost; 1 is quality alone, 0 the cheapest expert.",
+)
+def route(
+    session: Session,
+    question: str | None,
+    router: str | None,
+    file: Path | None,
+    fallback: bool,
+    max_cost: float | None,
+    quality_weight: float,
+) -> None:
     """Which expert for this question?
 
     One question as an argument, or with --input a JSONL file whose lines are objects with a question
@@ -32,11 +53,13 @@ def route(session: Session, question: str | None, router: str | None, file: Path
     from benchcoe_jobs.domain import Asked
     from benchcoe_jobs.jobs.decide import open_decider
     from benchcoe_jobs.jobs.questions import Brought, read_questions
+    from benchcoe_jobs.jobs.spending import Spending
 
     if (question is None) == (file is None):
         raise UsageError("give one question, or --input FILE (not both)")
     asked = [Brought(None, Asked(question))] if question is not None else read_questions(file) if file else []
-    choices = open_decider(session.store, session.settings.home, router).choose([one.asked for one in asked])
+    decider = open_decider(session.store, session.settings.home, router, falls_back=fallback)
+    choices = decider.choose([one.asked for one in asked], Spending(max_cost, quality_weight))
     for one, choice in zip(asked, choices, strict=True):
         if session.as_json:
             click.echo(json.dumps(_as_json(one.id, choice), ensure_ascii=False))

@@ -20,7 +20,9 @@ from .queued import get_done, waits
 @click.argument("name")
 @click.option("--level", type=LEVELS, default=Level.SUBJECT.value, show_default=True)
 @click.option("--kind", type=click.Choice(registry.names("routers")), default="tfidf", show_default=True)
-@click.option("--head", metavar="NAME", help="linear, or knn for embeddings; the kind's first where it is left out.")
+@click.option(
+    "--head", metavar="NAME", help="linear, knn (embedding) or ridge (blend); the kind's first where it is left out."
+)
 @click.option("--pool", default=ALL_POOL, show_default=True)
 @click.option("--benchmark", metavar="NAME", help="May be left out where there is only one.")
 @click.option("--split", type=SPLITS, default=Split.TRAIN.value, show_default=True)
@@ -31,7 +33,7 @@ from .queued import get_done, waits
     show_default=True,
     help="The labels that a subject-level router goes by: see build-labels.",
 )
-@click.option("--encoder", metavar="ID|FOLDER", help="Sentence encoder of an embedding router.")
+@click.option("--encoder", metavar="ID|FOLDER", help="Sentence encoder of an embedding or a blend router.")
 @click.option("--revision", help="The encoder's revision on the hub.")
 @click.option(
     "--extend", is_flag=True, help="Only add heads for experts that joined since; the others stay as they are."
@@ -91,3 +93,9 @@ def show(session: Session, trained: Mapping[str, Any]) -> None:
             f"split {trained['split']}"
         ),
     )
+    if found := trained["fallback"]:
+        session.note(
+            f"note: on subjects left out it gained {100 * found['gain_without']:+.1f} points over the best single "
+            f"expert; with the fallback {100 * found['gain']:+.1f} [at least {100 * found['low']:+.1f}], at the price "
+            f"that {found['share']:.0%} of questions like the training ones fall back too (--no-fallback routes all)"
+        )

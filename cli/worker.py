@@ -44,7 +44,7 @@ def _gpus(_ctx: click.Context, _param: click.Parameter, given: str | None) -> li
 @click.option("--name", default="worker", show_default=True, help="What the worker is called, before the host's name.")
 @click.option("--log-level", type=_LOG_LEVELS, default="info", show_default=True)
 def worker(session: Session, queues: list[str], gpus: list[str], name: str, log_level: str) -> None:
-    """Run shards for as long as there are any, and wait for more.
+    """Run shards, and wait for more.
 
     Needs BENCHCOE_BROKER_URL and a store that has been made by init. One worker process for each of
     --gpus, else one that uses what it finds. An expert that asks for two GPUs (--tensor-parallel 2) runs

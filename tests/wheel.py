@@ -50,7 +50,7 @@ def main() -> None:
         (place / "results.csv").write_text("\n".join(["text,subject,score,expert", *lines]))
         for word in WORDS:
             run(command, "add-expert", word, "--engine", "recorded")
-        run(command, "import-results", "all", "results.csv")
+        run(command, "import-results", "all", "results.csv", "--benchmark", "colours")
         run(command, "train-router", "r")
         assert "100.0 %" in run(command, "evaluate", "r")
         lacking = subprocess.run([command, "quickstart"], cwd=place, env=clean, capture_output=True, text=True)

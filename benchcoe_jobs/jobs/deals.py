@@ -47,6 +47,14 @@ class Results:
         return digest.hexdigest()
 
 
+@dataclass(frozen=True, slots=True)
+class DealtPool:
+    """Whom to route among, and the share of a stratum's queries that an expert needs scores for."""
+
+    members: tuple[str, ...]
+    min_coverage: float = 0.95
+
+
 def read_results(connection: Connection, benchmark: str, names: Sequence[str]) -> Results:
     """What some experts did on a benchmark. Raises UsageError for unknown names."""
     benchmark_id, benchmark = catalog.find_benchmark(connection, benchmark)
@@ -67,7 +75,7 @@ def dealt(query: Query, seed: int) -> Split:
 
 
 def write_deal(
-    path: Path, parts: Mapping[str, tuple[Results, Mapping[int, Split]]], pools: Mapping[str, Sequence[str]]
+    path: Path, parts: Mapping[str, tuple[Results, Mapping[int, Split]]], pools: Mapping[str, DealtPool]
 ) -> Store:
     """A scratch store with, by benchmark name, some results and the split of each position that is to be in it."""
     store = connect(f"sqlite:///{path}")
@@ -78,8 +86,9 @@ def write_deal(
                 experts.add_expert(connection, replace(expert, engine="recorded"))
         for name, (results_, split_of) in parts.items():
             _write_part(connection, name, results_, split_of)
-        for pool, members in pools.items():
-            experts.change_pool(connection, pool, add=members)
+        for name, pool in pools.items():
+            experts.change_pool(connection, name, add=pool.members)
+            experts.set_min_coverage(connection, experts.find_pool(connection, name), pool.min_coverage)
     return store
 
 

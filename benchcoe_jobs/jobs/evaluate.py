@@ -4,47 +4,86 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import Connection
-
-from benchcoe_jobs.domain import Queue
 from benchcoe_jobs.errors import UsageError
-from benchcoe_jobs.jobs.decide import Choice, Decider, open_decider
-from benchcoe_jobs.jobs.kinds import Assignment
+from benchcoe_jobs.jobs.curve import cost_report
+from benchcoe_jobs.jobs.decide import Choice, Decider, Estimates, open_decider
 from benchcoe_jobs.jobs.report import Report, compare, gather
-from benchcoe_jobs.store import catalog, evaluations, experts, jobs, routers
-from benchcoe_jobs.store.jobs import JobRow, NewLot
-from benchcoe_jobs.store.leases import Tally
+from benchcoe_jobs.jobs.spending import Spending
+from benchcoe_jobs.store import catalog, evaluations, experts
+from benchcoe_jobs.store.catalog import Question
 from benchcoe_jobs.store.session import Store
 
 
-def evaluate(store: Store, home: Path, router: str | None, *, benchmark: str | None, split: str) -> Report:
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Every query of a split with its decision, which is stored. `seconds` is what deciding one took."""
+
+    decider: Decider
+    benchmark_id: int
+    benchmark: str
+    split: str
+    questions: list[Question]
+    estimates: Estimates
+    choices: list[Choice]
+    spending: Spending
+    seconds: float
+    evaluation_id: int
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Id -> name of the experts that could be chosen."""
+        return {self.decider.members[name]: name for name in self.decider.eligible}
+
+
+def evaluate(
+    store: Store,
+    home: Path,
+    router: str | None,
+    *,
+    benchmark: str | None,
+    split: str,
+    falls_back: bool = True,
+    spending: Spending | None = None,
+    second_price: float = 0.0,
+) -> Report:
     """Decide every query of a split, store the decisions, then look up what became of them.
 
     The comparison is over the queries on which every expert that the router may choose has a score.
+    `second_price` is what a second of the router's own work costs, in the unit of the experts' costs.
     Raises UsageError where there is none.
     """
-    decider = open_decider(store, home, router)
-    names = {decider.members[name]: name for name in decider.eligible}
+    decided = decide(
+        store, home, router, benchmark=benchmark, split=split, falls_back=falls_back, spending=spending or Spending()
+    )
+    return compare_all(store, decided, second_price)
+
+
+def decide(
+    store: Store,
+    home: Path,
+    router: str | None,
+    *,
+    benchmark: str | None,
+    split: str,
+    falls_back: bool,
+    spending: Spending,
+) -> Decided:
+    """Decide every query of a split that has a text, and store the decisions. Raises UsageError where there is none."""
+    decider = open_decider(store, home, router, falls_back=falls_back)
     with store.reading() as connection:
         benchmark_id, benchmark = catalog.find_benchmark(connection, benchmark or decider.router.scope.benchmark)
         questions = [q for q in catalog.questions(connection, benchmark_id, split) if q.text]
-        counts = evaluations.score_counts(connection, benchmark_id, split, names)
-        scored = evaluations.fully_scored(connection, benchmark_id, split, names)
     if not questions:
         raise UsageError(f"{benchmark} has no queries with a text in split {split}")
-    if not any(question.id in scored for question in questions):
-        fewest = min(names, key=lambda expert_id: counts.get(expert_id, 0))
-        raise UsageError(
-            f"no query of {benchmark}, split {split}, has a score of every expert that the router may choose: "
-            f"{names[fewest]} has {counts.get(fewest, 0)} of {len(questions)}. Import what is missing, or take it "
-            f"out of pool {decider.router.scope.pool.name!r}"
-        )
-    choices = decider.choose([question.asked for question in questions])
-
+    start = time.perf_counter()
+    estimates = decider.estimate([question.asked for question in questions])
+    choices = decider.pick(estimates, spending)
+    seconds = (time.perf_counter() - start) / len(questions)
     with store.writing() as connection:
         evaluation_id = evaluations.store_decisions(
             connection,
@@ -54,12 +93,43 @@ def evaluate(store: Store, home: Path, router: str | None, *, benchmark: str | N
             _fingerprint(decider, benchmark, split, choices),
             [(q.id, decider.members[c.expert], c.subject) for q, c in zip(questions, choices, strict=True)],
         )
+    return Decided(
+        decider, benchmark_id, benchmark, split, questions, estimates, choices, spending, seconds, evaluation_id
+    )
+
+
+def compare_all(store: Store, decided: Decided, second_price: float) -> Report:
+    """The report over the queries that all experts have a score on. Raises UsageError where there is none."""
+    decider, names, questions = decided.decider, decided.names, decided.questions
+    about = decided.benchmark_id, decided.split
     with store.writing() as connection:
-        seen = evaluations.seen_in_training(connection, decider.router, benchmark_id, split)
-        rows = evaluations.outcomes(connection, benchmark_id, split, names)
+        scored = evaluations.fully_scored(connection, *about, names)
+        if not any(question.id in scored for question in questions):
+            counts = evaluations.score_counts(connection, *about, names)
+            fewest = min(names, key=lambda expert_id: counts.get(expert_id, 0))
+            raise UsageError(
+                f"no query of {decided.benchmark}, split {decided.split}, has a score of every expert that the router "
+                f"may choose: {names[fewest]} has {counts.get(fewest, 0)} of {len(questions)}. Import what is missing, "
+                f"or take it out of pool {decider.router.scope.pool.name!r}"
+            )
+        seen = evaluations.seen_in_training(connection, decider.router, *about)
+        rows = evaluations.outcomes(connection, *about, names)
         outcomes = gather(rows, names, experts.costs(connection), questions)
-        report = compare(decider, benchmark, split, seen, questions, choices, outcomes)
-        evaluations.store_report(connection, evaluation_id, report.as_json())
+        report = compare(decider, decided.benchmark, decided.split, seen, questions, decided.choices, outcomes)
+        at = outcomes.positions
+        money = cost_report(
+            decider,
+            decided.estimates.take(at),
+            [decided.choices[position] for position in at],
+            outcomes.scores,
+            outcomes.costs,
+            outcomes.experts,
+            decided.spending.max_cost,
+            decided.seconds,
+            second_price,
+        )
+        report = replace(report, costs=money)
+        evaluations.store_report(connection, decided.evaluation_id, report.as_json())
     return report
 
 
@@ -67,35 +137,3 @@ def _fingerprint(decider: Decider, benchmark: str, split: str, choices: Sequence
     router = decider.router
     decided = [router.name, router.artifact, benchmark, split, [choice.expert for choice in choices]]
     return hashlib.sha256(json.dumps(decided).encode()).hexdigest()
-
-
-class EvaluateJob:
-    """The job `evaluate`, one shard. See `jobs.kinds.Kind`; a request names `router`, `benchmark` and `split`."""
-
-    n_stages = 1
-
-    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewLot]:
-        """Raises UsageError for names that there are not."""
-        router = routers.find_router(connection, job.request["router"])
-        catalog.find_benchmark(connection, job.request["benchmark"] or router.scope.benchmark)
-        return [NewLot(Queue.CPU, [({}, 1)])]
-
-    def run(self, assignment: Assignment) -> None:
-        """Evaluate; the report is kept with the job."""
-        claim = assignment.claim
-        names = {name: claim.request[name] for name in ("router", "benchmark", "split")}
-        report = evaluate(assignment.store, assignment.home, **names)
-
-        def write(connection: Connection) -> Tally:
-            jobs.set_report(connection, claim.job_id, report.as_json())
-            return Tally(answered=1)
-
-        assignment.lease.commit(write)
-
-    def report(self, connection: Connection, job: JobRow) -> Mapping[str, Any] | None:
-        """The evaluation's report."""
-        return job.report
-
-    def follow_ups(self, connection: Connection, job: JobRow) -> Sequence[tuple[str, Mapping[str, Any]]]:
-        """Nothing follows."""
-        return []

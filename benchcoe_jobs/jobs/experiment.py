@@ -20,7 +20,7 @@ from typing import Any
 from benchcoe_jobs import __version__
 from benchcoe_jobs.domain import Split
 from benchcoe_jobs.errors import StoreError, UsageError
-from benchcoe_jobs.jobs.deals import Results, dealt, read_results, share_vectors, write_deal
+from benchcoe_jobs.jobs.deals import DealtPool, Results, dealt, read_results, share_vectors, write_deal
 from benchcoe_jobs.jobs.evaluate import evaluate
 from benchcoe_jobs.jobs.experiment_plan import Experiment, Protocol, RouterSpec
 from benchcoe_jobs.jobs.matrix import read_matrix
@@ -78,7 +78,7 @@ def run_experiment(
     for names that the store does not know.
     """
     pools = _pools(store, experiment)
-    everybody = sorted({name for members in pools.values() for name in members})
+    everybody = sorted({name for pool in pools.values() for name in pool.members})
     with store.reading() as connection:
         main = read_results(connection, experiment.benchmark, everybody)
         other = read_results(connection, experiment.other_benchmark, everybody) if experiment.other_benchmark else None
@@ -105,12 +105,14 @@ def run_experiment(
     return found
 
 
-def _pools(store: Store, experiment: Experiment) -> dict[str, tuple[str, ...]]:
+def _pools(store: Store, experiment: Experiment) -> dict[str, DealtPool]:
+    """The pools of the file by name; one of the store keeps its own min_coverage."""
+    found = {name: DealtPool(members) for name, members in experiment.pools.items() if members}
     with store.reading() as connection:
-        return {
-            name: members or tuple(experts.pool_members(connection, experts.find_pool(connection, name).id))
-            for name, members in experiment.pools.items()
-        }
+        for name in experiment.pools.keys() - found.keys():
+            pool = experts.find_pool(connection, name)
+            found[name] = DealtPool(tuple(experts.pool_members(connection, pool.id)), pool.min_coverage)
+    return {name: found[name] for name in experiment.pools}
 
 
 def _folds(protocol: Protocol, found: Results) -> list[str]:
@@ -196,7 +198,7 @@ def _gains(deal: Store, router: str, benchmark: str, best_single: str, names: li
 class _Cells:
     """The outcomes in a folder, one file each."""
 
-    def __init__(self, folder: Path, data: str, pools: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(self, folder: Path, data: str, pools: Mapping[str, DealtPool]) -> None:
         self.pools = pools
         self._folder = folder / "cells"
         self._data = data
@@ -208,7 +210,8 @@ class _Cells:
             shutil.rmtree(left) if left.is_dir() else left.unlink()
 
     def _file(self, cell: Cell) -> Path:
-        about = [self._data, asdict(cell), sorted(self.pools[cell.pool])]
+        pool = self.pools[cell.pool]
+        about = [self._data, asdict(cell), sorted(pool.members), pool.min_coverage]
         return self._folder / f"{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]}.json"
 
     def read(self, cell: Cell) -> Outcome | None:

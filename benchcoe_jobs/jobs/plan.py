@@ -47,9 +47,16 @@ def shard_size(engine: str, batch_s: float | None) -> int:
 
 
 def new_expert(
-    name: str, engine: str, model: str | None, revision: str | None, cost: float | None, given: Mapping[str, Any]
+    name: str,
+    engine: str,
+    model: str | None,
+    revision: str | None,
+    costs: Mapping[str, float | None],
+    given: Mapping[str, Any],
 ) -> ExpertRow:
-    """An expert from what its user said of it; `given` are settings of its engine, None where nothing was said.
+    """An expert from what its user said of it: `costs` are its cost and prices, `given` settings of its engine.
+
+    None stands where nothing was said.
 
     Raises UsageError where an engine lacks its model, or settings their engine.
     """
@@ -57,13 +64,12 @@ def new_expert(
     if engine == RECORDED:
         if said:
             raise UsageError(f"engine {RECORDED} runs nothing and has no setting {', '.join(said)}")
-        return ExpertRow(name, engine, model, revision, {}, cost)
+        return ExpertRow(name, engine, model, revision, {}, **costs)
     if not model:
         raise UsageError(f"engine {engine} needs --model: a folder, a hub id or an endpoint's name for it")
     plain = ExpertSettings(engine, model)
-    return ExpertRow(
-        name, engine, model, revision, {key: v for key, v in said.items() if v != getattr(plain, key)}, cost
-    )
+    settings = {key: value for key, value in said.items() if value != getattr(plain, key)}
+    return ExpertRow(name, engine, model, revision, settings, **costs)
 
 
 def settings_of(expert: ExpertRow) -> ExpertSettings:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchcoe_jobs.domain import Source
 from benchcoe_jobs.jobs.bootstrap import mean_interval
+from benchcoe_jobs.jobs.curve import CostReport
 from benchcoe_jobs.jobs.decide import Choice, Decider
 from benchcoe_jobs.store.catalog import Question
 
@@ -23,7 +24,9 @@ class Report:
     `stage` is the paper's (section 4): naive, in distribution or out of distribution. `best_single`
     was chosen on the router's training split, the two oracles in hindsight: the best expert of every
     subject, and of every query. `gain` is over `best_single`, with a 95 % bootstrap interval over
-    queries. `without_scores` counts the queries of the split that are left out because an expert
+    queries. `fell_back` is the share of questions that were too unlike those of training to be routed.
+    `costs` has the router at several prices of quality, and its baselines.
+    `without_scores` counts the queries of the split that are left out because an expert
     that the router may choose has no score on them.
     """
 
@@ -44,13 +47,21 @@ class Report:
     oracle: float
     gain: dict[str, float]
     calls: dict[str, float]
+    fell_back: float
     experts: dict[str, float]
     cost: dict[str, float] | None
     warnings: list[str]
+    costs: CostReport | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The report as one JSON object."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The report back from `as_json`."""
+        costs = None if data["costs"] is None else CostReport.from_json(data["costs"])
+        return cls(**{**data, "costs": costs})
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +133,7 @@ def compare(
         oracle=float(outcomes.scores.max(axis=1).mean()),
         gain={"value": float((routed - best).mean()), "low": low, "high": high},
         calls={names[column]: count / n for column, count in Counter(chosen.tolist()).most_common()},
+        fell_back=float(np.mean([choices[at].fell_back for at in outcomes.positions])),
         experts=dict(zip(names, outcomes.scores.mean(axis=0).tolist(), strict=True)),
         cost=_cost(outcomes.costs, chosen, names.index(best_single)),
         warnings=_warnings(decider, in_sample, seen, without, len(questions)),

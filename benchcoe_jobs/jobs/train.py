@@ -7,7 +7,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -21,6 +21,7 @@ from benchcoe_jobs.jobs.kinds import Assignment
 from benchcoe_jobs.jobs.labels import find_scope, insist_on_policy
 from benchcoe_jobs.routers import artifact
 from benchcoe_jobs.routers.base import Examples, Setting
+from benchcoe_jobs.routers.fallback import Calibration
 from benchcoe_jobs.routers.model import RouterModel, new_recipe
 from benchcoe_jobs.store import catalog, experts, jobs, leases, routers
 from benchcoe_jobs.store.catalog import Question
@@ -43,7 +44,10 @@ def _unguarded(connection: Connection) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a training ended with: the names that the outputs stand for, and what it learned from."""
+    """What a training ended with: the names that the outputs stand for, and what it learned from.
+
+    `calibration` is what its fallback rests on, None where it has none.
+    """
 
     name: str
     level: str
@@ -53,6 +57,7 @@ class Trained:
     n_queries: int
     outputs: tuple[str, ...]
     new_outputs: tuple[str, ...]
+    calibration: Calibration | None
 
     def as_json(self) -> dict[str, Any]:
         """The summary as one JSON object."""
@@ -67,6 +72,7 @@ class Trained:
             "n": self.n_queries,
             "outputs": list(self.outputs),
             "new_outputs": list(self.new_outputs),
+            "fallback": asdict(self.calibration) if self.calibration else None,
         }
 
 
@@ -100,19 +106,20 @@ def train_router(
         scope = find_scope(connection, pool, benchmark, split)
         frozen = freeze(connection, level, scope, policy)
         questions = _with_text(catalog.questions(connection, scope.benchmark_id, split), scope)
+        members = experts.pool_members(connection, scope.pool.id)
+        outputs, scores = _score_matrix(routers.targets(connection, scope), questions, members)
+        targets = scores
         if level is Level.SUBJECT:
             outputs = tuple(sorted({question.subject for question in questions}))
             targets = _one_hot(questions, outputs)
-        else:
-            members = experts.pool_members(connection, scope.pool.id)
-            outputs, targets = _score_matrix(routers.targets(connection, scope), questions, members)
         if len(outputs) < 2:
             what = "subject" if level is Level.SUBJECT else "eligible expert"
             raise UsageError(
                 f"{scope.benchmark}, split {split}, has {len(outputs)} {what}: a router chooses between two or more"
             )
         _make_place(home, name)
-    model = recipe.fit(outputs, _examples(questions, targets))
+    # Reported scores alone say nothing of single questions: nothing to calibrate a fallback on.
+    model = recipe.fit(outputs, _examples(questions, targets), scores=scores if scores.size else None)
     return _register(store, home, name, model, scope, frozen, len(questions), outputs, guard)
 
 
@@ -183,7 +190,15 @@ def _register(
         if other.name != fingerprint:
             shutil.rmtree(other, ignore_errors=True)
     return Trained(
-        name, model.level.value, model.kind, scope, frozen.fingerprint, n_queries, model.outputs, new_outputs
+        name,
+        model.level.value,
+        model.kind,
+        scope,
+        frozen.fingerprint,
+        n_queries,
+        model.outputs,
+        new_outputs,
+        model.fallback.calibration if model.fallback else None,
     )
 
 

@@ -1,6 +1,6 @@
 """A trained router on disk: a folder with router.json and weights.safetensors, and no pickle.
 
-router.json holds the names of the outputs, the configuration of features and head, the SHA-256 of
+router.json holds the names of the outputs, the configuration of features, head and fallback, the SHA-256 of
 the weights and the SHA-256 of itself (without that line). A folder that is not whole is refused.
 """
 
@@ -23,6 +23,7 @@ from benchcoe_jobs import registry
 from benchcoe_jobs.domain import Level
 from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.routers.base import Kind, VectorCache
+from benchcoe_jobs.routers.fallback import Fallback
 from benchcoe_jobs.routers.model import RouterModel
 
 _FORMAT = 2
@@ -37,6 +38,8 @@ def save(model: RouterModel, folder: Path) -> str:
     hex). Raises OSError where the folder cannot be written.
     """
     arrays = _prefixed("features", model.features.arrays()) | _prefixed("head", model.head.arrays())
+    if model.fallback:
+        arrays |= _prefixed("fallback", model.fallback.arrays())
     weights = safetensors.save(arrays)
     content = {
         "format": _FORMAT,
@@ -46,6 +49,7 @@ def save(model: RouterModel, folder: Path) -> str:
         "outputs": list(model.outputs),
         "features_config": model.features.config(),
         "head_config": model.head.config(),
+        "fallback_config": model.fallback.config() if model.fallback else None,
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
     fingerprint = _fingerprint(content)
@@ -85,6 +89,7 @@ def load(folder: Path, *, cache: VectorCache | None = None) -> RouterModel:
         tuple(content["outputs"]),
         kind.features.restore(content["features_config"], _of("features", arrays), cache),
         kind.heads[level][content["head"]]().restore(content["head_config"], _of("head", arrays)),
+        Fallback.restore(content["fallback_config"], _of("fallback", arrays)) if content["fallback_config"] else None,
     )
 
 

@@ -31,6 +31,7 @@ class BlendHead:
         self._subjects: tuple[str, ...] = ()
         self._penalty = PENALTIES[-1]
         self._classifier: LogisticHead | None = None  # None: there is a single subject
+        self._unseen: Floats | None = None  # of the last fit, for what asks again
         self._means: Floats = np.zeros((0, 0))  # (k, subjects)
         self._weights: Floats = np.zeros((0, 0))  # (k, d)
         self._intercepts: Floats = np.zeros(0)
@@ -39,9 +40,9 @@ class BlendHead:
         """Learn scores (n, k), NaN where unknown, and how far to trust single questions."""
         self._subjects = tuple(sorted(set(examples.subjects)))
         self._classifier = _classifier(x, examples.subjects, self._subjects)
-        subjects = self._subjects_unseen(x, examples.subjects)
+        self._unseen = self._subjects_unseen(x, examples.subjects)
         means = _means(examples, self._subjects)
-        left = examples.targets - subjects @ means.T
+        left = examples.targets - self._unseen @ means.T
         self._penalty = _best_penalty(x, left, examples.targets)
         self._means, (self._weights, self._intercepts) = means, ridge(x, left, self._penalty)
 
@@ -60,6 +61,24 @@ class BlendHead:
         grown._weights = np.vstack([self._weights, weights])
         grown._intercepts = np.concatenate([self._intercepts, intercepts])
         return grown
+
+    def subjects_left_out(self, x: Matrix, examples: Examples) -> Floats:
+        """Predictions (n, k) for the examples of `fit`, each as though its subject had never been seen.
+
+        The other subjects' probabilities share what the question's own had; the ridge is learned again.
+        """
+        own = np.array([self._subjects.index(subject) for subject in examples.subjects])
+        subjects = self._subjects_unseen(x, examples.subjects) if self._unseen is None else self._unseen.copy()
+        left = examples.targets - subjects @ self._means.T
+        subjects[np.arange(len(own)), own] = 0.0
+        subjects /= np.maximum(subjects.sum(axis=1, keepdims=True), 1e-12)
+        predictions = subjects @ self._means.T
+        for number in range(len(self._subjects)):
+            out = own == number
+            has = (~np.isnan(left[~out])).any(axis=0)
+            weights, intercepts = ridge(x[~out], left[np.ix_(~out, has)], self._penalty)
+            predictions[np.ix_(out, has)] += column_products(x[out], weights) + intercepts
+        return predictions
 
     def config(self) -> dict[str, Any]:
         """The subjects, and the penalty that was chosen."""

@@ -12,6 +12,7 @@ from benchcoe_jobs import registry
 from benchcoe_jobs.domain import Asked, Level
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.routers.base import Examples, Features, Floats, GrowingHead, Head, Kind, Matrix, Setting
+from benchcoe_jobs.routers.fallback import Fallback, calibrate
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +29,21 @@ class RouterModel:
     outputs: tuple[str, ...]
     features: Features
     head: Head
+    fallback: Fallback | None = None
+
+    def read(self, questions: Sequence[Asked]) -> tuple[Floats, Floats | None]:
+        """Predictions (n, k) as by `predict`, and how familiar each question is (n,), see `fallback`.
+
+        Familiarity is None where the router was trained without a fallback.
+        """
+        if not questions:
+            return np.zeros((0, len(self.outputs))), None
+        x = self.features.transform(questions)
+        return self.head.predict(x), self.fallback.familiarity(x) if self.fallback else None
 
     def predict(self, questions: Sequence[Asked]) -> Floats:
         """Predictions (n, k), one row a question, one column an output; the highest is the choice."""
-        if not questions:
-            return np.zeros((0, len(self.outputs)))
-        return self.head.predict(self.features.transform(questions))
+        return self.head.predict(self.features.transform(questions)) if questions else np.zeros((0, len(self.outputs)))
 
     def extended(self, examples: Examples, outputs: tuple[str, ...]) -> RouterModel:
         """A router with heads for more experts, learned from examples with targets (n, k').
@@ -45,7 +55,7 @@ class RouterModel:
             raise UsageError("only a query-level router takes new experts; train this one again")
         if known := sorted(set(outputs) & set(self.outputs)):
             raise UsageError(f"the router knows {', '.join(known)} already")
-        examples = _usable(examples, outputs)
+        examples = examples.take(_known(examples, outputs))
         head = self.head.extended(self.features.transform(examples.questions), examples)
         return replace(self, outputs=self.outputs + outputs, head=head)
 
@@ -59,22 +69,34 @@ class Recipe:
     head: str
     setting: Setting
 
-    def fit(self, outputs: tuple[str, ...], examples: Examples, validation: Examples | None = None) -> RouterModel:
+    def fit(
+        self,
+        outputs: tuple[str, ...],
+        examples: Examples,
+        validation: Examples | None = None,
+        scores: Floats | None = None,
+    ) -> RouterModel:
         """A router of two or more outputs, learned from examples with a target column for each.
+
+        With `scores` (n, experts), NaN where unknown, its fallback is calibrated.
 
         Raises UsageError for outputs that are fewer than two or named twice, and for one that has no question.
         """
         if len(set(outputs)) < max(2, len(outputs)):
             raise UsageError(f"a router needs two or more outputs with names of their own, not {', '.join(outputs)}")
-        examples = _usable(examples, outputs)
+        known = _known(examples, outputs)
+        usable, scores = examples.take(known), None if scores is None else scores[known]
         if self.level is Level.SUBJECT:
-            _check_one_hot(examples.targets, outputs)
+            _check_one_hot(usable.targets, outputs)
         kind: Kind = registry.load("routers", self.kind)
-        features, head = kind.fit(self.level, self.head, examples, validation, self.setting)
-        return RouterModel(self.level, self.kind, self.head, outputs, features, head)
+        features, head = kind.fit(self.level, self.head, usable, validation, self.setting)
+        fallback = None
+        if scores is not None:
+            x = features.transform(usable.questions)
+            fallback = calibrate(self.level, head, self._refit, x, usable, scores)
+        return RouterModel(self.level, self.kind, self.head, outputs, features, head, fallback)
 
-    def fit_head(self, x: Matrix, examples: Examples) -> Head:
-        """Another head of the recipe, on features that are there."""
+    def _refit(self, x: Matrix, examples: Examples) -> Head:
         kind: Kind = registry.load("routers", self.kind)
         head = kind.heads[self.level][self.head]()
         head.fit(x, examples)
@@ -97,14 +119,15 @@ def new_recipe(level: Level, kind: str, head: str | None, setting: Setting) -> R
     return Recipe(level, kind, head or next(iter(heads)), setting)
 
 
-def _usable(examples: Examples, outputs: tuple[str, ...]) -> Examples:
-    """The questions of which something is known, once every output has at least one."""
-    n, targets = len(examples.questions), np.asarray(examples.targets, dtype=np.float64)
-    if targets.shape != (n, len(outputs)):
-        raise ValueError(f"{n} questions, {len(outputs)} outputs, but targets {targets.shape}")
-    known = ~np.isnan(targets)
+def _known(examples: Examples, outputs: tuple[str, ...]) -> NDArray[np.intp]:
+    """The rows of which something is known, once every output has at least one."""
+    if examples.targets.shape != (len(examples.questions), len(outputs)):
+        raise ValueError(
+            f"{len(examples.questions)} questions, {len(outputs)} outputs, but targets {examples.targets.shape}"
+        )
+    known = ~np.isnan(examples.targets)
     _refuse_empty(known, outputs)
-    return replace(examples, targets=targets).take(np.flatnonzero(known.any(axis=1)))
+    return np.flatnonzero(known.any(axis=1))
 
 
 def _check_one_hot(targets: Floats, subjects: tuple[str, ...]) -> None:

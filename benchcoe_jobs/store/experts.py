@@ -30,8 +30,9 @@ class PoolRef:
 class ExpertRow:
     """An expert as it is stored. `settings` are those of its engine that are not the default.
 
-    `cost` is what one query costs, in any unit that all experts share. `model` is None only where the
-    engine is `recorded`.
+    `cost` is what one query costs, in any unit that all experts share. Prices are in that unit too: of a
+    million tokens read and written, and of a second of a GPU. `model` is None only where the engine is
+    `recorded`.
     """
 
     name: str
@@ -40,6 +41,12 @@ class ExpertRow:
     revision: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     cost: float | None = None
+    price_in: float | None = None
+    price_out: float | None = None
+    price_gpu_second: float | None = None
+
+
+PRICES = ("price_in", "price_out", "price_gpu_second")
 
 
 def read_expert(connection: Connection, name: str) -> tuple[int, ExpertRow]:
@@ -51,9 +58,15 @@ def read_expert(connection: Connection, name: str) -> tuple[int, ExpertRow]:
 def read_expert_by_id(connection: Connection, expert_id: int) -> ExpertRow:
     """An expert by its id."""
     row = connection.execute(
-        select(Expert.name, Expert.engine, Expert.model, Expert.revision, Expert.settings, Expert.cost).where(
-            Expert.id == expert_id
-        )
+        select(
+            Expert.name,
+            Expert.engine,
+            Expert.model,
+            Expert.revision,
+            Expert.settings,
+            Expert.cost,
+            *(getattr(Expert, price) for price in PRICES),
+        ).where(Expert.id == expert_id)
     ).one()
     return ExpertRow(*row)
 
@@ -66,7 +79,8 @@ def is_there(connection: Connection, expert: ExpertRow) -> bool:
     if expert.name not in expert_ids(connection):
         return False
     expert_id, stored = read_expert(connection, expert.name)
-    differing = [key for key in ("engine", "model", "revision", "cost") if getattr(expert, key) != getattr(stored, key)]
+    compared = ("engine", "model", "revision", "cost", *PRICES)
+    differing = [key for key in compared if getattr(expert, key) != getattr(stored, key)]
     settings = expert.settings.keys() | stored.settings.keys()
     differing += sorted(key for key in settings if expert.settings.get(key) != stored.settings.get(key))
     if differing and _has_results(connection, expert_id):
@@ -84,6 +98,7 @@ def add_expert(connection: Connection, expert: ExpertRow) -> bool:
         "revision": expert.revision,
         "settings": dict(expert.settings),
         "cost": expert.cost,
+        **{price: getattr(expert, price) for price in PRICES},
     }
     if connection.execute(update(Expert).where(Expert.name == expert.name).values(**values)).rowcount == 0:
         connection.execute(insert(Expert).values(name=expert.name, **values))

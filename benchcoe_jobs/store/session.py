@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 
 from benchcoe_jobs.errors import MissingError, StoreBusyError, StoreError, StoreUnavailableError, UsageError
 
-HEAD_REVISION = "0003"
+HEAD_REVISION = "0004"
 """The schema that this code reads and writes; a test holds it against the migrations."""
 
 OLDEST_SQLITE = (3, 35)  # UPDATE ... RETURNING
@@ -166,9 +166,9 @@ def _explained(store: Store) -> Iterator[None]:
             ) from error
         if "not a database" in reason or "malformed" in reason:
             raise StoreError(f"{where} is no SQLite database or is damaged: {reason}") from error
-        if "disk is full" in reason or "No space left" in reason:
+        if any(words in reason for words in ("disk is full", "No space left", "disk I/O error")):
             raise StoreError(
-                f"the disk under {where} is full: nothing was stored, free some space and try again"
+                f"the disk under {where} is full or faulty ({reason}): free some space and try again"
             ) from error
         if isinstance(cause, store.engine.dialect.loaded_dbapi.OperationalError) and not store.is_sqlite:
             raise StoreUnavailableError(f"the database at {where} does not answer: {reason}") from error

@@ -138,6 +138,9 @@ class Expert(Base):
     revision: Mapped[str | None] = mapped_column(String)
     settings: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
     cost: Mapped[float | None] = mapped_column(Double)
+    price_in: Mapped[float | None] = mapped_column(Double)
+    price_out: Mapped[float | None] = mapped_column(Double)
+    price_gpu_second: Mapped[float | None] = mapped_column(Double)
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
     retired_at: Mapped[datetime | None] = mapped_column(UtcTime)
 
@@ -344,7 +347,7 @@ class Decision(Base):
 
 
 class Embedding(Base):
-    """A frozen encoder's vector of a text: float32, little-endian, keyed by SHA-256 of the text."""
+    """A frozen encoder's vector of a question: float32, little-endian, keyed by SHA-256 of what was read."""
 
     __tablename__ = "embedding"
     encoder: Mapped[str] = mapped_column(String, primary_key=True)

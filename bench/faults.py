@@ -1,0 +1,152 @@
+"""Faults injected for real into a queue at work, on both databases; how long until work goes on after each.
+
+python bench/faults.py [--kills 200] [--lease 60] [SCENARIO ...]
+
+The scenarios are those of tests/faults/scenarios.py, which the test suite runs once each. With --kills a worker's
+child is killed so often, at random points, one expert's profile after the other.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from harness import markdown
+
+TESTS = Path(__file__).parents[1] / "tests"
+sys.path[:0] = [str(TESTS / "jobs"), str(TESTS / "faults")]
+
+import crew  # noqa: E402  (they are where the tests are)
+import drill  # noqa: E402
+import scenarios  # noqa: E402
+
+from benchcoe_jobs.domain import JobState  # noqa: E402
+from benchcoe_jobs.jobs.profile import profile_request  # noqa: E402
+from benchcoe_jobs.jobs.rescore import rescore  # noqa: E402
+
+ASKED = 512
+"""Queries of each profile that is killed: two shards, eight micro-batches."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO")
+    parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--lease", type=float, default=8.0, help="seconds")
+    given = parser.parse_args()
+    with bench(given.lease) as place:
+        if given.kills:
+            columns = ["database", "lease s", "kills", "recovery s: median", "95 %", "longest", "lost or doubled"]
+            markdown(columns, [place.kills(database, given.kills) for database in ("SQLite", "PostgreSQL")])
+            return
+        chosen = [each for each in place.scenarios() if not given.scenarios or each[0].__name__ in given.scenarios]
+        rows = []
+        for scenario, database in chosen:
+            print(scenario.__name__, database, file=sys.stderr, flush=True)
+            rows.append([(scenario.__doc__ or "").strip(), database, f"{place.run(scenario, database):.1f}"])
+        markdown(["fault", "database", "recovery s"], rows)
+
+
+@contextmanager
+def bench(lease_s: float) -> Iterator[Bench]:
+    """A folder, a PostgreSQL, and the plug-ins made known."""
+    with tempfile.TemporaryDirectory(prefix="bf") as folder, pytest.MonkeyPatch.context() as patch:
+        drill.install(Path(folder), patch)
+        postgres = crew.Postgres(Path(folder) / "pg")
+        try:
+            yield Bench(Path(folder), postgres, lease_s)
+        finally:
+            postgres.stop()
+
+
+class Bench:
+    """Makes a store for each scenario. The PostgreSQL is one for all, so that it can be restarted."""
+
+    def __init__(self, folder: Path, postgres: crew.Postgres, lease_s: float) -> None:
+        self._folder = folder
+        self._postgres = postgres
+        self._lease_s = lease_s
+        self._n = 0
+        self._undisturbed = scenarios.undisturbed(folder / "undisturbed", self._sqlite(folder / "undisturbed"))
+
+    def scenarios(self) -> list[tuple[scenarios.Scenario, str]]:
+        """Every scenario with the databases that it is for."""
+        everywhere = [(each, database) for each in scenarios.EVERYWHERE for database in ("SQLite", "PostgreSQL")]
+        on_postgres = [*scenarios.ON_POSTGRES, *scenarios.ON_A_POSTGRES_OF_OUR_OWN]
+        return [
+            *everywhere,
+            *((each, "PostgreSQL") for each in on_postgres),
+            *((each, "SQLite") for each in scenarios.ON_SQLITE),
+        ]
+
+    def run(self, scenario: scenarios.Scenario, database: str) -> float:
+        """A scenario's recovery time, seconds."""
+        with self._ground(database) as ground:
+            return scenario(ground)
+
+    def kills(self, database: str, n: int) -> list[str]:
+        """A row of figures on `n` kills of the process that runs shards."""
+        rng = random.Random(1)
+        took: list[float] = []
+        with self._ground(database) as ground:
+            site = ground.site
+            site.add_expert("calm")
+            calm = self._profile(site, "calm")
+            worker = site.start_worker()
+            site.wait(calm)
+            began = time.monotonic()
+            site.add_expert("timed")
+            site.wait(self._profile(site, "timed"))
+            span = time.monotonic() - began
+            expected = crew.said(site.store, "calm")
+            for number in range(n):
+                name = f"expert{number}"
+                site.add_expert(name)
+                job_id = self._profile(site, name)
+                time.sleep(rng.uniform(0, span))
+                worker.signal_child(signal.SIGKILL)
+                before, killed = site.through(job_id), time.monotonic()
+                if before < ASKED:
+                    site.wait_until_through(job_id, before + 1)
+                    took.append(time.monotonic() - killed)
+                assert site.wait(job_id).state is JobState.DONE
+                found = crew.said(site.store, name)
+                assert found == expected, f"{name}: {len(found)} of {len(expected)}"
+                print(database, number + 1, f"{took[-1] if took else 0:.2f}", file=sys.stderr, flush=True)
+            assert rescore(site.store, "drill").changed == 0
+            assert crew.open_ends(site.store) == {"jobs": 0, "shards": 0}
+        tail = statistics.quantiles(took, n=20)[-1] if len(took) > 1 else took[0]
+        figures = [statistics.median(took), tail, max(took)]
+        return [database, f"{self._lease_s:g}", str(n), *(f"{figure:.2f}" for figure in figures), "0"]
+
+    def _profile(self, site: crew.Site, expert: str) -> int:
+        return site.submit("profile", profile_request(expert, ["drill"], limit=ASKED))
+
+    @contextmanager
+    def _ground(self, database: str) -> Iterator[scenarios.Ground]:
+        self._n += 1
+        folder = self._folder / f"site{self._n}"
+        url = self._sqlite(folder) if database == "SQLite" else self._postgres.fresh(f"site{self._n}")
+        with scenarios.ground(folder, url, self._undisturbed, self._postgres, lease_s=self._lease_s) as ground:
+            yield ground
+        shutil.rmtree(folder)
+
+    def _sqlite(self, folder: Path) -> str:
+        folder.mkdir()
+        url = f"sqlite:///{folder / 'benchcoe.db'}"
+        crew.migrate(url)
+        return url
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""The job `evaluate`: decide, ask the chosen experts what they have not answered yet, report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from benchcoe_jobs import registry
+from benchcoe_jobs.domain import Queue
+from benchcoe_jobs.jobs.ask import ask, lot_to_ask
+from benchcoe_jobs.jobs.asked import report_asked
+from benchcoe_jobs.jobs.evaluate import Decided, compare_all, decide
+from benchcoe_jobs.jobs.kinds import Assignment
+from benchcoe_jobs.jobs.plan import RECORDED, plan_of
+from benchcoe_jobs.jobs.spending import Spending
+from benchcoe_jobs.store import asking, catalog, evaluations, experts, jobs, routers
+from benchcoe_jobs.store.jobs import JobRow, NewLot
+from benchcoe_jobs.store.leases import Tally
+
+_DECIDE, _ASK, _REPORT = range(3)
+
+
+def evaluate_request(
+    router: str | None,
+    benchmark: str | None,
+    split: str,
+    *,
+    falls_back: bool = True,
+    max_cost: float | None = None,
+    quality_weight: float = 1.0,
+    second_price: float = 0.0,
+) -> dict[str, Any]:
+    """What a job `evaluate` is asked."""
+    return {
+        "router": router,
+        "benchmark": benchmark,
+        "split": split,
+        "falls_back": falls_back,
+        "max_cost": max_cost,
+        "quality_weight": quality_weight,
+        "second_price": second_price,
+    }
+
+
+class EvaluateJob:
+    """See `jobs.kinds.Kind`."""
+
+    n_stages = 3
+
+    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewLot]:
+        """Raises UsageError for names that there are not."""
+        request = job.request
+        router = routers.find_router(connection, request["router"])
+        benchmark_id, benchmark = catalog.find_benchmark(connection, request["benchmark"] or router.scope.benchmark)
+        if job.stage == _ASK:
+            return _lots(connection, benchmark_id, benchmark, (job.report or {})["evaluation"])
+        return [NewLot(Queue.CPU, [({}, 1)])]
+
+    def run(self, assignment: Assignment) -> None:
+        """Decide, ask, or report."""
+        claim = assignment.claim
+        if claim.stage == _ASK:
+            ask(assignment)
+            return
+        decided = _decide(assignment)
+        found: Mapping[str, Any] = {"evaluation": decided.evaluation_id}
+        if claim.stage == _REPORT:
+            found = _report(assignment, decided)
+
+        def write(connection: Connection) -> Tally:
+            jobs.set_report(connection, claim.job_id, found)
+            return Tally(answered=1)
+
+        assignment.lease.commit(write)
+
+    def report(self, connection: Connection, job: JobRow) -> Mapping[str, Any] | None:
+        """The evaluation's report: a `Report`, or where only the chosen experts were asked an `AskedReport`."""
+        return job.report
+
+    def follow_ups(self, connection: Connection, job: JobRow) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """Nothing follows."""
+        return []
+
+
+def _decide(assignment: Assignment) -> Decided:
+    """The same decisions each time: they follow from the router, and from labels that asking does not change."""
+    request = assignment.claim.request
+    return decide(
+        assignment.store,
+        assignment.home,
+        request["router"],
+        benchmark=request["benchmark"],
+        split=request["split"],
+        falls_back=request["falls_back"],
+        spending=Spending(request["max_cost"], request["quality_weight"]),
+    )
+
+
+def _lots(connection: Connection, benchmark_id: int, benchmark: str, evaluation_id: int) -> list[NewLot]:
+    """What the chosen experts have no score on, of those that can be asked; each expert is loaded once."""
+    if benchmark not in registry.names("benchmarks"):
+        return []
+    lots = []
+    for expert_id, query_ids in evaluations.undecided(connection, evaluation_id).items():
+        expert = experts.read_expert_by_id(connection, expert_id)
+        if expert.engine != RECORDED:
+            plan = plan_of(connection, benchmark_id, benchmark, asking.by_id(connection, query_ids))
+            lots.append(lot_to_ask(connection, expert_id, expert, plan))
+    return lots
+
+
+def _report(assignment: Assignment, decided: Decided) -> dict[str, Any]:
+    """Against every expert where most queries have a score of each, else of the chosen ones alone."""
+    with assignment.store.reading() as connection:
+        scored = evaluations.fully_scored(connection, decided.benchmark_id, decided.split, decided.names)
+        asked = [lot for lot in jobs.lots(connection, [assignment.claim.job_id]) if lot.stage == _ASK]
+        engines = {experts.read_expert_by_id(connection, expert_id).engine for expert_id in decided.names}
+    n_complete = sum(question.id in scored for question in decided.questions)
+    if engines != {RECORDED} and 2 * n_complete < len(decided.questions):
+        return report_asked(assignment.store, decided, asked).as_json()
+    return compare_all(assignment.store, decided, assignment.claim.request["second_price"]).as_json()

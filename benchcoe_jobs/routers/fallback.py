@@ -1,0 +1,210 @@
+"""Do no harm: a router that knows which questions it knows nothing about.
+
+On questions unlike anything in training a router loses to the best single expert. How familiar a
+question is, is the mean cosine to the five most similar training questions; below a threshold the best
+single expert answers. The threshold is calibrated within training, by leaving whole subjects out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol, Self, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from benchcoe_jobs.domain import Level
+from benchcoe_jobs.routers.base import Examples, Floats, Head, Matrix
+
+NEIGHBOURS = 5
+REMEMBERED = 20_000
+FOLDS = 14
+SHARES = tuple(round(0.1 * step, 1) for step in range(10, -1, -1))
+"""Shares of questions like those of training that may be held unfamiliar, strictest first."""
+
+# A share is accepted while the gain over the best single expert, on subjects that were left out, is
+# not below this at the lower end of its 95 % interval (a tenth of a point).
+HARM = -0.001
+_SIGMAS = 1.96
+_BLOCK = 1 << 24
+
+
+@runtime_checkable
+class LeavesSubjectsOut(Protocol):
+    """A head that can say what it would predict had it never seen a question's subject."""
+
+    def subjects_left_out(self, x: Matrix, examples: Examples) -> Floats:
+        """Predictions (n, k) for the examples that it was fitted on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What the threshold rests on: gains over the best single expert, on subjects left out, as fractions.
+
+    `share` of questions like those of training are held unfamiliar; of questions of subjects that
+    were left out it is `left_out_share`. `gain` is what remained there, `gain_without` what the router
+    gained with no fallback; `low` is the lower end of the 95 % interval of `gain`.
+    """
+
+    share: float
+    left_out_share: float
+    gain: float
+    low: float
+    gain_without: float
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """The questions of training, and how near to them a question must be."""
+
+    known: Matrix
+    threshold: float
+    calibration: Calibration
+
+    def familiarity(self, x: Matrix) -> Floats:
+        """Mean cosine (n,) to the nearest training questions; x has rows of length one."""
+        return _nearness(x, self.known, NEIGHBOURS)
+
+    def config(self) -> dict[str, Any]:
+        """The threshold, what it rests on, and the shape of a sparse memory."""
+        shape = list(self.known.shape) if sparse.issparse(self.known) else None
+        return {"threshold": self.threshold, "calibration": asdict(self.calibration), "sparse": shape}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The memory."""
+        if not sparse.issparse(self.known):
+            return {"known": np.asarray(self.known)}
+        return {part: getattr(self.known, part) for part in ("data", "indices", "indptr")}
+
+    @classmethod
+    def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """The fallback back from `config()` and `arrays()`."""
+        known: Matrix = (
+            sparse.csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=config["sparse"])
+            if config["sparse"]
+            else arrays["known"]
+        )
+        return cls(known, config["threshold"], Calibration(**config["calibration"]))
+
+
+def calibrate(
+    level: Level,
+    head: Head,
+    refit: Callable[[Matrix, Examples], Head],
+    x: Matrix,
+    examples: Examples,
+    scores: Floats,
+) -> Fallback | None:
+    """The fallback of a head that was fitted on examples with features `x`; None where subjects are too few.
+
+    `scores` (n, experts), NaN where unknown, say what each expert would have made of the questions;
+    `refit` learns a head like this one on some of them. From "always fall back" on, the share that is held
+    unfamiliar is lowered as long as no harm shows.
+    """
+    subjects = np.array(examples.subjects)
+    if len(set(examples.subjects)) < 3:
+        return None
+    predictions = (
+        head.subjects_left_out(x, examples)
+        if isinstance(head, LeavesSubjectsOut)
+        else _refitted(level, refit, x, examples)
+    )
+    gains, near = _gains(level, predictions, subjects, scores), np.empty(len(subjects))
+    for out in _parts(subjects):
+        near[out] = _nearness(x[out], x[~out], NEIGHBOURS)
+    judged = ~np.isnan(gains)
+    usual = _nearness(x, x, NEIGHBOURS, itself=True)
+    chosen = threshold = None
+    for share in SHARES:
+        at = _threshold(usual, share)
+        calibration = _calibration(share, gains[judged], near[judged] < at)
+        if calibration.low < HARM:
+            break
+        chosen, threshold = calibration, at
+    assert chosen is not None  # noqa: S101  always falling back gains nothing and harms nobody
+    assert threshold is not None  # noqa: S101
+    kept = np.sort(np.random.default_rng(0).permutation(len(subjects))[:REMEMBERED])
+    return Fallback(x[kept], threshold, chosen)
+
+
+def _threshold(usual: Floats, share: float) -> float:
+    """Cosines lie in [-1, 1]: 2 is above all of them, -2 below."""
+    return {0.0: -2.0, 1.0: 2.0}.get(share, float(np.quantile(usual, share)))
+
+
+def _calibration(share: float, gains: Floats, unfamiliar: NDArray[np.bool_]) -> Calibration:
+    kept = np.where(unfamiliar, 0.0, gains)
+    low = kept.mean() - _SIGMAS * kept.std() / np.sqrt(len(kept))
+    return Calibration(share, float(unfamiliar.mean()), float(kept.mean()), float(low), float(gains.mean()), len(gains))
+
+
+def _parts(subjects: NDArray[np.str_]) -> list[NDArray[np.bool_]]:
+    """Which questions are left out together: a subject, or a few where there are many."""
+    _, number = np.unique(subjects, return_inverse=True)
+    return [number % FOLDS == part for part in range(min(FOLDS, number.max() + 1))]
+
+
+def _refitted(level: Level, refit: Callable[[Matrix, Examples], Head], x: Matrix, examples: Examples) -> Floats:
+    """Predictions (n, k) of heads that have not seen the subjects of a question; -inf where nothing was left."""
+    predictions = np.full(examples.targets.shape, -np.inf)
+    for out in _parts(np.array(examples.subjects)):
+        rest = examples.take(np.flatnonzero(~out))
+        known = ~np.isnan(rest.targets) if level is Level.QUERY else rest.targets == 1.0
+        columns = np.flatnonzero(known.any(axis=0))
+        learned = Examples(rest.questions, rest.subjects, rest.targets[:, columns])
+        if len(columns) > 1:
+            predictions[np.ix_(out, columns)] = refit(x[~out], learned).predict(x[out])
+        else:
+            predictions[np.ix_(out, columns)] = 1.0
+    return predictions
+
+
+def _gains(level: Level, predictions: Floats, subjects: NDArray[np.str_], scores: Floats) -> Floats:
+    """Score of the expert that is chosen less that of the best single one, (n,), NaN where one is unknown.
+
+    Both are the best on the subjects that were not left out with the question's own.
+    """
+    names = np.unique(subjects)
+    gains = np.full(len(subjects), np.nan)
+    for out in _parts(subjects):
+        single = _best_single(scores[~out])
+        if level is Level.SUBJECT:
+            best_of = np.array([_best(scores[~out & (subjects == name)], single) for name in names])
+            chosen = best_of[predictions[out].argmax(axis=1)]
+        else:
+            chosen = predictions[out].argmax(axis=1)
+        there = scores[out]
+        gains[out] = there[np.arange(len(there)), chosen] - there[:, single]
+    return gains
+
+
+def _best_single(scores: Floats) -> int:
+    """The expert of the highest mean, among those known on nearly as many questions as the best known."""
+    known = (~np.isnan(scores)).sum(axis=0)
+    means = np.where(known >= 0.95 * known.max(), np.nansum(scores, axis=0) / np.maximum(known, 1), -1.0)
+    return int(means.argmax())
+
+
+def _best(scores: Floats, otherwise: int) -> int:
+    """The expert of the highest mean on some questions; `otherwise` where there is none."""
+    known = (~np.isnan(scores)).sum(axis=0)
+    if not known.any():
+        return otherwise
+    return int(np.where(known >= 0.95 * known.max(), np.nansum(scores, axis=0) / np.maximum(known, 1), -1.0).argmax())
+
+
+def _nearness(x: Matrix, known: Matrix, k: int, *, itself: bool = False) -> Floats:
+    """Mean of the k highest cosines (n,), of the next k where x is `known` and a question meets itself."""
+    first, k = (1, k + 1) if itself else (0, k)
+    k = min(k, known.shape[0])
+    found = np.empty(x.shape[0])
+    size = max(1, _BLOCK // known.shape[0])
+    for start in range(0, x.shape[0], size):
+        product: Any = x[start : start + size] @ known.T
+        cosines = product.toarray() if sparse.issparse(product) else product
+        top = -np.sort(np.partition(-cosines, k - 1, axis=1)[:, :k], axis=1)
+        found[start : start + size] = top[:, min(first, k - 1) :].mean(axis=1)
+    return found

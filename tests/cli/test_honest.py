@@ -1,0 +1,134 @@
+"""Policies, audit, whatif and experiment, as they are typed."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+from console import Cli
+
+N = 400
+
+
+@pytest.fixture
+def typed(cli: Cli, tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """A store with four experts that find the same questions hard; cat's log is that of four workers."""
+    monkeypatch.setenv("BENCHCOE_DATABASE_URL", store_url)
+    monkeypatch.chdir(tmp_path)
+    luck = random.Random(0)
+    subjects = ["ships" if i < N / 2 else "towers" for i in range(N)]
+    hard = [luck.random() for _ in range(N)]
+    skills = {"ann": (0.75, 0.6), "bob": (0.4, 0), "cat": (0.5, 0.5), "dan": (0.45, 0.45)}
+    scores: dict[str, list[int]] = {}
+    for name, skill in skills.items():
+        scores[name] = [
+            int(0.7 * h + 0.3 * luck.random() < skill[s == "towers"]) for h, s in zip(hard, subjects, strict=True)
+        ]
+        if name == "bob":  # ann's equal at towers, but for one training question
+            scores[name][N // 2 :] = scores["ann"][N // 2 :]
+            scores[name][next(i for i in range(N // 2, N) if i % 3 != 2 and not scores["ann"][i])] = 1
+        log = [i for worker in range(4) for i in range(worker, N, 4)] if name == "cat" else range(N)
+        rows = [
+            {
+                "key": str(i),
+                "text": f"Of {subjects[i]}, case {i}?",
+                "subject": subjects[i],
+                "score": scores[name][log[i]],
+            }
+            | {"split": "test" if i % 3 == 2 else "train"}
+            for i in range(N)
+        ]
+        Path(f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+        assert cli(f"add-expert {name} --engine recorded --cost {len(name) + ord(name[0])}").code == 0
+        assert cli(f"import-results {name} {name}.jsonl --benchmark toy").code == 0
+    return cli
+
+
+def test_the_command_of_a_finding_mends_it(typed: Cli) -> None:
+    found = typed("audit")
+    assert found.code == 3
+    assert found.err == "Error: 1 of 2 findings make figures wrong: mend them first\n"
+    first, command, *_ = found.out.splitlines()
+    assert first.startswith("error: toy, cat: its scores go with nobody's")
+    assert command.strip() == "benchcoe-jobs audit --benchmark toy --repair order --expert cat"
+
+    mended = typed(command.strip().removeprefix("benchcoe-jobs "))
+    assert mended.code == 0, mended.err
+    assert "scores of cat given to their own questions (the log of 4 workers, gathered)" in mended.out
+    again = typed("audit --json")
+    assert again.code == 0
+    assert [finding["kind"] for finding in again.json["findings"]] == ["never right"]
+    assert typed(command.strip().removeprefix("benchcoe-jobs ")).code == 2
+
+
+def test_policies(typed: Cli) -> None:
+    labels = {
+        policy: {
+            row["subject"]: row
+            for row in typed(f"build-labels --level subject --policy {policy} --json").json["labels"]
+        }
+        for policy in ("best", "cheapest-of-tied", "abstain")
+    }
+    assert {s: row["expert"] for s, row in labels["best"].items()} == {"ships": "ann", "towers": "bob"}
+    for policy in ("cheapest-of-tied", "abstain"):  # at towers bob leads by a hair; ann is cheaper, and best over all
+        row = labels[policy]["towers"]
+        assert (row["expert"], row["rank"]) == ("ann", 2)
+        assert row["margin"] < 0
+        assert labels[policy]["ships"]["expert"] == "ann"
+
+    for policy in ("best", "abstain"):
+        assert typed(f"train-router {policy} --policy {policy}").code == 0
+    assert {row["router"]: row["policy"] for row in typed("routers --json").json["routers"]} == {
+        "best": "best",
+        "abstain": "abstain",
+    }
+    assert {row["policy"]: row["stale"] for row in typed("labels --json").json["labels"]} == dict.fromkeys(labels, 0)
+    assert typed("route --router best 'Of towers, case 7?'").out.startswith("bob  (best on towers")
+    assert typed("route --router abstain 'Of towers, case 7?'").out.startswith("ann  (no worse than the best")
+    refused = typed("build-labels --level query --policy abstain")
+    assert (refused.code, "--level subject" in refused.err) == (2, True)
+    refused = typed("train-router q --level query --policy cheapest-of-tied")
+    assert (refused.code, "--level subject" in refused.err) == (2, True)
+
+
+def test_whatif(typed: Cli) -> None:
+    shown = typed("whatif --drop bob")
+    assert shown.code == 0
+    assert "by subject label" in shown.out
+    assert shown.out.splitlines()[-1].startswith("pool all without bob: toy, split test, n = 133.")
+    assert typed("whatif --split train --add ann").code == 2
+
+
+def test_an_experiment_goes_on_where_it_was(typed: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "small.toml"
+    file.write_text(
+        'benchmark = "toy"\nprotocols = ["in-distribution"]\n[pools]\nall = []\n[[routers]]\nname = "by subject"\n'
+    )
+    first = typed("experiment small.toml --json --quiet")
+    assert first.code == 0, first.err
+    assert (first.json["done_now"], first.json["done_before"]) == (1, 0)
+    [row] = first.json["rows"]
+    assert row["accuracy"] - row["best_single"] == pytest.approx(row["gain"])
+    second = typed("experiment small.toml")
+    assert "0 cells done, 1 were there" in second.out
+    assert "| in-distribution | all | by subject | 133 |" in (tmp_path / "small" / "table.md").read_text()
+
+
+CARELESS = {
+    "audit --repair order": (2, "--repair order and --expert NAME go together"),
+    "audit --expert ann": (2, "--repair order and --expert NAME go together"),
+    "audit --repair duplicates": (2, "nothing to repair"),
+    "audit --benchmark none": (2, "unknown benchmark"),
+    "experiment none.toml": (1, "cannot be read"),
+    "experiment ann.jsonl": (1, "no TOML"),
+    "whatif": (2, "--add or to --drop"),
+}
+
+
+def test_careless(typed: Cli) -> None:
+    for line, (code, said) in CARELESS.items():
+        ended = typed(line)
+        assert (ended.code, ended.err.count("\n")) == (code, 1), line
+        assert said in ended.err

@@ -1,0 +1,66 @@
+"""Evaluating where only the chosen experts are asked; with an engine that echoes, and a plain one-word benchmark."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import quiz
+
+from benchcoe_jobs.dispatch.inline import InlineDispatcher
+from benchcoe_jobs.domain import JobState
+from benchcoe_jobs.jobs.benchmarks import add_benchmark
+from benchcoe_jobs.jobs.evaluate_job import evaluate_request
+from benchcoe_jobs.jobs.lifecycle import submit
+from benchcoe_jobs.jobs.profile import profile_request
+from benchcoe_jobs.settings import Settings
+from benchcoe_jobs.store import experts, jobs
+from benchcoe_jobs.store.experts import ExpertRow
+from benchcoe_jobs.store.jobs import JobRow
+from benchcoe_jobs.store.session import Store
+
+TRAIN = {"router": "r", "level": "subject", "kind": "tfidf", "head": None, "pool": "all", "benchmark": "quiz"}
+
+
+def done(store: Store, settings: Settings, kind: str, request: dict[str, Any]) -> JobRow:
+    with store.writing() as connection:
+        job_id, _ = submit(connection, kind, request)
+    return InlineDispatcher(store, settings).follow(job_id, lambda _: None)
+
+
+def test_only_the_chosen_are_asked(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(home=tmp_path / "home")
+    quiz.install(tmp_path, monkeypatch)
+    add_benchmark(store, "quiz", quiz.write_quiz(tmp_path / "quiz", 90))
+    for name in ("ann", "bob"):
+        with store.writing() as connection:
+            experts.add_expert(connection, ExpertRow(name, "echo", name, cost=2.0))
+        done(store, settings, "profile", profile_request(name, split="train"))
+    trained = done(store, settings, "train-router", TRAIN | {"split": "train", "policy": "best"})
+    assert trained.state is JobState.DONE, trained.error
+
+    request = evaluate_request("r", None, "test")
+    job = done(store, settings, "evaluate", request)
+    assert (job.state, job.stage) == (JobState.DONE, 2), job.error
+    report = job.report or {}
+    n = report["n"]
+    assert n == report["asked"]["queries"] > 10
+    assert (report["without_scores"], report["in_sample"], report["gain"]) == (0, False, None)
+    assert sum(report["calls"].values()) == pytest.approx(1)
+    assert report["cost"] == {"router": 2.0, "every_expert": 4.0}
+    assert report["interval"]["low"] <= report["accuracy"] <= report["interval"]["high"]
+    with store.reading() as connection:
+        asked = [lot for lot in jobs.lots(connection, [job.id]) if lot.stage == 1]
+    assert {lot.expert: lot.loads for lot in asked} == dict.fromkeys(report["calls"], 1), "each is loaded once"
+
+    again = done(store, settings, "evaluate", request)
+    assert again.id != job.id
+    assert again.report == report | {"asked": {"queries": 0, "errors": 0, "loads": 0, "seconds": 0}}, "nothing twice"
+
+    # With every expert's answers there is everything to compare.
+    for name in ("ann", "bob"):
+        done(store, settings, "profile", profile_request(name))
+    whole = done(store, settings, "evaluate", request).report or {}
+    assert (whole["n"], whole["accuracy"]) == (n, report["accuracy"])
+    assert whole["gain"]["value"] == pytest.approx(whole["accuracy"] - whole["best_single"]["accuracy"])

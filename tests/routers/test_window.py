@@ -1,0 +1,41 @@
+"""What is cut of a question that is too long: what precedes it, never the question or its first options."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchcoe_jobs.domain import Asked
+from benchcoe_jobs.routers.window import readable
+
+
+@pytest.fixture(scope="module")
+def tokenizer(encoder: str) -> object:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(encoder)
+
+
+LONG = "the old story goes on. " * 200
+QUESTION = "Which colour was the lighthouse?"
+OPTIONS = ("red", "white", "green")
+
+
+def test_the_question_and_its_options_stay(tokenizer: object) -> None:
+    [text] = readable([Asked(LONG + QUESTION, OPTIONS)], tokenizer, 64)
+    assert text.endswith(f"{QUESTION}\nred\nwhite\ngreen")
+    assert text.startswith(("story", "the", "old", "goes", "on", "."))
+    assert len(tokenizer(text)["input_ids"]) == 64
+
+
+def test_what_fits_is_left_alone(tokenizer: object) -> None:
+    [text] = readable([Asked(QUESTION, OPTIONS)], tokenizer, 64)
+    assert text == f"{QUESTION}\nred\nwhite\ngreen"
+
+
+def test_endless_options_leave_half_of_the_window_to_the_question(tokenizer: object) -> None:
+    [text] = readable([Asked(LONG + QUESTION, tuple(f"option number {n}" for n in range(500)))], tokenizer, 64)
+    assert f"{QUESTION}\noption number 0\noption number 1\n" in text
+    assert len(tokenizer(text)["input_ids"]) == 64
+    [text] = readable([Asked(QUESTION, ("very " * 1000,))], tokenizer, 64)
+    assert text.startswith(QUESTION)
+    assert len(tokenizer(text)["input_ids"]) == 64
