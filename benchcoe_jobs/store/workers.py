@@ -52,4 +52,4 @@ def workers(connection: Connection) -> list[WorkerRow]:
         .outerjoin(Expert, Expert.id == Worker.expert_id)
         .order_by(Worker.name)
     )
-    return [WorkerRow(*row._tuple()) for row in rows]
+    return [WorkerRow(*row) for row in rows]
