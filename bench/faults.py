@@ -52,8 +52,8 @@ def main() -> None:
         chosen = [each for each in place.scenarios() if not given.scenarios or each[0].__name__ in given.scenarios]
         rows = []
         for scenario, database in chosen:
-            print(scenario.__name__, database, file=sys.stderr, flush=True)
             rows.append([(scenario.__doc__ or "").strip(), database, f"{place.run(scenario, database):.1f}"])
+            print(*rows[-1], sep=" | ", file=sys.stderr, flush=True)
         markdown(["fault", "database", "recovery s"], rows)
 
 

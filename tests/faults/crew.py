@@ -97,11 +97,17 @@ class Postgres:
 
     def restart(self) -> None:
         """Recover from the write-ahead log."""
-        self._server.ensure_postgres_running()
+        wait_for(self._is_back, "the server is back")
 
     def stop(self) -> None:
         """End it for good."""
         self._server.cleanup()
+
+    def _is_back(self) -> bool:
+        with suppress(subprocess.TimeoutExpired):  # it gives recovery ten seconds; a busy disk wants more
+            self._server.ensure_postgres_running()
+            return True
+        return False
 
 
 class Wire:
