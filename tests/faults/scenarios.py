@@ -23,7 +23,6 @@ from sqlalchemy import text
 from benchcoe_jobs.dispatch.celery import TICKET, make_app
 from benchcoe_jobs.domain import JobState
 from benchcoe_jobs.jobs.lifecycle import cancel, retry
-from benchcoe_jobs.store import jobs, workers
 from benchcoe_jobs.store.leases import MAX_ATTEMPTS
 from benchcoe_jobs.store.session import connect
 
@@ -237,8 +236,6 @@ def eight_write_and_one_dies(ground: Ground) -> float:
         ground.site.add_expert(name, name)
     ground.slow(0.05)
     running = {name: _command(ground.site, "profile", name) for name in names}
-    with ground.site.store.reading() as connection:
-        wait_for(lambda: jobs.list_jobs(connection), "they have begun")
     wait_for(lambda: len(crew.said(ground.site.store, names[0])) > 0, "one has stored something")
     running[names[0]].kill()
     running[names[0]].wait()
@@ -323,8 +320,7 @@ def one_clock_is_wrong(ground: Ground) -> float:
     path = f"{ground.folder / 'ahead'}:{ground.site.environment()['PYTHONPATH']}"
     ground.site.start_worker("ahead", PYTHONPATH=path)
     _, job_id = ground.begin()
-    with ground.site.store.reading() as connection:
-        wait_for(lambda: len(workers.workers(connection)) == 2, "both workers are there")
+    wait_for(lambda: len(ground.site.listed_workers()) == 2, "both workers are there")
     recovery = ground.recovery_s(job_id)
     ground.insist(job_id)
     assert {attempts for _, attempts in ground.site.shards(job_id)} == {1}
@@ -352,8 +348,7 @@ def tickets_lost(ground: Ground) -> float:
     ground.slow(0)
     ground.site.add_expert("ann")
     ground.site.start_worker()
-    with ground.site.store.reading() as connection:
-        wait_for(lambda: workers.workers(connection), "the worker is there")
+    wait_for(ground.site.listed_workers, "the worker is there")
     job_id = ground.site.profile("ann")
     ground.broker.flush()
     recovery = ground.recovery_s(job_id)
