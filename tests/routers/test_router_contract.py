@@ -187,6 +187,11 @@ def test_wrong_combinations_are_refused_in_one_line(
     assert "\n" not in str(refusal.value)
 
 
+def test_blend_is_query_level() -> None:
+    with pytest.raises(UsageError, match="a blend router is not subject-level: choose query"):
+        new_recipe(Level.SUBJECT, "blend", None, Setting())
+
+
 @pytest.mark.parametrize(
     ("outputs", "says"),
     [(("a",), "a router needs two or more outputs"), (("a", "a", "b"), "with names of their own")],
