@@ -174,7 +174,7 @@ def test_subjects_must_be_one_hot(subject_recipe: Recipe, two: World) -> None:
         ("tfidf", {"head": "knn"}, "-level tfidf router has no head 'knn': choose linear"),
         ("tfidf", {"encoder": "a/b"}, "a tfidf router has no encoder"),
         ("tfidf", {"revision": "main"}, "a tfidf router has no encoder"),
-        ("embedding", {"head": "forest"}, "-level embedding router has no head 'forest': choose knn or linear"),
+        ("embedding", {"head": "forest"}, "-level embedding router has no head 'forest': choose knn or linear or mlp"),
         ("oracle", {}, "unknown name 'oracle'"),
     ],
 )
