@@ -70,10 +70,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("store", type=Path)
     parser.add_argument("--deals", type=int, default=5)
+    parser.add_argument("--pools", nargs="*", choices=NAMES, default=NAMES)
     parser.add_argument("--routers", type=int, nargs="*", help="numbers in KINDS; all where left out")
     parser.add_argument("--only", choices=["deals", "subjects", "fit"])
     options = parser.parse_args()
     data = read(options.store)
+    NAMES[:] = options.pools
     if options.routers:
         KINDS[:] = [KINDS[number] for number in options.routers]
     blend._classifier = remembered(blend._classifier)  # the pools share their subject classifiers

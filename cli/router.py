@@ -21,7 +21,9 @@ from .queued import get_done, waits
 @click.option("--level", type=LEVELS, default=Level.SUBJECT.value, show_default=True)
 @click.option("--kind", type=click.Choice(registry.names("routers")), default="tfidf", show_default=True)
 @click.option(
-    "--head", metavar="NAME", help="linear, knn (embedding) or ridge (blend); the kind's first where it is left out."
+    "--head",
+    metavar="NAME",
+    help="linear, knn or mlp (embedding), or ridge (blend); the kind's first where it is left out.",
 )
 @click.option("--pool", default=ALL_POOL, show_default=True)
 @click.option("--benchmark", metavar="NAME", help="May be left out where there is only one.")

@@ -16,6 +16,7 @@ from benchcoe_jobs.routers.base import Matrix, Setting, Unlabelled, VectorCache
 from benchcoe_jobs.routers.encoder import DEFAULT_ENCODER, find_encoder
 from benchcoe_jobs.routers.linear import LogisticHead, RidgeHead
 from benchcoe_jobs.routers.neighbours import KnnHead
+from benchcoe_jobs.routers.perceptron import PerceptronClassifier, PerceptronRegressor
 from benchcoe_jobs.routers.window import RULE
 
 # Vectors are kept this many at a time: what a crash can lose, less than a minute of two busy CPU cores.
@@ -103,7 +104,7 @@ def _key(question: Asked) -> str:
 EMBEDDING = Unlabelled(
     EmbeddingFeatures,
     {
-        Level.SUBJECT: {"knn": partial(KnnHead, 20), "linear": LogisticHead},
-        Level.QUERY: {"knn": partial(KnnHead, 200), "linear": RidgeHead},
+        Level.SUBJECT: {"knn": partial(KnnHead, 20), "linear": LogisticHead, "mlp": PerceptronClassifier},
+        Level.QUERY: {"knn": partial(KnnHead, 200), "linear": RidgeHead, "mlp": PerceptronRegressor},
     },
 )

@@ -120,14 +120,17 @@ def ridge(x: Matrix, targets: Floats, penalty: float | None = None) -> tuple[Flo
     shape = _shape(x)
     x = _float64(x)
     known = ~np.isnan(targets)
-    patterns, pattern_of = np.unique(known, axis=1, return_inverse=True)
+    alike: dict[bytes, list[int]] = {}  # which rows are known, as bits -> the columns known on them
+    for column, bits in enumerate(np.packbits(known.T, axis=1)):
+        alike.setdefault(bits.tobytes(), []).append(column)
     weights = np.empty((targets.shape[1], x.shape[1]))
     intercepts = np.empty(targets.shape[1])
-    for number, rows in enumerate(patterns.T):
-        columns = np.flatnonzero(pattern_of == number)
-        solver = "sparse_cg" if shape == "sparse" else "cholesky"
+    solver = "sparse_cg" if shape == "sparse" else "cholesky"
+    for columns in map(np.array, alike.values()):
+        rows = known[:, columns[0]]
+        whole = bool(rows.all())  # spares a copy of x
         model = Ridge(alpha=penalty or _RIDGE_PENALTY[shape], solver=solver)
-        model.fit(x[rows], targets[np.ix_(rows, columns)])
+        model.fit(x if whole else x[rows], targets[:, columns] if whole else targets[np.ix_(rows, columns)])
         weights[columns], intercepts[columns] = model.coef_, model.intercept_
     return weights, intercepts
 

@@ -21,6 +21,8 @@ _WAYS = [
     (Level.QUERY, "embedding", "linear"),
     (Level.SUBJECT, "embedding", "knn"),
     (Level.QUERY, "embedding", "knn"),
+    (Level.SUBJECT, "embedding", "mlp"),
+    (Level.QUERY, "embedding", "mlp"),
     (Level.QUERY, "blend", "ridge"),
 ]
 

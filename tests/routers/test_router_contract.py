@@ -174,7 +174,7 @@ def test_subjects_must_be_one_hot(subject_recipe: Recipe, two: World) -> None:
         ("tfidf", {"head": "knn"}, "-level tfidf router has no head 'knn': choose linear"),
         ("tfidf", {"encoder": "a/b"}, "a tfidf router has no encoder"),
         ("tfidf", {"revision": "main"}, "a tfidf router has no encoder"),
-        ("embedding", {"head": "forest"}, "-level embedding router has no head 'forest': choose knn or linear"),
+        ("embedding", {"head": "forest"}, "-level embedding router has no head 'forest': choose knn or linear or mlp"),
         ("oracle", {}, "unknown name 'oracle'"),
     ],
 )
@@ -185,6 +185,11 @@ def test_wrong_combinations_are_refused_in_one_line(
     with pytest.raises(UsageError, match=says) as refusal:
         new_recipe(level, kind, options.get("head"), Setting(options.get("encoder"), options.get("revision")))
     assert "\n" not in str(refusal.value)
+
+
+def test_blend_is_query_level() -> None:
+    with pytest.raises(UsageError, match="a blend router is not subject-level: choose query"):
+        new_recipe(Level.SUBJECT, "blend", None, Setting())
 
 
 @pytest.mark.parametrize(

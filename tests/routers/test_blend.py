@@ -1,0 +1,64 @@
+"""The blend head trusts single questions as far as they deserve it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from benchcoe_jobs.routers.base import Examples, Floats
+from benchcoe_jobs.routers.blend import PENALTIES, BlendHead
+
+SUBJECTS = ("alpha", "beta", "gamma")
+N, EXPERTS, DIMENSIONS = 600, 3, 12
+
+
+def world(depends_on_the_question: bool) -> tuple[Floats, Examples, Floats]:
+    """Unit vectors in three clusters; scores of 0 or 1 by subject alone, or by a direction within it too."""
+    rng = np.random.default_rng(0)
+    subject_of = np.arange(N) % 3
+    x = 3 * np.eye(DIMENSIONS)[subject_of] + rng.normal(size=(N, DIMENSIONS))
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    chance = np.array([[0.8, 0.3, 0.5], [0.2, 0.7, 0.5], [0.4, 0.4, 0.9]])[subject_of]
+    if depends_on_the_question:
+        chance = 0.5 + 0.45 * np.sign(x[:, [5, 6, 7]])
+    scores = (rng.random((N, EXPERTS)) < chance).astype(float)
+    return x, Examples((), [SUBJECTS[s] for s in subject_of], scores), chance
+
+
+def fitted(x: Floats, examples: Examples) -> BlendHead:
+    head = BlendHead()
+    head.fit(x, examples)
+    return head
+
+
+def test_where_only_the_subject_matters_it_is_the_subject_table() -> None:
+    x, examples, chance = world(depends_on_the_question=False)
+    head = fitted(x, examples)
+    assert head.config()["penalty"] >= PENALTIES[1]
+    assert np.abs(head.predict(x) - chance).mean() < 0.08
+
+
+def test_where_the_question_matters_it_is_shrunk_less_and_beats_the_table() -> None:
+    x, examples, chance = world(depends_on_the_question=True)
+    head = fitted(x, examples)
+    assert head.config()["penalty"] == PENALTIES[0]
+    table = np.tile(examples.targets.mean(axis=0), (N, 1))
+    assert ((head.predict(x) - chance) ** 2).mean() < 0.8 * ((table - chance) ** 2).mean()
+
+
+def test_a_subject_left_out_is_predicted_from_the_others() -> None:
+    x, examples, _ = world(depends_on_the_question=False)
+    head = fitted(x, examples)
+    left_out = head.subjects_left_out(x, examples)
+    alpha = np.array(examples.subjects) == "alpha"
+    assert head.predict(x)[alpha, 0].mean() == pytest.approx(0.8, abs=0.1)
+    assert left_out[alpha, 0].mean() < 0.5, "expert 0 is poor on the other two"
+
+
+def test_a_single_subject_needs_no_classifier() -> None:
+    x, examples, _ = world(depends_on_the_question=False)
+    alone = Examples((), ["alpha"] * N, examples.targets)
+    head = fitted(x, alone)
+    assert np.isfinite(head.predict(x)).all()
+    restored = BlendHead.restore(head.config(), head.arrays())
+    np.testing.assert_array_equal(restored.predict(x), head.predict(x))
