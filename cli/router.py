@@ -11,7 +11,7 @@ from benchcoe_jobs import registry
 from benchcoe_jobs.domain import ALL_POOL, Level, Policy, Split
 from benchcoe_jobs.errors import UsageError
 
-from .command import Command, Session
+from .command import Command, Finite, Session
 from .label import LEVELS, POLICIES, SPLITS
 from .queued import get_done, waits
 
@@ -34,6 +34,14 @@ from .queued import get_done, waits
     default=Policy.BEST.value,
     show_default=True,
     help="The labels that a subject-level router goes by: see build-labels.",
+)
+@click.option(
+    "--max-fallback",
+    type=Finite(min=0, max=1),
+    default=0.2,
+    show_default=True,
+    help="The most of questions like the training ones that may go to the best single expert so that questions unlike "
+    "them do no harm; 1 sets no limit to caution.",
 )
 @click.option("--encoder", metavar="ID|FOLDER", help="Sentence encoder of an embedding or a blend router.")
 @click.option("--revision", help="The encoder's revision on the hub.")

@@ -21,7 +21,7 @@ from benchcoe_jobs.jobs.kinds import Assignment
 from benchcoe_jobs.jobs.labels import find_scope, insist_on_policy
 from benchcoe_jobs.routers import artifact
 from benchcoe_jobs.routers.base import Examples, Setting
-from benchcoe_jobs.routers.fallback import Calibration
+from benchcoe_jobs.routers.fallback import USUAL_MOST, Calibration
 from benchcoe_jobs.routers.model import RouterModel, new_recipe
 from benchcoe_jobs.store import catalog, experts, jobs, leases, routers
 from benchcoe_jobs.store.catalog import Question
@@ -90,6 +90,7 @@ def train_router(
     encoder: str | None = None,
     revision: str | None = None,
     policy: Policy = Policy.BEST,
+    max_fallback: float = USUAL_MOST,
     guard: Guard = _unguarded,
 ) -> Trained:
     """Freeze the labels of a scope, train a router on them and register it; an older one is replaced.
@@ -119,7 +120,9 @@ def train_router(
             )
         _make_place(home, name)
     # Reported scores alone say nothing of single questions: nothing to calibrate a fallback on.
-    model = recipe.fit(outputs, _examples(questions, targets), scores=scores if scores.size else None)
+    model = recipe.fit(
+        outputs, _examples(questions, targets), scores=scores if scores.size else None, most_fallback=max_fallback
+    )
     return _register(store, home, name, model, scope, frozen, len(questions), outputs, guard)
 
 

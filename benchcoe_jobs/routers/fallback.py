@@ -27,6 +27,9 @@ SHARES = tuple(round(0.1 * step, 1) for step in range(10, -1, -1))
 # A share is accepted while the gain over the best single expert, on subjects that were left out, is
 # not below this at the lower end of its 95 % interval (a tenth of a point).
 HARM = -0.001
+
+# Questions like the training ones are what a router is for: without a word from its user no more of them fall back.
+USUAL_MOST = 0.2
 _SIGMAS = 1.96
 _BLOCK = 1 << 24
 
@@ -97,12 +100,14 @@ def calibrate(
     x: Matrix,
     examples: Examples,
     scores: Floats,
+    most: float,
 ) -> Fallback | None:
     """The fallback of a head that was fitted on examples with features `x`; None where subjects are too few.
 
     `scores` (n, experts), NaN where unknown, say what each expert would have made of the questions;
     `refit` learns a head like this one on some of them. From "always fall back" on, the share that is held
-    unfamiliar is lowered as long as no harm shows.
+    unfamiliar is lowered as long as no harm shows. It is never more than `most`; the calibration then says what
+    harm may remain.
     """
     subjects = np.array(examples.subjects)
     if len(set(examples.subjects)) < 3:
@@ -126,6 +131,9 @@ def calibrate(
         chosen, threshold = calibration, at
     assert chosen is not None  # noqa: S101  always falling back gains nothing and harms nobody
     assert threshold is not None  # noqa: S101
+    if chosen.share > most:
+        threshold = _threshold(usual, most)
+        chosen = _calibration(most, gains[judged], near[judged] < threshold)
     kept = np.sort(np.random.default_rng(0).permutation(len(subjects))[:REMEMBERED])
     return Fallback(x[kept], threshold, chosen)
 

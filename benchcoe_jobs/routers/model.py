@@ -12,7 +12,7 @@ from benchcoe_jobs import registry
 from benchcoe_jobs.domain import Asked, Level
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.routers.base import Examples, Features, Floats, GrowingHead, Head, Kind, Matrix, Setting
-from benchcoe_jobs.routers.fallback import Fallback, calibrate
+from benchcoe_jobs.routers.fallback import USUAL_MOST, Fallback, calibrate
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +75,12 @@ class Recipe:
         examples: Examples,
         validation: Examples | None = None,
         scores: Floats | None = None,
+        most_fallback: float = USUAL_MOST,
     ) -> RouterModel:
         """A router of two or more outputs, learned from examples with a target column for each.
 
-        With `scores` (n, experts), NaN where unknown, its fallback is calibrated.
+        With `scores` (n, experts), NaN where unknown, its fallback is calibrated; `most_fallback` is the largest share
+        of questions like these that it may concern.
 
         Raises UsageError for outputs that are fewer than two or named twice, and for one that has no question.
         """
@@ -93,7 +95,7 @@ class Recipe:
         fallback = None
         if scores is not None:
             x = features.transform(usable.questions)
-            fallback = calibrate(self.level, head, self._refit, x, usable, scores)
+            fallback = calibrate(self.level, head, self._refit, x, usable, scores, most_fallback)
         return RouterModel(self.level, self.kind, self.head, outputs, features, head, fallback)
 
     def _refit(self, x: Matrix, examples: Examples) -> Head:

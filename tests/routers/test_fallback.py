@@ -45,7 +45,7 @@ def lesson(level: Level, transfers: bool) -> tuple[tuple[str, ...], Examples, np
 
 def trained(level: Level, transfers: bool) -> RouterModel:
     outputs, examples, scores = lesson(level, transfers)
-    return new_recipe(level, "tfidf", None, Setting()).fit(outputs, examples, scores=scores)
+    return new_recipe(level, "tfidf", None, Setting()).fit(outputs, examples, scores=scores, most_fallback=1.0)
 
 
 @pytest.mark.parametrize("level", list(Level))
@@ -73,6 +73,18 @@ def test_where_what_was_learned_carries_over_nothing_falls_back() -> None:
     _, foreign = model.read(FOREIGN)
     assert foreign is not None
     assert (foreign >= model.fallback.threshold).all()
+
+
+@pytest.mark.parametrize("most", [0.0, 0.05])
+def test_caution_has_a_limit(most: float) -> None:
+    outputs, examples, scores = lesson(Level.QUERY, transfers=False)
+    assert trained(Level.QUERY, transfers=False).fallback.calibration.share > most  # type: ignore[union-attr]
+    model = new_recipe(Level.QUERY, "tfidf", None, Setting()).fit(outputs, examples, scores=scores, most_fallback=most)
+    assert model.fallback is not None
+    assert model.fallback.calibration.share == most
+    _, usual = model.read(examples.questions)
+    assert usual is not None
+    assert (usual < model.fallback.threshold).mean() <= most + 0.02
 
 
 @pytest.mark.parametrize("level", list(Level))
