@@ -39,7 +39,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "batch": "benchcoe_jobs.jobs.batch:BatchJob",
         "evaluate": "benchcoe_jobs.jobs.evaluate_job:EvaluateJob",
         "profile": "benchcoe_jobs.jobs.profile:ProfileJob",
-        "train-router": "benchcoe_jobs.jobs.train:TrainJob",
+        "train-router": "benchcoe_jobs.jobs.train_job:TrainJob",
     },
     "routers": {
         "blend": "benchcoe_jobs.routers.blend:BLEND",

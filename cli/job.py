@@ -134,7 +134,7 @@ def watch(session: Session, job: int) -> None:
 
 def _until_over(session: Session, job_id: int) -> JobRow:
     """Only looks, also where this process could do the work."""
-    from benchcoe_jobs.dispatch.base import family
+    from benchcoe_jobs.jobs.lifecycle import family
 
     while True:
         job, _, is_open = family(session.store, job_id)
@@ -144,7 +144,7 @@ def _until_over(session: Session, job_id: int) -> JobRow:
 
 
 def _snapshots(session: Session, job_id: int) -> Iterator[Any]:
-    from benchcoe_jobs.dispatch.base import family
+    from benchcoe_jobs.jobs.lifecycle import family
     from benchcoe_jobs.store import jobs, workers
 
     is_open = True

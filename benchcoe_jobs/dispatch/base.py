@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Protocol
 
 from benchcoe_jobs.settings import Settings
-from benchcoe_jobs.store import jobs
 from benchcoe_jobs.store.jobs import JobRow
 from benchcoe_jobs.store.session import Store
 
@@ -22,14 +21,6 @@ class Dispatcher(Protocol):
 
     def follow(self, job_id: int, progress: Callable[[int], None]) -> JobRow:
         """Return when a job and all that followed from it are over; `progress` hears how many items are through."""
-
-
-def family(store: Store, job_id: int) -> tuple[JobRow, list[int], bool]:
-    """A job, the ids of it and of all that followed from it, and whether one of them is open."""
-    with store.reading() as connection:
-        ids = [job_id, *jobs.followers(connection, job_id)]
-        rows = [jobs.read_job(connection, id_) for id_ in ids]
-    return rows[0], ids, any(row.is_open for row in rows)
 
 
 def dispatcher(store: Store, settings: Settings) -> Dispatcher:

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping
 from celery import Celery
 from kombu.exceptions import ChannelError, OperationalError
 
-from benchcoe_jobs.dispatch.base import family
 from benchcoe_jobs.dispatch.broker import broker_url, masked
 from benchcoe_jobs.domain import Queue
+from benchcoe_jobs.jobs.lifecycle import family
 from benchcoe_jobs.settings import Settings
 from benchcoe_jobs.store import jobs
 from benchcoe_jobs.store.jobs import JobRow

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from benchcoe_jobs.dispatch.base import family
 from benchcoe_jobs.domain import Queue
 from benchcoe_jobs.jobs.executor import Executor
-from benchcoe_jobs.jobs.lifecycle import sweep
+from benchcoe_jobs.jobs.lifecycle import family, sweep
 from benchcoe_jobs.settings import Settings
 from benchcoe_jobs.store.jobs import JobRow
 from benchcoe_jobs.store.leases import Tally

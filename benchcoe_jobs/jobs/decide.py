@@ -169,9 +169,8 @@ class Decider:
 
 def eligible_experts(connection: Connection, router: TrainedRouter) -> list[str]:
     """The experts that a router may choose now: with enough scores, or a subject's label, on its training split."""
-    ranked = labels.contenders(connection, router.scope)
     labelled = {label.expert for label in labels.subject_labels(connection, router.scope, router.policy)}
-    return sorted({contender.expert for contenders in ranked.values() for contender in contenders} | labelled)
+    return sorted({*labels.eligible_experts(connection, router.scope), *labelled})
 
 
 def open_decider(store: Store, home: Path, name: str | None, *, falls_back: bool = True) -> Decider:

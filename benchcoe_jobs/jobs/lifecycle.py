@@ -59,6 +59,14 @@ def settle(connection: Connection, job_id: int) -> None:
         job = jobs.read_job(connection, job_id)
 
 
+def family(store: Store, job_id: int) -> tuple[JobRow, list[int], bool]:
+    """A job, the ids of it and of all that followed from it, and whether one of them is open."""
+    with store.reading() as connection:
+        ids = [job_id, *jobs.followers(connection, job_id)]
+        rows = [jobs.read_job(connection, id_) for id_ in ids]
+    return rows[0], ids, any(row.is_open for row in rows)
+
+
 def cancel(store: Store, job_id: int) -> JobRow:
     """Nobody begins anything more of a job; who is at it stops at the next micro-batch. What is stored stays."""
     with store.writing() as connection:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -15,20 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from benchcoe_jobs.domain import Level, Policy, Queue
+from benchcoe_jobs.domain import Level, Policy
 from benchcoe_jobs.errors import StoreError, UsageError
-from benchcoe_jobs.jobs.kinds import Assignment
 from benchcoe_jobs.jobs.labels import find_scope, insist_on_policy
 from benchcoe_jobs.routers import artifact
 from benchcoe_jobs.routers.base import Examples, Setting
 from benchcoe_jobs.routers.fallback import USUAL_MOST, Calibration
 from benchcoe_jobs.routers.model import RouterModel, new_recipe
-from benchcoe_jobs.store import catalog, experts, jobs, leases, routers
+from benchcoe_jobs.store import catalog, experts, routers
 from benchcoe_jobs.store.catalog import Question
-from benchcoe_jobs.store.jobs import JobRow, NewLot
 from benchcoe_jobs.store.label_sets import Frozen, freeze
 from benchcoe_jobs.store.labels import Scope
-from benchcoe_jobs.store.leases import Tally
 from benchcoe_jobs.store.session import Store
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -249,67 +245,3 @@ def _score_matrix(
             matrix[row_of[query_id], column_of[expert_id]] = score
     eligible = ~np.isnan(matrix).all(axis=0)
     return tuple(name for name, keep in zip(members, eligible, strict=True) if keep), matrix[:, eligible]
-
-
-class TrainJob:
-    """The job `train-router`, one shard. See `jobs.kinds.Kind`; a request is `{"router": name, "extend": true}`, or
-    has the options of `train_router`."""
-
-    n_stages = 1
-
-    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewLot]:
-        """Raises UsageError for names that there are not."""
-        request = job.request
-        if request.get("extend"):
-            routers.find_router(connection, request["router"])
-        else:
-            check_name(request["router"])
-            insist_on_policy(Level(request["level"]), Policy(request["policy"]))
-            find_scope(connection, request["pool"], request["benchmark"], request["split"])
-        return [NewLot(Queue.TRAIN, [({}, 1)])]
-
-    def run(self, assignment: Assignment) -> None:
-        """Train, with no expert resident: both want the memory."""
-        assignment.unload()
-        store, home, claim, lease = assignment.store, assignment.home, assignment.claim, assignment.lease
-
-        def guard(connection: Connection) -> None:
-            leases.hold(connection, claim)
-            leases.insist_on_going_on(connection, claim)
-
-        started = time.monotonic()
-        options = dict(claim.request)
-        name = options.pop("router")
-        options.pop("retry_errors", None)
-        if options.pop("extend", False):
-            trained = extend_router(store, home, name, guard=guard)
-        else:
-            options["level"], options["policy"] = Level(options["level"]), Policy(options["policy"])
-            trained = train_router(store, home, name, guard=guard, **options)
-
-        def write(connection: Connection) -> Tally:
-            jobs.set_report(connection, claim.job_id, trained.as_json())
-            return Tally(answered=1)
-
-        lease.commit(write, seconds=time.monotonic() - started)
-
-    def report(self, connection: Connection, job: JobRow) -> Mapping[str, Any] | None:
-        """What was trained, on what."""
-        return job.report
-
-    def follow_ups(self, connection: Connection, job: JobRow) -> Sequence[tuple[str, Mapping[str, Any]]]:
-        """Another head for each expert that became eligible while this training was under way.
-
-        The end of its profile found this job open, and asked for no other.
-        """
-        router = routers.find_router(connection, job.request["router"])
-        if router.level != Level.QUERY or job.report is None:
-            return []
-        questions = catalog.questions(connection, router.scope.benchmark_id, router.scope.split)
-        members = experts.pool_members(connection, router.scope.pool.id)
-        eligible, _ = _score_matrix(
-            routers.targets(connection, router.scope), [q for q in questions if q.text], members
-        )
-        if set(eligible) <= set(job.report["outputs"]):
-            return []
-        return [("train-router", {"router": router.name, "extend": True})]

@@ -104,7 +104,9 @@ class Postgres:
         self._server.cleanup()
 
     def _is_back(self) -> bool:
-        with suppress(subprocess.TimeoutExpired, AssertionError):  # it gives recovery ten seconds; a busy disk wants more
+        with suppress(
+            subprocess.TimeoutExpired, AssertionError
+        ):  # it waits ten seconds: too few on a busy disk
             self._server.ensure_postgres_running()
             return True
         return False

@@ -13,7 +13,8 @@ from benchcoe_jobs.domain import JobState, Level, ShardState
 from benchcoe_jobs.jobs.kinds import Assignment
 from benchcoe_jobs.jobs.lease import Lease
 from benchcoe_jobs.jobs.lifecycle import settle
-from benchcoe_jobs.jobs.train import TrainJob, train_router
+from benchcoe_jobs.jobs.train import train_router
+from benchcoe_jobs.jobs.train_job import TrainJob
 from benchcoe_jobs.store import jobs, leases
 
 

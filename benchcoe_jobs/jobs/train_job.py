@@ -1,0 +1,77 @@
+"""The job `train-router`: one shard, on a worker that trains."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from benchcoe_jobs.domain import Level, Policy, Queue
+from benchcoe_jobs.jobs.kinds import Assignment
+from benchcoe_jobs.jobs.labels import find_scope, insist_on_policy
+from benchcoe_jobs.jobs.train import check_name, extend_router, train_router
+from benchcoe_jobs.store import jobs, labels, leases, routers
+from benchcoe_jobs.store.jobs import JobRow, NewLot
+from benchcoe_jobs.store.leases import Tally
+
+
+class TrainJob:
+    """See `jobs.kinds.Kind`. A request is `{"router": name, "extend": true}`, or has the options of `train_router`."""
+
+    n_stages = 1
+
+    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewLot]:
+        """Raises UsageError for names that there are not."""
+        request = job.request
+        if request.get("extend"):
+            routers.find_router(connection, request["router"])
+        else:
+            check_name(request["router"])
+            insist_on_policy(Level(request["level"]), Policy(request["policy"]))
+            find_scope(connection, request["pool"], request["benchmark"], request["split"])
+        return [NewLot(Queue.TRAIN, [({}, 1)])]
+
+    def run(self, assignment: Assignment) -> None:
+        """Train, with no expert resident: both want the memory."""
+        assignment.unload()
+        store, home, claim, lease = assignment.store, assignment.home, assignment.claim, assignment.lease
+
+        def guard(connection: Connection) -> None:
+            leases.hold(connection, claim)
+            leases.insist_on_going_on(connection, claim)
+
+        started = time.monotonic()
+        options = dict(claim.request)
+        name = options.pop("router")
+        options.pop("retry_errors", None)
+        if options.pop("extend", False):
+            trained = extend_router(store, home, name, guard=guard)
+        else:
+            options["level"], options["policy"] = Level(options["level"]), Policy(options["policy"])
+            trained = train_router(store, home, name, guard=guard, **options)
+
+        def write(connection: Connection) -> Tally:
+            jobs.set_report(connection, claim.job_id, trained.as_json())
+            return Tally(answered=1)
+
+        lease.commit(write, seconds=time.monotonic() - started)
+
+    def report(self, connection: Connection, job: JobRow) -> Mapping[str, Any] | None:
+        """What was trained, on what."""
+        return job.report
+
+    def follow_ups(self, connection: Connection, job: JobRow) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """Another head for each expert that became eligible while this training was under way.
+
+        The end of its profile found this job open, and asked for no other.
+        """
+        router = routers.find_router(connection, job.request["router"])
+        if router.level != Level.QUERY or job.report is None:
+            return []
+        if job.request.get("extend") and not job.report["new_outputs"]:  # whoever is eligible has nothing to learn from
+            return []
+        if set(labels.eligible_experts(connection, router.scope)) <= set(job.report["outputs"]):
+            return []
+        return [("train-router", {"router": router.name, "extend": True})]
