@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
+from sqlalchemy import Connection
 
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.jobs.curve import cost_report
 from benchcoe_jobs.jobs.decide import Choice, Decider, Estimates, open_decider
+from benchcoe_jobs.jobs.plan import RECORDED
 from benchcoe_jobs.jobs.report import Report, compare, gather
 from benchcoe_jobs.jobs.spending import Spending
 from benchcoe_jobs.store import catalog, evaluations, experts
@@ -78,8 +81,11 @@ def decide(
     with store.reading() as connection:
         benchmark_id, benchmark = catalog.find_benchmark(connection, benchmark or decider.router.scope.benchmark)
         questions = [q for q in catalog.questions(connection, benchmark_id, split) if q.text]
-    if not questions:
-        raise UsageError(f"{benchmark} has no queries with a text in split {split}")
+        if not questions:
+            raise UsageError(f"{benchmark} has no queries with a text in split {split}")
+        names = {decider.members[name]: name for name in decider.eligible}
+        if all(experts.read_expert_by_id(connection, expert_id).engine == RECORDED for expert_id in names):
+            _insist_on_scores(connection, decider, names, benchmark_id, benchmark, split, questions)
     start = time.perf_counter()
     estimates = decider.estimate([question.asked for question in questions])
     choices = decider.pick(estimates, spending)
@@ -103,15 +109,7 @@ def compare_all(store: Store, decided: Decided, second_price: float) -> Report:
     decider, names, questions = decided.decider, decided.names, decided.questions
     about = decided.benchmark_id, decided.split
     with store.writing() as connection:
-        scored = evaluations.fully_scored(connection, *about, names)
-        if not any(question.id in scored for question in questions):
-            counts = evaluations.score_counts(connection, *about, names)
-            fewest = min(names, key=lambda expert_id: counts.get(expert_id, 0))
-            raise UsageError(
-                f"no query of {decided.benchmark}, split {decided.split}, has a score of every expert that the router "
-                f"may choose: {names[fewest]} has {counts.get(fewest, 0)} of {len(questions)}. Import what is missing, "
-                f"or take it out of pool {decider.router.scope.pool.name!r}"
-            )
+        _insist_on_scores(connection, decider, names, decided.benchmark_id, decided.benchmark, decided.split, questions)
         seen = evaluations.seen_in_training(connection, decider.router, *about)
         rows = evaluations.outcomes(connection, *about, names)
         outcomes = gather(rows, names, experts.costs(connection), questions)
@@ -131,6 +129,27 @@ def compare_all(store: Store, decided: Decided, second_price: float) -> Report:
         report = replace(report, costs=money)
         evaluations.store_report(connection, decided.evaluation_id, report.as_json())
     return report
+
+
+def _insist_on_scores(
+    connection: Connection,
+    decider: Decider,
+    names: Mapping[int, str],
+    benchmark_id: int,
+    benchmark: str,
+    split: str,
+    questions: Sequence[Question],
+) -> None:
+    scored = evaluations.fully_scored(connection, benchmark_id, split, names.keys())
+    if any(question.id in scored for question in questions):
+        return
+    counts = evaluations.score_counts(connection, benchmark_id, split, names.keys())
+    fewest = min(names, key=lambda expert_id: counts.get(expert_id, 0))
+    raise UsageError(
+        f"no query of {benchmark}, split {split}, has a score of every expert that the router may choose: "
+        f"{names[fewest]} has {counts.get(fewest, 0)} of {len(questions)}. Import what is missing, or take it "
+        f"out of pool {decider.router.scope.pool.name!r}"
+    )
 
 
 def _fingerprint(decider: Decider, benchmark: str, split: str, choices: Sequence[Choice]) -> str:

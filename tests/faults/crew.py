@@ -104,9 +104,7 @@ class Postgres:
         self._server.cleanup()
 
     def _is_back(self) -> bool:
-        with suppress(
-            subprocess.TimeoutExpired, AssertionError
-        ):  # it waits ten seconds: too few on a busy disk
+        with suppress(subprocess.TimeoutExpired, AssertionError):  # it waits ten seconds: too few on a busy disk
             self._server.ensure_postgres_running()
             return True
         return False

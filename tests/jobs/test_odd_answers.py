@@ -8,15 +8,18 @@ import pytest
 import quiz
 from sqlalchemy import select
 
-from benchcoe_jobs.engines.host import EngineHost
-from benchcoe_jobs.jobs import plan, profile
+from benchcoe_jobs.dispatch.inline import InlineDispatcher
+from benchcoe_jobs.domain import JobState, Query
 from benchcoe_jobs.jobs.benchmarks import add_benchmark
+from benchcoe_jobs.jobs.lifecycle import submit
+from benchcoe_jobs.jobs.profile import profile_request
+from benchcoe_jobs.settings import Settings
 from benchcoe_jobs.store import catalog, experts
 from benchcoe_jobs.store.experts import ExpertRow
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.store.tables import QueryContent, Response, Score
 
-PICTURE = plan.Query("1", "Art", "What is <image 1>?", ("a", "b"), "A", images=(b"\x89PNG and no more",))
+PICTURE = Query("1", "Art", "What is <image 1>?", ("a", "b"), "A", images=(b"\x89PNG and no more",))
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
@@ -31,11 +34,11 @@ def test_the_rest_of_the_run_is_unharmed(store: Store, tmp_path: Path, monkeypat
         catalog.add_queries(connection, catalog.ensure_benchmark(connection, "mmmu"), [PICTURE])
         seer = ExpertRow("seer", "diary", str(tiny.save_idefics(tmp_path / "idefics")))
         experts.add_expert(connection, seer)
-        expert_id = experts.find_expert(connection, "seer")
-    with EngineHost(plan.settings_of(seer)) as host:
-        profiling = profile.begin(store, host, expert_id, seer, plan.make_plans(store))
-        profiling.run()
-        assert (profiling.answered, profiling.errors, host.loads) == (18, 2, 1)
+        job_id, _ = submit(connection, "profile", profile_request("seer"))
+    job = InlineDispatcher(store, Settings()).follow(job_id, lambda _: None)
+    assert (job.state, (job.report or {})["loads"]) == (JobState.PARTIAL, 1)
+    counts = [(of["answered"], of["errors"]) for of in (job.report or {})["benchmarks"]]
+    assert [sum(column) for column in zip(*counts, strict=True)] == [18, 2]
     with store.reading() as connection:
         rows = connection.execute(
             select(QueryContent.text, Response.text, Response.error, Score.value)
