@@ -28,11 +28,12 @@ CHARACTERS_PER_TOKEN = 4
 """For an estimate only; English prose has four to five."""
 
 _BATCH = 64
-_LARGER_BATCH = {"vllm": 256}  # it schedules by itself, and is better at it the more it sees at once
+_LARGER_BATCH = {"vllm": 1024}  # it schedules by itself, and idles at the end of every batch
 
-# A shard is what a lost worker costs in time: some minutes, by what the expert's batches took before.
+# A shard is what a lost worker costs in time: some minutes, by what the expert's batches took before. It has no more
+# queries than leave something for the other workers.
 _SHARD_S = 120.0
-_BATCHES_UNKNOWN, _MOST_BATCHES = 4, 64
+_SHARD_UNKNOWN, _SHARD_MOST = 256, 1024
 
 
 def batch_size(engine: str) -> int:
@@ -42,8 +43,9 @@ def batch_size(engine: str) -> int:
 
 def shard_size(engine: str, batch_s: float | None) -> int:
     """How many queries make a shard, where a batch of them takes so long (None: nobody knows yet)."""
-    batches = _BATCHES_UNKNOWN if batch_s is None else min(max(int(_SHARD_S / max(batch_s, 1e-3)), 1), _MOST_BATCHES)
-    return batches * batch_size(engine)
+    batch = batch_size(engine)
+    queries = _SHARD_UNKNOWN if batch_s is None else int(_SHARD_S / max(batch_s, 1e-3)) * batch
+    return max(batch, min(queries, _SHARD_MOST))
 
 
 def new_expert(
