@@ -152,6 +152,15 @@ def extend_router(store: Store, home: Path, name: str, *, guard: Guard = _unguar
     return _register(store, home, name, model, scope, frozen, len(questions), added, guard)
 
 
+def learnable_experts(connection: Connection, scope: Scope) -> tuple[str, ...]:
+    """The eligible experts that have a score on a query with a text: those that a query-level router has heads for."""
+    questions = [
+        question for question in catalog.questions(connection, scope.benchmark_id, scope.split) if question.text
+    ]
+    members = experts.pool_members(connection, scope.pool.id)
+    return _score_matrix(routers.targets(connection, scope), questions, members)[0]
+
+
 def _register(
     store: Store,
     home: Path,

@@ -11,8 +11,8 @@ from sqlalchemy import Connection
 from benchcoe_jobs.domain import Level, Policy, Queue
 from benchcoe_jobs.jobs.kinds import Assignment
 from benchcoe_jobs.jobs.labels import find_scope, insist_on_policy
-from benchcoe_jobs.jobs.train import check_name, extend_router, train_router
-from benchcoe_jobs.store import jobs, labels, leases, routers
+from benchcoe_jobs.jobs.train import check_name, extend_router, learnable_experts, train_router
+from benchcoe_jobs.store import jobs, leases, routers
 from benchcoe_jobs.store.jobs import JobRow, NewLot
 from benchcoe_jobs.store.leases import Tally
 
@@ -70,8 +70,6 @@ class TrainJob:
         router = routers.find_router(connection, job.request["router"])
         if router.level != Level.QUERY or job.report is None:
             return []
-        if job.request.get("extend") and not job.report["new_outputs"]:  # whoever is eligible has nothing to learn from
-            return []
-        if set(labels.eligible_experts(connection, router.scope)) <= set(job.report["outputs"]):
+        if set(learnable_experts(connection, router.scope)) <= set(job.report["outputs"]):
             return []
         return [("train-router", {"router": router.name, "extend": True})]

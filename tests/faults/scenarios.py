@@ -23,6 +23,7 @@ from sqlalchemy import text
 from benchcoe_jobs.dispatch.celery import TICKET, make_app
 from benchcoe_jobs.domain import JobState
 from benchcoe_jobs.jobs.lifecycle import cancel, retry
+from benchcoe_jobs.store import leases
 from benchcoe_jobs.store.leases import MAX_ATTEMPTS
 from benchcoe_jobs.store.session import connect
 
@@ -302,10 +303,16 @@ def worker_stopped_past_its_lease(ground: Ground) -> float:
     ground.site = crew.Site(ground.site.folder, ground.site.url, ground.site.broker_url, lease_s=3)
     worker, job_id = ground.begin()
     worker.signal_child(signal.SIGSTOP)
-    before = ground.site.through(job_id)
+    with ground.site.store.reading() as connection:
+        stopped = leases.running_owners(connection)
+
+    def is_taken_from_it() -> bool:
+        with ground.site.store.reading() as connection:
+            return stopped.isdisjoint(leases.running_owners(connection))
+
     ground.site.start_worker("another")
     recovery = ground.recovery_s(job_id)
-    assert ground.site.through(job_id) > before
+    wait_for(is_taken_from_it, "its shard is somebody else's")
     worker.signal_child(signal.SIGCONT)
     ground.insist(job_id)
     wait_for(lambda: "has gone to another worker" in worker.log.read_text(), "the late worker is told")
