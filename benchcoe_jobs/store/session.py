@@ -54,7 +54,12 @@ class Store:
         """A transaction that commits at the end of the block and rolls back on any exception."""
         connected = self.engine.connect
         with _explained(self), connected().execution_options(writes=True) as connection, connection.begin():
-            yield connection
+            try:
+                yield connection
+            except KeyboardInterrupt:
+                if not self.is_sqlite:  # a statement may be under way still: it ends with its connection
+                    connection.invalidate()
+                raise
 
     def revision(self) -> str | None:
         """The schema revision, or None where `init` has not run."""
