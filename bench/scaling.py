@@ -54,7 +54,7 @@ def main() -> None:
 
 def profile(made: Site, store: Store, n_workers: int, expert: str, questions: int) -> float:
     with store.writing() as connection:
-        experts.add_expert(connection, new_expert(expert, "spin", "none", None, None, {}))
+        experts.add_expert(connection, new_expert(expert, "spin", "none", None, {}, {}))
         job_id, _ = submit(connection, "profile", profile_request(expert, ["quiz"]))
     top_up(make_app(Settings(broker_url=made.broker_url)), store)
 
