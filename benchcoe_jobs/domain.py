@@ -34,6 +34,14 @@ class Policy(StrEnum):
     ABSTAIN = "abstain"
 
 
+class Stage(StrEnum):
+    """How what a router is tested on relates to what it was trained on (the paper's stages, section 4)."""
+
+    NAIVE = "naive"
+    IN_DISTRIBUTION = "in distribution"
+    OUT_OF_DISTRIBUTION = "out of distribution"
+
+
 class Source(StrEnum):
     """Where a per-subject score comes from."""
 

@@ -10,6 +10,7 @@ import click
 from benchcoe_jobs.domain import Split
 
 from .command import Command, Finite, Session, cell, percent, table
+from .deciding import decides
 from .label import SPLITS
 from .queued import get_done, insist_on_all, waits
 
@@ -22,19 +23,7 @@ if TYPE_CHECKING:
 @click.argument("router", required=False)
 @click.option("--benchmark", metavar="NAME", help="The router's own where it is left out.")
 @click.option("--split", type=SPLITS, default=Split.TEST.value, show_default=True)
-@click.option(
-    "--fallback/--no-fallback",
-    default=True,
-    help="Whether a question unlike the training ones goes to the best single expert. [fallback]",
-)
-@click.option("--max-cost", type=Finite(min=0), help="The most that a query may be expected to cost.")
-@click.option(
-    "--quality-weight",
-    type=Finite(min=0, max=1),
-    default=1.0,
-    show_default=True,
-    help="Weight of the expected score against cost; 1 is quality alone, 0 the cheapest expert.",
-)
+@decides
 @click.option(
     "--router-price",
     type=Finite(min=0),

@@ -11,7 +11,8 @@ import click
 
 from benchcoe_jobs.errors import UsageError
 
-from .command import Command, Finite, Session
+from .command import Command, Session
+from .deciding import decides
 
 if TYPE_CHECKING:
     from benchcoe_jobs.jobs.decide import Choice
@@ -23,19 +24,7 @@ if TYPE_CHECKING:
 @click.option(
     "--input", "file", type=click.Path(path_type=Path, allow_dash=True), help="JSONL of questions; - is stdin."
 )
-@click.option(
-    "--fallback/--no-fallback",
-    default=True,
-    help="Whether a question unlike the training ones goes to the best single expert. [fallback]",
-)
-@click.option("--max-cost", type=Finite(min=0), help="The most that a query may be expected to cost.")
-@click.option(
-    "--quality-weight",
-    type=Finite(min=0, max=1),
-    default=1.0,
-    show_default=True,
-    help="Weight of the expected score against cost; 1 is quality alone, 0 the cheapest expert.",
-)
+@decides
 def route(
     session: Session,
     question: str | None,

@@ -34,8 +34,9 @@ def lot_to_ask(connection: Connection, expert_id: int, expert: ExpertRow, plan: 
     """
     queue, gpus = placed(settings_of(expert))
     run_id = newest_run(connection, expert_id, plan)
-    size = shard_size(expert.engine, None if run_id is None else results.mean_latency_s(connection, run_id))
     ids = [query.id for query in plan.queries]
+    batch_s = None if run_id is None else results.mean_latency_s(connection, run_id)
+    size = shard_size(expert.engine, batch_s, len(ids))
     pieces = [ids[start : start + size] for start in range(0, len(ids), size)]
     return NewLot(
         queue,

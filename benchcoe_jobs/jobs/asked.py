@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from benchcoe_jobs.domain import Stage
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.jobs.bootstrap import mean_interval
 from benchcoe_jobs.jobs.evaluate import Decided
@@ -74,8 +75,7 @@ def report_asked(store: Store, decided: Decided, lots: Sequence[LotRow]) -> Aske
     scores = np.array([score for score, _ in outcomes.values()])
     low, high = mean_interval(scores)
     scope = decider.router.scope
-    same = decided.benchmark == scope.benchmark
-    in_sample = same and decided.split == scope.split
+    stage = scope.stage(decided.benchmark, decided.split)
     of_expert: dict[int, list[float]] = {}
     for query, (score, _) in outcomes.items():
         of_expert.setdefault(chosen[query], []).append(score)
@@ -86,8 +86,8 @@ def report_asked(store: Store, decided: Decided, lots: Sequence[LotRow]) -> Aske
         pool=scope.pool.name,
         benchmark=decided.benchmark,
         split=decided.split,
-        stage="naive" if in_sample else "in distribution" if same else "out of distribution",
-        in_sample=in_sample,
+        stage=stage,
+        in_sample=stage == Stage.NAIVE,
         n=len(outcomes),
         without_scores=len(chosen) - len(outcomes),
         accuracy=float(scores.mean()),

@@ -126,7 +126,7 @@ def _insist_on_engines(connection: Connection, router: str) -> None:
 def _lot(connection: Connection, expert_id: int, numbers: Sequence[int]) -> NewLot:
     expert = experts.read_expert_by_id(connection, expert_id)
     queue, gpus = placed(settings_of(expert))
-    size = shard_size(expert.engine, None)
+    size = shard_size(expert.engine, None, len(numbers))
     pieces = [numbers[start : start + size] for start in range(0, len(numbers), size)]
     return NewLot(queue, [({"lines": piece}, len(piece)) for piece in pieces], expert_id=expert_id, gpus=gpus)
 

@@ -30,10 +30,11 @@ CHARACTERS_PER_TOKEN = 4
 _BATCH = 64
 _LARGER_BATCH = {"vllm": 1024}  # it schedules by itself, and idles at the end of every batch
 
-# A shard is what a lost worker costs in time: some minutes, by what the expert's batches took before. It has no more
-# queries than leave something for the other workers.
+# A shard is what a lost worker costs in time: some minutes, by what the expert's batches took before.
 _SHARD_S = 120.0
 _SHARD_UNKNOWN, _SHARD_MOST = 256, 1024
+_SHARES = 4
+"""Into so many shards at least, where there are batches enough: two workers then end at about the same time."""
 
 
 def batch_size(engine: str) -> int:
@@ -41,11 +42,12 @@ def batch_size(engine: str) -> int:
     return _LARGER_BATCH.get(engine, _BATCH)
 
 
-def shard_size(engine: str, batch_s: float | None) -> int:
-    """How many queries make a shard, where a batch of them takes so long (None: nobody knows yet)."""
+def shard_size(engine: str, batch_s: float | None, n_queries: int) -> int:
+    """How many of some queries make a shard, where a batch of them takes so long (None: nobody knows yet)."""
     batch = batch_size(engine)
     queries = _SHARD_UNKNOWN if batch_s is None else int(_SHARD_S / max(batch_s, 1e-3)) * batch
-    return max(batch, min(queries, _SHARD_MOST))
+    share = math.ceil(n_queries / _SHARES / batch) * batch
+    return max(batch, min(queries, share, _SHARD_MOST))
 
 
 def new_expert(

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from benchcoe_jobs.domain import Source
+from benchcoe_jobs.domain import Source, Stage
 from benchcoe_jobs.jobs.bootstrap import mean_interval
 from benchcoe_jobs.jobs.curve import CostReport
 from benchcoe_jobs.jobs.decide import Choice, Decider
@@ -113,16 +113,15 @@ def compare(
     routed = outcomes.scores[np.arange(n), chosen]
     best = outcomes.scores[:, names.index(best_single)]
     low, high = mean_interval(routed - best)
-    same_benchmark = benchmark == scope.benchmark
-    in_sample = same_benchmark and split == scope.split
+    stage = scope.stage(benchmark, split)
     return Report(
         router=decider.router.name,
         level=decider.router.level,
         pool=scope.pool.name,
         benchmark=benchmark,
         split=split,
-        stage="naive" if in_sample else "in distribution" if same_benchmark else "out of distribution",
-        in_sample=in_sample,
+        stage=stage,
+        in_sample=stage == Stage.NAIVE,
         seen_in_training=seen,
         n=n,
         without_scores=without,
@@ -136,7 +135,7 @@ def compare(
         fell_back=float(np.mean([choices[at].fell_back for at in outcomes.positions])),
         experts=dict(zip(names, outcomes.scores.mean(axis=0).tolist(), strict=True)),
         cost=_cost(outcomes.costs, chosen, names.index(best_single)),
-        warnings=_warnings(decider, in_sample, seen, without, len(questions)),
+        warnings=_warnings(decider, stage, seen, without, len(questions)),
     )
 
 
@@ -160,9 +159,9 @@ def _cost(costs: NDArray[np.float64], chosen: NDArray[np.intp], best: int) -> di
     }
 
 
-def _warnings(decider: Decider, in_sample: bool, seen: int, without: int, n: int) -> list[str]:
+def _warnings(decider: Decider, stage: Stage, seen: int, without: int, n: int) -> list[str]:
     found = []
-    if in_sample:
+    if stage == Stage.NAIVE:
         found.append("in-sample: the router was trained on these very queries; the accuracy says nothing of new ones")
     elif seen:
         found.append(f"{seen} of {n} queries have the very content of a training query")

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Double, Table, and_, cast, func, literal, select, text
 
-from benchcoe_jobs.domain import MICRO, Policy
+from benchcoe_jobs.domain import MICRO, Policy, Stage
 from benchcoe_jobs.store.experts import PoolRef
 from benchcoe_jobs.store.tables import Expert, PoolRank, ScoreSum, Stratum, Subject
 from benchcoe_jobs.store.views import (
@@ -39,6 +39,12 @@ class Scope:
     benchmark_id: int
     benchmark: str
     split: str
+
+    def stage(self, benchmark: str, split: str) -> Stage:
+        """What testing on a split of a benchmark shows of what was learned from these labels."""
+        if benchmark != self.benchmark:
+            return Stage.OUT_OF_DISTRIBUTION
+        return Stage.NAIVE if split == self.split else Stage.IN_DISTRIBUTION
 
 
 @dataclass(frozen=True, slots=True)
