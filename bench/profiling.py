@@ -4,7 +4,8 @@ python bench/profiling.py transformers [TIMES]
 python bench/profiling.py vllm [TIMES]      (where vLLM is installed)
 
 The expert is the smallest there is, a demo expert: the worst case for whatever is not the model. Both answer
-the same 1,000 questions greedily, in turns; loading is not timed.
+the same questions greedily, in turns; loading is not timed. The bare loop has answered a few before, while every
+profile begins with an engine that was just loaded.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from benchcoe_jobs.benchmarks.base import NO_SHOTS
 from benchcoe_jobs.benchmarks.skills import Skills
 from benchcoe_jobs.demo.questions import SUBJECTS, write_questions
 
-PER_SUBJECT = 125
+PER_SUBJECT = {"transformers": 125, "vllm": 500}
 EXPERT = "clerk"
 MODEL = str(demo.model_folder(EXPERT))
 SKILLS = Skills()
@@ -38,11 +39,11 @@ def main(engine: str, repeats: str = "5") -> None:
     os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
     os.environ["BENCHCOE_DATABASE_URL"] = "sqlite:///benchcoe.db"
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        write_questions(Path("skills.jsonl"), PER_SUBJECT)
+        write_questions(Path("skills.jsonl"), PER_SUBJECT[engine])
         command("init")
         command("add-benchmark", "skills", "skills.jsonl")
         prompts = [SKILLS.request(query, NO_SHOTS).question for query in SKILLS.load(Path("skills.jsonl"))]
-        bare = {"transformers": bare_transformers, "vllm": bare_vllm}[engine]()
+        bare, close = {"transformers": bare_transformers, "vllm": bare_vllm}[engine]()
         bare(prompts[:64])
         ours: list[float] = []
         theirs: list[float] = []
@@ -55,6 +56,7 @@ def main(engine: str, repeats: str = "5") -> None:
             start = time.perf_counter()
             bare(prompts)
             theirs.append(time.perf_counter() - start)
+        close()
     ratios = [least / own for least, own in zip(theirs, ours, strict=True)]
     columns = ["engine", "profile, queries/s", "bare loop, queries/s", "ratio, median", "ratios"]
     rates = [f"{len(prompts) / statistics.median(seconds):.0f}" for seconds in (ours, theirs)]
@@ -67,7 +69,7 @@ def main(engine: str, repeats: str = "5") -> None:
     )
 
 
-def bare_transformers() -> Callable[[list[str]], Any]:
+def bare_transformers() -> tuple[Callable[[list[str]], Any], Callable[[], Any]]:
     """`generate` over the same batches: 64 questions at a time, longest first, 32 in a batch."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -93,16 +95,16 @@ def bare_transformers() -> Callable[[list[str]], Any]:
                 answers += words.batch_decode(ids[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
         return answers
 
-    return answer
+    return answer, lambda: None
 
 
-def bare_vllm() -> Callable[[list[str]], Any]:
+def bare_vllm() -> tuple[Callable[[list[str]], Any], Callable[[], Any]]:
     """`LLM.generate` over all questions at once."""
     from vllm import LLM, SamplingParams
 
     llm = LLM(model=MODEL, dtype="float32", enforce_eager=True)
     sampling = SamplingParams(temperature=0, max_tokens=N_NEW, stop=STOP)
-    return lambda prompts: llm.generate(prompts, sampling, use_tqdm=False)
+    return lambda prompts: llm.generate(prompts, sampling, use_tqdm=False), llm.llm_engine.engine_core.shutdown
 
 
 if __name__ == "__main__":

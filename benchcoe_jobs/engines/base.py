@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
 from benchcoe_jobs.errors import UsageError
@@ -68,3 +68,14 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free what `load` took. Harmless where nothing is loaded."""
+
+
+@runtime_checkable
+class ContinuousEngine(Engine, Protocol):
+    """An engine that takes on a batch beside those under way, and would idle at the end of each without one."""
+
+    ahead: int
+    """How many batches it wants besides the one that is waited for."""
+
+    def begin(self, requests: Sequence[Request], decoding: Decoding) -> Callable[[], list[Completion]]:
+        """Take a batch on. What comes back waits for its completions; both are as `run`, and raise as it does."""

@@ -18,21 +18,29 @@ Answering = Callable[[Mapping[int, Request]], Mapping[int, Completion]]
 """Answers requests by their place in the batch, all of them."""
 
 
-def by_kind(requests: Sequence[Request], *, score: Answering, look: Answering, write: Answering) -> list[Completion]:
+def by_kind(
+    requests: Sequence[Request], *, score: Answering, look: Answering, write: Answering, since: float | None = None
+) -> list[Completion]:
     """Completions in the order of the requests, whose latency is that of the whole batch.
 
-    `score` takes those with continuations, `look` those with images, `write` the others.
+    `score` takes those with continuations, `look` those with images, `write` the others. The batch was begun
+    at `since`, a reading of `time.perf_counter`; None: now.
     """
-    started = time.perf_counter()
+    started = time.perf_counter() if since is None else since
     kinds: dict[Answering, dict[int, Request]] = {score: {}, look: {}, write: {}}
     for index, request in enumerate(requests):
-        kinds[score if request.continuations else look if request.images else write][index] = request
+        kinds[write if is_text(request) else score if request.continuations else look][index] = request
     completions: dict[int, Completion] = {}
     for answer, asked in kinds.items():
         if asked:
             completions |= answer(asked)
     took = time.perf_counter() - started
     return [replace(completions[index], latency_s=took) for index in range(len(requests))]
+
+
+def is_text(request: Request) -> bool:
+    """Whether text is answered with text: no continuations to score, and no images."""
+    return not request.continuations and not request.images
 
 
 def in_batches(

@@ -6,16 +6,22 @@ libraries, which print what they like: the parent takes it together with standar
 
 from __future__ import annotations
 
+import gc
 import os
 import socket
 import sys
+import threading
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from queue import SimpleQueue
+from typing import Any, NoReturn
 
 from benchcoe_jobs import registry
+from benchcoe_jobs.domain import Completion
 from benchcoe_jobs.engines import guard
-from benchcoe_jobs.engines.base import Engine, ExpertSettings
+from benchcoe_jobs.engines.base import ContinuousEngine, Engine, ExpertSettings
 from benchcoe_jobs.engines.errors import engine_error
 from benchcoe_jobs.engines.wire import Channel, pack_completion, unpack_decoding, unpack_request
 
@@ -35,7 +41,10 @@ def main(descriptor: int, parent: int) -> None:
 
 def serve(channel: Channel) -> None:
     """Load the expert that the first message names, then answer batches until the parent is gone."""
-    if (first := channel.receive()) is None:
+    messages: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
+    # The parent may send the next batch while an answer goes out: somebody must read, or both wait for ever.
+    threading.Thread(target=_listen, args=[channel, messages], daemon=True).start()
+    if (first := messages.get()) is None:
         return
     engines: list[Engine] = []
 
@@ -44,26 +53,54 @@ def serve(channel: Channel) -> None:
         engine: Engine = registry.load("engines", settings.engine)()
         engine.load(settings)
         engines.append(engine)
-        return {"version": engine.version()}
+        # The libraries' own objects never die: looking through them takes a third of a second, in the midst of a batch.
+        gc.collect()
+        gc.freeze()
+        return {"version": engine.version(), "ahead": engine.ahead if isinstance(engine, ContinuousEngine) else 0}
 
     channel.send(_answer(load))
     if not engines:
         return
     [engine] = engines
-    while (message := channel.receive()) is not None:
-        channel.send(_answer(lambda batch: _run(engine, batch), message))
-    engine.close()
+    under_way: deque[Callable[[], dict[str, Any]]] = deque()
+    while True:
+        while not under_way or not messages.empty():
+            if (message := messages.get()) is None:
+                engine.close()
+                return
+            under_way.append(_take_on(engine, message))
+        channel.send(_answer(under_way.popleft()))
 
 
-def _run(engine: Engine, message: dict[str, Any]) -> dict[str, Any]:
-    requests = [unpack_request(packed) for packed in message["requests"]]
-    completions = engine.run(requests, unpack_decoding(message["decoding"]))
-    return {"completions": [pack_completion(completion) for completion in completions]}
+def _listen(channel: Channel, messages: SimpleQueue[dict[str, Any] | None]) -> None:
+    with suppress(OSError):  # the parent is gone in the middle of a message
+        while (message := channel.receive()) is not None:
+            messages.put(message)
+    messages.put(None)
 
 
-def _answer(work: Callable[..., dict[str, Any]], *arguments: Any) -> dict[str, Any]:
+def _take_on(engine: Engine, message: dict[str, Any]) -> Callable[[], dict[str, Any]]:
+    """What answers a batch: it is begun where the engine can do that, and else all there is to do."""
+    requests, decoding = (
+        [unpack_request(packed) for packed in message["requests"]],
+        unpack_decoding(message["decoding"]),
+    )
+    finish: Callable[[], list[Completion]] = partial(engine.run, requests, decoding)
+    if isinstance(engine, ContinuousEngine):
+        try:
+            finish = engine.begin(requests, decoding)
+        except Exception as error:  # belongs to this batch, whose turn has yet to come
+            finish = partial(_raise, error)
+    return lambda: {"completions": [pack_completion(completion) for completion in finish()]}
+
+
+def _raise(error: Exception) -> NoReturn:
+    raise error
+
+
+def _answer(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
-        return work(*arguments)
+        return work()
     except Exception as error:  # a library may raise anything; the parent decides what it means
         known = engine_error(error)
         return {"error": type(known).__name__, "message": str(known)}

@@ -15,10 +15,11 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from typing import IO, Any, Self
+from itertools import islice
+from typing import IO, Any, Self, TypeAlias
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
 from benchcoe_jobs.engines.base import ExpertSettings
@@ -36,6 +37,12 @@ from benchcoe_jobs.engines.wire import Channel, pack_request, unpack_completion
 
 # Asking again, or asking less at once, changes nothing about these.
 _FINAL = (ModelNotFoundError, AccessDeniedError, EndpointDownError)
+
+Batch: TypeAlias = tuple[Sequence[Request], Decoding]
+"""Requests that are asked at once."""
+
+_Piece: TypeAlias = tuple[list[tuple[int, Request]], bool]
+"""Requests with their places in a batch, and whether they have failed alone before."""
 
 # What is kept of a child's output: as many lines, each cut to as many bytes.
 _KEPT_LINES = 200
@@ -64,6 +71,7 @@ class EngineHost:
         self._batch_timeout_s = batch_timeout_s
         self._child: _Child | None = None
         self._version: dict[str, str] = {}
+        self._ahead = 0
         self._answered: tuple[Request, Decoding] | None = None
 
     def load(self) -> None:
@@ -71,13 +79,11 @@ class EngineHost:
         if self._child is not None:
             return
         self._child = _Child(self._gpus)
-        try:
-            reply = self._child.ask({"settings": asdict(self.settings)}, self._load_timeout_s)
-        except BaseException:
-            self.close(patience_s=0)
-            raise
+        with self._unless_it_fails() as child:
+            child.send({"settings": asdict(self.settings)}, self._load_timeout_s)
+            reply = child.receive(self._load_timeout_s)
         self.loads += 1
-        self._version = reply["version"]
+        self._version, self._ahead = reply["version"], reply["ahead"]
 
     def version(self) -> dict[str, str]:
         """What the engine says of itself, see `Engine.version`. Loads the expert if need be."""
@@ -94,10 +100,11 @@ class EngineHost:
         fresh children keep failing, also at a request that this host has answered before, or at
         once where trying again is pointless.
         """
+        return self._answer(requests, decoding, deque([(list(enumerate(requests)), False)]))
+
+    def _answer(self, requests: Sequence[Request], decoding: Decoding, waiting: deque[_Piece]) -> list[Completion]:
         patience = 4 + 2 * math.ceil(math.log2(max(len(requests), 1)))
         failures = 0  # in a row
-        # Large pieces first: what can be answered is soon answered, and shows that the children are well.
-        waiting = deque([(list(enumerate(requests)), False)])
         completions: dict[int, Completion] = {}
         while waiting:
             batch, failed_alone = waiting.popleft()
@@ -109,19 +116,47 @@ class EngineHost:
                 if isinstance(error, _FINAL) or (failures > patience and not self._still_answers()):
                     raise
                 failures = 0 if failures > patience else failures
-                if len(batch) > 1:
-                    middle = len(batch) // 2
-                    waiting += [(batch[:middle], False), (batch[middle:], False)]
-                elif not failed_alone:
-                    waiting.append((batch, True))
-                else:
+                if failed_alone:
                     completions[batch[0][0]] = Completion(finish_reason="error", error=str(error))
+                else:
+                    # Large pieces first: what can be answered is soon answered, and shows that the children are well.
+                    waiting += _smaller(batch)
             else:
                 failures = 0
                 completions |= {index: answer for (index, _), answer in zip(batch, answers, strict=True)}
-                if batch:
-                    self._answered = (batch[0][1], decoding)
+                self._note_answered([request for _, request in batch], decoding)
         return [completions[index] for index in range(len(requests))]
+
+    def stream(self, batches: Iterable[Batch]) -> Iterator[list[Completion]]:
+        """The completions of each batch, in order and as `run` has them.
+
+        An engine that wants to has its next batches before it is done with one; each is taken from `batches` when
+        it is sent. Whoever stops before the end while some are under way ends the child.
+        """
+        source, sent = iter(batches), deque[Batch]()
+        try:
+            while True:
+                self._ready()
+                try:
+                    for batch in islice(source, 1 + self._ahead - len(sent)):
+                        sent.append(batch)
+                        self._send(*batch)
+                    if not sent:
+                        return
+                    answers = self._receive()
+                except EngineError as error:
+                    if isinstance(error, _FINAL):
+                        raise
+                    failed = sent.popleft()
+                    yield self._answer(*failed, _smaller(list(enumerate(failed[0]))))
+                    while sent:
+                        yield self.run(*sent.popleft())
+                else:
+                    self._note_answered(*sent.popleft())
+                    yield answers
+        finally:
+            if sent:
+                self.close(patience_s=0)
 
     def _still_answers(self) -> bool:
         """Whether a fresh child answers what an earlier one has answered."""
@@ -134,6 +169,10 @@ class EngineHost:
         except EngineError:
             return False
         return True
+
+    def _note_answered(self, requests: Sequence[Request], decoding: Decoding) -> None:
+        if requests:
+            self._answered = (requests[0], decoding)
 
     def close(self, *, patience_s: float = 15.0) -> None:
         """End the child and everything that it started. Harmless where there is none.
@@ -160,15 +199,36 @@ class EngineHost:
             self.load()
 
     def _ask(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
-        assert self._child is not None  # noqa: S101  (it is ready)
+        self._send(requests, decoding)
+        return self._receive()
+
+    def _send(self, requests: Sequence[Request], decoding: Decoding) -> None:
         message = {"requests": [pack_request(request) for request in requests], "decoding": asdict(decoding)}
+        with self._unless_it_fails() as child:
+            child.send(message, self._batch_timeout_s)
+
+    def _receive(self) -> list[Completion]:
+        with self._unless_it_fails() as child:
+            reply = child.receive(self._batch_timeout_s)
+        return [unpack_completion(packed) for packed in reply["completions"]]
+
+    @contextmanager
+    def _unless_it_fails(self) -> Iterator[_Child]:
+        """The child, which ends with what is raised: an interrupt leaves an answer in the pipe, a failure who knows."""
+        assert self._child is not None  # noqa: S101  (it is ready)
         try:
-            reply = self._child.ask(message, self._batch_timeout_s)
+            yield self._child
         except BaseException:
-            # An interrupt leaves an answer in the pipe; a failure, a state that nobody knows.
             self.close(patience_s=0)
             raise
-        return [unpack_completion(packed) for packed in reply["completions"]]
+
+
+def _smaller(batch: list[tuple[int, Request]]) -> deque[_Piece]:
+    """What to ask in place of a batch that failed: its halves, or what stands alone once more."""
+    if len(batch) < 2:
+        return deque([(batch, True)])
+    middle = len(batch) // 2
+    return deque([(batch[:middle], False), (batch[middle:], False)])
 
 
 class _Child:
@@ -194,10 +254,18 @@ class _Child:
         self._reader = threading.Thread(target=self._listen, args=[self._process.stdout], daemon=True)
         self._reader.start()
 
-    def ask(self, message: dict[str, Any], timeout_s: float) -> dict[str, Any]:
-        """The child's answer. Raises what the child raised, EngineDiedError or EngineTimeoutError."""
+    def send(self, message: dict[str, Any], timeout_s: float) -> None:
+        """Tell the child something. Raises EngineDiedError or EngineTimeoutError."""
         try:
             self._channel.send(message, timeout_s=timeout_s)
+        except TimeoutError:
+            raise EngineTimeoutError(f"the engine took nothing within {timeout_s:g} s") from None
+        except OSError:
+            raise EngineDiedError(self._how_it_died()) from None
+
+    def receive(self, timeout_s: float) -> dict[str, Any]:
+        """The child's next answer. Raises what the child raised, EngineDiedError or EngineTimeoutError."""
+        try:
             reply = self._channel.receive(timeout_s=timeout_s)
         except TimeoutError:
             raise EngineTimeoutError(f"the engine gave no answer within {timeout_s:g} s") from None

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
 from benchcoe_jobs.engines.errors import ContextTooLongError, EngineError, first_line
+
+Asked = TypeVar("Asked")
+Prepared = TypeVar("Prepared")
 
 # How many of the prompt's tokens are decoded before the answer: sentencepiece drops the space that
 # a text begins with, so that an answer decoded alone would lose its own.
@@ -45,14 +48,25 @@ class Prompter:
         self._tokenizer = tokenizer
         self._context = context
 
-    def prompt(self, request: Request, decoding: Decoding) -> Prompt:
-        """The prompt with as many examples as fit beside max_new_tokens, dropped from the end.
+    def prompts(
+        self, requests: Mapping[int, Request], decoding: Decoding
+    ) -> tuple[dict[int, Prompt], dict[int, Completion]]:
+        """The prompts with as many examples as fit beside max_new_tokens, dropped from the end.
 
-        Where not even the question alone does, the answer may become half as long, see `shortened`.
-        Raises ContextTooLongError where that does not help, EngineError where there is no chat form,
-        or nothing to begin with.
+        Where not even the question alone does, the answer may become half as long, see `shortened`. The
+        others get an error completion: ContextTooLongError where that does not help, EngineError where
+        there is no chat form, or nothing to begin with.
         """
-        encoded: dict[int, list[int]] = {}
+        texts, failures = prepare(requests, lambda request: self._text(request, len(request.shots), decoding))
+        # All in one call: for short prompts a call each takes longer than the tokenising.
+        read = dict(zip(texts, self._encode_all(list(texts.values()), chat=decoding.chat), strict=True))
+        known = {index: (requests[index], ids) for index, ids in read.items()}
+        found, too_long = prepare(known, lambda one: self._fitted(*one, decoding))
+        return found, failures | too_long
+
+    def _fitted(self, request: Request, ids: list[int], decoding: Decoding) -> Prompt:
+        """The prompt of a request whose text with all examples is `ids`. Raises EngineError, ContextTooLongError."""
+        encoded = {len(request.shots): ids or self._beginning()}
         for narrowed in shortened(decoding):
             for n_shots in range(len(request.shots), -1, -1):
                 if n_shots not in encoded:
@@ -68,9 +82,11 @@ class Prompter:
         Tokens are those of lm-evaluation-harness: white space at the end of the prompt moves to the
         continuation; prompt and continuation are tokenised as one text; the continuation's tokens
         are those after as many as the prompt has by itself. An empty prompt becomes the token that
-        texts begin with. Raises as `prompt`, and EngineError where a continuation gets no token of
-        its own.
+        texts begin with. Raises EngineError as `prompts` has it, for images, and where a continuation gets no
+        token of its own.
         """
+        if request.images:
+            raise EngineError("continuations after images are not scored")
         for n_shots in range(len(request.shots), -1, -1):
             prompt = self._text(request, n_shots, decoding)
             ids, pairs = self._pairs(prompt, request.continuations, chat=decoding.chat)
@@ -122,10 +138,15 @@ class Prompter:
             raise EngineError(f"the model's chat template refuses the conversation: {first_line(error)}") from error
 
     def _encode(self, text: str, *, chat: bool) -> list[int]:
+        [ids] = self._encode_all([text], chat=chat)
+        return ids
+
+    def _encode_all(self, texts: Sequence[str], *, chat: bool) -> list[list[int]]:
         # A chat template writes the special tokens itself. A text without a token is no text, even
         # where the tokenizer would begin it with one.
-        ids: list[int] = self._tokenizer(text, add_special_tokens=not chat)["input_ids"] if text else []
-        return ids
+        said = [text for text in texts if text]
+        ids = iter(self._tokenizer(said, add_special_tokens=not chat)["input_ids"] if said else [])
+        return [next(ids) if text else [] for text in texts]
 
     def _beginning(self) -> list[int]:
         for token in (self._tokenizer.bos_token_id, self._tokenizer.eos_token_id):
@@ -141,6 +162,20 @@ class Prompter:
             f"context too long: {n_tokens} prompt tokens and {beside} do not fit into {self._context}, "
             "even without few-shot examples"
         )
+
+
+def prepare(
+    asked: Mapping[int, Asked], prepared: Callable[[Asked], Prepared]
+) -> tuple[dict[int, Prepared], dict[int, Completion]]:
+    """What can be asked, and error completions for what cannot: where `prepared` raises an EngineError."""
+    found: dict[int, Prepared] = {}
+    failures: dict[int, Completion] = {}
+    for index, one in asked.items():
+        try:
+            found[index] = prepared(one)
+        except EngineError as error:
+            failures[index] = failure(error)
+    return found, failures
 
 
 def spoken(request: Request) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from benchcoe_jobs.domain import Completion, Decoding, Request
 from benchcoe_jobs.engines.base import ExpertSettings
 from benchcoe_jobs.engines.batching import by_kind, in_batches
 from benchcoe_jobs.engines.errors import EngineError, OutOfMemoryError
-from benchcoe_jobs.engines.prompts import Pair, Prompt, Prompter, completed, failure, request_seed
+from benchcoe_jobs.engines.prompts import Prompt, Prompter, completed, failure, prepare, request_seed
 from benchcoe_jobs.engines.weights import find_model
 from benchcoe_jobs.errors import MissingError
 
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from benchcoe_jobs.engines.model import LocalModel
     from benchcoe_jobs.engines.vision import Seen, Sight
 
-Prepared = TypeVar("Prepared")
 Asked = TypeVar("Asked", Prompt, "Seen")
 
 
@@ -74,7 +73,7 @@ class TransformersEngine:
 
     def _write(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
         """Answers to text."""
-        prompts, completions = _prepare(requests, lambda request: self._prompter.prompt(request, decoding))
+        prompts, completions = self._prompter.prompts(requests, decoding)
 
         def compute(batch: list[Prompt]) -> list[Completion]:
             return self._generate(self._model.batch([prompt.ids for prompt in batch]), batch, decoding)
@@ -87,7 +86,7 @@ class TransformersEngine:
             sight = self._sight = self._sight or self._open_eyes()
         except EngineError as error:
             return dict.fromkeys(requests, failure(error))
-        seen, completions = _prepare(requests, lambda request: sight.see(request, decoding))
+        seen, completions = prepare(requests, lambda request: sight.see(request, decoding))
 
         def compute(batch: list[Seen]) -> list[Completion]:
             return self._generate(sight.inputs([one.conversation for one in batch]), batch, decoding)
@@ -96,13 +95,7 @@ class TransformersEngine:
 
     def _score(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
         """How likely continuations are."""
-
-        def pairs(request: Request) -> tuple[list[Pair], Prompt]:
-            if request.images:
-                raise EngineError("continuations after images are not scored")
-            return self._prompter.pairs(request, decoding)
-
-        prepared, completions = _prepare(requests, pairs)
+        prepared, completions = prepare(requests, lambda request: self._prompter.pairs(request, decoding))
         flat = {(i, n): pair for i, (row, _) in prepared.items() for n, pair in enumerate(row)}
         answers = in_batches(flat, self._settings.batch_size, lambda pair: len(pair.ids), self._model.loglikelihoods)
         for index, (row, prompt) in prepared.items():
@@ -146,17 +139,3 @@ class TransformersEngine:
         from benchcoe_jobs.engines.vision import Sight
 
         return Sight(self._model.processor(), self._prompter)
-
-
-def _prepare(
-    requests: Mapping[int, Request], prepare: Callable[[Request], Prepared]
-) -> tuple[dict[int, Prepared], dict[int, Completion]]:
-    """What can be asked, and error completions for what cannot."""
-    prepared: dict[int, Prepared] = {}
-    completions: dict[int, Completion] = {}
-    for index, request in requests.items():
-        try:
-            prepared[index] = prepare(request)
-        except EngineError as error:
-            completions[index] = failure(error)
-    return prepared, completions

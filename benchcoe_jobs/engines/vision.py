@@ -35,7 +35,7 @@ class Sight:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
 
     def see(self, request: Request, decoding: Decoding) -> Seen:
-        """Open the images, put them before the text, and drop examples until it fits, as `Prompter.prompt` does.
+        """Open the images, put them before the text, and drop examples until it fits, as `Prompter.prompts` does.
 
         How many tokens an image takes only the processor knows, so it is asked for every request by
         itself, and once more for the batch. Raises EngineError, ContextTooLongError.

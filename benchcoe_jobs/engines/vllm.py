@@ -11,7 +11,8 @@ import hashlib
 import multiprocessing
 import os
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from importlib.metadata import version
@@ -20,7 +21,7 @@ from typing import Any
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
 from benchcoe_jobs.engines.base import ExpertSettings
-from benchcoe_jobs.engines.batching import by_kind
+from benchcoe_jobs.engines.batching import by_kind, is_text
 from benchcoe_jobs.engines.errors import (
     ContextTooLongError,
     EngineError,
@@ -30,7 +31,17 @@ from benchcoe_jobs.engines.errors import (
     first_line,
 )
 from benchcoe_jobs.engines.images import media_type, open_image
-from benchcoe_jobs.engines.prompts import Pair, Prompter, clean, completed, failure, request_seed, shortened, spoken
+from benchcoe_jobs.engines.prompts import (
+    Pair,
+    Prompter,
+    clean,
+    completed,
+    failure,
+    prepare,
+    request_seed,
+    shortened,
+    spoken,
+)
 from benchcoe_jobs.engines.weights import find_model
 from benchcoe_jobs.errors import MissingError, UsageError
 
@@ -41,8 +52,13 @@ _CPU_CACHE = "2"
 class VllmEngine:
     """One model in one `vllm.LLM`, whose own processes belong to the group of the host."""
 
+    ahead = 2
     _llm: Any = None
     _closing = False
+    _free_since = 0.0
+
+    def __init__(self) -> None:
+        self._answered: dict[str, Any] = {}
 
     def load(self, settings: ExpertSettings) -> None:
         """See `Engine.load`. On CPUs float32, no compilation and a small cache; on GPUs vLLM's defaults."""
@@ -78,13 +94,40 @@ class VllmEngine:
         threading.Thread(target=self._watch, args=[[one.sentinel for one in processes]], daemon=True).start()
 
     def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
-        """See `Engine.run`. Latency is that of the whole batch."""
-        return by_kind(
-            requests,
-            score=lambda asked: self._score(asked, decoding),
-            look=lambda asked: self._look(asked, decoding),
-            write=lambda asked: self._write(asked, decoding),
+        """See `Engine.run`. Latency is that of the whole batch, without the time before it that others took."""
+        return self.begin(requests, decoding)()
+
+    def begin(self, requests: Sequence[Request], decoding: Decoding) -> Callable[[], list[Completion]]:
+        """See `ContinuousEngine.begin`. Text is taken on at once; images and continuations when they are waited for."""
+        begun = time.perf_counter()
+        texts = {index: request for index, request in enumerate(requests) if is_text(request)}
+        prompts, failures = self._prompter.prompts(texts, decoding)
+        ids = self._enqueue(
+            [prompt.ids for prompt in prompts.values()],
+            [
+                self._sampling(
+                    replace(decoding, max_new_tokens=prompt.max_new_tokens), request_seed(decoding, prompt.ids)
+                )
+                for prompt in prompts.values()
+            ],
         )
+
+        def write(_: Mapping[int, Request]) -> dict[int, Completion]:
+            outputs = zip(prompts.items(), self._finish(ids), strict=True)
+            return failures | {i: _completion(output, prompt.shots_used, decoding) for (i, prompt), output in outputs}
+
+        def finish() -> list[Completion]:
+            completions = by_kind(
+                requests,
+                score=lambda asked: self._score(asked, decoding),
+                look=lambda asked: self._look(asked, decoding),
+                write=write,
+                since=max(begun, self._free_since),
+            )
+            self._free_since = time.perf_counter()
+            return completions
+
+        return finish
 
     def version(self) -> dict[str, str]:
         """See `Engine.version`."""
@@ -112,28 +155,6 @@ class VllmEngine:
         if not self._closing:
             os.write(2, b"one of vLLM's own processes ended\n")
             os._exit(1)
-
-    def _write(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
-        """Answers to text."""
-        completions: dict[int, Completion] = {}
-        prompts = {}
-        for index, request in requests.items():
-            try:
-                prompts[index] = self._prompter.prompt(request, decoding)
-            except EngineError as error:
-                completions[index] = failure(error)
-        outputs = self._generate(
-            [prompt.ids for prompt in prompts.values()],
-            [
-                self._sampling(
-                    replace(decoding, max_new_tokens=prompt.max_new_tokens), request_seed(decoding, prompt.ids)
-                )
-                for prompt in prompts.values()
-            ],
-        )
-        for (index, prompt), output in zip(prompts.items(), outputs, strict=True):
-            completions[index] = _completion(output, prompt.shots_used, decoding)
-        return completions
 
     def _look(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
         """Answers to images and text, all at once; each by itself where vLLM refuses one of them."""
@@ -181,7 +202,8 @@ class VllmEngine:
             ]
             for prompt, (request, _) in zip(prompts, asked, strict=True)
         ]
-        outputs = self._llm.chat(conversations, [self._sampling(decoding, seed) for seed in seeds], use_tqdm=False)
+        sampling = [self._sampling(decoding, seed) for seed in seeds]
+        outputs = self._finish(_public(self._llm.enqueue_chat(conversations, sampling, use_tqdm=False)))
         for output in outputs:
             if not self._prompter.fits(len(output.prompt_token_ids) + decoding.max_new_tokens):
                 raise ValueError(f"{len(output.prompt_token_ids)} prompt tokens leave no room in the context length")
@@ -189,19 +211,11 @@ class VllmEngine:
 
     def _score(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
         """How likely continuations are: the log-probabilities that vLLM gives of a prompt."""
-        completions: dict[int, Completion] = {}
-        prepared = {}
-        for index, request in requests.items():
-            try:
-                if request.images:
-                    raise EngineError("continuations after images are not scored")
-                prepared[index] = self._prompter.pairs(request, decoding)
-            except EngineError as error:
-                completions[index] = failure(error)
+        prepared, completions = prepare(requests, lambda request: self._prompter.pairs(request, decoding))
         flat = [pair for pairs, _ in prepared.values() for pair in pairs]
         # vLLM cannot generate nothing; the one new token is left alone.
         sampling = self._vllm.SamplingParams(temperature=0, max_tokens=1, prompt_logprobs=0, detokenize=False)
-        outputs = iter(self._generate([pair.ids for pair in flat], [sampling] * len(flat)))
+        outputs = iter(self._finish(self._enqueue([pair.ids for pair in flat], [sampling] * len(flat))))
         for index, (pairs, prompt) in prepared.items():
             completions[index] = Completion(
                 prompt_tokens=len(prompt.ids),
@@ -211,12 +225,20 @@ class VllmEngine:
             )
         return completions
 
-    def _generate(self, rows: Sequence[Sequence[int]], sampling: Sequence[Any]) -> list[Any]:
+    def _enqueue(self, rows: Sequence[Sequence[int]], sampling: Sequence[Any]) -> list[str]:
         if not rows:
             return []
         prompts = [{"prompt_token_ids": list(row)} for row in rows]
-        outputs: list[Any] = self._llm.generate(prompts, list(sampling), use_tqdm=False)
-        return outputs
+        return _public(self._llm.enqueue(prompts, list(sampling), use_tqdm=False))
+
+    def _finish(self, ids: Sequence[str]) -> list[Any]:
+        """Step until these are answered; what is answered besides is kept for whoever waits for it."""
+        missing = set(ids) - self._answered.keys()
+        while missing:
+            done = {output.request_id: output for output in self._llm.llm_engine.step() if output.finished}
+            self._answered |= done
+            missing -= done.keys()
+        return [self._answered.pop(id_) for id_ in ids]
 
     def _sampling(self, decoding: Decoding, seed: int) -> Any:
         """vLLM's parameters, without the defaults that a model brings along (top_p, repetition_penalty, ...)."""
@@ -225,6 +247,7 @@ class VllmEngine:
             max_tokens=decoding.max_new_tokens,
             stop=[string for string in decoding.stop if string],
             seed=seed if decoding.temperature > 0 else None,
+            skip_clone=True,  # nobody else has it; a deep copy a request takes as long as all the rest of asking
         )
 
     def _load_error(self, error: Exception) -> Exception:
@@ -245,6 +268,11 @@ def _completion(output: Any, shots_used: int, decoding: Decoding) -> Completion:
     [answer] = output.outputs
     n_prompt, n_new, stopped = len(output.prompt_token_ids), len(answer.token_ids), answer.finish_reason != "length"
     return completed(answer.text, n_prompt, n_new, shots_used, stopped, decoding)
+
+
+def _public(ids: Sequence[str]) -> list[str]:
+    """The names that requests have in outputs, of those that enqueueing gives: vLLM adds "-" and random characters."""
+    return [id_.partition("-")[0] for id_ in ids]
 
 
 def _loglikelihood(pair: Pair, output: Any) -> float:

@@ -6,20 +6,21 @@ the program loses the open one at most, and asking again asks what has no respon
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from contextlib import closing
+from typing import Any, TypeAlias
 
 from sqlalchemy import Connection
 
 from benchcoe_jobs.benchmarks.base import kept_text
 from benchcoe_jobs.domain import Completion, Query, Queue
 from benchcoe_jobs.engines.base import ExpertSettings
-from benchcoe_jobs.engines.host import EngineHost
+from benchcoe_jobs.engines.host import Batch, EngineHost
 from benchcoe_jobs.jobs.kinds import Assignment
 from benchcoe_jobs.jobs.lease import patiently
 from benchcoe_jobs.jobs.plan import Plan, batch_size, newest_run, plan_of, settings_of, shard_size, still_open
-from benchcoe_jobs.store import asking, catalog, experts, results, standings
+from benchcoe_jobs.jobs.stream import answers
+from benchcoe_jobs.store import asking, catalog, experts, results, standings, workers
 from benchcoe_jobs.store.asking import Askable
 from benchcoe_jobs.store.experts import ExpertRow
 from benchcoe_jobs.store.jobs import NewLot
@@ -36,7 +37,7 @@ def lot_to_ask(connection: Connection, expert_id: int, expert: ExpertRow, plan: 
     run_id = newest_run(connection, expert_id, plan)
     ids = [query.id for query in plan.queries]
     batch_s = None if run_id is None else results.mean_latency_s(connection, run_id)
-    size = shard_size(expert.engine, batch_s, len(ids))
+    size = shard_size(expert.engine, batch_s, len(ids), workers.n_serving(connection, queue))
     pieces = [ids[start : start + size] for start in range(0, len(ids), size)]
     return NewLot(
         queue,
@@ -75,10 +76,7 @@ def ask(assignment: Assignment) -> None:
         "asked_as": plan.asked_as,
     }
     under_way.begin(provenance)
-    size = batch_size(settings.engine)
-    for start in range(0, len(under_way.to_ask), size):
-        assignment.lease.check()
-        under_way.ask(under_way.to_ask[start : start + size])
+    under_way.ask(batch_size(settings.engine))
 
 
 class _Asking:
@@ -109,23 +107,32 @@ class _Asking:
         found = Tally(n_there - answered, answered, len(queries) - n_there - len(self.to_ask))
         return found - self._lease.tally
 
-    def ask(self, batch: Sequence[Askable]) -> None:
-        """Ask a micro-batch, and commit what came of it."""
-        started = time.monotonic()
-        ids = [query.id for query in batch]
-        contents = patiently(lambda: self._contents(ids))
-        completions = self._host.run([self._plan.request(contents[id_]) for id_ in ids], self._plan.benchmark.decoding)
-        answers: list[NewScore] = []
+    def ask(self, size: int) -> None:
+        """Ask what is open in micro-batches of so many, and commit what comes of each."""
+        batches = (self.to_ask[start : start + size] for start in range(0, len(self.to_ask), size))
+        asked = answers(self._host, self._lease, map(self._with_contents, batches), self._requests)
+        with closing(asked):
+            for batch, completions, seconds in asked:
+                self._commit(batch, completions, seconds)
+
+    def _with_contents(self, batch: Sequence[Askable]) -> list[_Open]:
+        contents = patiently(lambda: self._contents([query.id for query in batch]))
+        return [(query, contents[query.id]) for query in batch]
+
+    def _requests(self, batch: Sequence[_Open]) -> Batch:
+        return [self._plan.request(content) for _, content in batch], self._plan.benchmark.decoding
+
+    def _commit(self, batch: Sequence[_Open], completions: Sequence[Completion], seconds: float) -> None:
+        scores: list[NewScore] = []
         errors: list[ErrorRow] = []
-        for query, completion in zip(batch, completions, strict=True):
+        for (query, content), completion in zip(batch, completions, strict=True):
             if completion.finish_reason == "error":
                 errors.append(ErrorRow(query.id, completion.error or "the engine gave no reason", completion.latency_s))
             else:
-                answers.append(_judged(self._plan, query, contents[query.id], completion))
+                scores.append(_judged(self._plan, query, content, completion))
+        ids = [query.id for query, _ in batch]
         self._lease.commit(
-            lambda connection: self._write(connection, ids, answers, errors),
-            seconds=time.monotonic() - started,
-            loads=self._new_loads(),
+            lambda connection: self._write(connection, ids, scores, errors), seconds=seconds, loads=self._new_loads()
         )
 
     def _new_loads(self) -> int:
@@ -151,6 +158,10 @@ class _Asking:
         results.write_errors(connection, self._run_id, failed)
         standings.refresh_strata(connection, {(self._expert_id, answer.stratum_id) for answer in new})
         return Tally(there=len(there), answered=len(new), errors=len(failed))
+
+
+_Open: TypeAlias = tuple[Askable, Query]
+"""A query to ask, and its content."""
 
 
 def _judged(plan: Plan, query: Askable, content: Query, completion: Completion) -> NewScore:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from benchcoe_jobs.domain import Completion, Decoding, JobState, Queue, Request
-from benchcoe_jobs.engines.host import EngineHost
+from benchcoe_jobs.engines.host import Batch
 from benchcoe_jobs.errors import InputError, UsageError
 from benchcoe_jobs.jobs.ask import placed
 from benchcoe_jobs.jobs.decide import eligible_experts, open_decider
@@ -22,7 +22,8 @@ from benchcoe_jobs.jobs.kinds import Assignment
 from benchcoe_jobs.jobs.lifecycle import submit
 from benchcoe_jobs.jobs.openai_batch import answer_line, asked, engine_request, error_line, read_lines
 from benchcoe_jobs.jobs.plan import RECORDED, batch_size, settings_of, shard_size
-from benchcoe_jobs.store import batches, experts, jobs, routers
+from benchcoe_jobs.jobs.stream import answers
+from benchcoe_jobs.store import batches, experts, jobs, routers, workers
 from benchcoe_jobs.store.batches import Line, Outcome
 from benchcoe_jobs.store.jobs import JobRow, NewLot
 from benchcoe_jobs.store.leases import Tally
@@ -126,7 +127,7 @@ def _insist_on_engines(connection: Connection, router: str) -> None:
 def _lot(connection: Connection, expert_id: int, numbers: Sequence[int]) -> NewLot:
     expert = experts.read_expert_by_id(connection, expert_id)
     queue, gpus = placed(settings_of(expert))
-    size = shard_size(expert.engine, None, len(numbers))
+    size = shard_size(expert.engine, None, len(numbers), workers.n_serving(connection, queue))
     pieces = [numbers[start : start + size] for start in range(0, len(numbers), size)]
     return NewLot(queue, [({"lines": piece}, len(piece)) for piece in pieces], expert_id=expert_id, gpus=gpus)
 
@@ -171,26 +172,26 @@ def _ask(assignment: Assignment) -> None:
     size = batch_size(settings.engine)
     # What is decoded alike is asked together.
     alike = sorted(to_ask, key=lambda one: (repr(one[2]), one[0].line))
-    for decoding, group in groupby(alike, key=lambda one: one[2]):
-        of_group = list(group)
-        for start in range(0, len(of_group), size):
-            lease.check()
-            _ask_alike(assignment, host, decoding, [one[:2] for one in of_group[start : start + size]])
+    groups = [list(group) for _, group in groupby(alike, key=lambda one: one[2])]
+    pieces = [group[start : start + size] for group in groups for start in range(0, len(group), size)]
+    with closing(answers(host, lease, pieces, _batch)) as under_way:
+        for piece, completions, seconds in under_way:
+            _commit(assignment, [line for line, *_ in piece], completions, seconds)
 
 
-def _ask_alike(
-    assignment: Assignment, host: EngineHost, decoding: Decoding, requests: Sequence[tuple[Line, Request]]
-) -> None:
-    started = time.monotonic()
-    completions = host.run([request for _, request in requests], decoding)
-    outcomes = [_outcome(line, completion) for (line, _), completion in zip(requests, completions, strict=True)]
+def _batch(piece: Sequence[tuple[Line, Request, Decoding]]) -> Batch:
+    return [request for _, request, _ in piece], piece[0][2]
+
+
+def _commit(assignment: Assignment, lines: Sequence[Line], completions: Sequence[Completion], seconds: float) -> None:
+    outcomes = [_outcome(line, completion) for line, completion in zip(lines, completions, strict=True)]
     n_errors = sum(outcome.error is not None for outcome in outcomes)
 
     def write(connection: Connection) -> Tally:
         batches.store_outcomes(connection, assignment.claim.job_id, outcomes)
         return Tally(answered=len(outcomes) - n_errors, errors=n_errors)
 
-    assignment.lease.commit(write, seconds=time.monotonic() - started)
+    assignment.lease.commit(write, seconds=seconds)
 
 
 def _outcome(line: Line, completion: Completion) -> Outcome:

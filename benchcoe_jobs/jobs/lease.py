@@ -73,6 +73,11 @@ class Lease:
         self._over.set()
         self._thread.join()
 
+    @property
+    def is_over(self) -> bool:
+        """Whether `check` would raise."""
+        return self._lost.is_set() or self._stopping()
+
     def check(self) -> None:
         """Between two steps: raise StoppedError or LostLeaseError where there should be no other."""
         if self._lost.is_set():

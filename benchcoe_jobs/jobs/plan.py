@@ -28,13 +28,13 @@ CHARACTERS_PER_TOKEN = 4
 """For an estimate only; English prose has four to five."""
 
 _BATCH = 64
-_LARGER_BATCH = {"vllm": 1024}  # it schedules by itself, and idles at the end of every batch
+_LARGER_BATCH = {"vllm": 256}  # it schedules by itself, hundreds at once
 
 # A shard is what a lost worker costs in time: some minutes, by what the expert's batches took before.
 _SHARD_S = 120.0
-_SHARD_UNKNOWN, _SHARD_MOST = 256, 1024
-_SHARES = 4
-"""Into so many shards at least, where there are batches enough: two workers then end at about the same time."""
+_UNKNOWN_BATCHES, _MOST_BATCHES = 4, 16
+_SHARES = 2
+"""Every worker gets so many shards at least, where there are batches enough: they then end at about the same time."""
 
 
 def batch_size(engine: str) -> int:
@@ -42,12 +42,18 @@ def batch_size(engine: str) -> int:
     return _LARGER_BATCH.get(engine, _BATCH)
 
 
-def shard_size(engine: str, batch_s: float | None, n_queries: int) -> int:
-    """How many of some queries make a shard, where a batch of them takes so long (None: nobody knows yet)."""
+def shard_size(engine: str, batch_s: float | None, n_queries: int, n_workers: int) -> int:
+    """How many of some queries make a shard, where a batch of them takes so long (None: nobody knows yet).
+
+    An engine that is fed without a break has a shard of as many batches as may be: it idles at the end of each.
+    """
     batch = batch_size(engine)
-    queries = _SHARD_UNKNOWN if batch_s is None else int(_SHARD_S / max(batch_s, 1e-3)) * batch
-    share = math.ceil(n_queries / _SHARES / batch) * batch
-    return max(batch, min(queries, share, _SHARD_MOST))
+    n_batches = _MOST_BATCHES if engine in _LARGER_BATCH else _UNKNOWN_BATCHES
+    if batch_s is not None:
+        n_batches = max(1, min(int(_SHARD_S / max(batch_s, 1e-3)), _MOST_BATCHES))
+    if n_workers > 1:
+        n_batches = min(n_batches, math.ceil(n_queries / (_SHARES * n_workers) / batch))
+    return n_batches * batch
 
 
 def new_expert(

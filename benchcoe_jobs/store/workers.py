@@ -45,6 +45,11 @@ def forget_silent(connection: Connection, after_s: float) -> None:
     connection.execute(delete(Worker).where(Worker.seen_at < database_time() - after_s))
 
 
+def n_serving(connection: Connection, queue: str) -> int:
+    """How many workers serve a queue."""
+    return sum(queue in queues.split(",") for queues in connection.scalars(select(Worker.queues)))
+
+
 def workers(connection: Connection) -> list[WorkerRow]:
     """Every worker, by name."""
     rows = connection.execute(
