@@ -1,4 +1,4 @@
-"""Where tickets go: the broker's address, and what kind of it is refused."""
+"""Where tickets go: the broker's address, what kind of it is refused, and whether somebody answers there."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.settings import Settings
 
+_ANSWERS_WITHIN_S = 2.0
 _LOOKS_LIKE = "it looks like redis://:PASSWORD@host:6379/0 or redis+socket:///run/redis.sock"
 
 
@@ -36,6 +37,28 @@ def broker_url(settings: Settings) -> str:
             "(requirepass, or an ACL), or insist with BENCHCOE_OPEN_BROKER=yes"
         )
     return url
+
+
+def fault_of(settings: Settings) -> str | None:
+    """Why the configured broker cannot be used, in a line; None where it answers within two seconds."""
+    import redis
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
+
+    try:
+        # redis-py calls a socket unix://, Celery redis+socket://
+        url = broker_url(settings).replace("redis+socket://", "unix://", 1)
+        within = {"socket_connect_timeout": _ANSWERS_WITHIN_S, "socket_timeout": _ANSWERS_WITHIN_S}
+        with redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **within) as client:
+            client.ping()
+    except UsageError as error:
+        return str(error)
+    except (ValueError, TypeError):  # an option that there is not; its text may quote a piece of the password
+        return f"the broker's address cannot be read: {_LOOKS_LIKE}"
+    except redis.RedisError as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return f"the broker at {masked(settings.broker_url or '')} does not answer: {reason}"
+    return None
 
 
 def masked(url: str) -> str:
