@@ -520,7 +520,7 @@ def foreground_interrupted_twice(ground: Ground) -> float:
         time.sleep(pause)
         terminal.press_ctrl_c()
         _insist_on_interruption(terminal)
-    assert {attempts for _, attempts in ground.site.shards(1)} <= {0, 1}, "no attempt was counted"
+    assert {state for state, _ in ground.site.shards(1)} <= {"waiting", "running", "done"}
     return _go_on(ground, interruptions=len(pauses))
 
 
@@ -559,7 +559,10 @@ def _insist_on_interruption(terminal: Terminal) -> None:
 
 
 def _lives(pid: int) -> bool:
-    return Path(f"/proc/{pid}").exists()
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def _go_on(ground: Ground, *, interruptions: int) -> float:
