@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
+
+from kombu import Connection
+from kombu.exceptions import OperationalError
 
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.settings import Settings
@@ -21,41 +24,44 @@ def broker_url(settings: Settings) -> str:
     url = settings.broker_url or ""
     try:
         parts = urlsplit(url)
-        host, password = parts.hostname, parts.password
         _ = parts.port
     except ValueError as error:  # its text may quote a piece of the password
         raise UsageError(f"the broker's address cannot be read: {_LOOKS_LIKE}") from error
     if parts.scheme not in ("redis", "rediss", "redis+socket"):
         raise UsageError(f"the broker must be a Redis (or Valkey): {_LOOKS_LIKE}")
-    if parts.scheme == "redis+socket":
-        return url
-    if not host:
-        raise UsageError(f"the broker's address names no host: {_LOOKS_LIKE}")
-    if not (_is_loopback(host) or password or settings.open_broker):
-        raise UsageError(
-            f"the broker at {host} is on another machine and asks for no password: give it one "
-            "(requirepass, or an ACL), or insist with BENCHCOE_OPEN_BROKER=yes"
-        )
+    if parts.scheme != "redis+socket":
+        _insist_on_server(parts, settings)
+    elif len(parts.path) < 2:
+        raise UsageError(f"the broker's address names no socket: {_LOOKS_LIKE}")
+    try:
+        Connection(url)  # connects to nothing
+    except TypeError as error:
+        raise UsageError(f"the broker's address has an option that there is not: {_LOOKS_LIKE}") from error
     return url
 
 
-def fault_of(settings: Settings) -> str | None:
-    """Why the configured broker cannot be used, in a line; None where it answers within two seconds."""
-    import redis
-    from redis.backoff import NoBackoff
-    from redis.retry import Retry
+def _insist_on_server(parts: SplitResult, settings: Settings) -> None:
+    if not parts.hostname:
+        raise UsageError(f"the broker's address names no host: {_LOOKS_LIKE}")
+    if not (parts.path.strip("/") or "0").isdecimal():
+        raise UsageError(f"the broker's address has a database that is no number: {_LOOKS_LIKE}")
+    if not (_is_loopback(parts.hostname) or parts.password or settings.open_broker):
+        raise UsageError(
+            f"the broker at {parts.hostname} is on another machine and asks for no password: give it one "
+            "(requirepass, or an ACL), or insist with BENCHCOE_OPEN_BROKER=yes"
+        )
 
+
+def fault_of(settings: Settings) -> str | None:
+    """Why the configured broker cannot be used, in a line; None where it answers within some seconds."""
     try:
-        # redis-py calls a socket unix://, Celery redis+socket://
-        url = broker_url(settings).replace("redis+socket://", "unix://", 1)
+        url = broker_url(settings)
         within = {"socket_connect_timeout": _ANSWERS_WITHIN_S, "socket_timeout": _ANSWERS_WITHIN_S}
-        with redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **within) as client:
-            client.ping()
+        with Connection(url, transport_options=within) as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0)
     except UsageError as error:
         return str(error)
-    except (ValueError, TypeError):  # an option that there is not; its text may quote a piece of the password
-        return f"the broker's address cannot be read: {_LOOKS_LIKE}"
-    except redis.RedisError as error:
+    except OperationalError as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         return f"the broker at {masked(settings.broker_url or '')} does not answer: {reason}"
     return None

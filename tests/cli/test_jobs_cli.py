@@ -104,6 +104,9 @@ def test_the_careless_queue_nothing(folder: Path, cli: Cli, line: str, code: int
         ("amqp://localhost", "must be a Redis"),
         ("redis://:hunter2@host:port/0", "cannot be read"),
         ("redis:///0", "names no host"),
+        ("redis+socket://", "names no socket"),
+        ("redis://127.0.0.1/zero", "a database that is no number"),
+        ("redis://:hunter2@127.0.0.1/0?colour=red", "an option that there is not"),
     ],
 )
 def test_a_broker_that_is_open_or_none_is_refused(
