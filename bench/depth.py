@@ -25,7 +25,7 @@ from sqlalchemy import Connection, event, insert, text
 from benchcoe_jobs.dispatch.celery import MOST_TICKETS
 from benchcoe_jobs.domain import Queue
 from benchcoe_jobs.jobs.lifecycle import submit
-from benchcoe_jobs.store import experts, jobs, leases, workers
+from benchcoe_jobs.store import claims, experts, jobs, leases, moves, workers
 from benchcoe_jobs.store.job_tables import Lot
 from benchcoe_jobs.store.session import Store
 
@@ -126,7 +126,7 @@ def status(depth: Depth, number: int) -> float:
         job_id = 1 + number
         jobs.read_job(connection, job_id)
         jobs.lots(connection, [job_id])
-        leases.failures(connection, job_id, 10)
+        moves.failures(connection, job_id, 10)
         jobs.followers(connection, job_id)
         workers.workers(connection)
         found = jobs.list_jobs(connection, limit=50)
@@ -149,11 +149,11 @@ def finish_and_claim(depth: Depth, number: int) -> float:
     """finish, and claim the next of the lot"""
     with depth.store.writing() as connection:
         claim = take(connection, 9)
-    return timed(depth.store, lambda connection: leases.finish_and_claim(connection, claim, lease_s=60))
+    return timed(depth.store, lambda connection: claims.finish_and_claim(connection, claim, lease_s=60))
 
 
 def take(connection: Connection, resident: int | None) -> leases.Claim:
-    claim = leases.claim(connection, "bench:1@here.1", ["cpu"], lease_s=3600, resident=resident)
+    claim = claims.claim(connection, "bench:1@here.1", ["cpu"], lease_s=3600, resident=resident)
     assert claim is not None
     return claim
 

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,7 @@ class Bench:
             *everywhere,
             *((each, "PostgreSQL") for each in on_postgres),
             *((each, "SQLite") for each in scenarios.ON_SQLITE),
+            *((each, "SQLite") for each in scenarios.WITH_VLLM if find_spec("vllm") is not None),
         ]
 
     def run(self, scenario: scenarios.Scenario, database: str) -> float:

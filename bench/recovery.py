@@ -28,7 +28,7 @@ from benchcoe_jobs.dispatch.celery import make_app, top_up
 from benchcoe_jobs.jobs.lease import BEATS_PER_LEASE
 from benchcoe_jobs.jobs.lifecycle import submit
 from benchcoe_jobs.settings import Settings
-from benchcoe_jobs.store import leases, workers
+from benchcoe_jobs.store import claims, workers
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.workers.sweeper import SWEEPS_PER_LEASE
 
@@ -147,7 +147,7 @@ def silent_elsewhere(drill: Drill, deaths: int) -> list[float]:
     last_beats = [RNG.uniform(0, LEASE_S / BEATS_PER_LEASE) for _ in range(deaths)]
     with drill.store.writing() as connection:
         for ago in last_beats:
-            leases.claim(connection, "elsewhere:1@another.1", ["cpu"], lease_s=LEASE_S - ago)
+            claims.claim(connection, "elsewhere:1@another.1", ["cpu"], lease_s=LEASE_S - ago)
     died = time.time()
     time.sleep(RNG.uniform(0, LEASE_S / SWEEPS_PER_LEASE))  # a sweep begins with the worker: not with the death
     with drill.made.workers(url_of(drill.store), **drill.settings):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .command import Command, Session
+from .job import job_argument
 from .queued import follow, insist_on_all, show_queued, waits
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def submit(
 
 
 @click.command(cls=Command)
-@click.argument("job", type=click.IntRange(min=1))
+@job_argument
 @output_option
 @errors_option
 def results(session: Session, job: int, output: Path | None, errors: Path | None) -> None:

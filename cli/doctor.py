@@ -84,22 +84,10 @@ def _database(settings: Settings) -> Finding:
 def _broker(settings: Settings) -> Finding:
     if settings.broker_url is None:
         return Finding("broker", "missing", "BENCHCOE_BROKER_URL is not set: work runs in the foreground")
-    import redis
+    from benchcoe_jobs.dispatch.broker import fault_of
 
-    from benchcoe_jobs.dispatch.broker import broker_url
-
-    try:
-        # redis-py calls a socket unix://, Celery redis+socket://
-        url = broker_url(settings).replace("redis+socket://", "unix://", 1)
-        with redis.Redis.from_url(url, socket_connect_timeout=2, socket_timeout=2) as client:
-            client.ping()
-    except BenchcoeError as error:
-        return Finding("broker", "broken", str(error))
-    except ValueError:  # its text may quote a piece of the password
-        return Finding("broker", "broken", "BENCHCOE_BROKER_URL cannot be read: it looks like redis://host:6379/0")
-    except redis.RedisError as error:
-        return Finding("broker", "broken", f"Redis does not answer: {str(error).splitlines()[0]}")
-    return Finding("broker", "ok", "Redis answers")
+    fault = fault_of(settings)
+    return Finding("broker", "broken" if fault else "ok", fault or "it answers")
 
 
 def _queue(settings: Settings) -> Iterator[Finding]:

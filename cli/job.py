@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .command import Command, Session, cell, percent, table
+from .hints import hints, note_hints
 from .queued import follow, insist_on_all, insist_on_end
 
 if TYPE_CHECKING:
@@ -19,12 +20,17 @@ if TYPE_CHECKING:
 _LOOK_S = 0.5
 _SHOWN_FAILURES = 10
 
-job_argument = click.argument("job", type=click.IntRange(min=1))
+_MOST_SHOWN = 1_000_000
+
+# No id is beyond what its column holds.
+job_argument = click.argument("job", type=click.IntRange(1, 2**31 - 1))
 
 
 @click.command(cls=Command)
 @click.option("--open", "only_open", is_flag=True, help="Only those that are not over.")
-@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="The newest N.")
+@click.option(
+    "--limit", type=click.IntRange(1, _MOST_SHOWN), default=50, show_default=True, metavar="N", help="The newest N."
+)
 def jobs(session: Session, only_open: bool, limit: int) -> None:
     """List jobs, the newest first."""
     from benchcoe_jobs.store import jobs
@@ -41,15 +47,20 @@ def jobs(session: Session, only_open: bool, limit: int) -> None:
 @click.command(cls=Command)
 @job_argument
 def status(session: Session, job: int) -> None:
-    """How far a job is, and what failed in it."""
-    from benchcoe_jobs.store import jobs, leases, workers
+    """How far a job is, and what failed in it.
+
+    Comes from the database alone; a broker that does not answer is named besides.
+    """
+    from benchcoe_jobs.dispatch.broker import fault_of
+    from benchcoe_jobs.store import jobs, moves, workers
 
     with session.store.reading() as connection:
         row = jobs.read_job(connection, job)
         lots = jobs.lots(connection, [job])
-        failures = leases.failures(connection, job, _SHOWN_FAILURES)
+        failures = moves.failures(connection, job, _SHOWN_FAILURES)
         followers = jobs.followers(connection, job)
         crew = workers.workers(connection)
+    fault = None if session.settings.broker_url is None else fault_of(session.settings)
     data = _summary(row, lots) | {
         "request": row.request,
         "report": row.report,
@@ -57,6 +68,7 @@ def status(session: Session, job: int) -> None:
         "failures": [{"shard": shard, "error": error} for shard, error in failures],
         "followed_by": followers,
         "workers": [asdict(worker) for worker in crew],
+        "broker_fault": fault,
     }
 
     def human() -> None:
@@ -70,7 +82,9 @@ def status(session: Session, job: int) -> None:
             click.echo(f"error: {row.error}")
         if followers:
             click.echo(f"followed by job {', '.join(map(str, followers))}")
-        for hint in _hints(row, lots, [worker.queues for worker in crew], session.settings.broker_url is not None):
+        if fault:
+            session.note(f"note: {fault}")
+        for hint in hints(row, lots, crew, session.settings):
             session.note(f"note: {hint}")
 
     session.show(data, human)
@@ -93,19 +107,6 @@ def _summary(job: JobRow, lots: list[LotRow]) -> dict[str, Any]:
     }
 
 
-def _hints(job: JobRow, lots: list[LotRow], served: list[str], has_broker: bool) -> Iterator[str]:
-    """Why nothing may be going on."""
-    if not job.is_open:
-        return
-    waiting = {lot.queue for lot in lots if lot.waiting}
-    if not has_broker:
-        yield "no broker is configured: the command that began it goes on with it"
-        return
-    queues = {queue for queues in served for queue in queues.split(",")}
-    for queue in sorted(waiting - queues):
-        yield f"no worker serves queue {queue}: start one with `benchcoe-jobs worker --queues {queue}`"
-
-
 @click.command(cls=Command)
 @job_argument
 def watch(session: Session, job: int) -> None:
@@ -116,6 +117,7 @@ def watch(session: Session, job: int) -> None:
     """
     import sys
 
+    note_hints(session, job)
     if session.quiet or not sys.stderr.isatty():
         ended = _until_over(session, job)
     else:
@@ -134,24 +136,33 @@ def watch(session: Session, job: int) -> None:
 
 def _until_over(session: Session, job_id: int) -> JobRow:
     """Only looks, also where this process could do the work."""
+    from benchcoe_jobs.jobs.lease import patiently
     from benchcoe_jobs.jobs.lifecycle import family
 
+    store = session.store
     while True:
-        job, _, is_open = family(session.store, job_id)
+        job, _, is_open = patiently(lambda: family(store, job_id))
         if not is_open:
             return job
         time.sleep(_LOOK_S)
 
 
 def _snapshots(session: Session, job_id: int) -> Iterator[Any]:
+    from benchcoe_jobs.jobs.lease import patiently
     from benchcoe_jobs.jobs.lifecycle import family
     from benchcoe_jobs.store import jobs, workers
 
+    store = session.store
+
+    def look() -> tuple[bool, Any]:
+        _, ids, is_open = family(store, job_id)
+        with store.reading() as connection:
+            return is_open, (jobs.lots(connection, ids), workers.workers(connection))
+
     is_open = True
     while is_open:
-        _, ids, is_open = family(session.store, job_id)
-        with session.store.reading() as connection:
-            yield jobs.lots(connection, ids), workers.workers(connection)
+        is_open, snapshot = patiently(look)
+        yield snapshot
         time.sleep(_LOOK_S)
 
 

@@ -11,6 +11,7 @@ from benchcoe_jobs.domain import JobState
 from benchcoe_jobs.errors import BenchcoeError, UnfinishedError
 
 from .command import Session
+from .hints import note_hints
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -51,6 +52,7 @@ def show_queued(session: Session, job_id: int, *, is_new: bool) -> None:
     """The job's number, for scripts the only output."""
     session.show({"job": job_id, "new": is_new}, lambda: click.echo(str(job_id)))
     session.note(f"job {job_id} {'is queued' if is_new else 'was queued before'}: benchcoe-jobs watch {job_id}")
+    note_hints(session, job_id)
 
 
 def follow(session: Session, job_id: int, what: str) -> JobRow:
@@ -59,6 +61,8 @@ def follow(session: Session, job_id: int, what: str) -> JobRow:
     from benchcoe_jobs.store import jobs
 
     runner = dispatcher(session.store, session.settings)
+    if not runner.runs_here:
+        note_hints(session, job_id)
     with session.store.reading() as connection:
         job_row = jobs.read_job(connection, job_id)
         lots = jobs.lots(connection, [job_id])

@@ -1,13 +1,18 @@
-"""Where tickets go: the broker's address, and what kind of it is refused."""
+"""Where tickets go: the broker's address, what kind of it is refused, and whether somebody answers there."""
 
 from __future__ import annotations
 
 import ipaddress
-from urllib.parse import urlsplit
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+from kombu.connection import Connection
+from kombu.exceptions import OperationalError
 
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.settings import Settings
 
+_ANSWERS_WITHIN_S = 2.0
 _LOOKS_LIKE = "it looks like redis://:PASSWORD@host:6379/0 or redis+socket:///run/redis.sock"
 
 
@@ -20,22 +25,48 @@ def broker_url(settings: Settings) -> str:
     url = settings.broker_url or ""
     try:
         parts = urlsplit(url)
-        host, password = parts.hostname, parts.password
         _ = parts.port
     except ValueError as error:  # its text may quote a piece of the password
         raise UsageError(f"the broker's address cannot be read: {_LOOKS_LIKE}") from error
     if parts.scheme not in ("redis", "rediss", "redis+socket"):
         raise UsageError(f"the broker must be a Redis (or Valkey): {_LOOKS_LIKE}")
-    if parts.scheme == "redis+socket":
-        return url
-    if not host:
+    if parts.scheme != "redis+socket":
+        _insist_on_server(parts, settings)
+    elif len(parts.path) < 2:
+        raise UsageError(f"the broker's address names no socket: {_LOOKS_LIKE}")
+    try:
+        Connection(url)  # type: ignore[no-untyped-call]  # connects to nothing
+    except TypeError as error:
+        raise UsageError(f"the broker's address has an option that there is not: {_LOOKS_LIKE}") from error
+    return url
+
+
+def _insist_on_server(parts: SplitResult, settings: Settings) -> None:
+    if not parts.hostname:
         raise UsageError(f"the broker's address names no host: {_LOOKS_LIKE}")
-    if not (_is_loopback(host) or password or settings.open_broker):
+    if not (parts.path.strip("/") or "0").isdecimal():
+        raise UsageError(f"the broker's address has a database that is no number: {_LOOKS_LIKE}")
+    if not (_is_loopback(parts.hostname) or parts.password or settings.open_broker):
         raise UsageError(
-            f"the broker at {host} is on another machine and asks for no password: give it one "
+            f"the broker at {parts.hostname} is on another machine and asks for no password: give it one "
             "(requirepass, or an ACL), or insist with BENCHCOE_OPEN_BROKER=yes"
         )
-    return url
+
+
+def fault_of(settings: Settings) -> str | None:
+    """Why the configured broker cannot be used, in a line; None where it answers within some seconds."""
+    try:
+        url = broker_url(settings)
+        within = {"socket_connect_timeout": _ANSWERS_WITHIN_S, "socket_timeout": _ANSWERS_WITHIN_S}
+        asked: Any = Connection(url, transport_options=within)  # type: ignore[no-untyped-call]
+        with asked:
+            asked.ensure_connection(max_retries=1, interval_start=0)
+    except UsageError as error:
+        return str(error)
+    except OperationalError as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return f"the broker at {masked(settings.broker_url or '')} does not answer: {reason}"
+    return None
 
 
 def masked(url: str) -> str:

@@ -15,6 +15,7 @@ from kombu.exceptions import ChannelError, OperationalError
 
 from benchcoe_jobs.dispatch.broker import broker_url, masked
 from benchcoe_jobs.domain import Queue
+from benchcoe_jobs.jobs.lease import patiently
 from benchcoe_jobs.jobs.lifecycle import family
 from benchcoe_jobs.settings import Settings
 from benchcoe_jobs.store import jobs
@@ -110,12 +111,15 @@ class CeleryDispatcher:
         """See `Dispatcher`."""
         seen = 0
         while True:
-            job, _, is_open = family(self._store, job_id)
-            with self._store.reading() as connection:
-                lots = jobs.lots(connection, [job_id])
-            through = sum(lot.there + lot.answered + lot.errors for lot in lots)
+            job, is_open, through = patiently(lambda: self._look(job_id))
             progress(through - seen)
             seen = through
             if not is_open:
                 return job
             time.sleep(_POLL_S)
+
+    def _look(self, job_id: int) -> tuple[JobRow, bool, int]:
+        job, _, is_open = family(self._store, job_id)
+        with self._store.reading() as connection:
+            lots = jobs.lots(connection, [job_id])
+        return job, is_open, sum(lot.there + lot.answered + lot.errors for lot in lots)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from benchcoe_jobs.domain import Queue
 from benchcoe_jobs.jobs.executor import Executor
+from benchcoe_jobs.jobs.lease import patiently
 from benchcoe_jobs.jobs.lifecycle import family, sweep
 from benchcoe_jobs.settings import Settings
 from benchcoe_jobs.store.jobs import JobRow
@@ -36,14 +37,14 @@ class InlineDispatcher:
             progress(step.there + step.answered + step.errors)
 
         executor = Executor(self._store, self._settings.home, lease_s=self._settings.lease_s, progress=heard)
-        sweep(self._store)  # a process that was killed left its shard behind
+        patiently(lambda: sweep(self._store))  # a process that was killed left its shard behind
         try:
             while True:
-                job, ids, is_open = family(self._store, job_id)
+                job, ids, is_open = patiently(lambda: family(self._store, job_id))
                 if not is_open:
                     return job
                 if not executor.run_next(_QUEUES, job_ids=ids):
                     time.sleep(_LOOK_AGAIN_S)
-                    sweep(self._store)
+                    patiently(lambda: sweep(self._store))
         finally:
             executor.unload()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
 
 from sqlalchemy import Connection
@@ -18,7 +19,7 @@ from benchcoe_jobs.jobs import owner
 from benchcoe_jobs.jobs.kinds import Assignment
 from benchcoe_jobs.jobs.lease import Lease, StoppedError, patiently
 from benchcoe_jobs.jobs.lifecycle import kind_of, settle
-from benchcoe_jobs.store import jobs, leases, workers
+from benchcoe_jobs.store import claims, jobs, leases, moves, workers
 from benchcoe_jobs.store.leases import MAX_ATTEMPTS, Claim, JobCancelledError, LostLeaseError, Tally
 from benchcoe_jobs.store.session import Store
 
@@ -117,7 +118,7 @@ class Executor:
 
     def _claim(self, queues: Sequence[str], job_ids: Collection[int] | None) -> Claim | None:
         with self._store.writing() as connection:
-            return leases.claim(
+            return claims.claim(
                 connection,
                 self._signature,
                 queues,
@@ -137,8 +138,11 @@ class Executor:
     def _note_resident(self, expert_id: int | None) -> None:
         self._resident = expert_id
         if self._worker is not None:
-            with self._store.writing() as connection:
-                workers.note_resident(connection, self._worker, expert_id)
+            patiently(partial(self._tell_resident, self._worker, expert_id), self._stopping)
+
+    def _tell_resident(self, worker: str, expert_id: int | None) -> None:
+        with self._store.writing() as connection:
+            workers.note_resident(connection, worker, expert_id)
 
     def _done(self, claim: Claim, *, goes_on: bool) -> Claim | None:
         if not goes_on:
@@ -148,7 +152,7 @@ class Executor:
 
         def write(connection: Connection) -> bool:
             nonlocal following
-            following, lot_is_over = leases.finish_and_claim(connection, claim, lease_s=self._lease_s)
+            following, lot_is_over = claims.finish_and_claim(connection, claim, lease_s=self._lease_s)
             return lot_is_over
 
         self._write(claim, write)
@@ -165,7 +169,7 @@ class Executor:
 
         def write(connection: Connection) -> bool:
             if hopeless:
-                leases.fail_lot(connection, claim.lot_id, error)
+                moves.fail_lot(connection, claim.lot_id, error)
             if hopeless or claim.attempts >= MAX_ATTEMPTS:
                 lot_is_over = leases.finish(connection, claim, ShardState.FAILED, error)
                 jobs.note_error(connection, claim.job_id, error, exit_code)

@@ -12,7 +12,7 @@ from benchcoe_jobs.domain import JobState
 from benchcoe_jobs.errors import BenchcoeError, UnfinishedError, UsageError
 from benchcoe_jobs.jobs.kinds import Kind
 from benchcoe_jobs.jobs.owner import is_gone
-from benchcoe_jobs.store import jobs, leases
+from benchcoe_jobs.store import jobs, moves
 from benchcoe_jobs.store.jobs import JobRow
 from benchcoe_jobs.store.session import Store
 
@@ -75,7 +75,7 @@ def cancel(store: Store, job_id: int) -> JobRow:
             raise UsageError(f"job {job_id} is over ({job.state}): there is nothing to cancel")
         jobs.flag_cancelled(connection, job_id)
     with store.writing() as connection:  # shards are locked before their job: the flag had to be first, and alone
-        leases.cancel_waiting(connection, job_id)
+        moves.cancel_waiting(connection, job_id)
         settle(connection, job_id)
         return jobs.read_job(connection, job_id)
 
@@ -92,7 +92,7 @@ def retry(store: Store, job_id: int) -> int:
         if not failed:
             raise UsageError(f"nothing of job {job_id} failed")
         jobs.forget_stages_after(connection, job_id, min(failed))
-        n = leases.retry_failed(connection, job_id)
+        n = moves.retry_failed(connection, job_id)
         jobs.set_stage(connection, job_id, min(failed))
         jobs.reopen(connection, job_id, job.request | {"retry_errors": True})
         return n
@@ -105,13 +105,13 @@ def sweep(store: Store) -> None:
     half-way, or that a shard given back at the same moment slipped through, is brought to its end here.
     """
     with store.writing() as connection:
-        leases.take_back(connection, [owner for owner in leases.running_owners(connection) if is_gone(owner)])
+        moves.take_back(connection, [owner for owner in moves.running_owners(connection) if is_gone(owner)])
     with store.reading() as connection:
         left = jobs.left_open(connection)
     for job_id in left:
         with store.writing() as connection:
             if jobs.read_job(connection, job_id).cancelled_at is not None:
-                leases.cancel_waiting(connection, job_id)
+                moves.cancel_waiting(connection, job_id)
             settle(connection, job_id)
 
 
@@ -133,7 +133,7 @@ def _close(connection: Connection, job: JobRow, state: JobState) -> None:
     kind = kind_of(job.kind)
     report = None if state is JobState.FAILED else kind.report(connection, job)
     if state is JobState.FAILED:
-        first = next((error for _, error in leases.failures(connection, job.id, 1)), "every shard of it failed")
+        first = next((error for _, error in moves.failures(connection, job.id, 1)), "every shard of it failed")
         jobs.note_error(connection, job.id, first, BenchcoeError.exit_code)
     elif state is JobState.PARTIAL:
         jobs.note_error(connection, job.id, "some of its items failed", UnfinishedError.exit_code)

@@ -229,18 +229,11 @@ def n_unfinished(connection: Connection, job_id: int) -> int:
 
 def left_open(connection: Connection) -> list[int]:
     """Open jobs with nothing more to wait for: no shard is unfinished, or those that wait are cancelled."""
-    waiting = func.coalesce(func.sum(Lot.waiting), 0)
-    running = func.coalesce(func.sum(Lot.running), 0)
-    return list(
-        connection.scalars(
-            select(Job.id)
-            .outerjoin(Lot, Lot.job_id == Job.id)
-            .where(Job.state == JobState.OPEN)
-            .group_by(Job.id)
-            .having(or_(waiting + running == 0, and_(Job.cancelled_at.is_not(None), waiting > 0)))
-            .order_by(Job.id)
-        )
-    )
+    of_job = select(Lot.id).where(Lot.job_id == Job.id)
+    waits = of_job.where(Lot.waiting > 0).exists()
+    is_unfinished = of_job.where(or_(Lot.waiting > 0, Lot.running > 0)).exists()  # the first such lot is enough
+    left = or_(~is_unfinished, and_(Job.cancelled_at.is_not(None), waits))
+    return list(connection.scalars(select(Job.id).where(Job.state == JobState.OPEN, left).order_by(Job.id)))
 
 
 def set_stage(connection: Connection, job_id: int, stage: int) -> None:

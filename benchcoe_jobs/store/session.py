@@ -25,6 +25,21 @@ BUSY_TIMEOUT_S = 30
 PAGE_BYTES = 16384  # long responses: fewer overflow pages
 CACHE_KIB = 65536
 
+SILENCE_S = 25
+"""How long a PostgreSQL connection may be silent on the wire before it counts as dead: less than half a lease."""
+
+# libpq's words, which a URL may overrule, and the server's own, for its end of the same connection. Without them both
+# follow the kernel's two hours, and as long a session whose worker is gone keeps the locks of its transaction: the
+# shard in it is skipped by every sweep, long after its lease.
+_KEEPALIVE = {"idle": 10, "interval": 5, "count": 3}
+_KEEPALIVES = {f"keepalives_{name}": n for name, n in _KEEPALIVE.items()} | {"tcp_user_timeout": SILENCE_S * 1000}
+_SERVER_KEEPALIVES = "; ".join(
+    [
+        *(f"SET tcp_keepalives_{name} = {n}" for name, n in _KEEPALIVE.items()),
+        f"SET tcp_user_timeout = {SILENCE_S * 1000}",
+    ]
+)
+
 
 class Store:
     """An open result store. Make one with `connect`, or with `open_store` to insist on its schema."""
@@ -112,7 +127,9 @@ def connect(url: str) -> Store:
             parsed = parsed.set(drivername="postgresql+psycopg")
         if parsed.get_backend_name() not in ("sqlite", "postgresql"):
             raise UsageError(f"database {parsed.get_backend_name()!r} is not supported: use sqlite or postgresql")
-        engine = create_engine(parsed)
+        given = parsed.query
+        keepalives = {} if parsed.get_backend_name() == "sqlite" else _KEEPALIVES
+        engine = create_engine(parsed, connect_args={name: n for name, n in keepalives.items() if name not in given})
     except (ArgumentError, NoSuchModuleError, ValueError) as error:  # ValueError: a port that is no number
         raise UsageError(
             "the database URL cannot be read: it looks like sqlite:///benchcoe.db or postgresql://user@host/name"
@@ -124,6 +141,8 @@ def connect(url: str) -> Store:
             raise MissingError(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or newer is needed")
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    else:
+        event.listen(engine, "connect", _prepare_postgresql)
     return Store(engine)
 
 
@@ -138,6 +157,11 @@ def _prepare_sqlite(dbapi: sqlite3.Connection, _record: Any) -> None:
     dbapi.execute("PRAGMA foreign_keys = ON")
     dbapi.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     dbapi.execute("PRAGMA temp_store = MEMORY")
+
+
+def _prepare_postgresql(dbapi: Any, _record: Any) -> None:
+    dbapi.execute(_SERVER_KEEPALIVES)
+    dbapi.commit()
 
 
 def _begin_sqlite(connection: Connection) -> None:

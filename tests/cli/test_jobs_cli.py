@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -72,6 +73,8 @@ def test_a_job_from_its_beginning_to_its_end(folder: Path, cli: Cli) -> None:
     ("line", "code", "says"),
     [
         ("status 99", 2, "no job 99"),
+        ("status 99999999999999999999", 2, "not in the range"),
+        ("jobs --limit 99999999999999999999", 2, "not in the range"),
         ("watch 99", 2, "no job 99"),
         ("cancel 1", 2, "is over (done)"),
         ("retry 1", 2, "nothing of job 1 failed"),
@@ -101,6 +104,9 @@ def test_the_careless_queue_nothing(folder: Path, cli: Cli, line: str, code: int
         ("amqp://localhost", "must be a Redis"),
         ("redis://:hunter2@host:port/0", "cannot be read"),
         ("redis:///0", "names no host"),
+        ("redis+socket://", "names no socket"),
+        ("redis://127.0.0.1/zero", "a database that is no number"),
+        ("redis://:hunter2@127.0.0.1/0?colour=red", "an option that there is not"),
     ],
 )
 def test_a_broker_that_is_open_or_none_is_refused(
@@ -112,6 +118,29 @@ def test_a_broker_that_is_open_or_none_is_refused(
     assert says in ended.err
     assert "hunter2" not in ended.err
     assert cli("jobs --json").json["jobs"] == [], "nothing was queued"
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+def test_a_broker_that_does_not_answer_hides_nothing(
+    folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, broker: str
+) -> None:
+    assert cli("add-expert ann --engine echo --model ann").code == 0
+    assert cli("status 1 --json").json["broker_fault"] is None, "there is none to answer"
+    with socket.socket() as silent:  # bound, and nobody listens
+        silent.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("BENCHCOE_BROKER_URL", f"redis://:hunter2@127.0.0.1:{silent.getsockname()[1]}/0")
+        said = cli("status 1")
+        assert (said.code, "profile, done" in said.out) == (0, True)
+        [note] = said.err.splitlines()
+        assert "does not answer" in note
+        assert "hunter2" not in note
+        told = cli("status 1 --json").json
+        assert (told["state"], told["lots"][0]["answered"]) == ("done", 40)
+        assert told["broker_fault"] == note.removeprefix("note: ")
+        [finding] = [each for each in cli("doctor --json").json["findings"] if each["what"] == "broker"]
+        assert (finding["state"], finding["detail"]) == ("broken", told["broker_fault"])
+    monkeypatch.setenv("BENCHCOE_BROKER_URL", broker)
+    assert cli("status 1 --json").json["broker_fault"] is None
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])

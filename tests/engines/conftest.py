@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import tiny
 from loopback import Loopback, serving
+from needs import require_vllm
 
 from benchcoe_jobs.engines.base import ExpertSettings
 from benchcoe_jobs.engines.host import EngineHost
@@ -54,14 +53,6 @@ def endpoint(shared_endpoint: Loopback) -> Loopback:
 def key(monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv(KEY_VARIABLE, KEY)
     return KEY
-
-
-def require_vllm() -> None:
-    if importlib.util.find_spec("vllm") is None:
-        if os.environ.get("BENCHCOE_REQUIRE_VLLM"):
-            pytest.fail("BENCHCOE_REQUIRE_VLLM is set, but vllm is not installed")
-        pytest.skip("vllm is not installed")
-    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
 
 
 @pytest.fixture(scope="session", params=["transformers", "vllm", "openai"])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import require_vllm
+from needs import require_vllm
 
 from benchcoe_jobs import demo
 from benchcoe_jobs.benchmarks.base import NO_SHOTS

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import tiny
-from conftest import require_vllm
+from needs import require_vllm
 from test_host import assert_gone, child_of, members
 
 from benchcoe_jobs.domain import Decoding, Request

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections import Counter
@@ -187,6 +190,23 @@ class Worker:
             return [int(pid) for pid in path.read_text().split()]
         return []
 
+    def descendant(self, name: str) -> int | None:
+        """The process under this worker that the kernel knows by a name (15 bytes of it)."""
+        waiting = [self.process.pid]
+        while waiting:
+            pid = waiting.pop()
+            with suppress(OSError):  # it has ended
+                if Path(f"/proc/{pid}/comm").read_text().strip() == name[:15]:
+                    return pid
+                waiting += map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
+        return None
+
+    def has_open(self, path: Path) -> bool:
+        """Whether the parent has a file open."""
+        with suppress(OSError):  # one was closed just now
+            return any(fd.readlink() == path for fd in Path(f"/proc/{self.process.pid}/fd").iterdir())
+        return False
+
     def signal(self, number: signal.Signals) -> None:
         """To the parent, as a user's kill."""
         self.process.send_signal(number)
@@ -204,6 +224,47 @@ class Worker:
                 os.kill(pid, signal.SIGKILL)
         self.process.kill()
         self.process.wait()
+
+
+class Terminal:
+    """A command at a terminal of its own, in which Ctrl-C can be typed."""
+
+    def __init__(self, environment: Mapping[str, str], *words: str) -> None:
+        self._keys, theirs = pty.openpty()
+        self.process = subprocess.Popen(
+            [CONSOLE, *words],
+            env=environment,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+            preexec_fn=_take_terminal,
+        )
+        os.close(theirs)
+        self._heard = bytearray()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def press_ctrl_c(self) -> None:
+        """The terminal sends SIGINT to whoever is in its foreground."""
+        os.write(self._keys, b"\x03")
+
+    def end(self) -> tuple[int, str]:
+        """The exit code and all that was said, once it has ended."""
+        code = self.process.wait(PATIENCE_S)
+        self._listener.join()
+        os.close(self._keys)
+        return code, self._heard.decode()
+
+    def _listen(self) -> None:
+        with suppress(OSError):  # EIO: nobody has the other end any more
+            while said := os.read(self._keys, 4096):
+                self._heard += said
+
+
+def _take_terminal() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background ignores it
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 @dataclass
@@ -240,10 +301,10 @@ class Site:
         self.workers.append(worker)
         return worker
 
-    def add_expert(self, name: str, model: str = "one") -> None:
-        """An expert of the drill engine."""
+    def add_expert(self, name: str, model: str = "one", engine: str = "drill") -> None:
+        """An expert of the drill engine, or of another one."""
         with self.store.writing() as connection:
-            experts.add_expert(connection, ExpertRow(name, "drill", model))
+            experts.add_expert(connection, ExpertRow(name, engine, model))
 
     def submit(self, kind: str, request: Mapping[str, Any]) -> int:
         """A job, announced as a command would."""

@@ -6,29 +6,40 @@ A scenario is given a `Ground` with its questions asked for by nobody yet. It re
 
 from __future__ import annotations
 
+import os
 import resource
 import signal
+import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import crew
 import drill
-from crew import Broker, Postgres, Site, Wire, Worker, wait_for
-from sqlalchemy import text
+from crew import Broker, Postgres, Site, Terminal, Wire, Worker, wait_for
+from sqlalchemy import select, text, update
 
+from benchcoe_jobs import demo
+from benchcoe_jobs.demo.questions import SUBJECTS, write_questions
 from benchcoe_jobs.dispatch.celery import TICKET, make_app
 from benchcoe_jobs.domain import JobState
+from benchcoe_jobs.jobs.benchmarks import add_benchmark
 from benchcoe_jobs.jobs.lifecycle import cancel, retry
-from benchcoe_jobs.store import leases
+from benchcoe_jobs.store import claims, moves
+from benchcoe_jobs.store.job_tables import Shard
 from benchcoe_jobs.store.leases import MAX_ATTEMPTS
 from benchcoe_jobs.store.session import connect
 
 N = 1300
 """Questions: five shards of 256, each of four micro-batches, and a short one."""
+
+MICRO_BATCH = 64
+
+ENGINE_CORE = "VLLM::EngineCore"
+"""What vLLM calls its own process."""
 
 POISONED = 300
 """The question that kills: it is in one shard, whichever that is."""
@@ -97,6 +108,30 @@ def worker_parent_killed(ground: Ground) -> float:
     return recovery
 
 
+def child_killed_in_mid_sweep(ground: Ground) -> float:
+    """SIGKILL of the process that runs shards while its parent has the store open: Celery forks when it is closed."""
+    worker, job_id = ground.begin()
+    [child] = wait_for(lambda: worker.children, "the worker has a child")
+    path = ground.site.folder / "benchcoe.db"
+    with closing(sqlite3.connect(path, timeout=crew.PATIENCE_S, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # a sweep waits for it; one that was just ending is gone half a second later
+        wait_for(lambda: worker.has_open(path) and _still(worker, path), "the parent waits in its sweep")
+        os.kill(child, signal.SIGKILL)
+        time.sleep(2)  # Celery forks at once, where it may
+        forked = set(worker.children) - {child}
+        other.execute("ROLLBACK")
+    recovery = ground.recovery_s(job_id)
+    ground.insist(job_id)
+    assert not forked, "SQLite in that child takes its parent's locks for its own"
+    _insist_on_integrity(ground.site)
+    return recovery
+
+
+def _still(worker: Worker, path: Path) -> bool:
+    time.sleep(0.5)
+    return worker.has_open(path)
+
+
 def whole_worker_killed(ground: Ground) -> float:
     """SIGKILL of parent and child at once, as when the machine's memory is gone."""
     worker, job_id = ground.begin()
@@ -114,6 +149,35 @@ def engine_host_killed(ground: Ground) -> float:
     recovery = ground.recovery_s(job_id)
     ground.insist(job_id)
     assert {attempts for _, attempts in ground.site.shards(job_id)} == {1}, "no shard was lost by it"
+    return recovery
+
+
+def engine_core_killed(ground: Ground) -> float:
+    """SIGKILL of vLLM's own process, the grandchild of the one that runs shards."""
+    site = ground.site
+    write_questions(ground.folder / "skills.jsonl", per_subject=80)
+    add_benchmark(site.store, "skills", ground.folder / "skills.jsonl")
+    for name in ("calm", "ann"):
+        site.add_expert(name, str(demo.model_folder("clerk")), "drill-vllm")
+    worker = site.start_worker()
+    calm = site.profile("calm", "skills")
+    site.wait_until_through(calm, 1)
+    site.wait(calm)
+    ground.slow(0.2)
+    job_id = site.profile("ann", "skills")
+    site.wait_until_through(job_id, 100)
+    victim = worker.descendant(ENGINE_CORE)
+    assert victim is not None
+    os.kill(victim, signal.SIGKILL)
+    recovery = ground.recovery_s(job_id)
+    ground.slow(0)
+    assert site.wait(job_id).state is JobState.DONE
+    assert worker.descendant(ENGINE_CORE) not in (victim, None)
+    found = crew.said(site.store, "ann")
+    assert (len(found), set(found.values())) == (80 * len(SUBJECTS), {1})
+    assert found == crew.said(site.store, "calm")
+    assert {attempts for _, attempts in site.shards(job_id)} == {1}, "no shard was lost by it"
+    assert crew.open_ends(site.store) == {"jobs": 0, "shards": 0}
     return recovery
 
 
@@ -212,6 +276,40 @@ def database_restarted(ground: Ground) -> float:
     return recovery
 
 
+def database_restarted_under_commands(ground: Ground) -> float:
+    """PostgreSQL crashes while a command in the foreground waits for its turn, and another one watches."""
+    assert ground.postgres is not None
+    ground.slow(0)
+    ground.site.add_expert("ann")
+    job_id = ground.site.profile("ann")
+    with ground.site.store.writing() as connection:
+        while claims.claim(connection, "elsewhere", ["gpu"], lease_s=3600):
+            pass
+    commands = [
+        _command(ground.site, *words) for words in (["profile", "ann", "--benchmark", "drill"], ["watch", str(job_id)])
+    ]
+    wait_for(lambda: _others(ground.site) == len(commands), "both are there")
+    time.sleep(2)  # and look, twice a second
+    ground.postgres.crash()
+    time.sleep(2)
+    ground.postgres.restart()
+    ground.site.store.engine.dispose()
+    with ground.site.store.writing() as connection:
+        connection.execute(update(Shard).values(lease_until=0))
+    recovery = ground.recovery_s(job_id)
+    ends = [(command.communicate(timeout=crew.PATIENCE_S)[1], command.returncode) for command in commands]
+    assert ends == [("", 0)] * len(commands)
+    ground.insist(job_id)
+    return recovery
+
+
+def _others(site: Site) -> int:
+    """How many sessions there are besides this one, between two transactions."""
+    looks = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle'"
+    with site.store.reading() as connection:
+        return int(connection.scalar(text(f"{looks} AND pid <> pg_backend_pid()")) or 0)
+
+
 def cut_while_committing(ground: Ground) -> float:
     """The worker's connection is cut at COMMIT twenty times: before it arrives, or before its answer does."""
     wire = Wire(ground.site.url)
@@ -304,11 +402,11 @@ def worker_stopped_past_its_lease(ground: Ground) -> float:
     worker, job_id = ground.begin()
     worker.signal_child(signal.SIGSTOP)
     with ground.site.store.reading() as connection:
-        stopped = leases.running_owners(connection)
+        stopped = moves.running_owners(connection)
 
     def is_taken_from_it() -> bool:
         with ground.site.store.reading() as connection:
-            return stopped.isdisjoint(leases.running_owners(connection))
+            return stopped.isdisjoint(moves.running_owners(connection))
 
     ground.site.start_worker("another")
     recovery = ground.recovery_s(job_id)
@@ -410,12 +508,84 @@ def interrupted_twice(ground: Ground) -> float:
     return _told(ground, signal.SIGINT, signal.SIGINT)[1]
 
 
+def foreground_interrupted_twice(ground: Ground) -> float:
+    """Ctrl-C twice at a command in the foreground, with longer and longer pauses; typed again, it goes on."""
+    pauses = [0.0, 0.03, 0.1, 0.3, 1.0]
+    ground.site.broker_url = None
+    ground.slow(0.3)
+    ground.site.add_expert("ann")
+    for pause in pauses:
+        terminal = _profile_at_a_terminal(ground)
+        terminal.press_ctrl_c()
+        time.sleep(pause)
+        terminal.press_ctrl_c()
+        _insist_on_interruption(terminal)
+    assert {state for state, _ in ground.site.shards(1)} <= {"waiting", "running", "done"}
+    return _go_on(ground, interruptions=len(pauses))
+
+
+def foreground_interrupted_while_it_waits(ground: Ground) -> float:
+    """The first Ctrl-C cannot give the shard back, which somebody has locked; the second ends the command at once."""
+    ground.site.broker_url = None
+    ground.slow(0.3)
+    ground.site.add_expert("ann")
+    terminal = _profile_at_a_terminal(ground)
+    with ground.site.store.writing() as connection:
+        connection.execute(select(Shard.id).with_for_update())
+        terminal.press_ctrl_c()
+        wait_for(lambda: not _lives(drill.hosts()[-1]), "the engine is ended")
+        time.sleep(0.5)
+        assert terminal.process.poll() is None, "it waits for the shard"
+        terminal.press_ctrl_c()
+        _insist_on_interruption(terminal)
+    assert "running" in {state for state, _ in ground.site.shards(1)}
+    return _go_on(ground, interruptions=1)
+
+
+def _profile_at_a_terminal(ground: Ground) -> Terminal:
+    """A profile in the foreground that has stored something."""
+    before = len(crew.said(ground.site.store, "ann"))
+    terminal = Terminal(ground.site.environment(), "profile", "ann")
+    wait_for(lambda: len(crew.said(ground.site.store, "ann")) > before, "it has stored something")
+    return terminal
+
+
+def _insist_on_interruption(terminal: Terminal) -> None:
+    code, said = terminal.end()
+    assert code in (130, -signal.SIGINT), said  # a Python that is just ending dies of it; a shell calls both 130
+    assert "Traceback" not in said, said
+    assert "Error: interrupted" in said, said
+    wait_for(lambda: not any(map(_lives, drill.hosts())), "no engine is left")
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def _go_on(ground: Ground, *, interruptions: int) -> float:
+    """The same command once more; nothing that was stored is asked again."""
+    ground.slow(0)
+    began, before = time.monotonic(), ground.site.through(1)
+    again = _command(ground.site, "profile", "ann")
+    ground.site.wait_until_through(1, before + 1)
+    recovery = time.monotonic() - began
+    said = again.communicate(timeout=crew.PATIENCE_S)[1]
+    assert again.returncode == 0, said
+    crew.insist_on(ground.site, ground.undisturbed)
+    assert sum(map(len, drill.asked())) <= N + interruptions * MICRO_BATCH
+    return recovery
+
+
 EVERYWHERE: tuple[Scenario, ...] = (
     worker_child_killed,
     worker_parent_killed,
     whole_worker_killed,
     poisoned_shard,
     worker_stopped_past_its_lease,
+    foreground_interrupted_twice,
 )
 """On both databases."""
 
@@ -433,11 +603,14 @@ ON_POSTGRES: tuple[Scenario, ...] = (
     told_to_stop,
     told_to_quit,
     interrupted_twice,
+    foreground_interrupted_while_it_waits,
 )
 
-ON_SQLITE: tuple[Scenario, ...] = (eight_write_and_one_dies, disk_full)
+WITH_VLLM: tuple[Scenario, ...] = (engine_core_killed,)
 
-ON_A_POSTGRES_OF_OUR_OWN: tuple[Scenario, ...] = (database_restarted,)
+ON_SQLITE: tuple[Scenario, ...] = (eight_write_and_one_dies, disk_full, child_killed_in_mid_sweep)
+
+ON_A_POSTGRES_OF_OUR_OWN: tuple[Scenario, ...] = (database_restarted, database_restarted_under_commands)
 
 
 @contextmanager

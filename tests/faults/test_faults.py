@@ -11,6 +11,7 @@ import drill
 import pytest
 import scenarios
 from crew import Postgres, Site
+from needs import require_vllm
 from scenarios import Scenario
 
 
@@ -51,11 +52,20 @@ def test_on_sqlite(scenario: Scenario, store_url: str, undisturbed: Site, tmp_pa
         scenario(ground)
 
 
-def test_a_database_that_restarts(undisturbed: Site, tmp_path: Path) -> None:
+@pytest.mark.parametrize("dialect", ["sqlite"])
+@pytest.mark.parametrize("scenario", scenarios.WITH_VLLM, ids=lambda scenario: scenario.__name__)
+def test_vllm(scenario: Scenario, store_url: str, undisturbed: Site, tmp_path: Path) -> None:
+    require_vllm()
+    with scenarios.ground(tmp_path, store_url, undisturbed) as ground:
+        scenario(ground)
+
+
+@pytest.mark.parametrize("scenario", scenarios.ON_A_POSTGRES_OF_OUR_OWN, ids=lambda scenario: scenario.__name__)
+def test_a_database_that_restarts(scenario: Scenario, undisturbed: Site, tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="pg") as folder:  # a socket's path must be short
         postgres = Postgres(Path(folder) / "data")
         try:
             with scenarios.ground(tmp_path, postgres.fresh("site"), undisturbed, postgres) as ground:
-                scenarios.database_restarted(ground)
+                scenario(ground)
         finally:
             postgres.stop()

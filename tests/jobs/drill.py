@@ -26,6 +26,7 @@ from benchcoe_jobs.benchmarks.mmlu_pro import MmluPro
 from benchcoe_jobs.domain import Completion, Decoding, Query, Queue, Request
 from benchcoe_jobs.engines.base import ExpertSettings
 from benchcoe_jobs.engines.errors import ModelNotFoundError
+from benchcoe_jobs.engines.vllm import VllmEngine
 from benchcoe_jobs.jobs.kinds import Assignment
 from benchcoe_jobs.store.jobs import JobRow, NewLot
 
@@ -35,6 +36,7 @@ POINTS = """\
 drill = drill:Drill
 [benchcoe_jobs.engines]
 drill = drill:DrillEngine
+drill-vllm = drill:DrillVllm
 [benchcoe_jobs.jobs]
 exercise = drill:Exercise
 """
@@ -59,12 +61,11 @@ class DrillEngine:
         if settings.model == "nowhere":
             raise ModelNotFoundError("there is no model nowhere")
         self._model = settings.model
-        self._note("loaded", str(os.getpid()))
+        _note("loaded", str(os.getpid()))
 
     def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
-        self._note("asked", *(request.question for request in requests))
-        if (slow := folder() / "slow").exists():
-            time.sleep(float(slow.read_text()))
+        _note("asked", *(request.question for request in requests))
+        _be_slow()
         return [self._answer(request.question) for request in requests]
 
     def version(self) -> dict[str, str]:
@@ -79,9 +80,18 @@ class DrillEngine:
         letter = random.Random(f"{self._model} {question}").choice("ABCDEFGHIJ")
         return Completion(text=f"The answer is ({letter}).", completion_tokens=7, finish_reason="stop")
 
-    def _note(self, *words: str) -> None:
-        with (folder() / "diary").open("a") as file:
-            file.write(json.dumps(words) + "\n")
+
+class DrillVllm(VllmEngine):
+    """The real vLLM, in micro-batches of the usual size."""
+
+    def load(self, settings: ExpertSettings) -> None:
+        super().load(settings)
+        _note("loaded", str(os.getpid()))
+
+    def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
+        _note("asked", *(request.question for request in requests))
+        _be_slow()
+        return super().run(requests, decoding)
 
 
 class Exercise:
@@ -124,6 +134,16 @@ def asked() -> list[list[str]]:
 def hosts() -> list[int]:
     """Process ids of engines, load by load."""
     return [int(words[0]) for what, *words in _diary() if what == "loaded"]
+
+
+def _be_slow() -> None:
+    if (slow := folder() / "slow").exists():
+        time.sleep(float(slow.read_text()))
+
+
+def _note(*words: str) -> None:
+    with (folder() / "diary").open("a") as file:
+        file.write(json.dumps(words) + "\n")
 
 
 def _diary() -> list[list[str]]:

@@ -15,7 +15,7 @@ from benchcoe_jobs.jobs.lease import Lease
 from benchcoe_jobs.jobs.lifecycle import settle
 from benchcoe_jobs.jobs.train import train_router
 from benchcoe_jobs.jobs.train_job import TrainJob
-from benchcoe_jobs.store import jobs, leases
+from benchcoe_jobs.store import claims, jobs, leases
 
 
 def unused(*_: object) -> None:
@@ -36,7 +36,7 @@ def test_who_arrives_while_heads_are_trained_gets_one_after(
 
         training = site.submit("train-router", {"router": "guide", "extend": True})
         with site.store.writing() as connection:
-            claim = leases.claim(connection, "elsewhere", ["train"], lease_s=60)
+            claim = claims.claim(connection, "elsewhere", ["train"], lease_s=60)
         assert claim is not None
         with Lease(site.store, claim, lease_s=60) as lease:
             TrainJob().run(Assignment(site.store, site.settings.home, claim, lease, unused, unused))

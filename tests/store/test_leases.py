@@ -26,7 +26,7 @@ from sqlalchemy import Connection, delete, func, select, update
 from benchcoe_jobs.domain import JobState, ShardState
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.jobs.lifecycle import cancel, retry, settle, submit, sweep
-from benchcoe_jobs.store import jobs, leases
+from benchcoe_jobs.store import claims, jobs, leases, moves
 from benchcoe_jobs.store.job_tables import Job, Lot, Shard
 from benchcoe_jobs.store.leases import MAX_ATTEMPTS, Claim, LostLeaseError, Tally
 from benchcoe_jobs.store.session import Store
@@ -77,7 +77,7 @@ class ShardLife(RuleBasedStateMachine):
     @rule(target=claims, owner=OWNERS)
     def claim(self, owner: str) -> object:
         with self.store.writing() as connection:
-            claim = leases.claim(connection, owner, ["cpu"], lease_s=60)
+            claim = claims.claim(connection, owner, ["cpu"], lease_s=60)
         with self.store.reading() as connection:
             waiting = jobs.waiting_shards(connection, 1000)
             if claim is None:
@@ -114,7 +114,7 @@ class ShardLife(RuleBasedStateMachine):
         taken: list[Claim] = []
 
         def write(connection: Connection) -> None:
-            following, lot_is_over = leases.finish_and_claim(connection, claim, lease_s=60)
+            following, lot_is_over = claims.finish_and_claim(connection, claim, lease_s=60)
             taken.extend([] if following is None else [following])
             unfinished = connection.scalar(select(Lot.waiting + Lot.running).where(Lot.id == claim.lot_id))
             assert lot_is_over is (unfinished == 0)
@@ -133,7 +133,7 @@ class ShardLife(RuleBasedStateMachine):
     @rule(claim=claims)
     def fail_with_the_lot(self, claim: Claim) -> None:
         def write(connection: Connection) -> None:
-            leases.fail_lot(connection, claim.lot_id, "hopeless")
+            moves.fail_lot(connection, claim.lot_id, "hopeless")
             leases.finish(connection, claim, ShardState.FAILED, "hopeless")
 
         self._end(claim, write)
@@ -157,7 +157,7 @@ class ShardLife(RuleBasedStateMachine):
     @rule(owner=OWNERS)
     def die(self, owner: str) -> None:
         with self.store.writing() as connection:
-            leases.take_back(connection, [owner])
+            moves.take_back(connection, [owner])
         self._forget(owner)
         sweep(self.store)
 
@@ -288,17 +288,17 @@ def test_a_crowd_claims_every_shard_once(store: Store) -> None:
         try:
             while True:
                 with store.writing() as connection:
-                    claim = leases.claim(connection, f"worker {number}", ["cpu"], lease_s=60)
+                    claim = claims.claim(connection, f"worker {number}", ["cpu"], lease_s=60)
                 if claim is None:
                     return
                 claimed.append(claim.shard_id)
                 with store.writing() as connection:
                     leases.record(connection, claim, Tally(answered=ITEMS), lease_s=60)
                 with store.writing() as connection:
-                    leases.take_back(connection)
+                    moves.take_back(connection)
                 with store.writing() as connection:
                     if len(claimed) > n_lots * n_shards - 10:
-                        leases.fail_lot(connection, claim.lot_id, "hopeless")
+                        moves.fail_lot(connection, claim.lot_id, "hopeless")
                     leases.finish(connection, claim, ShardState.DONE)
                     settle(connection, job_id)
         except BaseException as error:

@@ -1,0 +1,17 @@
+"""What not every machine has."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+
+import pytest
+
+
+def require_vllm() -> None:
+    """Skip where vLLM is not installed; where BENCHCOE_REQUIRE_VLLM is set, fail."""
+    if importlib.util.find_spec("vllm") is None:
+        if os.environ.get("BENCHCOE_REQUIRE_VLLM"):
+            pytest.fail("BENCHCOE_REQUIRE_VLLM is set, but vllm is not installed")
+        pytest.skip("vllm is not installed")
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
