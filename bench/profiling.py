@@ -4,8 +4,7 @@ python bench/profiling.py transformers [TIMES]
 python bench/profiling.py vllm [TIMES]      (where vLLM is installed)
 
 The expert is the smallest there is, a demo expert: the worst case for whatever is not the model. Both answer
-the same questions greedily, in turns; loading is not timed. The bare loop has answered a few before, while every
-profile begins with an engine that was just loaded.
+the same questions greedily, in turns, each time with an engine that was just loaded; loading is not timed.
 """
 
 from __future__ import annotations
@@ -43,8 +42,7 @@ def main(engine: str, repeats: str = "5") -> None:
         command("init")
         command("add-benchmark", "skills", "skills.jsonl")
         prompts = [SKILLS.request(query, NO_SHOTS).question for query in SKILLS.load(Path("skills.jsonl"))]
-        bare, close = {"transformers": bare_transformers, "vllm": bare_vllm}[engine]()
-        bare(prompts[:64])
+        bare = {"transformers": bare_transformers, "vllm": bare_vllm}[engine]
         ours: list[float] = []
         theirs: list[float] = []
         loads = 0
@@ -53,10 +51,11 @@ def main(engine: str, repeats: str = "5") -> None:
             done = command("profile", f"expert{number}")
             loads += done["loads"]
             ours.append(done["benchmarks"][0]["seconds"])
+            answer, close = bare()
             start = time.perf_counter()
-            bare(prompts)
+            answer(prompts)
             theirs.append(time.perf_counter() - start)
-        close()
+            close()
     ratios = [least / own for least, own in zip(theirs, ours, strict=True)]
     columns = ["engine", "profile, queries/s", "bare loop, queries/s", "ratio, median", "ratios"]
     rates = [f"{len(prompts) / statistics.median(seconds):.0f}" for seconds in (ours, theirs)]

@@ -28,7 +28,7 @@ CHARACTERS_PER_TOKEN = 4
 """For an estimate only; English prose has four to five."""
 
 _BATCH = 64
-_LARGER_BATCH = {"vllm": 256}  # it schedules by itself, hundreds at once
+_LARGER_BATCH = {"vllm": 512}  # it schedules by itself, hundreds at once
 
 # A shard is what a lost worker costs in time: some minutes, by what the expert's batches took before.
 _SHARD_S = 120.0
