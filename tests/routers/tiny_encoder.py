@@ -1,0 +1,55 @@
+"""A tiny encoder that nobody trained: BERT with random weights, and a tokenizer that knows the demo's words.
+
+python tests/routers/tiny_encoder.py FOLDER
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from worlds import world
+
+from benchcoe_jobs.demo.questions import SUBJECTS, drawn
+
+WINDOW = 64
+
+
+def write_encoder(folder: Path) -> None:
+    torch, hf = import_module("torch"), import_module("transformers")
+    words = _tokenizer()
+    torch.manual_seed(0)
+    config = hf.BertConfig(
+        vocab_size=len(words),
+        hidden_size=96,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=WINDOW,
+        pad_token_id=words.pad_token_id,
+    )
+    hf.BertModel(config).save_pretrained(folder)
+    words.save_pretrained(folder)
+
+
+def _tokenizer() -> Any:
+    tk, hf = import_module("tokenizers"), import_module("transformers")
+    special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    trained = tk.Tokenizer(tk.models.WordPiece(unk_token="[UNK]"))  # noqa: S106
+    trained.normalizer = tk.normalizers.BertNormalizer()
+    trained.pre_tokenizer = tk.pre_tokenizers.BertPreTokenizer()
+    trainer = tk.trainers.WordPieceTrainer(vocab_size=2_000, special_tokens=list(special.values()), show_progress=False)
+    rng = random.Random(0)
+    streams = [drawn(subject, rng, held_out=False) for subject in SUBJECTS]
+    texts = [question.text for stream in streams for question, _ in zip(stream, range(200), strict=False)]
+    trained.train_from_iterator(texts + [question.text for question in world(64).examples.questions], trainer)
+    ends = [(name, trained.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
+    trained.post_processor = tk.processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
+    return hf.PreTrainedTokenizerFast(tokenizer_object=trained, model_max_length=WINDOW, **special)
+
+
+if __name__ == "__main__":
+    write_encoder(Path(sys.argv[1]))
