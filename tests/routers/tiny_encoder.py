@@ -20,18 +20,23 @@ WINDOW = 64
 
 def write_encoder(folder: Path) -> None:
     torch, hf = import_module("torch"), import_module("transformers")
+    import_module("transformers.utils.logging").disable_progress_bar()
     words = _tokenizer()
     torch.manual_seed(0)
     config = hf.BertConfig(
         vocab_size=len(words),
-        hidden_size=96,
-        intermediate_size=96,
+        hidden_size=256,
+        intermediate_size=128,
         num_hidden_layers=2,
         num_attention_heads=2,
         max_position_embeddings=WINDOW,
         pad_token_id=words.pad_token_id,
     )
-    hf.BertModel(config).save_pretrained(folder)
+    model = hf.BertModel(config)
+    with torch.no_grad():  # what is random about a word's place would drown the word
+        model.embeddings.position_embeddings.weight.zero_()
+        model.embeddings.token_type_embeddings.weight.zero_()
+    model.save_pretrained(folder)
     words.save_pretrained(folder)
 
 
@@ -45,7 +50,9 @@ def _tokenizer() -> Any:
     rng = random.Random(0)
     streams = [drawn(subject, rng, held_out=False) for subject in SUBJECTS]
     texts = [question.text for stream in streams for question, _ in zip(stream, range(200), strict=False)]
-    trained.train_from_iterator(texts + [question.text for question in world(64).examples.questions], trainer)
+    trained.train_from_iterator(
+        [*texts, *(q.text for q in [*world(64).examples.questions, *world(64).unseen])], trainer
+    )
     ends = [(name, trained.token_to_id(name)) for name in ("[CLS]", "[SEP]")]
     trained.post_processor = tk.processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)
     return hf.PreTrainedTokenizerFast(tokenizer_object=trained, model_max_length=WINDOW, **special)
