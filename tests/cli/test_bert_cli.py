@@ -74,6 +74,8 @@ def test_a_killed_training_goes_on_and_the_router_routes(session: Cli) -> None:
     assert trained["fallback"]["n"] < trained["n"] / 3, "calibrated on the validation split"
     report = session("evaluate tuned --json").json
     assert report["gain"]["value"] > 0
+    assert report["warnings"] == []
+    assert "kept the epoch that was best" in session("evaluate tuned --split validation --json").json["warnings"][0]
     assert session("route 'Spell candle backwards.' --no-fallback --json").json["subject"] == "spelling"
 
 
