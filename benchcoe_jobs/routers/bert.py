@@ -129,7 +129,9 @@ def _lessons(tuning: Any, encoder: Transformer, examples: Examples | None, varie
     rows = np.flatnonzero((~np.isnan(targets)).any(axis=1))
     if not len(rows):
         return None
-    lessons: Lessons = tuning.Lessons(encoder.ids(examples.take(rows).questions), targets[rows])
+    ids = encoder.ids(examples.take(rows).questions)
+    by_length = sorted(range(len(ids)), key=lambda row: len(ids[row]))  # a batch is padded to its longest
+    lessons: Lessons = tuning.Lessons([ids[row] for row in by_length], targets[rows][by_length])
     return lessons
 
 

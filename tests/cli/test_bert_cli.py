@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -54,7 +53,7 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Cli:
     return cli
 
 
-def test_a_killed_training_goes_on_and_the_router_routes(session: Cli) -> None:
+def test_a_killed_training_goes_on_and_the_router_routes(session: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, *f"{TRAIN} subject".split()], capture_output=True, timeout=300
     )
@@ -63,10 +62,15 @@ def test_a_killed_training_goes_on_and_the_router_routes(session: Cli) -> None:
     [checkpoint] = scratch.glob("*/checkpoint-*")
     assert session("routers --json").json["routers"] == []
 
+    from benchcoe_jobs.routers import tuning
+
+    found, last_whole = [], tuning._last_whole
+    monkeypatch.setattr(tuning, "_last_whole", lambda folder: found.append(last_whole(folder)) or found[-1])
+
     trained = session(f"{TRAIN} subject --json").json
 
-    state = json.loads((checkpoint / "trainer_state.json").read_text()) if checkpoint.exists() else {}
-    assert not state, "checkpoints go when the router is registered"
+    assert found == [str(checkpoint.resolve())]
+    assert not scratch.exists(), "checkpoints go when the router is registered"
     judged = [point for point in trained["curve"] if "validation_loss" in point]
     assert [point["epoch"] for point in judged] == list(range(len(judged)))
     assert max(point["validation_accuracy"] for point in judged) > 0.9
