@@ -41,7 +41,7 @@ class Transformer:
     """
 
     def __init__(self, model: Any, tokenizer: Any, window: int, pad_id: int) -> None:
-        self.model = model.eval()
+        self.model = model
         self.pad_id = pad_id
         self._tokenizer = tokenizer
         self._window = window
@@ -62,7 +62,10 @@ class Transformer:
                 raise ValueError(f"{len(missing)} of its weights are missing, {missing[0]} among them")
             pad_id = 0 if tokenizer.pad_token_id is None else tokenizer.pad_token_id
             opened = cls(model, tokenizer, _window(model.config, tokenizer), pad_id)
-            opened.vectors([Asked("Can it read?")])
+            [read] = opened.ids([Asked("Can it read?")])
+            if set(read) <= set(tokenizer.all_special_ids):
+                raise ValueError("its tokenizer is missing, or knows no word")
+            opened.vectors_of([read])
         except Exception as error:  # the libraries raise a dozen kinds for a folder that is no encoder
             raise InputError(f"encoder {found.name} cannot be loaded: {first_line(error)}") from error
         return opened
@@ -85,7 +88,7 @@ class Transformer:
     def vectors_of(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         """Vectors of questions that are read already: (n, d)."""
         torch = import_module("torch")
-        self.model.to("cuda" if torch.cuda.is_available() else "cpu")
+        self.model.eval().to("cuda" if torch.cuda.is_available() else "cpu")  # training leaves it drawing lots
         found = np.empty((len(ids), self.width), dtype=np.float32)
         with torch.inference_mode():
             for rows in _batches([len(row) for row in ids]):

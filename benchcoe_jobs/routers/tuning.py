@@ -132,7 +132,7 @@ class _Network(torch.nn.Module):
     def __init__(self, encoder: Any, weights: Floats, intercepts: Floats, loss: Loss) -> None:
         super().__init__()
         self.encoder = encoder
-        self.weights = torch.nn.Parameter(torch.tensor(weights, dtype=torch.float32))
+        self.weights = torch.nn.Parameter(torch.tensor(np.ascontiguousarray(weights), dtype=torch.float32))
         self.intercepts = torch.nn.Parameter(torch.tensor(intercepts, dtype=torch.float32))
         self._loss = loss
 

@@ -232,7 +232,11 @@ def test_a_folder_that_is_no_encoder(tiny_encoder: str, tmp_path: Path, two: Wor
         (wordless / name).unlink()
     unknown = shutil.copytree(tiny_encoder, tmp_path / "unknown")
     (unknown / "config.json").write_text('{"model_type": "abacus"}')
-    for folder, says in [(half, "its weights are missing"), (wordless, ""), (unknown, "abacus")]:
+    for folder, says in [
+        (half, "its weights are missing"),
+        (wordless, "its tokenizer is missing"),
+        (unknown, "abacus"),
+    ]:
         recipe = new_recipe(Level.SUBJECT, "bert", None, Setting(str(folder)))
         with pytest.raises(InputError, match=f"encoder {folder} cannot be loaded: .*{says}") as refusal:
             recipe.fit(two.outputs, two.examples)
