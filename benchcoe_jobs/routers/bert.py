@@ -87,6 +87,7 @@ class Bert:
         origin = {"encoder": found.name, "revision": found.revision, "fingerprint": found.fingerprint}
         encoder = Transformer.open(found)
         ids = encoder.ids(examples.questions)
+        encoder.centre_on(ids)
         first = _LINEAR[level][head]()
         first.fit(encoder.vectors_of(ids), examples)
         varied = _varied(examples.targets)
@@ -108,7 +109,9 @@ class Bert:
             between=setting.between,
         )
         if not tuned.is_better:
-            return BertFeatures(Transformer.open(found), origin, tuned.curve), first
+            as_it_was = Transformer.open(found)
+            as_it_was.centre = encoder.centre
+            return BertFeatures(as_it_was, origin, tuned.curve), first
         return BertFeatures(encoder, origin, tuned.curve), _replaced(first, tuned, varied)
 
 

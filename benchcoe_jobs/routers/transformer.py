@@ -37,11 +37,13 @@ def insist_on_packages() -> None:
 class Transformer:
     """A model, and the tokenizer that cuts texts for it.
 
-    `model` is one of transformers, in float32; a question's vector is the mean of its tokens', of length one.
+    `model` is one of transformers, in float32. A question's vector is the mean of its tokens', of length one, taken
+    from `centre` (d,) and again brought to length one: the vectors of many an encoder lie in a narrow cone.
     """
 
     def __init__(self, model: Any, tokenizer: Any, window: int, pad_id: int) -> None:
         self.model = model
+        self.centre = np.zeros(model.config.hidden_size, dtype=np.float32)
         self.pad_id = pad_id
         self._tokenizer = tokenizer
         self._window = window
@@ -70,16 +72,16 @@ class Transformer:
             raise InputError(f"encoder {found.name} cannot be loaded: {first_line(error)}") from error
         return opened
 
-    @property
-    def width(self) -> int:
-        """Numbers in a vector."""
-        return int(self.model.config.hidden_size)
-
     def ids(self, questions: Sequence[Asked]) -> list[list[int]]:
         """Token ids of each question, at least one; what is too long is cut as in `window`."""
         texts = readable(questions, self._tokenizer, self._window)
         read = self._tokenizer(texts, truncation=True, max_length=self._window, return_attention_mask=False)
         return [ids or [self.pad_id] for ids in read["input_ids"]]
+
+    def centre_on(self, ids: Sequence[Sequence[int]]) -> None:
+        """Take vectors from the mean of those of some questions from now on."""
+        self.centre = np.zeros_like(self.centre)
+        self.centre = self.vectors_of(ids).mean(axis=0)
 
     def vectors(self, questions: Sequence[Asked]) -> NDArray[np.float32]:
         """Vectors of length one: (n, d)."""
@@ -89,11 +91,12 @@ class Transformer:
         """Vectors of questions that are read already: (n, d)."""
         torch = import_module("torch")
         self.model.eval().to("cuda" if torch.cuda.is_available() else "cpu")  # training leaves it drawing lots
-        found = np.empty((len(ids), self.width), dtype=np.float32)
+        centre = torch.tensor(self.centre, device=self.model.device)
+        found = np.empty((len(ids), len(self.centre)), dtype=np.float32)
         with torch.inference_mode():
             for rows in _batches([len(row) for row in ids]):
-                batch = padded([ids[row] for row in rows], self.pad_id)
-                found[rows] = pooled(self.model, *(part.to(self.model.device) for part in batch)).cpu().numpy()
+                batch = [part.to(self.model.device) for part in padded([ids[row] for row in rows], self.pad_id)]
+                found[rows] = pooled(self.model, *batch, centre).cpu().numpy()
         return found
 
     def config(self) -> dict[str, Any]:
@@ -111,8 +114,9 @@ class Transformer:
         }
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The weights."""
-        return {name: weights.cpu().numpy() for name, weights in self.model.state_dict().items()}
+        """The weights, and the centre."""
+        weights = {f"model.{name}": part.cpu().numpy() for name, part in self.model.state_dict().items()}
+        return {**weights, "centre": self.centre}
 
     @classmethod
     def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
@@ -123,11 +127,14 @@ class Transformer:
         model = transformers.AutoModel.from_config(
             transformers.AutoConfig.for_model(settings.pop("model_type"), **settings)
         ).float()
-        model.load_state_dict({name: torch.tensor(array) for name, array in arrays.items()})
+        weights = {name.removeprefix("model."): torch.tensor(a) for name, a in arrays.items() if name != "centre"}
+        model.load_state_dict(weights)
         tokenizer = transformers.PreTrainedTokenizerFast(
             tokenizer_object=tokenizers.Tokenizer.from_str(config["tokenizer"])
         )
-        return cls(model, tokenizer, config["window"], config["pad_id"])
+        restored = cls(model, tokenizer, config["window"], config["pad_id"])
+        restored.centre = arrays["centre"]
+        return restored
 
 
 def padded(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[Any, Any]:
@@ -141,11 +148,16 @@ def padded(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[Any, Any]:
     )
 
 
-def pooled(model: Any, ids: Any, mask: Any) -> Any:
-    """Mean of the tokens' vectors, of length one: (n, d), float32, whatever the model computes in."""
+def pooled(model: Any, ids: Any, mask: Any, centre: Any) -> Any:
+    """Vectors of questions, see `Transformer`: (n, d), float32, whatever the model computes in."""
     hidden = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
     total = (hidden * mask.unsqueeze(-1)).sum(dim=1)  # the mean's direction
-    return total / total.norm(dim=1, keepdim=True).clamp_min(1e-12)
+    return _unit(_unit(total) - centre)
+
+
+def _unit(x: Any) -> Any:
+    # What is no longer than this stays shorter than one: its direction is noise, and its gradient has no bound.
+    return x / x.norm(dim=1, keepdim=True).clamp_min(1e-3)
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:

@@ -18,6 +18,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from benchcoe_jobs.routers.base import Curve, Floats
@@ -110,7 +111,7 @@ def tune(
     `between` is called at every step; what it raises ends the training.
     """
     with _folder(scratch) as folder:
-        network = _Network(encoder.model, weights, intercepts, goal.loss)
+        network = _Network(encoder.model, encoder.centre, weights, intercepts, goal.loss)
         keeps = scratch is not None or validation is not None  # the best epoch, or what a kill would cost
         trainer = _trainer(network, encoder.pad_id, lessons, validation, goal, schedule, folder, keeps, between)
         start = trainer.evaluate() if validation else {}
@@ -129,16 +130,21 @@ def tune(
 class _Network(torch.nn.Module):
     """An encoder of transformers and a linear head over its vectors."""
 
-    def __init__(self, encoder: Any, weights: Floats, intercepts: Floats, loss: Loss) -> None:
+    centre: Tensor
+
+    def __init__(
+        self, encoder: Any, centre: NDArray[np.float32], weights: Floats, intercepts: Floats, loss: Loss
+    ) -> None:
         super().__init__()
         self.encoder = encoder
+        self.register_buffer("centre", torch.tensor(centre), persistent=False)
         self.weights = torch.nn.Parameter(torch.tensor(np.ascontiguousarray(weights), dtype=torch.float32))
         self.intercepts = torch.nn.Parameter(torch.tensor(intercepts, dtype=torch.float32))
         self._loss = loss
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Loss, and what the head says of each question, (n, k)."""
-        vectors = pooled(self.encoder, input_ids, attention_mask)
+        vectors = pooled(self.encoder, input_ids, attention_mask, self.centre)
         with torch.autocast(vectors.device.type, enabled=False):
             logits = torch.nn.functional.linear(vectors, self.weights, self.intercepts)
         return {"loss": self._loss(logits, labels), "logits": logits}

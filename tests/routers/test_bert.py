@@ -68,6 +68,7 @@ def test_it_stops_early_and_goes_back_to_what_it_was(tiny_encoder: str) -> None:
     features, head = bert.fit(Level.QUERY, "bce", examples, wrong, Setting(tiny_encoder))
     assert curve_of(features)[-1]["epoch"] < 10
     encoder = Transformer.open(find_encoder(tiny_encoder, None))
+    encoder.centre_on(encoder.ids(examples.questions))
     x = features.transform(examples.questions)
     np.testing.assert_array_equal(x, encoder.vectors(examples.questions))
     untuned = type(head)()

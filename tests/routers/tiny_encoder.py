@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 import sys
+from collections import Counter
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,11 @@ def write_encoder(folder: Path) -> None:
     with torch.no_grad():  # what is random about a word's place would drown the word
         model.embeddings.position_embeddings.weight.zero_()
         model.embeddings.token_type_embeddings.weight.zero_()
+        # A trained encoder makes little of words that are everywhere; here they are all the same.
+        texts = [question.text for question in [*world(64).examples.questions, *world(64).unseen]]
+        counts = Counter(id_ for ids in words(texts)["input_ids"] for id_ in set(ids))
+        vectors = model.embeddings.word_embeddings.weight
+        vectors[[id_ for id_, count in counts.items() if count > 10]] = vectors[words.cls_token_id].clone()
     model.save_pretrained(folder)
     words.save_pretrained(folder)
 
