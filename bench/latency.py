@@ -27,7 +27,7 @@ from benchcoe_jobs.jobs.decide import Decider, open_decider
 from benchcoe_jobs.store.catalog import Question
 from benchcoe_jobs.store.session import open_store
 
-LEARNED_FROM = 150
+LEARNED_FROM = 60
 EXPERTS = ("ann", "bob")
 
 

@@ -93,7 +93,8 @@ class Transformer:
         self.model.eval().to("cuda" if torch.cuda.is_available() else "cpu")  # training leaves it drawing lots
         centre = torch.tensor(self.centre, device=self.model.device)
         found = np.empty((len(ids), len(self.centre)), dtype=np.float32)
-        with torch.inference_mode():
+        device = self.model.device.type
+        with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=bf16_helps()):
             for rows in _batches([len(row) for row in ids]):
                 batch = [part.to(self.model.device) for part in padded([ids[row] for row in rows], self.pad_id)]
                 found[rows] = pooled(self.model, *batch, centre).cpu().numpy()
@@ -135,6 +136,15 @@ class Transformer:
         restored = cls(model, tokenizer, config["window"], config["pad_id"])
         restored.centre = arrays["centre"]
         return restored
+
+
+def bf16_helps() -> bool:
+    """Whether this machine multiplies bfloat16 in hardware; where it does not, it is slower than float32."""
+    torch = import_module("torch")
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    can = torch.cpu.get_capabilities()
+    return bool(can.get("amx_bf16") or can.get("avx512_bf16"))
 
 
 def padded(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[Any, Any]:

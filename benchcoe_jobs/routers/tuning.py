@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchcoe_jobs.routers.base import Curve, Floats
-from benchcoe_jobs.routers.transformer import Transformer, padded, pooled
+from benchcoe_jobs.routers.transformer import Transformer, bf16_helps, padded, pooled
 
 # transformers is imported by name: it says too little to a type checker.
 _hf: Any = import_module("transformers")
@@ -243,14 +243,6 @@ def _trainer(
     )
     trainer.remove_callback(_hf.PrinterCallback)  # it writes to stdout
     return trainer
-
-
-def bf16_helps() -> bool:
-    """Whether this machine multiplies bfloat16 in hardware; where it does not, it is slower than float32."""
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    can = torch.cpu.get_capabilities()
-    return bool(can.get("amx_bf16") or can.get("avx512_bf16"))
 
 
 def _collator(pad_id: int) -> Callable[[Sequence[tuple[Sequence[int], Floats]]], dict[str, Tensor]]:
