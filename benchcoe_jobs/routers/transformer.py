@@ -96,8 +96,9 @@ class Transformer:
         device = self.model.device.type
         with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=bf16_helps()):
             for rows in _batches([len(row) for row in ids]):
-                batch = [part.to(self.model.device) for part in padded([ids[row] for row in rows], self.pad_id)]
-                found[rows] = pooled(self.model, *batch, centre).cpu().numpy()
+                read, mask = padded([ids[row] for row in rows], self.pad_id)
+                vectors = pooled(self.model, read.to(self.model.device), mask.to(self.model.device), centre)
+                found[rows] = vectors.cpu().numpy()
         return found
 
     def config(self) -> dict[str, Any]:
