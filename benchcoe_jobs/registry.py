@@ -42,6 +42,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "train-router": "benchcoe_jobs.jobs.train_job:TrainJob",
     },
     "routers": {
+        "bert": "benchcoe_jobs.routers.bert:BERT",
         "blend": "benchcoe_jobs.routers.blend:BLEND",
         "tfidf": "benchcoe_jobs.routers.tfidf:TFIDF",
         "embedding": "benchcoe_jobs.routers.embedding:EMBEDDING",

@@ -20,6 +20,7 @@ from .command import Command, Session, table
 
 PACKAGES = {
     "scikit-learn": "pip install benchcoe-jobs",
+    "accelerate": "pip install 'benchcoe-jobs[routers]' (bert routers)",
     "sentence-transformers": "pip install 'benchcoe-jobs[routers]' (embedding routers)",
     "torch": "pip install 'benchcoe-jobs[engines]'",
     "transformers": "pip install 'benchcoe-jobs[engines]'",

@@ -23,7 +23,8 @@ from .queued import get_done, waits
 @click.option(
     "--head",
     metavar="NAME",
-    help="linear, knn or mlp (embedding), or ridge (blend); the kind's first where it is left out.",
+    help="linear, knn or mlp (embedding), ridge (blend), linear (bert by subject), bce or regression (bert by query); "
+    "the kind's first where it is left out.",
 )
 @click.option("--pool", default=ALL_POOL, show_default=True)
 @click.option("--benchmark", metavar="NAME", help="May be left out where there is only one.")
@@ -43,7 +44,11 @@ from .queued import get_done, waits
     help="The most of questions like the training ones that may go to the best single expert so that questions unlike "
     "them do no harm; 1 sets no limit to caution.",
 )
-@click.option("--encoder", metavar="ID|FOLDER", help="Sentence encoder of an embedding or a blend router.")
+@click.option(
+    "--encoder",
+    metavar="ID|FOLDER",
+    help="Sentence encoder of an embedding or a blend router, or the encoder that a bert router begins with.",
+)
 @click.option("--revision", help="The encoder's revision on the hub.")
 @click.option(
     "--extend", is_flag=True, help="Only add heads for experts that joined since; the others stay as they are."
@@ -55,6 +60,9 @@ def train_router(session: Session, name: str, extend: bool, wait: bool, **option
     Subject level: learns which subject a question belongs to; the expert comes from the label view
     when routing, so a new expert needs no training. Query level: learns every expert's score, one
     head each; --extend gives new experts their heads. A router of the same name is replaced.
+
+    A bert router fine-tunes its encoder and keeps the epoch that was best on the validation split. A training
+    that was killed goes on from its last checkpoint when the same is asked for again.
     """
     source = click.get_current_context().get_parameter_source
     request: dict[str, Any] = {"router": name, "extend": True}
@@ -103,6 +111,13 @@ def show(session: Session, trained: Mapping[str, Any]) -> None:
             f"split {trained['split']}"
         ),
     )
+    if judged := [point for point in trained["curve"] or () if "validation_loss" in point]:
+        best = max(judged, key=lambda point: point.get("validation_accuracy", -point["validation_loss"]))
+        name = "validation_accuracy" if "validation_accuracy" in best else "validation_loss"
+        session.note(
+            f"note: {name.replace('_', ' ')} {judged[0][name]:.3f} before fine-tuning, {best[name]:.3f} after epoch "
+            f"{best['epoch']:g}, which is kept (--json has the whole curve)"
+        )
     if found := trained["fallback"]:
         session.note(
             f"note: on subjects left out it gained {100 * found['gain_without']:+.1f} points over the best single "

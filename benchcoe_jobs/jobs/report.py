@@ -10,10 +10,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from benchcoe_jobs.domain import Source, Stage
+from benchcoe_jobs.domain import Source, Split, Stage
 from benchcoe_jobs.jobs.bootstrap import mean_interval
 from benchcoe_jobs.jobs.curve import CostReport
 from benchcoe_jobs.jobs.decide import Choice, Decider
+from benchcoe_jobs.routers.base import LearnedFeatures
 from benchcoe_jobs.store.catalog import Question
 
 
@@ -135,7 +136,9 @@ def compare(
         fell_back=float(np.mean([choices[at].fell_back for at in outcomes.positions])),
         experts=dict(zip(names, outcomes.scores.mean(axis=0).tolist(), strict=True)),
         cost=_cost(outcomes.costs, chosen, names.index(best_single)),
-        warnings=_warnings(decider, stage, seen, without, len(questions)),
+        warnings=_warnings(
+            decider, stage, seen, without, len(questions), _chose_the_epoch(decider, benchmark, split)
+        ),
     )
 
 
@@ -159,10 +162,18 @@ def _cost(costs: NDArray[np.float64], chosen: NDArray[np.intp], best: int) -> di
     }
 
 
-def _warnings(decider: Decider, stage: Stage, seen: int, without: int, n: int) -> list[str]:
+def _chose_the_epoch(decider: Decider, benchmark: str, split: str) -> bool:
+    """Whether these queries said which epoch of the router's training was the best."""
+    is_validation = benchmark == decider.router.scope.benchmark and split == Split.VALIDATION
+    return is_validation and isinstance(decider.model.features, LearnedFeatures)
+
+
+def _warnings(decider: Decider, stage: Stage, seen: int, without: int, n: int, chose_the_epoch: bool) -> list[str]:
     found = []
     if stage == Stage.NAIVE:
         found.append("in-sample: the router was trained on these very queries; the accuracy says nothing of new ones")
+    elif chose_the_epoch:
+        found.append("the router kept the epoch that was best on these very queries: the accuracy is a little too high")
     elif seen:
         found.append(f"{seen} of {n} queries have the very content of a training query")
     if without:

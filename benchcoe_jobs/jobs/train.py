@@ -5,29 +5,30 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from benchcoe_jobs.domain import Level, Policy
 from benchcoe_jobs.errors import StoreError, UsageError
+from benchcoe_jobs.jobs.known import Known
 from benchcoe_jobs.jobs.labels import find_scope, insist_on_policy
 from benchcoe_jobs.routers import artifact
-from benchcoe_jobs.routers.base import Examples, Setting
+from benchcoe_jobs.routers.base import Curve, LearnedFeatures, Setting
 from benchcoe_jobs.routers.fallback import USUAL_MOST, Calibration
 from benchcoe_jobs.routers.model import RouterModel, new_recipe
-from benchcoe_jobs.store import catalog, experts, routers
-from benchcoe_jobs.store.catalog import Question
+from benchcoe_jobs.store import routers
 from benchcoe_jobs.store.label_sets import Frozen, freeze
 from benchcoe_jobs.store.labels import Scope
 from benchcoe_jobs.store.session import Store
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+_SCRATCH = ".scratch"
+"""Beside a router's artifacts: the checkpoints of a training that is not over."""
 
 
 Guard: TypeAlias = Callable[[Connection], object]
@@ -38,11 +39,16 @@ def _unguarded(connection: Connection) -> None:
     """For whoever works alone."""
 
 
+def _uninterrupted() -> None:
+    """For whoever is never told to stop."""
+
+
 @dataclass(frozen=True, slots=True)
 class Trained:
     """What a training ended with: the names that the outputs stand for, and what it learned from.
 
-    `calibration` is what its fallback rests on, None where it has none.
+    `calibration` is what its fallback rests on, None where it has none. `curve` is how a training in epochs went,
+    None where there are no epochs.
     """
 
     name: str
@@ -54,6 +60,7 @@ class Trained:
     outputs: tuple[str, ...]
     new_outputs: tuple[str, ...]
     calibration: Calibration | None
+    curve: Curve | None
 
     def as_json(self) -> dict[str, Any]:
         """The summary as one JSON object."""
@@ -69,6 +76,7 @@ class Trained:
             "outputs": list(self.outputs),
             "new_outputs": list(self.new_outputs),
             "fallback": asdict(self.calibration) if self.calibration else None,
+            "curve": None if self.curve is None else list(self.curve),
         }
 
 
@@ -88,38 +96,43 @@ def train_router(
     policy: Policy = Policy.BEST,
     max_fallback: float = USUAL_MOST,
     guard: Guard = _unguarded,
+    between: Callable[[], object] = _uninterrupted,
 ) -> Trained:
     """Freeze the labels of a scope, train a router on them and register it; an older one is replaced.
 
     At subject level the router goes by the labels of `policy`. `guard` is called in the transaction that
-    registers it, and may refuse. Raises UsageError where there is nothing to learn from, and for a policy at
-    query level.
+    registers it, and may refuse; `between` is called between the steps of a long training, which ends with what it
+    raises, and goes on from its last checkpoint when it is asked for again. Raises UsageError where there is nothing
+    to learn from, and for a policy at query level.
     """
     insist_on_policy(level, policy)
     check_name(name)
     # Outside the transaction: a download must not hold the store.
-    recipe = new_recipe(level, kind, head, Setting(encoder, revision, routers.StoredVectors(store)))
+    setting = Setting(
+        encoder, revision, routers.StoredVectors(store), scratch=home / "routers" / name / _SCRATCH, between=between
+    )
+    recipe = new_recipe(level, kind, head, setting)
     with store.writing() as connection:  # labels are frozen with what is learned from, or not at all
         scope = find_scope(connection, pool, benchmark, split)
         frozen = freeze(connection, level, scope, policy)
-        questions = _with_text(catalog.questions(connection, scope.benchmark_id, split), scope)
-        members = experts.pool_members(connection, scope.pool.id)
-        outputs, scores = _score_matrix(routers.targets(connection, scope), questions, members)
-        targets = scores
-        if level is Level.SUBJECT:
-            outputs = tuple(sorted({question.subject for question in questions}))
-            targets = _one_hot(questions, outputs)
-        if len(outputs) < 2:
+        known = Known.read(connection, scope, level)
+        if len(known.outputs) < 2:
             what = "subject" if level is Level.SUBJECT else "eligible expert"
             raise UsageError(
-                f"{scope.benchmark}, split {split}, has {len(outputs)} {what}: a router chooses between two or more"
+                f"{scope.benchmark}, split {split}, has {len(known.outputs)} {what}: a router chooses between two or "
+                "more"
             )
+        judges = known.validation(connection) if recipe.learns_features else None
         _make_place(home, name)
-    # Reported scores alone say nothing of single questions: nothing to calibrate a fallback on.
     model = recipe.fit(
-        outputs, _examples(questions, targets), scores=scores if scores.size else None, most_fallback=max_fallback
+        known.outputs,
+        known.examples,
+        judges.examples if judges else None,
+        scores=known.calibrating,
+        validation_scores=judges.calibrating if judges else None,
+        most_fallback=max_fallback,
     )
-    return _register(store, home, name, model, scope, frozen, len(questions), outputs, guard)
+    return _register(store, home, name, model, scope, frozen, len(known.examples.questions), known.outputs, guard)
 
 
 def check_name(name: str) -> None:
@@ -142,23 +155,13 @@ def extend_router(store: Store, home: Path, name: str, *, guard: Guard = _unguar
     scope = router.scope
     with store.writing() as connection:
         frozen = freeze(connection, Level.QUERY, scope)
-        questions = _with_text(catalog.questions(connection, scope.benchmark_id, scope.split), scope)
-        members = experts.pool_members(connection, scope.pool.id)
-        names, targets = _score_matrix(routers.targets(connection, scope), questions, members)
-    added = tuple(expert for expert in names if expert not in model.outputs)
+        known = Known.read(connection, scope, Level.QUERY)
+    added = tuple(expert for expert in known.outputs if expert not in model.outputs)
     if added:
-        columns = [names.index(expert) for expert in added]
-        model = model.extended(_examples(questions, targets[:, columns]), added)
-    return _register(store, home, name, model, scope, frozen, len(questions), added, guard)
-
-
-def learnable_experts(connection: Connection, scope: Scope) -> tuple[str, ...]:
-    """The eligible experts that have a score on a query with a text: those that a query-level router has heads for."""
-    questions = [
-        question for question in catalog.questions(connection, scope.benchmark_id, scope.split) if question.text
-    ]
-    members = experts.pool_members(connection, scope.pool.id)
-    return _score_matrix(routers.targets(connection, scope), questions, members)[0]
+        columns = [known.outputs.index(expert) for expert in added]
+        examples = replace(known.examples, targets=known.examples.targets[:, columns])
+        model = model.extended(examples, added)
+    return _register(store, home, name, model, scope, frozen, len(known.examples.questions), added, guard)
 
 
 def _register(
@@ -207,6 +210,7 @@ def _register(
         model.outputs,
         new_outputs,
         model.fallback.calibration if model.fallback else None,
+        model.features.curve if isinstance(model.features, LearnedFeatures) else None,
     )
 
 
@@ -222,35 +226,3 @@ def _make_place(home: Path, name: str) -> Path:
 
 def _not_written(place: Path, error: OSError) -> StoreError:
     return StoreError(f"the router cannot be written to {place}: {error.strerror or error}")
-
-
-def _examples(questions: Sequence[Question], targets: NDArray[np.float64]) -> Examples:
-    return Examples([question.asked for question in questions], [question.subject for question in questions], targets)
-
-
-def _with_text(questions: Sequence[Question], scope: Scope) -> list[Question]:
-    found = [question for question in questions if question.text]
-    if not found:
-        raise UsageError(f"no query of {scope.benchmark}, split {scope.split}, has a text to learn from")
-    return found
-
-
-def _one_hot(questions: Sequence[Question], subjects: Sequence[str]) -> NDArray[np.float64]:
-    column_of = {subject: column for column, subject in enumerate(subjects)}
-    targets = np.zeros((len(questions), len(subjects)))
-    targets[np.arange(len(questions)), [column_of[question.subject] for question in questions]] = 1.0
-    return targets
-
-
-def _score_matrix(
-    rows: Iterable[tuple[int, int, float]], questions: Sequence[Question], members: dict[str, int]
-) -> tuple[tuple[str, ...], NDArray[np.float64]]:
-    """Names of the eligible experts, and scores (queries, experts) with NaN where there is none."""
-    row_of = {question.id: row for row, question in enumerate(questions)}
-    column_of = {expert_id: column for column, expert_id in enumerate(members.values())}
-    matrix = np.full((len(questions), len(members)), np.nan)
-    for query_id, expert_id, score in rows:
-        if query_id in row_of:
-            matrix[row_of[query_id], column_of[expert_id]] = score
-    eligible = ~np.isnan(matrix).all(axis=0)
-    return tuple(name for name, keep in zip(members, eligible, strict=True) if keep), matrix[:, eligible]

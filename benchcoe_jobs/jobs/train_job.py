@@ -10,11 +10,15 @@ from sqlalchemy import Connection
 
 from benchcoe_jobs.domain import Level, Policy, Queue
 from benchcoe_jobs.jobs.kinds import Assignment
+from benchcoe_jobs.jobs.known import learnable_experts
 from benchcoe_jobs.jobs.labels import find_scope, insist_on_policy
-from benchcoe_jobs.jobs.train import check_name, extend_router, learnable_experts, train_router
+from benchcoe_jobs.jobs.train import check_name, extend_router, train_router
 from benchcoe_jobs.store import jobs, leases, routers
 from benchcoe_jobs.store.jobs import JobRow, NewLot
 from benchcoe_jobs.store.leases import Tally
+
+_LOOK_S = 5.0
+"""How often a long training asks the store whether somebody cancelled it."""
 
 
 class TrainJob:
@@ -42,7 +46,16 @@ class TrainJob:
             leases.hold(connection, claim)
             leases.insist_on_going_on(connection, claim)
 
-        started = time.monotonic()
+        started = looked = time.monotonic()
+
+        def between() -> None:
+            nonlocal looked
+            lease.check()
+            if time.monotonic() - looked >= _LOOK_S:
+                with store.reading() as connection:
+                    leases.insist_on_going_on(connection, claim)
+                looked = time.monotonic()
+
         options = dict(claim.request)
         name = options.pop("router")
         options.pop("retry_errors", None)
@@ -50,7 +63,7 @@ class TrainJob:
             trained = extend_router(store, home, name, guard=guard)
         else:
             options["level"], options["policy"] = Level(options["level"]), Policy(options["policy"])
-            trained = train_router(store, home, name, guard=guard, **options)
+            trained = train_router(store, home, name, guard=guard, between=between, **options)
 
         def write(connection: Connection) -> Tally:
             jobs.set_report(connection, claim.job_id, trained.as_json())

@@ -22,6 +22,10 @@ Matrix: TypeAlias = NDArray[np.floating[Any]] | sparse.csr_matrix
 
 Floats: TypeAlias = NDArray[np.float64]
 
+Curve: TypeAlias = Sequence[Mapping[str, float]]
+"""How a training went: points with an `epoch` (0 is before it), and `loss`, `validation_loss` or `validation_accuracy`.
+"""
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -59,13 +63,15 @@ class Setting:
     """What training is given beside the examples.
 
     `encoder` and `revision` name an encoder where the kind has one, `cache` keeps its vectors, and
-    `scratch` is a folder for what a killed training can resume from (None: it cannot).
+    `scratch` is a folder for what a killed training can resume from (None: it cannot). A long training
+    calls `between` between its steps; what that raises ends it.
     """
 
     encoder: str | None = None
     revision: str | None = None
     cache: VectorCache | None = None
     scratch: Path | None = None
+    between: Callable[[], object] = lambda: None
 
 
 class Features(Protocol):
@@ -83,6 +89,13 @@ class Features(Protocol):
     @classmethod
     def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], cache: VectorCache | None) -> Self:
         """The fitted features back from `config()` and `arrays()`."""
+
+
+@runtime_checkable
+class LearnedFeatures(Features, Protocol):
+    """Features that were learned from the targets, in epochs."""
+
+    curve: Curve
 
 
 class Head(Protocol):
@@ -119,6 +132,8 @@ class Kind(Protocol):
     features: type[Features]
     heads: Mapping[Level, Mapping[str, Callable[[], Head]]]
     """By level and name, yet to be fitted; the first of a level is its default. A level may be missing."""
+    learns_features: bool
+    """Whether features are learned from the targets: `validation` is then used, and the fallback calibrated on it."""
 
     def check(self, setting: Setting) -> None:
         """Raises UsageError for a setting that the kind cannot use; fetches what must be downloaded."""
@@ -145,6 +160,7 @@ class Unlabelled:
 
     features: type[FittedFeatures]
     heads: Mapping[Level, Mapping[str, Callable[[], Head]]]
+    learns_features: bool = False
 
     def check(self, setting: Setting) -> None:
         """Raises UsageError for a setting that the features cannot use; finds their encoder."""

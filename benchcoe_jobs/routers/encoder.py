@@ -66,7 +66,7 @@ class Encoder:
                 model_kwargs={"use_safetensors": True},
             )
         except Exception as error:  # the libraries raise a dozen kinds for a folder that is no encoder
-            raise InputError(f"encoder {self.name} cannot be loaded: {_first_line(error)}") from error
+            raise InputError(f"encoder {self.name} cannot be loaded: {first_line(error)}") from error
 
 
 @lru_cache(maxsize=4)
@@ -103,7 +103,7 @@ def _download(name: str, revision: str | None) -> Path:
         )
     except Exception as error:  # no network, no such repository, no such revision, no access, no space
         raise InputError(
-            f"encoder {at} is not in the hub's cache and cannot be downloaded ({_first_line(error)}); "
+            f"encoder {at} is not in the hub's cache and cannot be downloaded ({first_line(error)}); "
             "name a folder that holds an encoder, or use the kind tfidf"
         ) from error
     return Path(snapshot)
@@ -129,5 +129,5 @@ def _missing() -> MissingError:
     return MissingError("sentence embeddings need more packages: pip install 'benchcoe-jobs[routers]'")
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
     return str(error).partition("\n")[0].rstrip(".") or type(error).__name__

@@ -76,11 +76,13 @@ class Recipe:
         validation: Examples | None = None,
         scores: Floats | None = None,
         most_fallback: float = USUAL_MOST,
+        validation_scores: Floats | None = None,
     ) -> RouterModel:
         """A router of two or more outputs, learned from examples with a target column for each.
 
         With `scores` (n, experts), NaN where unknown, its fallback is calibrated; `most_fallback` is the largest share
-        of questions like these that it may concern.
+        of questions like these that it may concern. Features that learned the examples themselves tell nothing of new
+        questions: they are calibrated on `validation` and its scores, and have no fallback without.
 
         Raises UsageError for outputs that are fewer than two or named twice, and for one that has no question.
         """
@@ -90,17 +92,28 @@ class Recipe:
         usable, scores = examples.take(known), None if scores is None else scores[known]
         if self.level is Level.SUBJECT:
             _check_one_hot(usable.targets, outputs)
-        kind: Kind = registry.load("routers", self.kind)
-        features, head = kind.fit(self.level, self.head, usable, validation, self.setting)
+        features, head = self._kind.fit(self.level, self.head, usable, validation, self.setting)
+        judged, of_judged = (usable, scores) if not self.learns_features else (validation, validation_scores)
         fallback = None
-        if scores is not None:
-            x = features.transform(usable.questions)
-            fallback = calibrate(self.level, head, self._refit, x, usable, scores, most_fallback)
+        if judged is not None and of_judged is not None:
+            if self.level is Level.SUBJECT:  # not every subject need have a question there
+                judged = replace(judged, targets=judged.targets[:, judged.targets.any(axis=0)])
+            x = features.transform(judged.questions)
+            fallback = calibrate(self.level, head, self._refit, x, judged, of_judged, most_fallback)
         return RouterModel(self.level, self.kind, self.head, outputs, features, head, fallback)
 
-    def _refit(self, x: Matrix, examples: Examples) -> Head:
+    @property
+    def learns_features(self) -> bool:
+        """See `Kind.learns_features`."""
+        return self._kind.learns_features
+
+    @property
+    def _kind(self) -> Kind:
         kind: Kind = registry.load("routers", self.kind)
-        head = kind.heads[self.level][self.head]()
+        return kind
+
+    def _refit(self, x: Matrix, examples: Examples) -> Head:
+        head = self._kind.heads[self.level][self.head]()
         head.fit(x, examples)
         return head
 

@@ -254,6 +254,7 @@ WORK = [
     Case("an empty split", "train-router x --split test", 2, "split test"),
     Case("an encoder for words", "train-router x --encoder y", 2, "encoder"),
     Case("no encoder", "train-router x --kind embedding --encoder ./none", 1, "./none"),
+    Case("nothing to tune", "train-router x --kind bert --encoder ./none", 1, "./none"),
     Case("no home", "train-router x --home benchcoe.db", 1, "cannot be written"),
     Case("extend by subject", "train-router by-subject --extend", 2, "needs no training"),
     Case("extend with settings", "train-router by-query --extend --pool pair", 2, "leave out --pool"),

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tiny_encoder import write_encoder
 from worlds import MemoryCache, World, world
 
 from benchcoe_jobs.domain import Level
 from benchcoe_jobs.routers.base import Setting
 from benchcoe_jobs.routers.model import Recipe, new_recipe
+from benchcoe_jobs.routers.transformer import PACKAGES
 
 _WAYS = [
     (Level.SUBJECT, "tfidf", "linear"),
@@ -24,7 +26,12 @@ _WAYS = [
     (Level.SUBJECT, "embedding", "mlp"),
     (Level.QUERY, "embedding", "mlp"),
     (Level.QUERY, "blend", "ridge"),
+    (Level.SUBJECT, "bert", "linear"),
+    (Level.QUERY, "bert", "bce"),
+    (Level.QUERY, "bert", "regression"),
 ]
+
+_ENCODERS = {"embedding": "encoder", "blend": "encoder", "bert": "tiny_encoder"}
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +47,19 @@ def encoder() -> str:
 
 
 @pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of an encoder that trains in a second."""
+    if missing := [package for package in PACKAGES if importlib.util.find_spec(package) is None]:
+        reason = f"{', '.join(missing)}: not installed"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    folder = tmp_path_factory.mktemp("tiny") / "encoder"
+    write_encoder(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
 def shared_cache() -> MemoryCache:
     """One cache for all tests that do not look at it: encoding is what takes their time."""
     return MemoryCache()
@@ -50,7 +70,8 @@ def recipe_of(request: pytest.FixtureRequest) -> Callable[[Level, str, str], Rec
     """How a level, a kind and a head are trained here."""
 
     def build(level: Level, kind: str, head: str) -> Recipe:
-        encoder = None if kind == "tfidf" else request.getfixturevalue("encoder")
+        fixture = _ENCODERS.get(kind)
+        encoder = request.getfixturevalue(fixture) if fixture else None
         return new_recipe(level, kind, head, Setting(encoder, cache=request.getfixturevalue("shared_cache")))
 
     return build
@@ -69,6 +90,12 @@ def subject_recipe(request: pytest.FixtureRequest, recipe_of: Callable[[Level, s
 
 @pytest.fixture(params=[way for way in _WAYS if way[0] is Level.QUERY], ids="-".join)
 def query_recipe(request: pytest.FixtureRequest, recipe_of: Callable[[Level, str, str], Recipe]) -> Recipe:
+    return recipe_of(*request.param)
+
+
+@pytest.fixture(params=[way for way in _WAYS if way[0] is Level.QUERY and way[1] != "bert"], ids="-".join)
+def frozen_query_recipe(request: pytest.FixtureRequest, recipe_of: Callable[[Level, str, str], Recipe]) -> Recipe:
+    """Those whose features do not depend on the experts that there are."""
     return recipe_of(*request.param)
 
 

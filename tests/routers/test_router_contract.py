@@ -134,11 +134,11 @@ def test_new_experts_leave_the_old_ones_bit_for_bit(
     np.testing.assert_array_equal(loaded.predict(eight.unseen), after)
 
 
-def test_growing_twice_is_as_good_as_at_once(query_recipe: Recipe, eight: World) -> None:
-    model = query_recipe.fit(eight.outputs[:6], columns(eight, slice(6)))
+def test_growing_twice_is_as_good_as_at_once(frozen_query_recipe: Recipe, eight: World) -> None:
+    model = frozen_query_recipe.fit(eight.outputs[:6], columns(eight, slice(6)))
     for column in (6, 7):
         model = model.extended(columns(eight, [column]), (eight.outputs[column],))
-    at_once = trained(query_recipe, eight).predict(eight.unseen)
+    at_once = trained(frozen_query_recipe, eight).predict(eight.unseen)
     np.testing.assert_allclose(model.predict(eight.unseen), at_once, atol=1e-6)
 
 
@@ -175,6 +175,7 @@ def test_subjects_must_be_one_hot(subject_recipe: Recipe, two: World) -> None:
         ("tfidf", {"encoder": "a/b"}, "a tfidf router has no encoder"),
         ("tfidf", {"revision": "main"}, "a tfidf router has no encoder"),
         ("embedding", {"head": "forest"}, "-level embedding router has no head 'forest': choose knn or linear or mlp"),
+        ("bert", {"head": "cls"}, "-level bert router has no head 'cls': choose"),
         ("oracle", {}, "unknown name 'oracle'"),
     ],
 )

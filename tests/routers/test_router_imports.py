@@ -10,6 +10,7 @@ import importlib, pkgutil, sys
 import benchcoe_jobs.routers as room
 names = [module.name for module in pkgutil.iter_modules(room.__path__, room.__name__ + ".")]
 # tfidf is the only one to need scikit-learn at once
+names.remove("benchcoe_jobs.routers.tuning")  # bert imports it where it trains
 for name in sorted(names, key=lambda name: name.endswith(".tfidf")):
     importlib.import_module(name)
     heavy = {"torch", "transformers", "sentence_transformers", "huggingface_hub"} & set(sys.modules)

@@ -1,0 +1,94 @@
+"""Routing: questions a second in batch and one by one, ours against the published one-by-one padded classifier.
+
+    python bench/latency.py [--questions 200]
+
+Both have all-MiniLM-L6-v2 for an encoder, and are asked the same real MMLU-Pro questions. Ours is a subject-level
+`bert` router that `train-router` trained on some other questions, opened once and asked as `route` asks it, fallback
+and reasons included; the published classifier pads every question to 512 tokens. What either would answer is not
+compared here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+from harness import command, encoder, markdown, seconds
+from published import Published, real_questions
+
+from benchcoe_jobs.domain import Asked
+from benchcoe_jobs.jobs.decide import Decider, open_decider
+from benchcoe_jobs.store.catalog import Question
+from benchcoe_jobs.store.session import open_store
+
+LEARNED_FROM = 60
+EXPERTS = ("ann", "bob")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--questions", type=int, default=200)
+    options = parser.parse_args()
+    drawn = real_questions(LEARNED_FROM + options.questions)
+    asked = [query.asked for query in drawn[LEARNED_FROM:]]
+    published = Published(encoder(), sorted({query.subject for query in drawn}))
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["BENCHCOE_DATABASE_URL"] = f"sqlite:///{folder}/benchcoe.db"
+        os.environ["BENCHCOE_HOME"] = f"{folder}/home"
+        decider = trained(Path(folder), drawn[:LEARNED_FROM])
+        batch = len(asked) / seconds(lambda: decider.choose(asked), times=3)
+        ours = each(lambda question: decider.choose([question]), asked)
+        theirs = each(published.route, asked)
+    print(f"## {len(asked)} real questions\n")
+    slow = 1 / theirs.mean()
+    rows = [
+        ["ours, in batch", batch, None],
+        ["ours, one by one", 1 / ours.mean(), ours],
+        ["published, one by one", slow, theirs],
+    ]
+    columns = ["", "questions a second", "ratio", "p50 ms", "p99 ms"]
+    markdown(columns, [[name, f"{rate:.1f}", f"{rate / slow:.1f}", *tail(taken)] for name, rate, taken in rows])
+
+
+def trained(folder: Path, queries: Iterable[Question]) -> Decider:
+    """A subject-level bert router, ready to decide; who is good at which subject is made up."""
+    rows = [
+        {"text": q.text, "choices": list(q.choices), "subject": q.subject, "expert": expert}
+        | {"score": int((q.subject < "h") == (expert == EXPERTS[0]))}
+        for q in queries
+        for expert in EXPERTS
+    ]
+    file = folder / "results.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    command("init")
+    for expert in EXPERTS:
+        command("add-expert", expert, "--engine", "recorded")
+    command("import-results", "all", str(file), "--benchmark", "real")
+    command("train-router", "r", "--kind", "bert", "--encoder", encoder())
+    return open_decider(open_store(os.environ["BENCHCOE_DATABASE_URL"]), folder / "home", "r")
+
+
+def each(ask: Callable[[Asked], object], questions: list[Asked]) -> np.ndarray:
+    """Wall seconds of each question, (n,), after a warm-up."""
+    for question in questions[:3]:
+        ask(question)
+    taken = []
+    for question in questions:
+        start = time.perf_counter()
+        ask(question)
+        taken.append(time.perf_counter() - start)
+    return np.array(taken)
+
+
+def tail(taken: np.ndarray | None) -> list[str]:
+    return ["-", "-"] if taken is None else [f"{1000 * np.quantile(taken, q):.0f}" for q in (0.5, 0.99)]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,262 @@
+"""A fine-tuned encoder: how it is trained, what a kill costs, and what of it is kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+from tiny_encoder import WINDOW
+from worlds import World, world
+
+from benchcoe_jobs.domain import Asked, Level
+from benchcoe_jobs.errors import InputError, MissingError, UsageError
+from benchcoe_jobs.routers import artifact, transformer
+from benchcoe_jobs.routers.base import Curve, Examples, LearnedFeatures, Setting
+from benchcoe_jobs.routers.bert import Bert
+from benchcoe_jobs.routers.encoder import find_encoder
+from benchcoe_jobs.routers.fallback import Calibration
+from benchcoe_jobs.routers.model import new_recipe
+from benchcoe_jobs.routers.transformer import Transformer
+
+EIGHT = world(8)
+
+
+def curve_of(features: object) -> Curve:
+    assert isinstance(features, LearnedFeatures)
+    return features.curve
+
+
+def relabelled(examples: Examples, seed: int) -> Examples:
+    """The same questions with one-hot targets that were drawn: nothing about them can be learned."""
+    drawn = np.random.default_rng(seed).integers(0, examples.targets.shape[1], len(examples.questions))
+    return replace(examples, targets=np.eye(examples.targets.shape[1])[drawn])
+
+
+def test_both_losses_are_kept_and_the_best_epoch(tiny_encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchcoe_jobs.routers import tuning
+
+    for module in (transformer, tuning):
+        monkeypatch.setattr(module, "bf16_helps", lambda: False)  # batches differ, and round differently
+    features, head = Bert(epochs=20, patience=20, encoder_rate=1e-3).fit(
+        Level.SUBJECT, "linear", EIGHT.examples, relabelled(EIGHT.examples, 0), Setting(tiny_encoder)
+    )
+    curve = curve_of(features)
+    losses = [point["loss"] for point in curve if "loss" in point]
+    assert losses[-1] < losses[0] / 2
+    judged = [point["validation_accuracy"] for point in curve if "validation_accuracy" in point]
+    assert [point["epoch"] for point in curve if "validation_loss" in point] == list(range(len(judged)))
+    said = head.predict(features.transform(EIGHT.examples.questions)).argmax(axis=1)
+    right = said == relabelled(EIGHT.examples, 0).targets.argmax(axis=1)
+    assert right.mean() == pytest.approx(max(judged), abs=1e-6)
+
+
+def test_it_stops_early_and_goes_back_to_what_it_was(tiny_encoder: str) -> None:
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 2, EIGHT.examples.targets.shape).astype(float)
+    examples = replace(EIGHT.examples, targets=targets)
+    wrong = replace(EIGHT.examples, targets=1 - targets)  # the more is learned, the worse
+    bert = Bert(epochs=50, encoder_rate=1e-3)
+    features, head = bert.fit(Level.QUERY, "bce", examples, wrong, Setting(tiny_encoder))
+    assert curve_of(features)[-1]["epoch"] < 10
+    encoder = Transformer.open(find_encoder(tiny_encoder, None))
+    encoder.centre_on(encoder.ids(examples.questions))
+    x = features.transform(examples.questions)
+    np.testing.assert_array_equal(x, encoder.vectors(examples.questions))
+    untuned = type(head)()
+    untuned.fit(x, examples)
+    np.testing.assert_array_equal(head.predict(x), untuned.predict(x))
+
+
+@pytest.mark.parametrize("head", ["bce", "regression"])
+def test_scores_are_learned_beyond_what_the_frozen_encoder_gives(tiny_encoder: str, head: str) -> None:
+    rng = np.random.default_rng(1)
+    scores = np.round(0.9 * EIGHT.examples.targets + 0.05, 2)
+    scores[rng.random(scores.shape) < 0.2] = np.nan
+    examples = replace(EIGHT.examples, targets=scores)
+
+    def errors(bert: Bert) -> float:
+        features, fitted = bert.fit(Level.QUERY, head, examples, None, Setting(tiny_encoder))
+        wrong: NDArray[np.float64] = fitted.predict(features.transform(examples.questions)) - scores
+        return float(np.nanmean(np.square(wrong)))
+
+    assert errors(Bert(epochs=20, encoder_rate=1e-3, head_rate=1e-2)) < 0.7 * errors(Bert(epochs=1, head_rate=0.0))
+
+
+def test_an_artifact_needs_no_encoder(tiny_encoder: str, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_encoder, tmp_path / "encoder")
+    model = new_recipe(Level.SUBJECT, "bert", None, Setting(str(folder))).fit(EIGHT.outputs, EIGHT.examples)
+    artifact.save(model, tmp_path / "router")
+    expected = model.predict(EIGHT.unseen)
+    shutil.rmtree(folder)
+    np.testing.assert_array_equal(artifact.load(tmp_path / "router").predict(EIGHT.unseen), expected)
+    origin = json.loads((tmp_path / "router" / "router.json").read_text())["features_config"]["origin"]
+    assert origin["fingerprint"].startswith("sha256:")
+
+
+def test_the_end_of_a_long_question_and_its_options_are_read(tiny_encoder: str) -> None:
+    encoder = Transformer.open(find_encoder(tiny_encoder, None))
+    options = ("an orchestra", "a penguin")
+    asked = [Asked(f"{'old ' * 500}{beginning} Who made this?", options) for beginning in ("kettle", "kettle " * 9)]
+    same, other = Asked(f"zebra {asked[0].text}", options), Asked(asked[0].text, options[::-1])
+    lengths = [len(ids) for ids in encoder.ids([*asked, Asked("kettle")])]
+    assert lengths[:2] == [WINDOW, WINDOW]
+    assert lengths[2] < 10
+    first, _, third, fourth = encoder.ids([*asked, same, other])
+    assert first == third
+    assert first != fourth
+
+
+def test_the_fallback_is_calibrated_on_questions_that_were_not_learned(tiny_encoder: str) -> None:
+    recipe = new_recipe(Level.SUBJECT, "bert", None, Setting(tiny_encoder))
+    unseen = Examples(EIGHT.unseen, EIGHT.outputs, np.eye(8))
+    few = unseen.take(np.arange(5))
+    assert recipe.fit(EIGHT.outputs, EIGHT.examples, scores=EIGHT.examples.targets).fallback is None
+    fitted = recipe.fit(
+        EIGHT.outputs, EIGHT.examples, few, scores=EIGHT.examples.targets, validation_scores=few.targets[:, :4]
+    )
+    assert fitted.fallback is not None
+    assert isinstance(fitted.fallback.calibration, Calibration)
+    assert fitted.fallback.calibration.n == 5
+    assert fitted.fallback.known.shape[0] == 5
+
+
+# --- kills ----------------------------------------------------------------------------------------
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from test_bert import train
+
+steps = 0
+
+def between():
+    global steps
+    steps += 1
+    if steps == int(sys.argv[3]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+train(sys.argv[1], Path(sys.argv[2]), between)
+"""
+
+
+def train(encoder: str, scratch: Path | None, between: object = lambda: None) -> tuple[Curve, NDArray[np.float64]]:
+    """Curve and predictions; ten steps an epoch, four epochs."""
+    examples = world(64).examples
+    setting = Setting(encoder, scratch=scratch, between=between)  # type: ignore[arg-type]
+    unseen = Examples(world(64).unseen, world(64).outputs, np.eye(64))
+    features, head = Bert(epochs=4, patience=4, encoder_rate=1e-4).fit(
+        Level.SUBJECT, "linear", examples, unseen, setting
+    )
+    return curve_of(features), head.predict(features.transform(world(64).unseen))
+
+
+def test_a_killed_training_goes_on_where_it_was_and_ends_the_same(tiny_encoder: str, tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    here = str(Path(__file__).parent)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, tiny_encoder, str(scratch), "25"],
+        env={**os.environ, "PYTHONPATH": here},
+        timeout=120,
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    [place] = scratch.iterdir()
+    assert {path.name for path in place.glob("checkpoint-*")} == {"checkpoint-10", "checkpoint-20"}
+    torn = place / "checkpoint-25"  # killed again, while it was written
+    torn.mkdir()
+    (torn / "model.safetensors").write_bytes(b"half of it")
+
+    steps: list[int] = []
+    curve, predictions = train(tiny_encoder, scratch, lambda: steps.append(1))
+    assert len(steps) == 40 - 20
+    expected_curve, expected = train(tiny_encoder, None)
+    assert curve == expected_curve
+    np.testing.assert_array_equal(predictions, expected)
+
+
+def test_another_training_does_not_go_on_from_it(tiny_encoder: str, tmp_path: Path) -> None:
+    steps: list[int] = []
+    setting = Setting(tiny_encoder, scratch=tmp_path, between=lambda: steps.append(1))
+    bert = Bert(epochs=2)
+    bert.fit(Level.SUBJECT, "linear", EIGHT.examples, None, setting)
+    first = len(steps)
+    bert.fit(Level.SUBJECT, "linear", EIGHT.examples, None, setting)
+    assert len(steps) == first, "it was over"
+    bert.fit(Level.SUBJECT, "linear", relabelled(EIGHT.examples, 0), None, setting)
+    assert len(steps) == 2 * first
+
+
+def test_nothing_of_a_checkpoint_is_unpickled_freely(
+    tiny_encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    load, calls = torch.load, []
+
+    def watched(*args: object, **options: object) -> object:
+        calls.append(options.get("weights_only"))
+        return load(*args, **options)  # type: ignore[arg-type]
+
+    class StoppedError(Exception):
+        pass
+
+    def stop() -> None:
+        if list(tmp_path.glob("*/checkpoint-*/whole")):
+            raise StoppedError
+
+    monkeypatch.setattr(torch, "load", watched)
+    with pytest.raises(StoppedError):
+        train(tiny_encoder, tmp_path, stop)
+    train(tiny_encoder, tmp_path)
+    assert len(calls) >= 3
+    assert set(calls) == {True}
+
+
+# --- what is no encoder ---------------------------------------------------------------------------
+
+
+def test_a_folder_that_is_no_encoder(tiny_encoder: str, tmp_path: Path, two: World) -> None:
+    half = shutil.copytree(tiny_encoder, tmp_path / "half")
+    weights = load_file(half / "model.safetensors")
+    save_file({n: a for n, a in weights.items() if "layer.1" not in n}, half / "model.safetensors", {"format": "pt"})
+    wordless = shutil.copytree(tiny_encoder, tmp_path / "wordless")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (wordless / name).unlink()
+    unknown = shutil.copytree(tiny_encoder, tmp_path / "unknown")
+    (unknown / "config.json").write_text('{"model_type": "abacus"}')
+    for folder, says in [
+        (half, "its weights are missing"),
+        (wordless, "its tokenizer is missing"),
+        (unknown, "abacus"),
+    ]:
+        recipe = new_recipe(Level.SUBJECT, "bert", None, Setting(str(folder)))
+        with pytest.raises(InputError, match=f"encoder {folder} cannot be loaded: .*{says}") as refusal:
+            recipe.fit(two.outputs, two.examples)
+        assert "\n" not in str(refusal.value)
+
+
+def test_missing_packages_are_named(tiny_encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    with pytest.raises(MissingError, match=r"pip install 'benchcoe-jobs\[routers\]'"):
+        new_recipe(Level.SUBJECT, "bert", None, Setting(tiny_encoder))
+
+
+def test_an_encoder_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises((InputError, UsageError), match="there is no such folder"):
+        new_recipe(Level.SUBJECT, "bert", None, Setting(str(tmp_path / "nowhere")))
+
+
+def test_lengths_go_together() -> None:
+    batches = list(transformer._batches([5_000, 10, 4_000, 20, 4_000]))
+    assert sorted(row for rows in batches for row in rows) == list(range(5))
+    assert batches == [[1, 3], [2, 4], [0]]
