@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from benchcoe_jobs import registry
 from benchcoe_jobs.domain import Completion, Decoding, Request
-from benchcoe_jobs.engines.base import Engine, ExpertSettings
+from benchcoe_jobs.engines.base import ExpertSettings
+from benchcoe_jobs.engines.vllm import VllmEngine
 
 
 class DiaryEngine:
@@ -18,7 +20,7 @@ class DiaryEngine:
 
     def load(self, settings: ExpertSettings) -> None:
         inner = os.environ["DIARY_ENGINE"]
-        self._engine: Engine = registry.load("engines", inner)()
+        self._engine: Any = registry.load("engines", inner)()
         self._engine.load(replace(settings, engine=inner))
         self._note([])
 
@@ -37,13 +39,25 @@ class DiaryEngine:
             file.write(json.dumps(questions) + "\n")
 
 
-def install(folder: Path) -> dict[str, str]:
+class ContinuousDiaryEngine(DiaryEngine):
+    """The same of an engine that has several batches under way."""
+
+    ahead = VllmEngine.ahead
+
+    def begin(self, requests: Sequence[Request], decoding: Decoding) -> Callable[[], list[Completion]]:
+        self._note([request.question for request in requests])
+        return self._engine.begin(requests, decoding)
+
+
+def install(folder: Path, engine: str) -> dict[str, str]:
     """Make the plug-in known to processes that get the environment returned."""
+    kept_by = ContinuousDiaryEngine if engine == "vllm" else DiaryEngine
     info = folder / "site" / "diary-1.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: diary\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[benchcoe_jobs.engines]\ndiary = diary:DiaryEngine\n")
-    return {"PYTHONPATH": f"{info.parent}:{Path(__file__).parent}"}
+    (info / "entry_points.txt").write_text(f"[benchcoe_jobs.engines]\ndiary = diary:{kept_by.__name__}\n")
+    inner = {"DIARY": str(folder / "diary"), "DIARY_ENGINE": engine}
+    return inner | {"PYTHONPATH": f"{info.parent}:{Path(__file__).parent}"}
 
 
 def batches(path: Path) -> list[list[str]]:

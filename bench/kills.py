@@ -30,9 +30,10 @@ from sqlalchemy import text
 
 from benchcoe_jobs import demo
 from benchcoe_jobs.demo.questions import SUBJECTS, write_questions
+from benchcoe_jobs.engines.vllm import VllmEngine
 from benchcoe_jobs.store.session import open_store
 
-N_QUERIES, BATCH = 2000, 64
+N_QUERIES = 2000
 CONSOLE = Path(sys.executable).with_name("benchcoe-jobs")
 SAID = text(
     "SELECT q.key, r.text, r.error, s.value FROM response r JOIN run ON run.id = r.run_id"
@@ -49,8 +50,8 @@ class Trial:
         self.folder = folder
         self.diary = folder / "diary"
         self.url = f"sqlite:///{folder / 'benchcoe.db'}"
-        self.environment = os.environ | diary.install(folder) | {"DIARY": str(self.diary), "DIARY_ENGINE": engine}
-        self.environment |= {"BENCHCOE_DATABASE_URL": self.url}
+        self.environment = os.environ | diary.install(folder, engine) | {"BENCHCOE_DATABASE_URL": self.url}
+        self.n_open = 1 + (VllmEngine.ahead if engine == "vllm" else 0)
         self.environment.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
         write_questions(folder / "skills.jsonl", N_QUERIES // len(SUBJECTS))
         self.run("init")
@@ -117,7 +118,8 @@ def disturb(trial: Trial, victim: str, times: int, luck: random.Random) -> tuple
             os.kill(pid, signal.SIGKILL)
             kills += 1
             noted = diary.batches(trial.diary)
-            killed_at += [batch for batch in noted[began:][-1:] if batch]
+            under_way = [question for batch in noted[began:][-trial.n_open :] for question in batch]
+            killed_at += [under_way] if under_way else []
             began = len(noted)
         if victim == "cli":
             command.wait()

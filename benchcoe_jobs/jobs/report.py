@@ -136,9 +136,7 @@ def compare(
         fell_back=float(np.mean([choices[at].fell_back for at in outcomes.positions])),
         experts=dict(zip(names, outcomes.scores.mean(axis=0).tolist(), strict=True)),
         cost=_cost(outcomes.costs, chosen, names.index(best_single)),
-        warnings=_warnings(
-            decider, stage, seen, without, len(questions), _chose_the_epoch(decider, benchmark, split)
-        ),
+        warnings=_warnings(decider, stage, seen, without, len(questions), _chose_the_epoch(decider, benchmark, split)),
     )
 
 

@@ -124,7 +124,7 @@ def test_an_expert_that_cannot_be_loaded_fails_at_once(site: Site) -> None:
     site.add_expert("dan", "nowhere")
     job = site.follow(site.profile("dan"))
     assert (job.state, job.error, job.exit_code) == (JobState.FAILED, "there is no model nowhere", 1)
-    assert sorted(site.shards(job.id)) == [("failed", 0), ("failed", 0), ("failed", 0), ("failed", 1)]
+    assert sorted(site.shards(job.id)) == [("failed", 0), ("failed", 0), ("failed", 1)]
 
 
 def test_a_profile_is_followed_by_a_head_for_the_newcomer(site: Site) -> None:

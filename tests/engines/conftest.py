@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 import tiny
-from loopback import Loopback, serving
+from loopback import KEY_VARIABLE, Loopback, serving
 from needs import require_vllm
 
 from benchcoe_jobs.engines.base import ExpertSettings
 from benchcoe_jobs.engines.host import EngineHost
 from benchcoe_jobs.engines.transformers import TransformersEngine
 
-KEY_VARIABLE = "TINY_API_KEY"
 KEY = "sk-tiny-0123456789abcdef"
 
 

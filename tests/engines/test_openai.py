@@ -11,8 +11,7 @@ from email.utils import format_datetime
 
 import loopback
 import pytest
-from conftest import KEY_VARIABLE
-from loopback import Loopback
+from loopback import KEY_VARIABLE, Loopback
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
 from benchcoe_jobs.engines.base import ExpertSettings
