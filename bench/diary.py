@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,10 @@ from benchcoe_jobs import registry
 from benchcoe_jobs.domain import Completion, Decoding, Request
 from benchcoe_jobs.engines.base import ExpertSettings
 from benchcoe_jobs.engines.vllm import VllmEngine
+
+
+WAIT_S = 0.2
+"""A batch takes so much longer: tiny experts would be done before they have been killed often enough."""
 
 
 class DiaryEngine:
@@ -26,6 +31,7 @@ class DiaryEngine:
 
     def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
         self._note([request.question for request in requests])
+        time.sleep(WAIT_S)
         return self._engine.run(requests, decoding)
 
     def version(self) -> dict[str, str]:
@@ -46,7 +52,13 @@ class ContinuousDiaryEngine(DiaryEngine):
 
     def begin(self, requests: Sequence[Request], decoding: Decoding) -> Callable[[], list[Completion]]:
         self._note([request.question for request in requests])
-        return self._engine.begin(requests, decoding)
+        answers = self._engine.begin(requests, decoding)
+
+        def finish() -> list[Completion]:
+            time.sleep(WAIT_S)
+            return answers()
+
+        return finish
 
 
 def install(folder: Path, engine: str) -> dict[str, str]:

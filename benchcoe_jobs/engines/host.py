@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from itertools import islice
@@ -127,7 +127,7 @@ class EngineHost:
                 self._note_answered([request for _, request in batch], decoding)
         return [completions[index] for index in range(len(requests))]
 
-    def stream(self, batches: Iterable[Batch]) -> Iterator[list[Completion]]:
+    def stream(self, batches: Iterable[Batch]) -> Generator[list[Completion], None, None]:
         """The completions of each batch, in order and as `run` has them.
 
         An engine that wants to has its next batches before it is done with one; each is taken from `batches` when

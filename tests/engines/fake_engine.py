@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
@@ -61,3 +62,20 @@ class FakeEngine:
 
     def close(self) -> None:
         pass
+
+
+class EagerEngine(FakeEngine):
+    """The same, for two batches more than the one that is waited for; an answer says how many were under way."""
+
+    ahead = 2
+    _under_way = 0
+
+    def begin(self, requests: Sequence[Request], decoding: Decoding) -> Callable[[], list[Completion]]:
+        self._under_way += 1
+
+        def finish() -> list[Completion]:
+            answers = self.run(requests, decoding)
+            self._under_way -= 1
+            return [replace(answer, shots_used=self._under_way) for answer in answers]
+
+        return finish

@@ -19,6 +19,10 @@ from benchcoe_jobs.engines.transformers import TransformersEngine
 Fault = Callable[[BaseHTTPRequestHandler], None]
 
 
+KEY_VARIABLE = "TINY_API_KEY"
+"""Where its clients find their key."""
+
+
 @dataclass
 class Loopback:
     """`faults` are taken one a request, in order; `seen` keeps what was asked: path, key, body."""

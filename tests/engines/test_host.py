@@ -7,16 +7,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchcoe_jobs.domain import Decoding, Request
+from benchcoe_jobs.domain import Completion, Decoding, Request
 from benchcoe_jobs.engines import errors
 from benchcoe_jobs.engines.base import ExpertSettings
-from benchcoe_jobs.engines.host import EngineHost
+from benchcoe_jobs.engines.host import Batch, EngineHost
 from benchcoe_jobs.errors import BenchcoeError, MissingError, UsageError
 
 GREEDY = Decoding()
@@ -28,7 +28,9 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info = tmp_path / "site" / "fake_engine-1.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: fake-engine\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[benchcoe_jobs.engines]\nfake = fake_engine:FakeEngine\n")
+    (info / "entry_points.txt").write_text(
+        "[benchcoe_jobs.engines]\nfake = fake_engine:FakeEngine\neager = fake_engine:EagerEngine\n"
+    )
     monkeypatch.setenv("PYTHONPATH", f"{info.parent}:{Path(__file__).parent}")
 
 
@@ -170,9 +172,9 @@ def test_killing_the_child_leaves_no_process_of_the_family(tmp_path: Path) -> No
 
 PARENT = """
 import sys, threading, time
-from benchcoe_jobs.domain import Decoding, Request
+from benchcoe_jobs.domain import Completion, Decoding, Request
 from benchcoe_jobs.engines.base import ExpertSettings
-from benchcoe_jobs.engines.host import EngineHost
+from benchcoe_jobs.engines.host import Batch, EngineHost
 host = EngineHost(ExpertSettings("fake", sys.argv[1]))
 host.load()
 print("loaded", flush=True)
@@ -210,6 +212,57 @@ def test_an_interrupted_batch_leaves_no_answer_for_the_next(monkeypatch: pytest.
         finally:
             signal.signal(signal.SIGALRM, before)
         assert ask(host, "b") == ["B"]
+
+
+def eager() -> EngineHost:
+    return EngineHost(ExpertSettings("eager", "well"))
+
+
+def batches(*questions: str) -> Iterator[Batch]:
+    """A batch for every word; a letter of it is a question, and a capital's is a word that the engine acts on."""
+    acts = {"P": "poison", "R": "raise"}
+    for word in questions:
+        yield [Request(acts.get(letter, letter)) for letter in word], GREEDY
+
+
+def said(answers: Iterable[list[Completion]]) -> list[str]:
+    """The answers of each batch as a word, with a capital X for an error."""
+    return ["".join("X" if one.error else one.text.lower() for one in batch) for batch in answers]
+
+
+@pytest.mark.parametrize("engine", ["fake", "eager"])
+def test_a_stream_of_batches_is_answered_in_order(engine: str) -> None:
+    with EngineHost(ExpertSettings(engine, "well")) as host:
+        assert said(host.stream(batches("ab", "c", "def", "g", "h"))) == ["ab", "c", "def", "g", "h"]
+        assert said(host.stream(batches())) == []
+        assert host.loads == 1
+
+
+def test_the_next_batches_are_under_way_before_one_is_done() -> None:
+    with eager() as host:
+        assert max(batch[0].shots_used for batch in host.stream(batches(*"abcdefgh"))) == 2
+
+
+def test_large_batches_under_way_together_do_not_wait_for_each_other() -> None:
+    """Neither end may be at sending while the other one is."""
+    large = [([Request("x" * 3_000_000)], GREEDY)] * 6
+    with eager() as host:
+        assert [len(batch[0].text) for batch in host.stream(large)] == [3_000_000] * 6
+
+
+@pytest.mark.parametrize("engine", ["fake", "eager"])
+@pytest.mark.parametrize(("sent", "expected"), [("aPb c d e", "aXb c d e"), ("a bR P dPe f", "a bX X dXe f")])
+def test_what_fails_in_a_stream_costs_no_other_its_answer(engine: str, sent: str, expected: str) -> None:
+    with EngineHost(ExpertSettings(engine, "well")) as host:
+        assert said(host.stream(batches(*sent.split()))) == expected.split()
+
+
+def test_a_stream_that_is_left_leaves_no_answer_for_the_next() -> None:
+    with eager() as host:
+        answers = host.stream(batches(*"abcdef"))
+        assert said([next(answers)]) == ["a"]
+        answers.close()
+        assert ask(host, "z") == ["Z"]
 
 
 def test_the_child_sees_the_gpus_that_it_is_given() -> None:
