@@ -15,7 +15,6 @@ from benchcoe_jobs.domain import Completion, Decoding, Request
 from benchcoe_jobs.engines.base import ExpertSettings
 from benchcoe_jobs.engines.vllm import VllmEngine
 
-
 WAIT_S = 0.2
 """A batch takes so much longer: tiny experts would be done before they have been killed often enough."""
 
