@@ -83,7 +83,7 @@ def add_expert(
             return
         report = job.report
     else:
-        report = None
+        job = report = None
         with session.store.writing() as connection:
             experts.add_expert(connection, expert)
 
@@ -93,8 +93,8 @@ def add_expert(
             print_profile(report)
 
     session.show({"expert": name, "added": is_new, "profile": report}, human)
-    if report:
-        insist_on_all_queries(report)
+    if job:
+        insist_on_all_queries(job)
     elif is_new:
         session.note(f"next: {_next_step(name, is_recorded=engine == RECORDED, wants_profile=not no_profile)}")
 

@@ -12,11 +12,12 @@ from benchcoe_jobs.errors import UnfinishedError
 
 from .command import Command, Session, cell, percent, table
 from .label import SPLITS
-from .queued import get_done, waits
+from .queued import get_done, insist_on_all, waits
 
 if TYPE_CHECKING:
     from benchcoe_jobs.jobs.plan import Forecast
     from benchcoe_jobs.jobs.rescore import Rescored
+    from benchcoe_jobs.store.jobs import JobRow
 
 
 @click.command(cls=Command)
@@ -62,7 +63,7 @@ def profile(
     if job is not None:
         report = job.report or {}
         session.show(report, lambda: print_profile(report))
-        insist_on_all_queries(report)
+        insist_on_all_queries(job)
 
 
 def print_profile(report: Mapping[str, Any]) -> None:
@@ -72,13 +73,15 @@ def print_profile(report: Mapping[str, Any]) -> None:
     click.echo(f"{report['expert']}: loaded {report['loads']} time{'s' if report['loads'] != 1 else ''}")
 
 
-def insist_on_all_queries(report: Mapping[str, Any]) -> None:
-    """Raise UnfinishedError where a query has an error row."""
+def insist_on_all_queries(job: JobRow) -> None:
+    """Raise UnfinishedError where a query has an error row, or was not asked because its shard was given up."""
+    report = job.report or {"benchmarks": []}
     if errors := sum(row["errors"] for row in report["benchmarks"]):
         raise UnfinishedError(
             f"{errors} queries have an error in the place of an answer (column error of table response): "
             f"`benchcoe-jobs profile {report['expert']} --retry-errors` asks them again"
         )
+    insist_on_all(job)
 
 
 def show_forecasts(session: Session, expert: str, forecasts: Sequence[Forecast]) -> None:

@@ -15,6 +15,14 @@ import pytest
 import quiz
 from console import Cli, hears_interrupts, rows_of
 
+from benchcoe_jobs.domain import Queue
+from benchcoe_jobs.jobs.lifecycle import submit
+from benchcoe_jobs.jobs.profile import profile_request
+from benchcoe_jobs.store.claims import claim
+from benchcoe_jobs.store.leases import MAX_ATTEMPTS
+from benchcoe_jobs.store.moves import take_back
+from benchcoe_jobs.store.session import open_store
+
 ADD_EXPERT = "benchcoe_jobs.cli.expert"
 CONSOLE = Path(sys.executable).with_name("benchcoe-jobs")
 
@@ -103,6 +111,24 @@ def test_an_error_row_ends_with_exit_code_3(folder: Path, llama: Path, cli: Cli,
     (folder / "healed").touch()
     healed = cli("profile ann --retry-errors --json")
     assert (healed.code, healed.json["benchmarks"][0]["answered"]) == (0, 1)
+
+
+@SQLITE_ALONE
+def test_a_shard_that_was_given_up_ends_with_exit_code_3(folder: Path, llama: Path, cli: Cli, store_url: str) -> None:
+    quiz.write_quiz(folder / "quiz", 300)
+    cli("add-benchmark quiz quiz")
+    cli(f"add-expert ann --engine diary --model {llama} --no-profile")
+    store = open_store(store_url)
+    with store.writing() as connection:
+        submit(connection, "profile", profile_request("ann"))
+        for _ in range(MAX_ATTEMPTS):
+            assert claim(connection, "a process that died", [Queue.GPU], lease_s=-1.0)
+            take_back(connection)
+    store.close()
+    ended = cli("profile ann")
+    assert (ended.code, "benchcoe-jobs retry 1" in ended.err) == (3, True)
+    again = cli("profile ann --json")
+    assert (again.code, again.json["benchmarks"][0]["answered"]) == (0, 256)
 
 
 @SQLITE_ALONE
