@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -58,6 +59,7 @@ class Executor:
         self._stopping = stopping
         self._progress = progress
         self._signature = owner.signature()
+        self._beats = ThreadPoolExecutor(1, thread_name_prefix="lease")
         self._host: EngineHost | None = None
         self._resident: int | None = None
 
@@ -83,6 +85,7 @@ class Executor:
                 self._store,
                 claim,
                 lease_s=self._lease_s,
+                beats=self._beats,
                 stopping=self._stopping,
                 progress=self._progress,
             ) as lease:

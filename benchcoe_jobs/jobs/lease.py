@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -41,7 +42,8 @@ def patiently(step: Callable[[], Answer], stopping: Callable[[], bool] = lambda:
 class Lease:
     """Holds a claim while its block runs; leaves it to the caller to finish or give back the shard.
 
-    `tally` is what was recorded so far, `progress` hears of every step.
+    `tally` is what was recorded so far, `progress` hears of every step. It beats in a thread of `beats`: to start one
+    for every shard takes as long as all else between two short ones.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Lease:
         claim: Claim,
         *,
         lease_s: float,
+        beats: ThreadPoolExecutor,
         stopping: Callable[[], bool] = lambda: False,
         progress: Callable[[Tally], None] = lambda step: None,
     ) -> None:
@@ -61,17 +64,16 @@ class Lease:
         self._progress = progress
         self._lost = threading.Event()
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="lease", daemon=True)
+        self._beats = beats
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self._beats.submit(self._beat)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()
-        self._thread.join()
+        self._over.set()  # a beat that is under way changes nothing any more: the shard is let go by its fence
 
     @property
     def is_over(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import crew
@@ -38,7 +39,7 @@ def test_who_arrives_while_heads_are_trained_gets_one_after(
         with site.store.writing() as connection:
             claim = claims.claim(connection, "elsewhere", ["train"], lease_s=60)
         assert claim is not None
-        with Lease(site.store, claim, lease_s=60) as lease:
+        with ThreadPoolExecutor(1) as beats, Lease(site.store, claim, lease_s=60, beats=beats) as lease:
             TrainJob().run(Assignment(site.store, site.settings.home, claim, lease, unused, unused))
         site.add_expert("late", "late")
         profile = site.profile("late")
