@@ -263,7 +263,7 @@ def inside(walked: Path) -> Iterator[None]:
         ("audit", "findings"),
         (
             "train-router r --pool two",
-            "benchmark fallback kind label_set level n new_outputs outputs pool router split",
+            "benchmark curve fallback kind label_set level n new_outputs outputs pool router split",
         ),
         ("routers", "routers"),
         ("evaluate by-subject", ""),
