@@ -34,7 +34,7 @@ def hints(job: JobRow, lots: Sequence[LotRow], crew: Sequence[WorkerRow], settin
     waiting = [lot for lot in lots if lot.waiting]
     there = [worker for worker in crew if worker.seen_s_ago < settings.lease_s]  # they say so four times in a lease
     for queue in sorted({lot.queue for lot in waiting}):
-        serving = [worker for worker in there if queue in worker.queues.split(",")]
+        serving = [worker for worker in there if worker.serves(queue)]
         wanted = max(lot.gpus for lot in waiting if lot.queue == queue)
         if not serving:
             yield f"no worker serves queue {queue}: start one with `benchcoe-jobs worker --queues {queue}`"

@@ -81,10 +81,8 @@ def _listen(channel: Channel, messages: SimpleQueue[dict[str, Any] | None]) -> N
 
 def _take_on(engine: Engine, message: dict[str, Any]) -> Callable[[], dict[str, Any]]:
     """What answers a batch: it is begun where the engine can do that, and else all there is to do."""
-    requests, decoding = (
-        [unpack_request(packed) for packed in message["requests"]],
-        unpack_decoding(message["decoding"]),
-    )
+    requests = [unpack_request(packed) for packed in message["requests"]]
+    decoding = unpack_decoding(message["decoding"])
     finish: Callable[[], list[Completion]] = partial(engine.run, requests, decoding)
     if isinstance(engine, ContinuousEngine):
         try:

@@ -22,6 +22,10 @@ class WorkerRow:
     expert: str | None
     seen_s_ago: float
 
+    def serves(self, queue: str) -> bool:
+        """Whether it takes shards of a queue."""
+        return queue in self.queues.split(",")
+
 
 def greet(connection: Connection, name: str, queues: Sequence[str], gpus: str | None) -> None:
     """A worker is there, or still there."""
@@ -47,7 +51,7 @@ def forget_silent(connection: Connection, after_s: float) -> None:
 
 def n_serving(connection: Connection, queue: str) -> int:
     """How many workers serve a queue."""
-    return sum(queue in queues.split(",") for queues in connection.scalars(select(Worker.queues)))
+    return sum(worker.serves(queue) for worker in workers(connection))
 
 
 def workers(connection: Connection) -> list[WorkerRow]:

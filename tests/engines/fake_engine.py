@@ -74,6 +74,7 @@ class EagerEngine(FakeEngine):
         self._under_way += 1
 
         def finish() -> list[Completion]:
+            time.sleep(0.2)  # long enough for the parent to send more
             answers = self.run(requests, decoding)
             self._under_way -= 1
             return [replace(answer, shots_used=self._under_way) for answer in answers]
