@@ -76,17 +76,17 @@ def test_adding_an_expert_profiles_it_and_the_labels_move(folder: Path, llama: P
         return {row["expert"] for row in built["labels"]}
 
     assert labels() == {"rival"}
-    line = f"add-expert ann --engine diary --model {llama} --batch-size 16"
-    added = cli(f"{line} --json")
+    line = f"add-expert ann --engine diary --model {llama} --batch-size"
+    added = cli(f"{line} 16 --json")
     assert added.code == 0, added.err
     assert added.json["added"] is True
     assert added.json["profile"]["loads"] == 1
     assert added.json["profile"]["benchmarks"][0]["answered"] == 70
     assert "ann" in labels()
 
-    again = cli(f"{line} --json").json
+    again = cli(f"{line} 16 --json").json
     assert (again["added"], again["profile"]["benchmarks"][0]["answered"]) == (False, 0)
-    other = cli(f"{line.replace('16', '8')} --json")
+    other = cli(f"{line} 8 --json")
     assert (other.code, "another batch_size" in other.err) == (2, True)
     assert cli("rescore hellaswag --json").json["changed"] == 0
 

