@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from benchcoe_jobs.domain import Split
+from benchcoe_jobs.errors import UsageError
 
 from .command import Command, Finite, Session, cell, percent, table
 from .deciding import decides
@@ -31,6 +33,12 @@ if TYPE_CHECKING:
     show_default=True,
     help="What a second of the router's own work costs, in the unit of the experts' costs.",
 )
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Draw accuracy against cost into a PNG or SVG file. Needs the extra plots.",
+)
 @waits
 def evaluate(
     session: Session,
@@ -41,6 +49,7 @@ def evaluate(
     max_cost: float | None,
     quality_weight: float,
     router_price: float,
+    plot: Path | None,
     wait: bool,
 ) -> None:
     """Score a router on a benchmark's queries.
@@ -53,6 +62,8 @@ def evaluate(
     """
     from benchcoe_jobs.jobs.evaluate_job import evaluate_request
 
+    if plot is not None:
+        _check(plot)
     request = evaluate_request(
         router,
         benchmark,
@@ -66,7 +77,31 @@ def evaluate(
     if job is not None:
         found = job.report or {}
         session.show(found, lambda: _print(session, found))
+        if plot is not None:
+            _draw(found, plot)
         insist_on_all(job)
+    elif plot is not None:
+        session.note("note: nothing is drawn yet: give the same command with --wait")
+
+
+def _check(plot: Path) -> None:
+    from benchcoe_jobs.jobs.plots import check_plot
+
+    check_plot(plot)
+
+
+def _draw(found: Mapping[str, Any], plot: Path) -> None:
+    from benchcoe_jobs.jobs.curve import CostReport
+    from benchcoe_jobs.jobs.plots import plot_costs
+
+    if not found.get("costs"):
+        raise UsageError(
+            f"{plot} was not drawn: accuracy against cost needs a score and a cost of every expert on the same queries "
+            "(prices are given to add-expert)"
+        )
+    stamp = "in-sample, " if found["in_sample"] else ""
+    about = f"{found['router']} on {found['benchmark']}, {stamp}split {found['split']}, n = {found['n']}"
+    plot_costs(CostReport.from_json(found["costs"]), about, plot)
 
 
 def _print(session: Session, found: Mapping[str, Any]) -> None:

@@ -38,7 +38,8 @@ def experiment(session: Session, file: Path, out: Path | None) -> None:
     plots, gains.png and gains.svg.
     """
     from benchcoe_jobs.jobs.experiment_plan import read_experiment
-    from benchcoe_jobs.jobs.experiment_report import COLUMNS, cells_of, markdown, plot, summarise
+    from benchcoe_jobs.jobs.experiment_report import COLUMNS, cells_of, markdown, summarise
+    from benchcoe_jobs.jobs.plots import plot_gains
 
     plan = read_experiment(file)
     folder = out or file.with_suffix("")
@@ -53,7 +54,7 @@ def experiment(session: Session, file: Path, out: Path | None) -> None:
     (folder / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
     files = [folder / "table.md", folder / "results.json"]
     try:
-        files += plot(rows, plan.title, folder)
+        files += plot_gains(rows, plan.title, folder)
     except MissingError as error:
         session.note(f"note: {error}")
     data = {

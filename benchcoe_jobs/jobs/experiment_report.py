@@ -1,26 +1,17 @@
-"""An experiment's outcomes as a table and as plots."""
+"""An experiment's outcomes as a table."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from benchcoe_jobs.errors import MissingError
 from benchcoe_jobs.jobs.bootstrap import clustered_interval
 from benchcoe_jobs.jobs.experiment import Outcome
 from benchcoe_jobs.jobs.experiment_plan import Protocol
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
-# Okabe and Ito's colours, told apart by every kind of sight; black for the ninth and on.
-_COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#999999"]
-_MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,57 +125,3 @@ def markdown(rows: Sequence[Row]) -> str:
     """The table for a document."""
     lines = [COLUMNS, ["---"] * len(COLUMNS), *(cells_of(row) for row in rows)]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
-
-
-def plot(rows: Sequence[Row], title: str, folder: Path) -> list[Path]:
-    """gains.png and gains.svg: a panel per protocol, gains with intervals by pool and router.
-
-    Raises MissingError without matplotlib.
-    """
-    try:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingError("plots need matplotlib: pip install 'benchcoe-jobs[plots]'") from error
-    protocols = list(dict.fromkeys(row.protocol for row in rows))
-    pools = list(dict.fromkeys(row.pool for row in rows))
-    routers = list(dict.fromkeys(row.router for row in rows))
-    height = 1.6 + len(pools) * (0.35 + 0.17 * len(routers))
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "benchcoe-jobs", "font.size": 9}):
-        figure = Figure(figsize=(1.6 + 2.9 * len(protocols), height), layout="constrained")
-        panels = figure.subplots(1, len(protocols), sharey=True, squeeze=False)[0]
-        for panel, protocol in zip(panels, protocols, strict=True):
-            _panel(panel, [row for row in rows if row.protocol == protocol], pools, routers)
-        panels[0].set_yticks(range(len(pools)), pools)
-        panels[0].set_ylim(len(pools) - 0.5, -0.5)
-        handles, labels = panels[0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(len(routers), 4), frameon=False)
-        if title:
-            figure.suptitle(title)
-        files = [folder / "gains.png", folder / "gains.svg"]
-        for file in files:
-            figure.savefig(file, dpi=150, metadata={"Date": None} if file.suffix == ".svg" else None)
-    return files
-
-
-def _panel(panel: Axes, rows: Sequence[Row], pools: Sequence[str], routers: Sequence[str]) -> None:
-    in_sample = any(row.in_sample for row in rows)
-    panel.set_title(rows[0].protocol + (" (in-sample)" if in_sample else ""))
-    panel.axvline(0, color="#444444", linewidth=0.8, zorder=0)
-    step = 0.7 / max(len(routers), 1)
-    for number, router in enumerate(routers):
-        mine = [row for row in rows if row.router == router]
-        gains = np.array([100 * row.gain for row in mine])
-        spans = [gains - [100 * row.low for row in mine], np.array([100 * row.high for row in mine]) - gains]
-        panel.errorbar(
-            gains,
-            [pools.index(row.pool) + (number - (len(routers) - 1) / 2) * step for row in mine],
-            xerr=np.maximum(np.array(spans).reshape(2, -1), 0),
-            fmt=_MARKERS[number % len(_MARKERS)],
-            color=_COLOURS[number] if number < len(_COLOURS) else "black",
-            markersize=4,
-            linewidth=1.2,
-            label=router,
-        )
-    panel.set_xlabel("points over the best single expert")
-    panel.spines[["top", "right"]].set_visible(False)

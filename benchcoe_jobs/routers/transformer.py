@@ -24,8 +24,13 @@ PACKAGES = ("torch", "transformers", "accelerate")
 # The window of the paper's encoder. Some have windows of thousands of tokens, and would take as much longer.
 _WINDOW = 512
 
-# Tokens that are read at once, padding counted: some hundred MiB in the widest layer of a base-sized encoder.
-_TOKENS = 8_192
+# What configurations call dropout between tokens. With it torch has no fused kernel for attention on a CPU: a step took
+# three to six times as long, for most of it in page faults (questions of 512 tokens).
+_ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
+
+# Tokens that are read at once, padding counted. What fits a CPU's caches is a tenth faster there than four times as
+# many; a GPU wants to be filled.
+_TOKENS = {"cpu": 2_048, "cuda": 16_384}
 
 
 def insist_on_packages() -> None:
@@ -56,8 +61,17 @@ class Transformer:
         where: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(str(found.folder), **where)
+            config = transformers.AutoConfig.from_pretrained(str(found.folder), **where)
+            for name in _ATTENTION_DROPOUT:
+                if hasattr(config, name):
+                    setattr(config, name, 0.0)
             model, loaded = transformers.AutoModel.from_pretrained(
-                str(found.folder), use_safetensors=True, dtype="float32", output_loading_info=True, **where
+                str(found.folder),
+                config=config,
+                use_safetensors=True,
+                dtype="float32",
+                output_loading_info=True,
+                **where,
             )
             # A pooler is often left out, and not used here.
             if missing := sorted(name for name in loaded["missing_keys"] if "pooler" not in name):
@@ -95,7 +109,7 @@ class Transformer:
         found = np.empty((len(ids), len(self.centre)), dtype=np.float32)
         device = self.model.device.type
         with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=bf16_helps()):
-            for rows in _batches([len(row) for row in ids]):
+            for rows in _batches([len(row) for row in ids], _TOKENS[device]):
                 read, mask = padded([ids[row] for row in rows], self.pad_id)
                 vectors = pooled(self.model, read.to(self.model.device), mask.to(self.model.device), centre)
                 found[rows] = vectors.cpu().numpy()
@@ -171,11 +185,11 @@ def _unit(x: Any) -> Any:
     return x / x.norm(dim=1, keepdim=True).clamp_min(1e-3)
 
 
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Rows of like length together: a batch is padded to its longest."""
+def _batches(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
+    """Rows of like length together, `most` tokens at once: a batch is padded to its longest."""
     rows: list[int] = []
     for row in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if rows and lengths[row] * (len(rows) + 1) > _TOKENS:
+        if rows and lengths[row] * (len(rows) + 1) > most:
             yield rows
             rows = []
         rows.append(row)

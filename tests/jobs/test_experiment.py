@@ -21,7 +21,8 @@ from benchcoe_jobs.jobs.bootstrap import clustered_interval, mean_interval
 from benchcoe_jobs.jobs.evaluate import evaluate
 from benchcoe_jobs.jobs.experiment import run_experiment
 from benchcoe_jobs.jobs.experiment_plan import Experiment, Protocol, RouterSpec, read_experiment
-from benchcoe_jobs.jobs.experiment_report import markdown, plot, summarise
+from benchcoe_jobs.jobs.experiment_report import markdown, summarise
+from benchcoe_jobs.jobs.plots import plot_gains
 from benchcoe_jobs.jobs.train import train_router
 from benchcoe_jobs.store.session import Store
 
@@ -199,7 +200,7 @@ def test_killed_and_started_again(tmp_path: Path, sqlite_template: Path) -> None
 def test_plots(toy: Store, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     done = run_experiment(toy, plan(tmp_path, FILE.replace(', "held-out-subjects"', "")), tmp_path / "out")
-    png, svg = plot(summarise(done.outcomes), "small", tmp_path)
+    png, svg = plot_gains(summarise(done.outcomes), "small", tmp_path)
     assert png.read_bytes().startswith(b"\x89PNG")
     text = svg.read_text(encoding="utf-8")
     assert "naive (in-sample)" in text

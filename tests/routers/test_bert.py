@@ -257,6 +257,6 @@ def test_an_encoder_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_lengths_go_together() -> None:
-    batches = list(transformer._batches([5_000, 10, 4_000, 20, 4_000]))
+    batches = list(transformer._batches([5_000, 10, 4_000, 20, 4_000], 8_192))
     assert sorted(row for rows in batches for row in rows) == list(range(5))
     assert batches == [[1, 3], [2, 4], [0]]

@@ -1,0 +1,58 @@
+"""`evaluate --plot`: accuracy against cost as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from console import Cli
+from synthetic import COSTS, NEWCOMER, STARTERS, write_results
+
+pytest.importorskip("matplotlib")
+
+
+@pytest.fixture
+def priced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Iterator[Cli]:
+    """A store in the current folder with experts of known cost, and a router `r`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENCHCOE_DATABASE_URL", "sqlite:///benchcoe.db")
+    write_results(STARTERS, Path("results.jsonl"))
+    lines = [
+        "init",
+        *(f"add-expert {name} --engine recorded --cost {COSTS[name]}" for name in STARTERS),
+        "import-results all results.jsonl",
+        "train-router r",
+    ]
+    for line in lines:
+        assert cli(line).code == 0, line
+    yield cli
+
+
+def test_accuracy_against_cost_is_drawn(priced: Cli) -> None:
+    for file, start in (("costs.png", b"\x89PNG"), ("costs.svg", b"<?xml")):
+        ended = priced(f"evaluate r --plot {file}")
+        assert ended.code == 0, ended.err
+        assert Path(file).read_bytes().startswith(start)
+    drawn = Path("costs.svg").read_text(encoding="utf-8")
+    for words in ("cost per query", "accuracy, %", "best single: ", "cheapest: ", "random mixes", "r on synthetic, split test"):
+        assert words in drawn, words
+    priced("evaluate r --plot again.svg")
+    assert Path("again.svg").read_text(encoding="utf-8") == drawn
+
+
+@pytest.mark.parametrize(("file", "says"), [("costs.pdf", ".png or .svg"), ("none/costs.png", "no folder none")])
+def test_what_cannot_be_drawn_is_said_before_the_work(priced: Cli, file: str, says: str) -> None:
+    ended = priced(f"evaluate r --plot {file}")
+    assert (ended.code, ended.out) == (2, "")
+    assert says in ended.err
+
+
+def test_without_costs_the_report_is_there_and_the_plot_is_not(priced: Cli) -> None:
+    assert priced(f"add-expert {NEWCOMER} --engine recorded").code == 0
+    write_results([NEWCOMER], Path("free.jsonl"))
+    assert priced(f"import-results {NEWCOMER} free.jsonl").code == 0
+    ended = priced("evaluate r --plot costs.png")
+    assert (ended.code, "Gain over the best single" in ended.out) == (2, True)
+    assert "a cost of every expert" in ended.err
+    assert not Path("costs.png").exists()
