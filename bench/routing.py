@@ -1,11 +1,11 @@
 """What routing gains on real results, and what it loses where it was not trained.
 
-    python bench/routing.py STORE_FOLDER [--deals 5] [--only deals|subjects|fit]
+    OMP_NUM_THREADS=1 python bench/routing.py STORE_FOLDER [--deals 5] [--only deals|subjects|fit] [--processes 2]
 
 STORE_FOLDER is one that bench/mmlu_pro.py kept (--store): the results and the embeddings are read from
-it. `deals`: train and test dealt anew five times (the first deal is the stored one), every kind beside the
-subject table. `subjects`: each subject held out in turn, with and without the fallback. `fit`: the time
-of a query-level embedding fit against scikit-learn's own ridge on the same matrix.
+it. `deals`: train and test dealt anew five times (the first deal is the stored one), every kind against the
+best single expert and against the kind that gains most. `subjects`: each subject held out in turn, with and without
+the fallback. `fit`: the time of a query-level embedding fit against scikit-learn's own ridge on the same matrix.
 """
 
 from __future__ import annotations
@@ -13,9 +13,13 @@ from __future__ import annotations
 import argparse
 import functools
 import hashlib
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from harness import markdown, seconds
@@ -24,23 +28,42 @@ from numpy.typing import NDArray
 
 from benchcoe_jobs.domain import Level
 from benchcoe_jobs.jobs.bootstrap import mean_interval
-from benchcoe_jobs.routers import blend
-from benchcoe_jobs.routers.base import Examples, Floats, Matrix, Setting
+from benchcoe_jobs.routers import blend, fallback
+from benchcoe_jobs.routers.base import Examples, Floats, Setting
 from benchcoe_jobs.routers.embedding import EMBEDDING
 from benchcoe_jobs.routers.linear import RidgeHead
-from benchcoe_jobs.routers.model import Recipe, new_recipe
+from benchcoe_jobs.routers.model import new_recipe
 from benchcoe_jobs.store import catalog, evaluations, experts
 from benchcoe_jobs.store.catalog import Question
 from benchcoe_jobs.store.routers import StoredVectors
 from benchcoe_jobs.store.session import open_store
 
+
+@dataclass(frozen=True)
+class Kind:
+    """A router to measure. `calibrated`: with its fallback too, which some kinds take an hour to calibrate."""
+
+    level: Level
+    kind: str
+    head: str
+    calibrated: bool
+
+    def __str__(self) -> str:
+        return f"{self.level}, {self.kind} {self.head}"
+
+
 KINDS = [
-    (Level.QUERY, "blend", "ridge"),
-    (Level.SUBJECT, "embedding", "linear"),
-    (Level.QUERY, "embedding", "linear"),
-    (Level.QUERY, "embedding", "knn"),
-    (Level.SUBJECT, "tfidf", "linear"),
+    Kind(Level.QUERY, "blend", "ridge", True),
+    Kind(Level.SUBJECT, "embedding", "knn", True),
+    Kind(Level.SUBJECT, "embedding", "linear", True),
+    Kind(Level.SUBJECT, "tfidf", "linear", True),
+    Kind(Level.SUBJECT, "embedding", "mlp", False),
+    Kind(Level.QUERY, "embedding", "linear", False),
+    Kind(Level.QUERY, "embedding", "knn", False),
+    Kind(Level.QUERY, "embedding", "mlp", False),
+    Kind(Level.QUERY, "tfidf", "linear", False),
 ]
+HELD_OUT = KINDS[:2]
 NAMES = ["four 7-9B", "up to 14B", "all twelve"]
 
 
@@ -62,28 +85,35 @@ class Gains:
 
     rows: NDArray[np.intp]
     routed: Floats
-    with_fallback: Floats
+    with_fallback: Floats | None
     fell_back: NDArray[np.bool_]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path)
     parser.add_argument("--deals", type=int, default=5)
-    parser.add_argument("--pools", nargs="*", choices=NAMES, default=NAMES)
-    parser.add_argument("--routers", type=int, nargs="*", help="numbers in KINDS; all where left out")
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--only", choices=["deals", "subjects", "fit"])
     options = parser.parse_args()
-    data = read(options.store)
-    NAMES[:] = options.pools
-    if options.routers:
-        KINDS[:] = [KINDS[number] for number in options.routers]
-    blend._classifier = remembered(blend._classifier)  # the pools share their subject classifiers
-    for part, work in (("deals", lambda: deals(data, options.deals)), ("subjects", lambda: held_out(data))):
-        if options.only in (None, part):
-            work()
+    with ProcessPoolExecutor(options.processes, get_context("spawn"), begin, [options.store]) as processes:
+        if options.only in (None, "deals"):
+            deals(processes, options.deals)
+        if options.only in (None, "subjects"):
+            held_out(processes, read(options.store))
     if options.only in (None, "fit"):
-        fit(data)
+        fit(read(options.store))
+
+
+DATA: list[Data] = []
+"""What a process works on."""
+
+
+def begin(folder: Path) -> None:
+    DATA.append(read(folder))
+    # The pools share what knows no expert: the subject classifiers.
+    blend._classifier = remembered(blend._classifier, lambda x, *rest: (x, *rest))
+    fallback._refitted = remembered(fallback._refitted, lambda level, _, x, examples: (level, x, examples.targets))
 
 
 def read(folder: Path) -> Data:
@@ -108,39 +138,44 @@ def read(folder: Path) -> Data:
     )
 
 
-def remembered(make: Callable[..., object]) -> Callable[..., object]:
-    """The same function, which works out the same answer once."""
-    kept: dict[str, object] = {}
+def remembered(make: Callable[..., Any], about: Callable[..., Iterable[Any]]) -> Callable[..., Any]:
+    """The same function, which works out the same answer once; `about` is all that it depends on."""
+    kept: dict[str, Any] = {}
 
     @functools.wraps(make)
-    def once(x: Matrix, subjects: list[str], names: list[str]) -> object:
-        key = hashlib.sha256(np.ascontiguousarray(x).tobytes() + "|".join([*subjects, *names]).encode()).hexdigest()
-        if key not in kept:
-            kept[key] = make(x, subjects, names)
-        return kept[key]
+    def once(*given: Any) -> Any:
+        digest = hashlib.sha256()
+        for part in about(*given):
+            array = getattr(part, "data", part) if not isinstance(part, np.ndarray) else np.ascontiguousarray(part)
+            digest.update(array.tobytes() if isinstance(array, np.ndarray) else repr(part).encode())
+        if digest.hexdigest() not in kept:
+            kept[digest.hexdigest()] = make(*given)
+        return kept[digest.hexdigest()]
 
     return once
 
 
-def gains(data: Data, recipe: Recipe, pool: str, train: NDArray[np.intp], test: NDArray[np.intp]) -> Gains:
+def gains(data: Data, kind: Kind, pool: str, train: NDArray[np.intp], test: NDArray[np.intp]) -> Gains:
     """Train on some questions and route others; compared where every expert of the pool has a score."""
+    recipe = new_recipe(kind.level, kind.kind, kind.head, data.setting if kind.kind != "tfidf" else Setting())
     columns = [data.names.index(name) for name in POOLS[pool]]
     scores = data.scores[:, columns]
     test = test[~np.isnan(scores[test]).any(axis=1)]
     outputs, targets = tuple(POOLS[pool]), scores[train]
-    if recipe.level is Level.SUBJECT:
+    if kind.level is Level.SUBJECT:
         outputs = tuple(sorted(set(data.subjects[train])))
         targets = np.eye(len(outputs))[np.searchsorted(outputs, data.subjects[train])]
     examples = Examples([data.questions[r].asked for r in train], data.subjects[train].tolist(), targets)
-    model = recipe.fit(outputs, examples, scores=scores[train])
+    model = recipe.fit(outputs, examples, scores=scores[train] if kind.calibrated else None)
     predictions, familiarity = model.read([data.questions[r].asked for r in test])
     single = best(scores[train], 0)
     chosen = predictions.argmax(axis=1)
-    if recipe.level is Level.SUBJECT:
+    if kind.level is Level.SUBJECT:
         table = [best(scores[train][data.subjects[train] == subject], single) for subject in outputs]
         chosen = np.array(table)[chosen]
     gain = scores[test, chosen] - scores[test, single]
-    assert model.fallback is not None
+    if model.fallback is None:
+        return Gains(test, gain, None, np.zeros(len(test), dtype=bool))
     fell_back = familiarity < model.fallback.threshold
     return Gains(test, gain, np.where(fell_back, 0.0, gain), fell_back)
 
@@ -151,29 +186,39 @@ def best(scores: Floats, otherwise: int) -> int:
     return int(np.where(known >= 0.95, np.nanmean(scores, axis=0), -1.0).argmax()) if len(scores) else otherwise
 
 
-def deals(data: Data, n: int) -> None:
-    print("## In distribution: mean gain in points over the best single expert, five deals\n", flush=True)
+def one_deal(work: tuple[Kind, int]) -> list[Gains]:
+    """The gains of a kind in a deal, of each pool."""
+    kind, seed = work
+    return [gains(DATA[0], kind, pool, *dealt(DATA[0], seed)) for pool in NAMES]
+
+
+def deals(processes: ProcessPoolExecutor, n: int) -> None:
+    print(f"## In distribution: mean gain in points over the best single expert, {n} deals\n", flush=True)
+    work = [(kind, seed) for kind in KINDS for seed in range(n)]
+    found: dict[Kind, list[list[Gains]]] = {}
+    for (kind, _), of_pools in zip(work, processes.map(one_deal, work), strict=True):
+        found.setdefault(kind, []).append(of_pools)
+        said(f"{kind}: {len(found[kind])} of {n} deals", found[kind])
     rows = []
-    for pool in NAMES:
-        for level, kind, head in KINDS:
-            recipe = new_recipe(level, kind, head, without_encoder(data.setting, kind))
-            found = [gains(data, recipe, pool, *dealt(data, seed)) for seed in range(n)]
-            stored = found[0]
+    for number, pool in enumerate(NAMES):
+        here = {kind: [of_pools[number] for of_pools in all_deals] for kind, all_deals in found.items()}
+        bare = {kind: [(g.rows, g.routed) for g in all_deals] for kind, all_deals in here.items()}
+        most = max(bare, key=lambda kind: float(np.mean(by_question(bare[kind])[1])))
+        for kind, all_deals in here.items():
+            kept = [(g.rows, g.with_fallback) for g in all_deals if g.with_fallback is not None]
             rows.append(
                 [
                     pool,
-                    f"{level}, {kind} {head}",
-                    interval([(g.rows, g.routed) for g in found]),
-                    interval([(g.rows, g.with_fallback) for g in found]),
-                    f"{100 * np.mean([g.fell_back.mean() for g in found]):.0f} %",
-                    interval([(stored.rows, stored.routed)]),
+                    str(kind),
+                    interval(bare[kind]),
+                    "the best" if kind is most else less(bare[kind], bare[most]),
+                    interval(kept) if kept else "-",
+                    less(kept, bare[most]) if kept else "-",
+                    f"{100 * np.mean([g.fell_back.mean() for g in all_deals]):.0f} %" if kept else "-",
                 ]
             )
-            print("  ".join(rows[-1]), flush=True)
-    print()
-    markdown(
-        ["pool", "router", "gain, no fallback", "gain, with fallback", "fell back", "stored deal, no fallback"], rows
-    )
+    columns = ["pool", "router", "gain, no fallback", "less the best", "gain, as given", "less the best", "fell back"]
+    markdown(columns, rows)
 
 
 def dealt(data: Data, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -184,48 +229,80 @@ def dealt(data: Data, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     return shuffled[: len(shuffled) * 6 // 10], shuffled[len(shuffled) * 7 // 10 :]
 
 
-def held_out(data: Data) -> None:
+def said(about: str, found: list[list[Gains]]) -> None:
+    """What there is so far of each pool: these take an hour."""
+    so_far = ([of_pools[number] for of_pools in found] for number in range(len(NAMES)))
+    gains_ = (
+        (np.concatenate([g.routed for g in here]), np.concatenate([g.fell_back for g in here])) for here in so_far
+    )
+    means = (f"{100 * gain.mean():+.2f}, {100 * np.where(fell, 0.0, gain).mean():+.2f}" for gain, fell in gains_)
+    print(f"{about}: {'; '.join(means)}", file=sys.stderr, flush=True)
+
+
+def one_subject(work: tuple[Kind, str]) -> list[Gains]:
+    """The gains of a kind on a subject that it was not trained on, of each pool."""
+    kind, subject = work
+    here = DATA[0].subjects == subject
+    train = np.flatnonzero((DATA[0].split == "train") & ~here)
+    return [gains(DATA[0], kind, pool, train, np.flatnonzero(here)) for pool in NAMES]
+
+
+def held_out(processes: ProcessPoolExecutor, data: Data) -> None:
     print("## Out of distribution: each subject held out in turn\n", flush=True)
+    work = [(kind, subject) for kind in HELD_OUT for subject in sorted(set(data.subjects))]
+    found: dict[Kind, list[list[Gains]]] = {}
+    for (kind, subject), of_pools in zip(work, processes.map(one_subject, work), strict=True):
+        found.setdefault(kind, []).append(of_pools)
+        said(f"{kind}: up to {subject}", found[kind])
     rows = []
-    for pool in NAMES:
-        for level, kind, head in KINDS[:2]:
-            recipe = new_recipe(level, kind, head, without_encoder(data.setting, kind))
-            found = []
-            for subject in sorted(set(data.subjects)):
-                here = data.subjects == subject
-                train = np.flatnonzero((data.split == "train") & ~here)
-                found.append(gains(data, recipe, pool, train, np.flatnonzero(here)))
-            at = np.concatenate([g.rows for g in found])
+    for number, pool in enumerate(NAMES):
+        for kind, of_subjects in found.items():
+            here = [of_pools[number] for of_pools in of_subjects]
+            at = np.concatenate([g.rows for g in here])
             routed, kept, fell = (
-                np.concatenate([getattr(g, part) for g in found]) for part in ("routed", "with_fallback", "fell_back")
+                np.concatenate([getattr(g, part) for g in here]) for part in ("routed", "with_fallback", "fell_back")
             )
             test = data.split[at] == "test"
             rows.append(
                 [
                     pool,
-                    f"{level}, {kind} {head}",
+                    str(kind),
                     interval([(at, routed)]),
                     interval([(at, kept)]),
                     f"{100 * fell.mean():.0f} %",
                     interval([(at[test], kept[test])]),
                 ]
             )
-            print("  ".join(rows[-1]), flush=True)
-    print()
     markdown(["pool", "router", "no fallback", "with fallback", "fell back", "with fallback, test split only"], rows)
 
 
-def without_encoder(setting: Setting, kind: str) -> Setting:
-    return Setting() if kind == "tfidf" else setting
+Found = list[tuple[NDArray[np.intp], Floats]]
+"""Questions of each deal, and their gains."""
 
 
-def interval(found: list[tuple[NDArray[np.intp], Floats]]) -> str:
-    """Mean of the deals' mean gains in points, with a 95 % bootstrap interval over questions."""
+def by_question(found: Found) -> tuple[NDArray[np.intp], Floats]:
+    """Each question's share in the mean of the deals' mean gains, times the number of questions."""
     total: dict[int, float] = {}
     for rows, gain in found:
         for row, value in zip(rows.tolist(), gain.tolist(), strict=True):
             total[row] = total.get(row, 0.0) + value / (len(rows) * len(found))
-    values = np.array(list(total.values())) * len(total)
+    rows = np.array(sorted(total))
+    return rows, np.array([total[row] for row in rows.tolist()]) * len(total)
+
+
+def interval(found: Found) -> str:
+    """Mean of the deals' mean gains in points, with a 95 % bootstrap interval over questions."""
+    return in_points(by_question(found)[1])
+
+
+def less(found: Found, other: Found) -> str:
+    """The difference of two routers' gains on the same questions and deals."""
+    (rows, mine), (others, theirs) = by_question(found), by_question(other)
+    assert np.array_equal(rows, others)
+    return in_points(mine - theirs)
+
+
+def in_points(values: Floats) -> str:
     low, high = mean_interval(values)
     return f"{100 * values.mean():+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]"
 

@@ -36,6 +36,9 @@ _WHOLE = "whole"
 
 _SEED = 0
 
+_SORTED_BATCHES = 50
+"""Batches that questions of like length are looked for in: enough for little padding, few enough for a good mix."""
+
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 """Of what the head says (n, k) and targets (n, k), NaN where unknown."""
 
@@ -160,10 +163,25 @@ class _Network(torch.nn.Module):
 
 
 class _ByLength(_samplers.LengthGroupedSampler):  # type: ignore[misc]
-    """Questions of like length together, shuffled anew each epoch, and equally when an epoch is gone on with."""
+    """Questions of like length together, shuffled anew each epoch, and equally when an epoch is gone on with.
+
+    The parent's own order groups nothing where there are fewer than eight batches, and always leaves the last ones
+    mixed. Here the batches of a large random part are cut from its sorted rows, and shuffled.
+    """
 
     def set_epoch(self, epoch: int) -> None:
         self.generator = torch.Generator().manual_seed(_SEED + epoch)
+
+    def __iter__(self) -> Iterator[int]:
+        size = _SORTED_BATCHES * self.batch_size
+        shuffled = torch.randperm(len(self.lengths), generator=self.generator).tolist()
+        rows: list[int] = []
+        for start in range(0, len(shuffled), size):
+            rows += sorted(shuffled[start : start + size], key=self.lengths.__getitem__)
+        # Only the last batch may be short, and stays the last: elsewhere it would shift the cuts of those behind it.
+        full, batch = len(rows) // self.batch_size, self.batch_size
+        order = torch.randperm(full, generator=self.generator).tolist()
+        return (row for number in [*order, full] for row in rows[number * batch : (number + 1) * batch])
 
 
 class _Trainer(_hf.Trainer):  # type: ignore[misc]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ pytest.importorskip("matplotlib")
 
 
 @pytest.fixture
-def priced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Iterator[Cli]:
+def priced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Cli:
     """A store in the current folder with experts of known cost, and a router `r`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCHCOE_DATABASE_URL", "sqlite:///benchcoe.db")
@@ -26,7 +25,7 @@ def priced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Iterato
     ]
     for line in lines:
         assert cli(line).code == 0, line
-    yield cli
+    return cli
 
 
 def test_accuracy_against_cost_is_drawn(priced: Cli) -> None:
@@ -35,7 +34,8 @@ def test_accuracy_against_cost_is_drawn(priced: Cli) -> None:
         assert ended.code == 0, ended.err
         assert Path(file).read_bytes().startswith(start)
     drawn = Path("costs.svg").read_text(encoding="utf-8")
-    for words in ("cost per query", "accuracy, %", "best single: ", "cheapest: ", "random mixes", "r on synthetic, split test"):
+    axes, named = ["cost per query", "accuracy, %"], ["best single: ", "cheapest: ", "random mixes"]
+    for words in [*axes, *named, "r on synthetic, split test"]:
         assert words in drawn, words
     priced("evaluate r --plot again.svg")
     assert Path("again.svg").read_text(encoding="utf-8") == drawn
