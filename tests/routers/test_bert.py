@@ -65,7 +65,7 @@ def test_it_stops_early_and_goes_back_to_what_it_was(tiny_encoder: str) -> None:
     targets = rng.integers(0, 2, EIGHT.examples.targets.shape).astype(float)
     examples = replace(EIGHT.examples, targets=targets)
     wrong = replace(EIGHT.examples, targets=1 - targets)  # the more is learned, the worse
-    bert = Bert(epochs=50, encoder_rate=1e-3)
+    bert = Bert(epochs=50, encoder_rate=1e-3, head_rate=1e-2)
     features, head = bert.fit(Level.QUERY, "bce", examples, wrong, Setting(tiny_encoder))
     assert curve_of(features)[-1]["epoch"] < 10
     encoder = Transformer.open(find_encoder(tiny_encoder, None))
@@ -260,3 +260,20 @@ def test_lengths_go_together() -> None:
     batches = list(transformer._batches([5_000, 10, 4_000, 20, 4_000], 8_192))
     assert sorted(row for rows in batches for row in rows) == list(range(5))
     assert batches == [[1, 3], [2, 4], [0]]
+
+
+def test_lengths_go_together_in_training_and_epochs_differ() -> None:
+    tuning = pytest.importorskip("benchcoe_jobs.routers.tuning")
+    lengths = [(7 * number) % 165 + 1 for number in range(165)]  # each of 1 to 165 once
+    sampler = tuning._ByLength(32, lengths=lengths)
+
+    def epoch(number: int) -> list[int]:
+        sampler.set_epoch(number)
+        return list(sampler)
+
+    assert sorted(epoch(0)) == list(range(165))
+    for start in range(0, 165, 32):
+        batch = [lengths[row] for row in epoch(0)[start : start + 32]]
+        assert max(batch) - min(batch) < 32
+    assert epoch(0) == epoch(0)
+    assert epoch(0) != epoch(1)
