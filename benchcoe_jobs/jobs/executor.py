@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from benchcoe_jobs.engines.host import EngineHost
 from benchcoe_jobs.errors import BenchcoeError, MissingError, StoreBusyError, StoreUnavailableError, UsageError
 from benchcoe_jobs.jobs import owner
 from benchcoe_jobs.jobs.kinds import Assignment
-from benchcoe_jobs.jobs.lease import Lease, StoppedError, patiently
+from benchcoe_jobs.jobs.lease import Beats, Lease, StoppedError, patiently
 from benchcoe_jobs.jobs.lifecycle import kind_of, settle
 from benchcoe_jobs.store import claims, jobs, leases, moves, workers
 from benchcoe_jobs.store.leases import MAX_ATTEMPTS, Claim, JobCancelledError, LostLeaseError, Tally
@@ -59,7 +58,7 @@ class Executor:
         self._stopping = stopping
         self._progress = progress
         self._signature = owner.signature()
-        self._beats = ThreadPoolExecutor(1, thread_name_prefix="lease")
+        self._beats = Beats()
         self._host: EngineHost | None = None
         self._resident: int | None = None
 

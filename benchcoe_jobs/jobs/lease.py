@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -39,11 +39,38 @@ def patiently(step: Callable[[], Answer], stopping: Callable[[], bool] = lambda:
     )(step)
 
 
+class Beats:
+    """The thread in which the leases of an executor beat, one after the other.
+
+    One for all: to start a thread for every shard takes as long as all else between two short ones. A daemon, which
+    the threads of concurrent.futures are not: a beat may wait for a row that somebody has locked, and must not keep a
+    process from ending.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def submit(self, beat: Callable[[], object]) -> None:
+        """Call `beat` once those before it are over."""
+        self._waiting.put(beat)
+        if self._thread is None:  # not before: a thread does not outlive a fork
+            self._thread = threading.Thread(target=_call_each, args=[self._waiting], name="lease", daemon=True)
+            self._thread.start()
+
+    def __del__(self) -> None:
+        self._waiting.put(None)
+
+
+def _call_each(waiting: SimpleQueue[Callable[[], object] | None]) -> None:
+    while (beat := waiting.get()) is not None:
+        beat()
+
+
 class Lease:
     """Holds a claim while its block runs; leaves it to the caller to finish or give back the shard.
 
-    `tally` is what was recorded so far, `progress` hears of every step. It beats in a thread of `beats`: to start one
-    for every shard takes as long as all else between two short ones.
+    `tally` is what was recorded so far, `progress` hears of every step. It beats in the thread of `beats`.
     """
 
     def __init__(
@@ -52,7 +79,7 @@ class Lease:
         claim: Claim,
         *,
         lease_s: float,
-        beats: ThreadPoolExecutor,
+        beats: Beats,
         stopping: Callable[[], bool] = lambda: False,
         progress: Callable[[Tally], None] = lambda step: None,
     ) -> None:

@@ -527,6 +527,7 @@ def foreground_interrupted_twice(ground: Ground) -> float:
 def foreground_interrupted_while_it_waits(ground: Ground) -> float:
     """The first Ctrl-C cannot give the shard back, which somebody has locked; the second ends the command at once."""
     ground.site.broker_url = None
+    ground.site.lease_s = 6.0  # a beat a second
     ground.slow(0.3)
     ground.site.add_expert("ann")
     terminal = _profile_at_a_terminal(ground)
@@ -534,7 +535,7 @@ def foreground_interrupted_while_it_waits(ground: Ground) -> float:
         connection.execute(select(Shard.id).with_for_update())
         terminal.press_ctrl_c()
         wait_for(lambda: not _lives(drill.hosts()[-1]), "the engine is ended")
-        time.sleep(0.5)
+        time.sleep(1.5)  # a beat is due, and waits for the shard as well
         assert terminal.process.poll() is None, "it waits for the shard"
         terminal.press_ctrl_c()
         _insist_on_interruption(terminal)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import crew
@@ -12,7 +11,7 @@ from crew import Site
 
 from benchcoe_jobs.domain import JobState, Level, ShardState
 from benchcoe_jobs.jobs.kinds import Assignment
-from benchcoe_jobs.jobs.lease import Lease
+from benchcoe_jobs.jobs.lease import Beats, Lease
 from benchcoe_jobs.jobs.lifecycle import settle
 from benchcoe_jobs.jobs.train import train_router
 from benchcoe_jobs.jobs.train_job import TrainJob
@@ -39,7 +38,7 @@ def test_who_arrives_while_heads_are_trained_gets_one_after(
         with site.store.writing() as connection:
             claim = claims.claim(connection, "elsewhere", ["train"], lease_s=60)
         assert claim is not None
-        with ThreadPoolExecutor(1) as beats, Lease(site.store, claim, lease_s=60, beats=beats) as lease:
+        with Lease(site.store, claim, lease_s=60, beats=Beats()) as lease:
             TrainJob().run(Assignment(site.store, site.settings.home, claim, lease, unused, unused))
         site.add_expert("late", "late")
         profile = site.profile("late")
