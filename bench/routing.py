@@ -16,7 +16,7 @@ import hashlib
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ from benchcoe_jobs.routers import blend, fallback
 from benchcoe_jobs.routers.base import Examples, Floats, Setting
 from benchcoe_jobs.routers.embedding import EMBEDDING
 from benchcoe_jobs.routers.linear import RidgeHead
-from benchcoe_jobs.routers.model import new_recipe
+from benchcoe_jobs.routers.model import Recipe, new_recipe
 from benchcoe_jobs.store import catalog, evaluations, experts
 from benchcoe_jobs.store.catalog import Question
 from benchcoe_jobs.store.routers import StoredVectors
@@ -157,27 +157,48 @@ def remembered(make: Callable[..., Any], about: Callable[..., Iterable[Any]]) ->
 
 def gains(data: Data, kind: Kind, pool: str, train: NDArray[np.intp], test: NDArray[np.intp]) -> Gains:
     """Train on some questions and route others; compared where every expert of the pool has a score."""
-    recipe = new_recipe(kind.level, kind.kind, kind.head, data.setting if kind.kind != "tfidf" else Setting())
-    columns = [data.names.index(name) for name in POOLS[pool]]
-    scores = data.scores[:, columns]
-    test = test[~np.isnan(scores[test]).any(axis=1)]
-    outputs, targets = tuple(POOLS[pool]), scores[train]
-    if kind.level is Level.SUBJECT:
-        outputs = tuple(sorted(set(data.subjects[train])))
-        targets = np.eye(len(outputs))[np.searchsorted(outputs, data.subjects[train])]
-    examples = Examples([data.questions[r].asked for r in train], data.subjects[train].tolist(), targets)
-    model = recipe.fit(outputs, examples, scores=scores[train] if kind.calibrated else None)
+    scores = scores_of(data, pool)
+    test = complete(scores, test)
+    outputs, examples = subjects_of(data, train)
+    if kind.level is Level.QUERY:
+        outputs, examples = tuple(POOLS[pool]), replace(examples, targets=scores[train])
+    model = recipe(data, kind).fit(outputs, examples, scores=scores[train] if kind.calibrated else None)
     predictions, familiarity = model.read([data.questions[r].asked for r in test])
-    single = best(scores[train], 0)
     chosen = predictions.argmax(axis=1)
     if kind.level is Level.SUBJECT:
-        table = [best(scores[train][data.subjects[train] == subject], single) for subject in outputs]
-        chosen = np.array(table)[chosen]
-    gain = scores[test, chosen] - scores[test, single]
+        chosen = subject_table(data, scores, train, outputs)[chosen]
+    gain = scores[test, chosen] - scores[test, best(scores[train], 0)]
     if model.fallback is None:
         return Gains(test, gain, None, np.zeros(len(test), dtype=bool))
     fell_back = familiarity < model.fallback.threshold
     return Gains(test, gain, np.where(fell_back, 0.0, gain), fell_back)
+
+
+def recipe(data: Data, kind: Kind) -> Recipe:
+    return new_recipe(kind.level, kind.kind, kind.head, data.setting if kind.kind != "tfidf" else Setting())
+
+
+def scores_of(data: Data, pool: str) -> Floats:
+    """Scores (n, experts) of a pool."""
+    return data.scores[:, [data.names.index(name) for name in POOLS[pool]]]
+
+
+def complete(scores: Floats, rows: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Those questions that every expert has a score on."""
+    return rows[~np.isnan(scores[rows]).any(axis=1)]
+
+
+def subjects_of(data: Data, rows: NDArray[np.intp]) -> tuple[tuple[str, ...], Examples]:
+    """The subjects of some questions, and examples to learn them from."""
+    subjects = tuple(sorted(set(data.subjects[rows])))
+    targets = np.eye(len(subjects))[np.searchsorted(subjects, data.subjects[rows])]
+    return subjects, Examples([data.questions[r].asked for r in rows], data.subjects[rows].tolist(), targets)
+
+
+def subject_table(data: Data, scores: Floats, train: NDArray[np.intp], subjects: Iterable[str]) -> NDArray[np.intp]:
+    """The best expert of each subject."""
+    single = best(scores[train], 0)
+    return np.array([best(scores[train][data.subjects[train] == subject], single) for subject in subjects])
 
 
 def best(scores: Floats, otherwise: int) -> int:

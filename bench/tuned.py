@@ -15,15 +15,14 @@ from pathlib import Path
 
 import numpy as np
 from harness import markdown
-from mmlu_pro import POOLS
-from numpy.typing import NDArray
-from routing import NAMES, Data, best, interval, read
+from routing import NAMES, Data, Kind, best, complete, interval, read, recipe, scores_of, subject_table, subjects_of
 
 from benchcoe_jobs.domain import Level
-from benchcoe_jobs.routers.base import Examples, Setting
-from benchcoe_jobs.routers.model import new_recipe
 
-KINDS = [("bert", "linear"), ("embedding", "linear"), ("embedding", "knn"), ("tfidf", "linear")]
+KINDS = [
+    Kind(Level.SUBJECT, kind, head, calibrated=False)
+    for kind, head in (("bert", "linear"), ("embedding", "linear"), ("embedding", "knn"), ("tfidf", "linear"))
+]
 
 
 def main() -> None:
@@ -38,31 +37,25 @@ def tuned(data: Data, n: int) -> None:
     print(f"## Learned from {n} questions: gain in points on the test split, subject level, no fallback\n", flush=True)
     train, validation, test = (np.flatnonzero(data.split == name) for name in ("train", "validation", "test"))
     train = np.random.default_rng(0).permutation(train)[:n]
-    subjects = tuple(sorted(set(data.subjects[train])))
-    validation = validation[np.isin(data.subjects[validation], subjects)]
+    subjects, examples = subjects_of(data, train)
+    of_validation, judges = subjects_of(data, validation)
+    if of_validation != subjects:
+        raise SystemExit(f"{n} questions lack a subject of the validation split: give more with --train")
     rows = []
-    for kind, head in KINDS:
-        recipe = new_recipe(Level.SUBJECT, kind, head, data.setting if kind != "tfidf" else Setting())
-        model = recipe.fit(subjects, by_subject(data, train, subjects), by_subject(data, validation, subjects))
+    for kind in KINDS:
+        model = recipe(data, kind).fit(subjects, examples, judges)
         predicted = model.predict([data.questions[row].asked for row in test]).argmax(axis=1)
         right = np.array(subjects)[predicted] == data.subjects[test]
-        line = [f"{kind} {head}", f"{100 * right.mean():.1f}"]
+        line = [f"{kind.kind} {kind.head}", f"{100 * right.mean():.1f}"]
         for pool in NAMES:
-            columns = [data.names.index(name) for name in POOLS[pool]]
-            scores = data.scores[:, columns]
-            single = best(scores[train], 0)
-            table = np.array([best(scores[train][data.subjects[train] == subject], single) for subject in subjects])
-            whole = ~np.isnan(scores[test]).any(axis=1)
-            here, chosen = test[whole], table[predicted[whole]]
-            line.append(interval([(here, scores[here, chosen] - scores[here, single])]))
+            scores = scores_of(data, pool)
+            chosen = subject_table(data, scores, train, subjects)[predicted]
+            gain = scores[test, chosen] - scores[test, best(scores[train], 0)]
+            here = np.isin(test, complete(scores, test))
+            line.append(interval([(test[here], gain[here])]))
         rows.append(line)
         print("  ".join(line), file=sys.stderr, flush=True)
     markdown(["kind", "subject accuracy %", *NAMES], rows)
-
-
-def by_subject(data: Data, rows: NDArray[np.intp], subjects: tuple[str, ...]) -> Examples:
-    targets = np.eye(len(subjects))[np.searchsorted(subjects, data.subjects[rows])]
-    return Examples([data.questions[row].asked for row in rows], data.subjects[rows].tolist(), targets)
 
 
 if __name__ == "__main__":

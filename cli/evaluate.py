@@ -63,7 +63,9 @@ def evaluate(
     from benchcoe_jobs.jobs.evaluate_job import evaluate_request
 
     if plot is not None:
-        _check(plot)
+        from benchcoe_jobs.jobs.plots import check_plot
+
+        check_plot(plot)
     request = evaluate_request(
         router,
         benchmark,
@@ -82,12 +84,6 @@ def evaluate(
         insist_on_all(job)
     elif plot is not None:
         session.note("note: nothing is drawn yet: give the same command with --wait")
-
-
-def _check(plot: Path) -> None:
-    from benchcoe_jobs.jobs.plots import check_plot
-
-    check_plot(plot)
 
 
 def _draw(found: Mapping[str, Any], plot: Path) -> None:

@@ -172,9 +172,9 @@ def test_killing_the_child_leaves_no_process_of_the_family(tmp_path: Path) -> No
 
 PARENT = """
 import sys, threading, time
-from benchcoe_jobs.domain import Completion, Decoding, Request
+from benchcoe_jobs.domain import Decoding, Request
 from benchcoe_jobs.engines.base import ExpertSettings
-from benchcoe_jobs.engines.host import Batch, EngineHost
+from benchcoe_jobs.engines.host import EngineHost
 host = EngineHost(ExpertSettings("fake", sys.argv[1]))
 host.load()
 print("loaded", flush=True)
@@ -238,10 +238,21 @@ def test_a_stream_of_batches_is_answered_in_order(engine: str) -> None:
         assert host.loads == 1
 
 
-def test_the_next_batch_is_under_way_before_one_is_done() -> None:
-    """Two at least are sent ahead; how many of them the child has taken on when it turns to one is a race."""
+def test_the_next_batches_are_sent_before_one_is_done() -> None:
+    sent: list[Batch] = []
+
+    def noted() -> Iterator[Batch]:
+        for batch in batches(*"abcdefgh"):
+            sent.append(batch)
+            yield batch
+
     with eager() as host:
-        assert max(batch[0].shots_used for batch in host.stream(batches(*"abcdefgh"))) in {1, 2}
+        answers = host.stream(noted())
+        first = next(answers)
+        assert len(sent) == 1 + 2
+        # How many of those the child has taken on when it turns to one is a race.
+        assert max(batch[0].shots_used for batch in [first, *answers]) in {1, 2}
+        assert len(sent) == 8
 
 
 def test_large_batches_under_way_together_do_not_wait_for_each_other() -> None:
