@@ -39,7 +39,7 @@ from .queued import get_done, waits
 @click.option(
     "--max-fallback",
     type=Finite(min=0, max=1),
-    default=0.2,
+    default=0.4,
     show_default=True,
     help="The most of questions like the training ones that may go to the best single expert so that questions unlike "
     "them do no harm; 1 sets no limit to caution.",

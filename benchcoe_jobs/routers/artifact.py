@@ -26,7 +26,7 @@ from benchcoe_jobs.routers.base import Kind, VectorCache
 from benchcoe_jobs.routers.fallback import Fallback
 from benchcoe_jobs.routers.model import RouterModel
 
-_FORMAT = 2
+_FORMAT = 3
 _ROUTER = "router.json"
 _WEIGHTS = "weights.safetensors"
 

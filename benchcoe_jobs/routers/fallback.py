@@ -1,14 +1,16 @@
 """Do no harm: a router that knows which questions it knows nothing about.
 
 On questions unlike anything in training a router loses to the best single expert. How familiar a
-question is, is the mean cosine to the five most similar training questions; below a threshold the best
-single expert answers. The threshold is calibrated within training, by leaving whole subjects out.
+question is, is the mean cosine to the five most similar training questions, times how sure a subject-level
+router is of the subject; below a threshold the best single expert answers. The threshold is calibrated within
+training, by leaving whole subjects out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -21,16 +23,14 @@ from benchcoe_jobs.routers.base import Examples, Floats, Head, Matrix
 NEIGHBOURS = 5
 REMEMBERED = 20_000
 FOLDS = 14
-SHARES = tuple(round(0.1 * step, 1) for step in range(10, -1, -1))
-"""Shares of questions like those of training that may be held unfamiliar, strictest first."""
+_UNSEEN_FOLDS = 5
 
-# A share is accepted while the gain over the best single expert, on subjects that were left out, is
-# not below this at the lower end of its 95 % interval (a tenth of a point).
-HARM = -0.001
+# Shares of questions like those of training that are tried, in this step, up to the most that is allowed.
+_STEP = 0.1
 
 # Questions like the training ones are what a router is for: without a word from its user no more of them fall back.
-USUAL_MOST = 0.2
-_SIGMAS = 1.96
+USUAL_MOST = 0.4
+_CONFIDENCE = 0.95
 _BLOCK = 1 << 24
 
 
@@ -67,9 +67,9 @@ class Fallback:
     threshold: float
     calibration: Calibration
 
-    def familiarity(self, x: Matrix) -> Floats:
-        """Mean cosine (n,) to the nearest training questions; x has rows of length one."""
-        return _nearness(x, self.known, NEIGHBOURS)
+    def familiarity(self, level: Level, x: Matrix, predictions: Floats) -> Floats:
+        """How familiar questions are (n,): x has rows of length one, `predictions` (n, k) are what the router says."""
+        return _nearness(x, self.known, NEIGHBOURS) * _sureness(level, predictions)
 
     def config(self) -> dict[str, Any]:
         """The threshold, what it rests on, and the shape of a sparse memory."""
@@ -105,37 +105,51 @@ def calibrate(
     """The fallback of a head that was fitted on examples with features `x`; None where subjects are too few.
 
     `scores` (n, experts), NaN where unknown, say what each expert would have made of the questions;
-    `refit` learns a head like this one on some of them. From "always fall back" on, the share that is held
-    unfamiliar is lowered as long as no harm shows. It is never more than `most`; the calibration then says what
-    harm may remain.
+    `refit` learns a head like this one on some of them. The least share is held unfamiliar with which the gain
+    on the subjects left out is surely not below zero. It is never more than `most`; the calibration then says
+    what harm may remain.
     """
     subjects = np.array(examples.subjects)
     if len(set(examples.subjects)) < 3:
         return None
-    predictions = (
+    parts = _parts(subjects)
+    left_out = (
         head.subjects_left_out(x, examples)
         if isinstance(head, LeavesSubjectsOut)
-        else _refitted(level, refit, x, examples)
+        else _unseen(level, refit, x, examples, parts)
     )
-    gains, near = _gains(level, predictions, subjects, scores), np.empty(len(subjects))
-    for out in _parts(subjects):
+    gains, near = _gains(level, left_out, subjects, scores), np.empty(len(subjects))
+    for out in parts:
         near[out] = _nearness(x[out], x[~out], NEIGHBOURS)
-    judged = ~np.isnan(gains)
+    unfamiliar = near * _sureness(level, left_out)
     usual = _nearness(x, x, NEIGHBOURS, itself=True)
-    chosen = threshold = None
-    for share in SHARES:
-        at = _threshold(usual, share)
-        calibration = _calibration(share, gains[judged], near[judged] < at)
-        if calibration.low < HARM:
+    if level is Level.SUBJECT:  # of questions that it has learned a head is surer than of any other
+        usual = usual * _sureness(level, _unseen(level, refit, x, examples, _folds(len(subjects))))
+    judged = ~np.isnan(gains)
+    tried = [*np.arange(0.0, most, _STEP).round(1).tolist(), most]
+    # Whatever the last one leaves is accepted: the others are tests, any of which may pass by luck.
+    sigmas = _sigmas(1 - (1 - _CONFIDENCE) / max(1, len(tried) - 1))
+    for share in tried:
+        threshold = _threshold(usual, share)
+        kept = np.where(unfamiliar[judged] < threshold, 0.0, gains[judged])
+        if _lower(kept, sigmas) >= 0:
             break
-        chosen, threshold = calibration, at
-    assert chosen is not None  # noqa: S101  always falling back gains nothing and harms nobody
-    assert threshold is not None  # noqa: S101
-    if chosen.share > most:
-        threshold = _threshold(usual, most)
-        chosen = _calibration(most, gains[judged], near[judged] < threshold)
-    kept = np.sort(np.random.default_rng(0).permutation(len(subjects))[:REMEMBERED])
-    return Fallback(x[kept], threshold, chosen)
+    left_out_share = float((unfamiliar[judged] < threshold).mean())
+    calibration = Calibration(
+        share,
+        left_out_share,
+        float(kept.mean()),
+        _lower(kept, _sigmas(_CONFIDENCE)),
+        float(gains[judged].mean()),
+        len(kept),
+    )
+    remembered = np.sort(np.random.default_rng(0).permutation(len(subjects))[:REMEMBERED])
+    return Fallback(x[remembered], threshold, calibration)
+
+
+def _sureness(level: Level, predictions: Floats) -> Floats:
+    """The probability of the subject that is chosen (n,); a query-level router names none: all ones."""
+    return predictions.max(axis=1) if level is Level.SUBJECT else np.ones(len(predictions))
 
 
 def _threshold(usual: Floats, share: float) -> float:
@@ -143,10 +157,13 @@ def _threshold(usual: Floats, share: float) -> float:
     return {0.0: -2.0, 1.0: 2.0}.get(share, float(np.quantile(usual, share)))
 
 
-def _calibration(share: float, gains: Floats, unfamiliar: NDArray[np.bool_]) -> Calibration:
-    kept = np.where(unfamiliar, 0.0, gains)
-    low = kept.mean() - _SIGMAS * kept.std() / np.sqrt(len(kept))
-    return Calibration(share, float(unfamiliar.mean()), float(kept.mean()), float(low), float(gains.mean()), len(gains))
+def _sigmas(confidence: float) -> float:
+    """Half the width of a two-sided interval, in standard errors."""
+    return NormalDist().inv_cdf((1 + confidence) / 2)
+
+
+def _lower(values: Floats, sigmas: float) -> float:
+    return float(values.mean() - sigmas * values.std() / np.sqrt(len(values)))
 
 
 def _parts(subjects: NDArray[np.str_]) -> list[NDArray[np.bool_]]:
@@ -155,10 +172,22 @@ def _parts(subjects: NDArray[np.str_]) -> list[NDArray[np.bool_]]:
     return [number % FOLDS == part for part in range(min(FOLDS, number.max() + 1))]
 
 
-def _refitted(level: Level, refit: Callable[[Matrix, Examples], Head], x: Matrix, examples: Examples) -> Floats:
-    """Predictions (n, k) of heads that have not seen the subjects of a question; -inf where nothing was left."""
+def _folds(n: int) -> list[NDArray[np.bool_]]:
+    """Which questions are left out together where subjects do not matter; the deal is always the same."""
+    fold = np.random.default_rng(0).permutation(n) % _UNSEEN_FOLDS
+    return [fold == number for number in range(min(n, _UNSEEN_FOLDS))]
+
+
+def _unseen(
+    level: Level,
+    refit: Callable[[Matrix, Examples], Head],
+    x: Matrix,
+    examples: Examples,
+    parts: Sequence[NDArray[np.bool_]],
+) -> Floats:
+    """Predictions (n, k) of heads that have not seen the part of a question; -inf for what they know nothing of."""
     predictions = np.full(examples.targets.shape, -np.inf)
-    for out in _parts(np.array(examples.subjects)):
+    for out in parts:
         rest = examples.take(np.flatnonzero(~out))
         known = ~np.isnan(rest.targets) if level is Level.QUERY else rest.targets == 1.0
         columns = np.flatnonzero(known.any(axis=0))

@@ -39,7 +39,8 @@ class RouterModel:
         if not questions:
             return np.zeros((0, len(self.outputs))), None
         x = self.features.transform(questions)
-        return self.head.predict(x), self.fallback.familiarity(x) if self.fallback else None
+        predictions = self.head.predict(x)
+        return predictions, self.fallback.familiarity(self.level, x, predictions) if self.fallback else None
 
     def predict(self, questions: Sequence[Asked]) -> Floats:
         """Predictions (n, k), one row a question, one column an output; the highest is the choice."""

@@ -7,9 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchcoe_jobs.cli.router import train_router
 from benchcoe_jobs.domain import Asked, Level
 from benchcoe_jobs.routers import artifact
 from benchcoe_jobs.routers.base import Examples, Setting
+from benchcoe_jobs.routers.fallback import USUAL_MOST
 from benchcoe_jobs.routers.model import RouterModel, new_recipe
 
 SUBJECTS = ("apples", "bricks", "clouds", "drums", "engines", "ferns")
@@ -61,8 +63,28 @@ def test_what_is_unlike_training_falls_back_and_what_is_like_it_does_not(level: 
     assert (usual >= model.fallback.threshold).mean() > 0.5
     found = model.fallback.calibration
     assert found.gain_without < 0, "on subjects that were left out this router loses"
-    assert found.low >= -0.001
+    assert found.low >= 0.0
     assert found.left_out_share > found.share
+
+
+def test_a_question_of_either_subject_is_unfamiliar_however_near_it_is() -> None:
+    _, examples, _ = lesson(Level.SUBJECT, transfers=False)
+    either = [Asked("the same words stand in both")] * 24
+    asked = [*examples.questions, *either]
+    subjects = [*examples.subjects, *SUBJECTS[:2] * 12]
+    one_hot = np.eye(len(SUBJECTS))[[SUBJECTS.index(subject) for subject in subjects]]
+    scores = np.tile([1.0, 0.0], (len(asked), 1))
+    found = new_recipe(Level.SUBJECT, "tfidf", None, Setting()).fit(
+        SUBJECTS, Examples(asked, subjects, one_hot), scores=scores
+    )
+    _, familiarity = found.read([either[0], examples.questions[0]])
+    assert familiarity is not None
+    assert familiarity[0] < 0.6, "a cosine of one, times a probability of a half"
+    assert familiarity[0] < familiarity[1]
+
+
+def test_the_command_and_the_library_have_the_same_limit() -> None:
+    assert {option.name: option.default for option in train_router.params}["max_fallback"] == USUAL_MOST
 
 
 def test_where_what_was_learned_carries_over_nothing_falls_back() -> None:
