@@ -1,12 +1,11 @@
 """What routing gains on real results, and what it loses where it was not trained.
 
-    OMP_NUM_THREADS=1 python bench/routing.py STORE_FOLDER [--deals 5] [--only deals|subjects|limit|fit] [--processes 2]
+    OMP_NUM_THREADS=1 python bench/routing.py STORE_FOLDER [--deals 5] [--only deals|subjects|fit] [--processes 2]
 
 STORE_FOLDER is one that bench/mmlu_pro.py kept (--store): the results and the embeddings are read from
 it. `deals`: train and test dealt anew five times (the first deal is the stored one), every kind against the
 best single expert and against the kind that gains most. `subjects`: each subject held out in turn, with and without
-the fallback. `limit`: what the most of questions that may fall back was chosen on: the train split alone, cut in five and
-by subject. `fit`: the time of a query-level embedding fit against scikit-learn's own ridge on the same matrix.
+the fallback. `fit`: the time of a query-level embedding fit against scikit-learn's own ridge on the same matrix.
 """
 
 from __future__ import annotations
@@ -65,8 +64,6 @@ KINDS = [
     Kind(Level.QUERY, "tfidf", "linear", False),
 ]
 HELD_OUT = [KINDS[0], KINDS[1], KINDS[3]]
-LIMITS = [0.0, 0.2, 0.3, 0.4]
-FOLDS = 5
 NAMES = ["four 7-9B", "up to 14B", "all twelve"]
 
 
@@ -97,15 +94,13 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("--deals", type=int, default=5)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--only", choices=["deals", "subjects", "limit", "fit"])
+    parser.add_argument("--only", choices=["deals", "subjects", "fit"])
     options = parser.parse_args()
     with ProcessPoolExecutor(options.processes, get_context("spawn"), begin, [options.store]) as processes:
         if options.only in (None, "deals"):
             deals(processes, options.deals)
         if options.only in (None, "subjects"):
             held_out(processes, read(options.store))
-        if options.only == "limit":
-            limit(processes, read(options.store))
     if options.only in (None, "fit"):
         fit(read(options.store))
 
@@ -314,38 +309,6 @@ def held_out(processes: ProcessPoolExecutor, data: Data) -> None:
                 ]
             )
     markdown(["pool", "router", "no fallback", "with fallback", "fell back", "with fallback, test split only"], rows)
-
-
-def within_train(work: tuple[Kind, str | int]) -> list[list[Gains]]:
-    """The gains of a kind on a subject, or on a fifth, of the train split, learned from the rest, by pool and limit."""
-    kind, part = work
-    train = np.flatnonzero(DATA[0].split == "train")
-    if isinstance(part, str):
-        out = DATA[0].subjects[train] == part
-    else:
-        out = np.random.default_rng(1).permutation(len(train)) % FOLDS == part
-    return [[gains(DATA[0], kind, pool, train[~out], train[out], most) for most in LIMITS] for pool in NAMES]
-
-
-def limit(processes: ProcessPoolExecutor, data: Data) -> None:
-    print("## Within the train split: the most that may fall back of questions like those of training\n", flush=True)
-    parts = [*range(FOLDS), *sorted(set(data.subjects))]
-    work = [(kind, part) for kind in HELD_OUT for part in parts]
-    found = dict(zip(work, processes.map(within_train, work), strict=True))
-    rows = []
-    for number, pool in enumerate(NAMES):
-        for kind in HELD_OUT:
-            for at, most in enumerate(LIMITS):
-                line = [pool, str(kind), f"{most:.0%}"]
-                for place in (int, str):  # a fifth, a subject
-                    here = [found[kind, part][number][at] for part in parts if isinstance(part, place)]
-                    rows_, kept, fell = (
-                        np.concatenate([getattr(g, name) for g in here])
-                        for name in ("rows", "with_fallback", "fell_back")
-                    )
-                    line += [interval([(rows_, kept)]), f"{100 * fell.mean():.0f} %"]
-                rows.append(line)
-    markdown(["pool", "router", "limit", "a fifth held out", "fell back", "a subject held out", "fell back"], rows)
 
 
 Found = list[tuple[NDArray[np.intp], Floats]]

@@ -1,0 +1,66 @@
+"""How many questions may fall back: what its limit was chosen on, the train split alone.
+
+    OMP_NUM_THREADS=1 python bench/caution.py STORE_FOLDER [--processes 2]
+
+STORE_FOLDER is one that bench/mmlu_pro.py kept (--store). A fifth of the train split is held out in turn, or a
+subject; routers learn from the rest of it, and calibrate their fallback there.
+"""
+
+from __future__ import annotations
+
+import argparse
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import routing
+from harness import markdown
+from routing import HELD_OUT, NAMES, Gains, Kind, gains, interval
+
+LIMITS = [0.0, 0.2, 0.3, 0.4]
+FOLDS = 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("store", type=Path)
+    parser.add_argument("--processes", type=int, default=2)
+    options = parser.parse_args()
+    subjects = sorted(set(routing.read(options.store).subjects.tolist()))
+    with ProcessPoolExecutor(options.processes, get_context("spawn"), routing.begin, [options.store]) as processes:
+        print(
+            "## Within the train split: the most that may fall back of questions like those of training\n", flush=True
+        )
+        work = [(kind, part) for kind in HELD_OUT for part in [*range(FOLDS), *subjects]]
+        found = dict(zip(work, processes.map(held_out, work), strict=True))
+    rows = []
+    for number, pool in enumerate(NAMES):
+        for kind in HELD_OUT:
+            for at, most in enumerate(LIMITS):
+                line = [pool, str(kind), f"{most:.0%}"]
+                for parts in (range(FOLDS), subjects):
+                    line += summary([found[kind, part][number][at] for part in parts])
+                rows.append(line)
+    markdown(["pool", "router", "limit", "a fifth held out", "fell back", "a subject held out", "fell back"], rows)
+
+
+def held_out(work: tuple[Kind, str | int]) -> list[list[Gains]]:
+    """The gains of a kind on a subject, or on a fifth, learned from the rest, by pool and limit."""
+    kind, part = work
+    data = routing.DATA[0]
+    train = np.flatnonzero(data.split == "train")
+    fifth = np.random.default_rng(1).permutation(len(train)) % FOLDS
+    out = data.subjects[train] == part if isinstance(part, str) else fifth == part
+    return [[gains(data, kind, pool, train[~out], train[out], most) for most in LIMITS] for pool in NAMES]
+
+
+def summary(found: list[Gains]) -> list[str]:
+    """The gain with the fallback, and who fell back."""
+    kept = [(g.rows, g.with_fallback) for g in found if g.with_fallback is not None]
+    rows, gain = (np.concatenate(parts) for parts in zip(*kept, strict=True))
+    return [interval([(rows, gain)]), f"{100 * np.concatenate([g.fell_back for g in found]).mean():.0f} %"]
+
+
+if __name__ == "__main__":
+    main()
