@@ -111,9 +111,10 @@ DATA: list[Data] = []
 
 def begin(folder: Path) -> None:
     DATA.append(read(folder))
-    # The pools share what knows no expert: the subject classifiers.
+    # The pools share what knows no expert: subject classifiers, and how near questions are to each other.
     blend._classifier = remembered(blend._classifier, lambda x, *rest: (x, *rest))
     fallback._unseen = remembered(fallback._unseen, unseen_by)
+    fallback._nearness = remembered(fallback._nearness, lambda x, known, k, itself=False: (x, known, k, itself))
 
 
 def unseen_by(level: Level, refit: Any, x: Matrix, examples: Examples, parts: list[NDArray[np.bool_]]) -> Iterable[Any]:
@@ -148,13 +149,13 @@ def remembered(make: Callable[..., Any], about: Callable[..., Iterable[Any]]) ->
     kept: dict[str, Any] = {}
 
     @functools.wraps(make)
-    def once(*given: Any) -> Any:
+    def once(*given: Any, **named: Any) -> Any:
         digest = hashlib.sha256()
-        for part in about(*given):
+        for part in about(*given, **named):
             array = getattr(part, "data", part) if not isinstance(part, np.ndarray) else np.ascontiguousarray(part)
             digest.update(array.tobytes() if isinstance(array, np.ndarray) else repr(part).encode())
         if digest.hexdigest() not in kept:
-            kept[digest.hexdigest()] = make(*given)
+            kept[digest.hexdigest()] = make(*given, **named)
         return kept[digest.hexdigest()]
 
     return once
@@ -238,22 +239,24 @@ def deals(processes: ProcessPoolExecutor, n: int) -> None:
     for number, pool in enumerate(NAMES):
         here = {kind: [of_pools[number] for of_pools in all_deals] for kind, all_deals in found.items()}
         bare = {kind: [(g.rows, g.routed) for g in all_deals] for kind, all_deals in here.items()}
-        most = max(bare, key=lambda kind: float(np.mean(by_question(bare[kind])[1])))
+        given = {
+            kind: [(g.rows, g.with_fallback) for g in all_deals if g.with_fallback is not None]
+            for kind, all_deals in here.items()
+            if kind.calibrated
+        }
         for kind, all_deals in here.items():
-            kept = [(g.rows, g.with_fallback) for g in all_deals if g.with_fallback is not None]
-            rows.append(
-                [
-                    pool,
-                    str(kind),
-                    interval(bare[kind]),
-                    "the best" if kind is most else less(bare[kind], bare[most]),
-                    interval(kept) if kept else "-",
-                    less(kept, bare[most]) if kept else "-",
-                    f"{100 * np.mean([g.fell_back.mean() for g in all_deals]):.0f} %" if kept else "-",
-                ]
-            )
+            fell = f"{100 * np.mean([g.fell_back.mean() for g in all_deals]):.0f} %" if kind.calibrated else "-"
+            rows.append([pool, str(kind), *beside_the_best(kind, bare), *beside_the_best(kind, given), fell])
     columns = ["pool", "router", "gain, no fallback", "less the best", "gain, as given", "less the best", "fell back"]
     markdown(columns, rows)
+
+
+def beside_the_best(kind: Kind, found: dict[Kind, Found]) -> tuple[str, str]:
+    """The gain of a kind, and what that is less than the gain of the kind that gains most."""
+    if kind not in found:
+        return "-", "-"
+    most = max(found, key=lambda other: float(np.mean(by_question(found[other])[1])))
+    return interval(found[kind]), "the best" if kind is most else less(found[kind], found[most])
 
 
 def dealt(data: Data, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
