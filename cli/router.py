@@ -42,7 +42,7 @@ from .queued import get_done, waits
     default=0.4,
     show_default=True,
     help="The most of questions like the training ones that may go to the best single expert so that questions unlike "
-    "them do no harm; 1 sets no limit to caution.",
+    "them do no harm; 0: none is calibrated, and training takes less; 1 sets no limit to caution.",
 )
 @click.option(
     "--encoder",

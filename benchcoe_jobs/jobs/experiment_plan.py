@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from benchcoe_jobs import registry
 from benchcoe_jobs.domain import Level, Policy
 from benchcoe_jobs.errors import InputError
+from benchcoe_jobs.routers.fallback import USUAL_MOST
 
 
 class Protocol(StrEnum):
@@ -35,6 +36,7 @@ class RouterSpec:
     encoder: str | None = None
     revision: str | None = None
     policy: Policy = Policy.BEST
+    max_fallback: float = USUAL_MOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +105,11 @@ def _routers(rows: list[Any]) -> tuple[RouterSpec, ...]:
             raise ValueError(f"routers: unknown kind {kind!r}; there are {', '.join(registry.names('routers'))}")
         level = _one_of("level", row.get("level", Level.SUBJECT), Level)
         policy = _one_of("policy", row.get("policy", Policy.BEST), Policy)
+        most = row.get("max_fallback", USUAL_MOST)
+        if isinstance(most, bool) or not isinstance(most, int | float) or not 0 <= most <= 1:
+            raise ValueError(f"max_fallback: a number from 0 to 1 is expected, not {most!r}")
         named = {key: str(row[key]) for key in ("head", "encoder", "revision") if key in row}
-        routers.append(RouterSpec(_text(row, "name"), level, kind, policy=policy, **named))
+        routers.append(RouterSpec(_text(row, "name"), level, kind, policy=policy, max_fallback=most, **named))
     if len({router.name for router in routers}) < len(routers):
         raise ValueError("routers: two have the same name")
     return tuple(routers)

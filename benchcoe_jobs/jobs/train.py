@@ -100,10 +100,10 @@ def train_router(
 ) -> Trained:
     """Freeze the labels of a scope, train a router on them and register it; an older one is replaced.
 
-    At subject level the router goes by the labels of `policy`. `guard` is called in the transaction that
-    registers it, and may refuse; `between` is called between the steps of a long training, which ends with what it
-    raises, and goes on from its last checkpoint when it is asked for again. Raises UsageError where there is nothing
-    to learn from, and for a policy at query level.
+    At subject level the router goes by the labels of `policy`. With `max_fallback` 0 it has no fallback. `guard` is
+    called in the transaction that registers it, and may refuse; `between` is called between the steps of a long
+    training, which ends with what it raises, and goes on from its last checkpoint when it is asked for again. Raises
+    UsageError where there is nothing to learn from, and for a policy at query level.
     """
     insist_on_policy(level, policy)
     check_name(name)
@@ -128,7 +128,7 @@ def train_router(
         known.outputs,
         known.examples,
         judges.examples if judges else None,
-        scores=known.calibrating,
+        scores=known.calibrating if max_fallback else None,
         validation_scores=judges.calibrating if judges else None,
         most_fallback=max_fallback,
     )

@@ -216,6 +216,8 @@ def test_plots(toy: Store, tmp_path: Path) -> None:
         (('"naive"', '"other-benchmark"'), "go together"),
         (('name = "by subject"', 'name = "x"\nkind = "magic"'), "unknown kind 'magic'"),
         (('name = "by subject"', 'level = "query"'), "name is missing"),
+        (('name = "by subject"', 'name = "x"\nmax_fallback = 2'), "max_fallback: a number from 0 to 1"),
+        (('name = "by subject"', 'name = "x"\nmax_fallback = true'), "max_fallback: a number from 0 to 1"),
         (('two = ["ann", "bob"]', ""), "pools: a table"),
         (("seeds", "seeds ="), "no TOML"),
     ],
