@@ -18,7 +18,7 @@ import routing
 from harness import markdown
 from routing import HELD_OUT, NAMES, Gains, Kind, gains, interval
 
-LIMITS = [0.0, 0.2, 0.3, 0.4]
+LIMITS = [0.2, 0.3, 0.4]
 FOLDS = 5
 
 
@@ -37,10 +37,14 @@ def main() -> None:
     rows = []
     for number, pool in enumerate(NAMES):
         for kind in HELD_OUT:
+            whole = [[found[kind, part][number][0] for part in parts] for parts in (range(FOLDS), subjects)]
+            rows.append([pool, str(kind), "no fallback", gain(whole[0], "routed"), "-", gain(whole[1], "routed"), "-"])
             for at, most in enumerate(LIMITS):
                 line = [pool, str(kind), f"{most:.0%}"]
                 for parts in (range(FOLDS), subjects):
-                    line += summary([found[kind, part][number][at] for part in parts])
+                    here = [found[kind, part][number][at] for part in parts]
+                    fell_back = np.concatenate([g.fell_back for g in here])
+                    line += [gain(here, "with_fallback"), f"{100 * fell_back.mean():.0f} %"]
                 rows.append(line)
     markdown(["pool", "router", "limit", "a fifth held out", "fell back", "a subject held out", "fell back"], rows)
 
@@ -55,11 +59,9 @@ def held_out(work: tuple[Kind, str | int]) -> list[list[Gains]]:
     return [[gains(data, kind, pool, train[~out], train[out], most) for most in LIMITS] for pool in NAMES]
 
 
-def summary(found: list[Gains]) -> list[str]:
-    """The gain with the fallback, and who fell back."""
-    kept = [(g.rows, g.with_fallback) for g in found if g.with_fallback is not None]
-    rows, gain = (np.concatenate(parts) for parts in zip(*kept, strict=True))
-    return [interval([(rows, gain)]), f"{100 * np.concatenate([g.fell_back for g in found]).mean():.0f} %"]
+def gain(found: list[Gains], which: str) -> str:
+    """The mean over all that was held out, with its interval."""
+    return interval([tuple(np.concatenate([getattr(g, name) for g in found]) for name in ("rows", which))])
 
 
 if __name__ == "__main__":

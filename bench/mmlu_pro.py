@@ -1,10 +1,10 @@
-"""The whole way on real results: 12 published MMLU-Pro files -> labels -> routers -> gains.
+"""Real results: 12 published MMLU-Pro files -> scores -> labels, and how much of a gain is the luck of one deal.
 
-    python bench/mmlu_pro.py [--kinds tfidf,embedding] [--store FILE]
+    python bench/mmlu_pro.py [--store FOLDER]
 
-Every step is a public command. Prints each expert's accuracy beside the one recomputed from its
-file's own `pred`, both levels of labels, and every router's gain over the best single expert on the
-test split, with the paper's naive stage (train = test) beside it.
+Prints each expert's accuracy beside the one recomputed from its file's own `pred`, and both levels of labels, all by
+public commands; then a subject-level router's gain over 20 deals of the queries. The store is what routing.py,
+caution.py and tuned.py work on.
 """
 
 from __future__ import annotations
@@ -45,14 +45,12 @@ POOLS = {
         "gemma-7b",
         "mathstral-7B",
     ],
-    "all but DeepSeek": [],
     "all twelve": [],
 }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kinds", default="tfidf,embedding")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--store", type=Path, help="keep the store here (its embeddings make a second run fast)")
     options = parser.parse_args()
     with contextlib.ExitStack() as stack:
@@ -60,27 +58,18 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         os.environ["BENCHCOE_DATABASE_URL"] = f"sqlite:///{folder.resolve()}/benchcoe.db"
         os.environ["BENCHCOE_HOME"] = str(folder.resolve() / "home")
-        walk(options.kinds.split(","))
+        walk()
 
 
-def walk(kinds: list[str]) -> None:
+def walk() -> None:
     files = result_files()
-    POOLS["all twelve"] = list(files)
-    POOLS["all but DeepSeek"] = [name for name in files if "DeepSeek" not in name]
     command("init")
     for name in files:
         command("add-expert", name, "--engine", "recorded")
     import_all(files)
-    for pool, members in POOLS.items():
-        command("add-pool", pool, *members)
     for level in ("subject", "query"):
         show_labels(level)
-    rows = [row for pool in POOLS for kind in kinds for row in route(pool, kind)]
-    columns = ["pool", "router", "stage", "n", "best single", "routed", "gain [95 %]", "subject oracle", "oracle"]
-    print("## Routers: gain in points over the best single expert, which is chosen on train\n")
-    markdown(columns, rows)
-    if "embedding" in kinds:
-        other_deals()
+    other_deals()
 
 
 def import_all(files: dict[str, Path]) -> None:
@@ -137,32 +126,6 @@ def show_labels(level: str) -> None:
     for row in built["left_out"]:
         print(f"- left out: {row['expert']}, {row['subject']}: {row['n_scored']} of {row['n_queries']}")
     print()
-
-
-def route(pool: str, kind: str) -> list[list[str]]:
-    rows = []
-    extra = ["--encoder", encoder()] if kind == "embedding" else []
-    for level in ("subject", "query"):
-        for head in ("linear", "knn") if kind == "embedding" else ("linear",):
-            for train, test in (("train", "test"), ("test", "test")):
-                settings = ["--level", level, "--kind", kind, "--head", head, "--pool", pool, "--split", train]
-                command("train-router", "bench", *settings, *extra)
-                report = command("evaluate", "bench", "--split", test)
-                gain = report["gain"]
-                rows.append(
-                    [
-                        pool,
-                        f"{level}, {kind} {head}",
-                        f"{report['stage']}{' (IN-SAMPLE)' if report['in_sample'] else ''}",
-                        str(report["n"]),
-                        f"{100 * report['best_single']['accuracy']:.1f}",
-                        f"{100 * report['accuracy']:.1f}",
-                        f"{100 * gain['value']:+.1f} [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]",
-                        f"{100 * report['subject_oracle']:.1f}",
-                        f"{100 * report['oracle']:.1f}",
-                    ]
-                )
-    return rows
 
 
 def other_deals() -> None:
