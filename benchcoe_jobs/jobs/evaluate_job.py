@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -65,9 +66,9 @@ class EvaluateJob:
             ask(assignment)
             return
         decided = _decide(assignment)
-        found: Mapping[str, Any] = {"evaluation": decided.evaluation_id}
+        found: Mapping[str, Any] = {"evaluation": decided.evaluation_id, "seconds": decided.seconds}
         if claim.stage == _REPORT:
-            found = _report(assignment, decided)
+            found = _report(assignment, replace(decided, seconds=_first_seconds(assignment, decided.seconds)))
 
         def write(connection: Connection) -> Tally:
             jobs.set_report(connection, claim.job_id, found)
@@ -96,6 +97,13 @@ def _decide(assignment: Assignment) -> Decided:
         falls_back=request["falls_back"],
         spending=Spending(request["max_cost"], request["quality_weight"]),
     )
+
+
+def _first_seconds(assignment: Assignment, again: float) -> float:
+    """What deciding took the first time: since then the embeddings of the questions are in the store."""
+    with assignment.store.reading() as connection:
+        found = jobs.read_job(connection, assignment.claim.job_id).report or {}
+    return float(found.get("seconds", again))
 
 
 def _lots(connection: Connection, benchmark_id: int, benchmark: str, evaluation_id: int) -> list[NewLot]:

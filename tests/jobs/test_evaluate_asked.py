@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import quiz
 
 from benchcoe_jobs.dispatch.inline import InlineDispatcher
 from benchcoe_jobs.domain import JobState
+from benchcoe_jobs.jobs import evaluate_job
 from benchcoe_jobs.jobs.benchmarks import add_benchmark
+from benchcoe_jobs.jobs.evaluate import decide
 from benchcoe_jobs.jobs.evaluate_job import evaluate_request
 from benchcoe_jobs.jobs.lifecycle import submit
 from benchcoe_jobs.jobs.profile import profile_request
@@ -61,6 +64,9 @@ def test_only_the_chosen_are_asked(store: Store, tmp_path: Path, monkeypatch: py
     # With every expert's answers there is everything to compare.
     for name in ("ann", "bob"):
         done(store, settings, "profile", profile_request(name))
+    seconds = iter([7.0, 0.1])  # the second time an encoder's vectors would be in the store
+    monkeypatch.setattr(evaluate_job, "decide", lambda *a, **k: replace(decide(*a, **k), seconds=next(seconds)))
     whole = done(store, settings, "evaluate", request).report or {}
+    assert whole["costs"]["router_seconds"] == 7.0
     assert (whole["n"], whole["accuracy"]) == (n, report["accuracy"])
     assert whole["gain"]["value"] == pytest.approx(whole["accuracy"] - whole["best_single"]["accuracy"])
