@@ -40,7 +40,13 @@ def main() -> None:
         os.environ["BENCHCOE_HOME"] = str(folder / "home")
         imported(result_files(), PRICES)
         members = POOLS[options.pool] or list(PRICES)
-        settings = ["--kind", options.kind, *(["--encoder", encoder()] if options.kind == "embedding" else [])]
+        settings = [
+            "--kind",
+            options.kind,
+            "--max-fallback",
+            "0",
+            *(["--encoder", encoder()] if options.kind == "embedding" else []),
+        ]
         found = {}
         for name in members:
             found[name] = withheld(name, f"{options.pool}, {name} last", members, settings)

@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def stages(folder: Path, kinds: list[str], seeds: str) -> None:
-    routers = [
+    routers: list[dict[str, Any]] = [
         {"name": f"{level}, {kind}", "level": level, "kind": kind} for kind in kinds for level in ("subject", "query")
     ]
     ran(folder, "stages", STAGES, seeds, routers)
@@ -68,7 +68,9 @@ def stages(folder: Path, kinds: list[str], seeds: str) -> None:
 
 
 def policies(folder: Path, kinds: list[str], seeds: str) -> None:
-    routers = [{"name": f"{kind}, {policy}", "kind": kind, "policy": policy} for kind in kinds for policy in POLICIES]
+    routers: list[dict[str, Any]] = [
+        {"name": f"{kind}, {policy}", "kind": kind, "policy": policy} for kind in kinds for policy in POLICIES
+    ]
     shown = ran(folder, "policies", ["in-distribution"], seeds, routers)
     cells = [json.loads(file.read_text()) for file in (folder / "policies" / "cells").glob("*.json")]
     price: dict[tuple[str, str], list[float]] = {}
@@ -99,12 +101,13 @@ def policies(folder: Path, kinds: list[str], seeds: str) -> None:
     )
 
 
-def ran(folder: Path, name: str, protocols: list[str], seeds: str, routers: list[dict[str, str]]) -> Any:
-    """Write the experiment's file and run it; returns the command's JSON."""
+def ran(folder: Path, name: str, protocols: list[str], seeds: str, routers: list[dict[str, Any]]) -> Any:
+    """Write the experiment's file and run it, all without a fallback; returns the command's JSON."""
     pools = {pool: POOLS[pool] or list(PRICES) for pool in ("four 7-9B", "up to 14B", "all twelve")}
     for pool, members in pools.items():
         command("add-pool", pool, *members)
     for router in routers:
+        router["max_fallback"] = 0
         if router["kind"] == "embedding":
             router["encoder"] = encoder()
     lines = [
