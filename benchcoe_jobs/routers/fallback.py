@@ -102,7 +102,7 @@ def calibrate(
     scores: Floats,
     most: float,
 ) -> Fallback | None:
-    """The fallback of a head that was fitted on examples with features `x`; None where subjects are too few.
+    """The fallback of a head that was fitted on examples with features `x`; None where nothing can be judged.
 
     `scores` (n, experts), NaN where unknown, say what each expert would have made of the questions;
     `refit` learns a head like this one on some of them. The least share is held unfamiliar with which the gain
@@ -126,6 +126,8 @@ def calibrate(
     if level is Level.SUBJECT:  # of questions that it has learned a head is surer than of any other
         usual = usual * _sureness(level, _unseen(level, refit, x, examples, _folds(len(subjects))))
     judged = ~np.isnan(gains)
+    if not judged.any():
+        return None
     tried = [*np.arange(0.0, most, _STEP).round(1).tolist(), most]
     # Whatever the last one leaves is accepted: the others are tests, any of which may pass by luck.
     sigmas = _sigmas(1 - (1 - _CONFIDENCE) / max(1, len(tried) - 1))

@@ -130,3 +130,9 @@ def test_too_few_subjects_to_leave_one_out() -> None:
     model = new_recipe(Level.QUERY, "tfidf", None, Setting()).fit(outputs, examples.take(two), scores=scores[two])
     assert model.fallback is None
     assert model.read(FOREIGN)[1] is None
+
+
+def test_no_score_to_judge_by() -> None:
+    outputs, examples, scores = lesson(Level.SUBJECT, transfers=False)
+    recipe = new_recipe(Level.SUBJECT, "tfidf", None, Setting())
+    assert recipe.fit(outputs, examples, scores=np.full_like(scores, np.nan)).fallback is None
