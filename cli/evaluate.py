@@ -154,7 +154,8 @@ def print_report(session: Session, report: Report) -> None:
     )
     if report.fell_back:
         click.echo(
-            f"fell back to the best single expert on {report.fell_back:.1%} of the queries: unlike the training ones"
+            f"fell back to the best single expert on {report.fell_back:.1%} of the queries: not enough "
+            "like the training ones"
         )
     if report.cost:
         click.echo(
