@@ -55,8 +55,11 @@ class EvaluateJob:
         request = job.request
         router = routers.find_router(connection, request["router"])
         benchmark_id, benchmark = catalog.find_benchmark(connection, request["benchmark"] or router.scope.benchmark)
-        if job.stage == _ASK:
-            return _lots(connection, benchmark_id, benchmark, (job.report or {})["evaluation"])
+        open_evaluation = (job.report or {}).get("evaluation")
+        if job.stage == _ASK and open_evaluation:
+            return _lots(connection, benchmark_id, benchmark, open_evaluation)
+        if job.stage != _DECIDE and not open_evaluation and not jobs.lots(connection, [job.id], stage=_ASK):
+            return []  # nobody had to be asked: the report was made with the decisions
         return [NewLot(Queue.CPU, [({}, 1)])]
 
     def run(self, assignment: Assignment) -> None:
@@ -69,6 +72,8 @@ class EvaluateJob:
         found: Mapping[str, Any] = {"evaluation": decided.evaluation_id, "seconds": decided.seconds}
         if claim.stage == _REPORT:
             found = _report(assignment, replace(decided, seconds=_first_seconds(assignment, decided.seconds)))
+        elif not _anything_to_ask(assignment, decided):
+            found = _report(assignment, decided)
 
         def write(connection: Connection) -> Tally:
             jobs.set_report(connection, claim.job_id, found)
@@ -106,6 +111,11 @@ def _first_seconds(assignment: Assignment, again: float) -> float:
     return float(found.get("seconds", again))
 
 
+def _anything_to_ask(assignment: Assignment, decided: Decided) -> bool:
+    with assignment.store.reading() as connection:
+        return bool(_lots(connection, decided.benchmark_id, decided.benchmark, decided.evaluation_id))
+
+
 def _lots(connection: Connection, benchmark_id: int, benchmark: str, evaluation_id: int) -> list[NewLot]:
     """What the chosen experts have no score on, of those that can be asked; each expert is loaded once."""
     if benchmark not in registry.names("benchmarks"):
@@ -123,7 +133,7 @@ def _report(assignment: Assignment, decided: Decided) -> dict[str, Any]:
     """Against every expert where most queries have a score of each, else of the chosen ones alone."""
     with assignment.store.reading() as connection:
         scored = evaluations.fully_scored(connection, decided.benchmark_id, decided.split, decided.names)
-        asked = [lot for lot in jobs.lots(connection, [assignment.claim.job_id]) if lot.stage == _ASK]
+        asked = jobs.lots(connection, [assignment.claim.job_id], stage=_ASK)
         engines = {experts.read_expert_by_id(connection, expert_id).engine for expert_id in decided.names}
     n_complete = sum(question.id in scored for question in decided.questions)
     if engines != {RECORDED} and 2 * n_complete < len(decided.questions):

@@ -209,7 +209,7 @@ def _gains(level: Level, predictions: Floats, subjects: NDArray[np.str_], scores
     names = np.unique(subjects)
     gains = np.full(len(subjects), np.nan)
     for out in _parts(subjects):
-        single = _best_single(scores[~out])
+        single = _best(scores[~out])
         if level is Level.SUBJECT:
             best_of = np.array([_best(scores[~out & (subjects == name)], single) for name in names])
             chosen = best_of[predictions[out].argmax(axis=1)]
@@ -220,19 +220,16 @@ def _gains(level: Level, predictions: Floats, subjects: NDArray[np.str_], scores
     return gains
 
 
-def _best_single(scores: Floats) -> int:
-    """The expert of the highest mean, among those known on nearly as many questions as the best known."""
-    known = (~np.isnan(scores)).sum(axis=0)
-    means = np.where(known >= 0.95 * known.max(), np.nansum(scores, axis=0) / np.maximum(known, 1), -1.0)
-    return int(means.argmax())
+def _best(scores: Floats, otherwise: int = 0) -> int:
+    """The expert of the highest mean among those known on nearly as many questions as the best known.
 
-
-def _best(scores: Floats, otherwise: int) -> int:
-    """The expert of the highest mean on some questions; `otherwise` where there is none."""
+    `otherwise` where nobody is known on any.
+    """
     known = (~np.isnan(scores)).sum(axis=0)
     if not known.any():
         return otherwise
-    return int(np.where(known >= 0.95 * known.max(), np.nansum(scores, axis=0) / np.maximum(known, 1), -1.0).argmax())
+    means = np.nansum(scores, axis=0) / np.maximum(known, 1)
+    return int(np.where(known >= 0.95 * known.max(), means, -1.0).argmax())
 
 
 def _nearness(x: Matrix, known: Matrix, k: int, *, itself: bool = False) -> Floats:

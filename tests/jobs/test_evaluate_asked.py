@@ -20,7 +20,7 @@ from benchcoe_jobs.jobs.profile import profile_request
 from benchcoe_jobs.settings import Settings
 from benchcoe_jobs.store import experts, jobs
 from benchcoe_jobs.store.experts import ExpertRow
-from benchcoe_jobs.store.jobs import JobRow
+from benchcoe_jobs.store.jobs import JobRow, LotRow
 from benchcoe_jobs.store.session import Store
 
 TRAIN = {"router": "r", "level": "subject", "kind": "tfidf", "head": None, "pool": "all", "benchmark": "quiz"}
@@ -30,6 +30,11 @@ def done(store: Store, settings: Settings, kind: str, request: dict[str, Any]) -
     with store.writing() as connection:
         job_id, _ = submit(connection, kind, request)
     return InlineDispatcher(store, settings).follow(job_id, lambda _: None)
+
+
+def lots_of(store: Store, job: JobRow) -> list[LotRow]:
+    with store.reading() as connection:
+        return jobs.lots(connection, [job.id])
 
 
 def test_only_the_chosen_are_asked(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,20 +58,28 @@ def test_only_the_chosen_are_asked(store: Store, tmp_path: Path, monkeypatch: py
     assert sum(report["calls"].values()) == pytest.approx(1)
     assert report["cost"] == {"router": 2.0, "every_expert": 4.0}
     assert report["interval"]["low"] <= report["accuracy"] <= report["interval"]["high"]
-    with store.reading() as connection:
-        asked = [lot for lot in jobs.lots(connection, [job.id]) if lot.stage == 1]
+    asked = [lot for lot in lots_of(store, job) if lot.stage == 1]
     assert {lot.expert: lot.loads for lot in asked} == dict.fromkeys(report["calls"], 1), "each is loaded once"
 
     again = done(store, settings, "evaluate", request)
     assert again.id != job.id
     assert again.report == report | {"asked": {"queries": 0, "errors": 0, "loads": 0, "seconds": 0}}, "nothing twice"
 
-    # With every expert's answers there is everything to compare.
+    # With every expert's answers there is everything to compare, and nothing to decide twice.
     for name in ("ann", "bob"):
         done(store, settings, "profile", profile_request(name))
-    seconds = iter([7.0, 0.1])  # the second time an encoder's vectors would be in the store
+    seconds = iter([5.0, 7.0, 0.1])  # the second time an encoder's vectors would be in the store
     monkeypatch.setattr(evaluate_job, "decide", lambda *a, **k: replace(decide(*a, **k), seconds=next(seconds)))
     whole = done(store, settings, "evaluate", request).report or {}
-    assert whole["costs"]["router_seconds"] == 7.0
-    assert (whole["n"], whole["accuracy"]) == (n, report["accuracy"])
+    assert (whole["n"], whole["accuracy"], whole["costs"]["router_seconds"]) == (n, report["accuracy"], 5.0)
     assert whole["gain"]["value"] == pytest.approx(whole["accuracy"] - whole["best_single"]["accuracy"])
+
+    # A few new queries: they are asked, and what deciding took is what it took before.
+    add_benchmark(store, "quiz", quiz.write_quiz(tmp_path / "more", 100))
+    for name in ("ann", "bob"):
+        done(store, settings, "profile", profile_request(name, split="train"))
+    job = done(store, settings, "evaluate", request)
+    asked = [lot for lot in lots_of(store, job) if lot.stage == 1]
+    assert 0 < sum(lot.answered for lot in asked) < 10
+    assert ((job.report or {})["n"], (job.report or {})["costs"]["router_seconds"]) == (n, 7.0)
+    assert next(seconds, None) is None
