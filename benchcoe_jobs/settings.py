@@ -12,6 +12,8 @@ from benchcoe_jobs.errors import InputError
 
 CONFIG_FILE = "benchcoe.toml"
 _DEFAULT_HOME = Path(".benchcoe")
+_YES, _NO = ("yes", "true", "1"), ("no", "false", "0")
+_NOT_TEXT = ("lease_s", "open_broker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class Settings:
                 values[name] = found
         home = Path(values.pop("home", str(_DEFAULT_HOME))).expanduser()
         lease_s = _seconds(values.pop("lease_s", "60"))
-        open_broker = values.pop("open_broker", "no").lower() in ("yes", "true", "1")
+        open_broker = _yes_or_no("open_broker", values.pop("open_broker", "no"))
         return cls(home=home, lease_s=lease_s, open_broker=open_broker, **values)
 
 
@@ -54,6 +56,12 @@ def _seconds(given: str) -> float:
     return seconds
 
 
+def _yes_or_no(name: str, given: str) -> bool:
+    if given.lower() not in (*_YES, *_NO):
+        raise InputError(f"setting {name} is {given!r}: it is yes or no")
+    return given.lower() in _YES
+
+
 def _from_file(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
@@ -65,6 +73,6 @@ def _from_file(path: Path) -> dict[str, str]:
     for name, value in values.items():
         if name not in known:
             raise InputError(f"{path}: unknown setting {name!r}; known are {', '.join(known)}")
-        if not isinstance(value, str):
+        if isinstance(value, (dict, list)) or (name not in _NOT_TEXT and not isinstance(value, str)):
             raise InputError(f"{path}: {name} must be a string in quotes")
-    return values
+    return {name: str(value) for name, value in values.items()}

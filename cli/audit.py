@@ -26,8 +26,8 @@ def audit(session: Session, benchmark: str | None, repair: str | None, expert: s
 
     Looks for questions in several splits, experts whose scores go with nobody's (rows in another order,
     as multi-GPU logs are), constant answers, questions that nobody gets right, and files whose own
-    reading of the answers differs. Every finding names the command that mends it. Ends with code 3 where
-    one is an error.
+    reading of the answers differs. Every finding names the command that mends it; that of a note lists the
+    questions. Ends with code 3 where one is an error.
 
     --repair order gives an expert's scores to the questions that they belong to, and --repair duplicates
     puts copies of a question into one split; each in one transaction, with the labels.

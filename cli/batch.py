@@ -41,16 +41,20 @@ def submit(
     """
     from benchcoe_jobs.dispatch.base import dispatcher
     from benchcoe_jobs.jobs.batch import submit_file
+    from benchcoe_jobs.jobs.batch_results import check_places
 
+    stem = file.with_suffix("") if file.suffix == ".jsonl" else file
+    output, errors = output or Path(f"{stem}.output.jsonl"), errors or Path(f"{stem}.errors.jsonl")
     runner = dispatcher(session.store, session.settings)
+    if runner.runs_here or wait:
+        check_places(output, errors)
     job_id, is_new = submit_file(session.store, file, router)
     runner.announce()
     if not (runner.runs_here or wait):
         show_queued(session, job_id, is_new=is_new)
         return
     job = follow(session, job_id, f"asking {file.name}")
-    stem = file.with_suffix("") if file.suffix == ".jsonl" else file
-    _write(session, job, output or Path(f"{stem}.output.jsonl"), errors or Path(f"{stem}.errors.jsonl"))
+    _write(session, job, output, errors)
 
 
 @click.command(cls=Command)
@@ -70,7 +74,7 @@ def results(session: Session, job: int, output: Path | None, errors: Path | None
 
 
 def _write(session: Session, job: JobRow, output: Path, errors: Path) -> None:
-    from benchcoe_jobs.jobs.batch import write_results
+    from benchcoe_jobs.jobs.batch_results import write_results
 
     n_output, n_errors = write_results(session.store, job.id, output, errors)
     data = {

@@ -32,7 +32,9 @@ def add_benchmark(session: Session, name: str, file: Path | None, hub: bool, rev
         raise UsageError("give FILE or --hub, not both")
     if revision is not None and not hub:
         raise UsageError("--revision goes with --hub")
-    show_summary(session, add_benchmark(session.store, name, fetch_benchmark(name, revision) if hub else file))
+    if file is None and not hub:
+        raise UsageError(f"where are the queries of {name!r}? Give FILE, or --hub for one that is known here")
+    show_summary(session, add_benchmark(session.store, name, file or fetch_benchmark(name, revision)))
 
 
 @click.command(cls=Command)

@@ -103,14 +103,14 @@ class Session:
         else:
             human()
 
-    def show_list(self, name: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """A list of like rows."""
+    def show_list(self, name: str, rows: Sequence[Mapping[str, Any]], *, none: str | None = None) -> None:
+        """A list of like rows; `none` is said to people where it is empty."""
         self.show(
             {name: rows},
             lambda: table([[cell(v) for v in row.values()] for row in rows], list(rows[0]) if rows else []),
         )
         if not rows:
-            self.note(f"there are no {name} yet")
+            self.note(none or f"there are no {name} yet")
 
     @contextmanager
     def progress(self, what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:

@@ -153,10 +153,9 @@ def print_report(session: Session, report: Report) -> None:
         f"95 % interval [{100 * report.gain['low']:+.1f}, {100 * report.gain['high']:+.1f}]"
     )
     if report.fell_back:
-        click.echo(
-            f"fell back to the best single expert on {report.fell_back:.1%} of the queries: not enough "
-            "like the training ones"
-        )
+        to_best = report.calls.get(report.best_single["expert"], 0.0) >= report.fell_back
+        to = "the best single expert" if to_best else "what experts come to on all subjects"  # where costs count
+        click.echo(f"fell back to {to} on {report.fell_back:.1%} of the queries: not enough like the training ones")
     if report.cost:
         click.echo(
             f"cost per query: {report.cost['router']:.4g} routed, {report.cost['best_single']:.4g} best single expert, "

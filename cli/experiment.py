@@ -72,7 +72,7 @@ def experiment(session: Session, file: Path, out: Path | None) -> None:
     session.show(data, human)
     if done.failed:
         cell, reason = done.failed[0]
-        raise UnfinishedError(f"{len(done.failed)} cells could not be done, the first ({cell}) because {reason}")
+        raise UnfinishedError(f"{len(done.failed)} cells could not be done, the first ({cell}): {reason}")
 
 
 def _run(session: Session, plan: Experiment, folder: Path) -> Progress:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import click
@@ -57,7 +58,8 @@ def add_expert(
 
     It is asked every stored benchmark that is known here, as by the command profile, which also goes on
     where this one was stopped. As long as it has not answered anything, its model and settings can be given
-    anew under the same name. The key of an endpoint is read from the environment each time, and never stored.
+    anew under the same name, and what it costs always can. The key of an endpoint is read from the environment
+    each time, and never stored.
     """
     from benchcoe_jobs.jobs.plan import RECORDED, make_plans, new_expert
     from benchcoe_jobs.jobs.profile import profile_request
@@ -68,7 +70,7 @@ def add_expert(
     costs = {"cost": cost, "price_in": price_in, "price_out": price_out, "price_gpu_second": price_gpu_second}
     expert = new_expert(name, engine, model, revision, costs, given)
     with session.store.reading() as connection:
-        is_new = not experts.is_there(connection, expert)
+        standing = experts.standing(connection, expert)
         can_be_asked = engine != RECORDED and not no_profile and bool(make_plans(connection))
     if can_be_asked:
         job = get_done(
@@ -88,22 +90,23 @@ def add_expert(
             experts.add_expert(connection, expert)
 
     def human() -> None:
-        click.echo(f"{'added' if is_new else 'unchanged'}: {name}")
+        click.echo(f"{standing}: {name}")
         if report:
             print_profile(report)
 
-    session.show({"expert": name, "added": is_new, "profile": report}, human)
+    data = {"expert": name, "added": standing == "added", "changed": standing == "changed", "profile": report}
+    session.show(data, human)
     if job:
         insist_on_all_queries(job)
-    elif is_new:
+    elif standing == "added":
         session.note(f"next: {_next_step(name, is_recorded=engine == RECORDED, wants_profile=not no_profile)}")
 
 
 def _next_step(name: str, *, is_recorded: bool, wants_profile: bool) -> str:
     if is_recorded:
-        return f"benchcoe-jobs import-results {name} FILE"
+        return f"benchcoe-jobs import-results {shlex.quote(name)} FILE"
     first = "benchcoe-jobs add-benchmark NAME FOLDER (there is none to ask yet), and then " if wants_profile else ""
-    return f"{first}benchcoe-jobs profile {name}"
+    return f"{first}benchcoe-jobs profile {shlex.quote(name)}"
 
 
 @click.command(cls=Command)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _LOOK_S = 0.5
 _SHOWN_FAILURES = 10
+_SHOWN_OF_ERROR = 40
 
 _MOST_SHOWN = 1_000_000
 
@@ -41,7 +43,9 @@ def jobs(session: Session, only_open: bool, limit: int) -> None:
     of_job: dict[int, list[LotRow]] = {}
     for lot in lots:
         of_job.setdefault(lot.job_id, []).append(lot)
-    session.show_list("jobs", [_summary(job, of_job.get(job.id, [])) for job in found])
+    rows = [_summary(job, of_job.get(job.id, [])) for job in found]
+    shown = rows if session.as_json else [_in_brief(row) for row in rows]
+    session.show_list("jobs", shown, none="no job is open" if only_open else None)
 
 
 @click.command(cls=Command)
@@ -105,6 +109,13 @@ def _summary(job: JobRow, lots: list[LotRow]) -> dict[str, Any]:
         "created": f"{job.created_at:%Y-%m-%d %H:%M:%S}",
         "error": job.error,
     }
+
+
+def _in_brief(summary: dict[str, Any]) -> dict[str, Any]:
+    """What fits a line; status has the rest."""
+    error = summary["error"] and textwrap.shorten(summary["error"], _SHOWN_OF_ERROR, placeholder=" ...")
+    left_out = ("errors", "running", "waiting", "error")
+    return {name: value for name, value in summary.items() if name not in left_out} | {"error": error}
 
 
 @click.command(cls=Command)

@@ -8,8 +8,11 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import click
 
@@ -69,6 +72,23 @@ class _Stopped(BaseException):
         self.code = code
 
 
+class _ClosedPipe(BaseException):
+    """Whoever read the output has heard enough. click would end with 1."""
+
+
+@contextmanager
+def _hears_closed_pipes() -> Iterator[None]:
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        raise _ClosedPipe from error
+    except SystemExit as error:  # rich ends so
+        if isinstance(error.__context__, BrokenPipeError):
+            raise _ClosedPipe from error
+        raise
+
+
 class LazyGroup(click.Group):
     """Knows its commands by name and imports one only when it is typed."""
 
@@ -82,9 +102,14 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(f".{module}", __package__), attribute)
         return command
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        with _hears_closed_pipes():  # --help is printed here
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> object:
         try:
-            return super().invoke(ctx)
+            with _hears_closed_pipes():
+                return super().invoke(ctx)
         except _Terminated as error:
             raise _Stopped("terminated", 143) from error
         except KeyboardInterrupt as error:  # click would print an empty line and forget which signal it was
@@ -115,9 +140,12 @@ def execute(arguments: Sequence[str] | None = None) -> int:
         return _failed(f"{stop.how}: the step under way was not stored", stop.code, arguments)
     except (KeyboardInterrupt, click.Abort):  # before any command ran
         return _failed("interrupted", 130, arguments)
-    except BrokenPipeError:
+    except _ClosedPipe:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at exit
         return 141
+    except OSError as error:  # a disk is full, a folder is no folder: nothing that only we could mend
+        about = f"{error.filename}: " if error.filename else ""
+        return _failed(f"{about}{error.strerror or error}", 1, arguments)
     except Exception as error:
         what = f"{type(error).__name__}: {error}".splitlines()[0]
         return _failed(f"unexpected {what} (this is a fault of benchcoe-jobs; --debug shows where)", 1, arguments)
@@ -125,6 +153,7 @@ def execute(arguments: Sequence[str] | None = None) -> int:
 
 def run() -> None:
     """The console script."""
+    sys.stdout, sys.stderr = (stream or Path(os.devnull).open("w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):  # a file's name need not be Unicode
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

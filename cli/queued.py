@@ -92,9 +92,11 @@ def insist_on_end(job: JobRow) -> None:
 def insist_on_all(job: JobRow) -> None:
     """Raise UnfinishedError where items of a job failed."""
     if job.state is JobState.PARTIAL:
+        where = f"`benchcoe-jobs status {job.id}` counts them by expert"
+        if job.kind == "batch":
+            where = "the file of errors says why"
         raise UnfinishedError(
-            f"some items of job {job.id} failed: `benchcoe-jobs status {job.id}` names them, "
-            f"`benchcoe-jobs retry {job.id}` does them again"
+            f"some items of job {job.id} failed: {where}, `benchcoe-jobs retry {job.id}` does them again"
         )
 
 

@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -39,6 +40,15 @@ def read_bytes(path: Path) -> tuple[str, bytes]:
     return name, content
 
 
+def open_file(path: Path) -> BufferedReader:
+    """A file's bytes. Raises InputError where it is no file: a pipe would keep whoever opens it waiting; OSError."""
+    if not path.exists():
+        raise InputError(f"{path}: no such file")
+    if not path.is_file():
+        raise InputError(f"{path}: {'a folder' if path.is_dir() else 'a device or pipe'}, not a file")
+    return path.open("rb")
+
+
 @contextmanager
 def open_data(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
     """The name and the bytes, as a stream, of a data file or of the only data file in a zip.
@@ -46,12 +56,8 @@ def open_data(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
     Raises InputError where the file cannot be read, and where a zip is damaged, encrypted, holds
     no or several data files, breaks the limits above, or has links or paths that lead outside it.
     """
-    if not path.exists():
-        raise InputError(f"{path}: no such file")
-    if not path.is_file():
-        raise InputError(f"{path}: {'a folder' if path.is_dir() else 'a device or pipe'}, not a file")
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             is_zip = path.suffix.lower() == ".zip" or file.read(4) in (b"PK\3\4", b"PK\5\6")
             file.seek(0)
             if not is_zip:

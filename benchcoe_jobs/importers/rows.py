@@ -53,12 +53,16 @@ def read_rows(path: Path, known: Sequence[str], required: Sequence[tuple[str, ..
             raise InputError(f"{path}: unknown column {_listed(unknown)}; known are {', '.join(known)}")
         for group in required:
             if not set(group) & set(names):
-                raise InputError(f"{path}: no column {_listed(group, ' or ')}; known are {', '.join(known)}")
+                instead = " (--benchmark names it for every row)" if group == ("benchmark",) else ""
+                raise InputError(f"{path}: no column {_listed(group, ' or ')}{instead}; known are {', '.join(known)}")
 
     with open_data(path) as (name, stream):
         suffix = PurePosixPath(name).suffix.lower()
         if suffix not in _READERS:
-            raise InputError(f"{path}: a table must be one of {', '.join(_READERS)}, not {suffix or name!r}")
+            raise InputError(
+                f"{path}: a table must be one of {', '.join(_READERS)}, not {suffix or name!r}; for what a benchmark "
+                "publishes itself, --format names its importer"
+            )
         rows = _READERS[suffix](path, stream, check)
         first = next(rows, None)
         if first is None:

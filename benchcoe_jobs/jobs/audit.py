@@ -1,4 +1,4 @@
-"""What is wrong with stored results: findings, each with the command that mends it."""
+"""What is wrong with stored results: findings, each with the command that mends it, or shows what it is about."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something wrong: how bad, what, and the `command` that mends it. `keys` are those of the queries concerned."""
+    """Something wrong: how bad, and what. `command` mends it; that of a note, which may be nothing wrong, shows more.
+
+    `keys` are those of the queries concerned.
+    """
 
     severity: Severity
     kind: str
@@ -79,7 +82,7 @@ def _of_benchmark(connection: Connection, benchmark: str) -> Iterator[Finding]:
     answers = audits.answers(connection, benchmark_id)
     yield from _constant(benchmark, matrix, names, answers)
     yield from _never_right(benchmark, matrix, answers)
-    yield from _disagreements(benchmark, names, answers)
+    yield from _disagreements(benchmark, names, matrix, answers)
 
 
 def _with_scores(matrix: ScoreMatrix) -> ScoreMatrix:
@@ -193,31 +196,40 @@ def _never_right(benchmark: str, matrix: ScoreMatrix, answers: Sequence[Any]) ->
             f"; on {len(agreed)} of them most experts give the same other answer: their answer keys are worth a look"
         )
     keys = agreed or [matrix.places[row].key for row in rows]
-    yield Finding(Severity.NOTE, "never right", benchmark, None, what, _judge_again(benchmark), keys)
+    yield Finding(Severity.NOTE, "never right", benchmark, None, what, _list_keys(benchmark), keys)
 
 
-def _disagreements(benchmark: str, names: dict[str, int], answers: Sequence[Any]) -> Iterator[Finding]:
+def _disagreements(
+    benchmark: str, names: dict[str, int], matrix: ScoreMatrix, answers: Sequence[Any]
+) -> Iterator[Finding]:
     claims: dict[int, list[Any]] = {}
     for row in answers:
         if row.claimed is not None:
             claims.setdefault(row.expert_id, []).append(row)
     name_of = {id_: name for name, id_ in names.items()}
+    key_of = {place.id: place.key for place in matrix.places}
     for expert_id, rows in sorted(claims.items(), key=lambda pair: name_of[pair[0]]):
-        answered_otherwise = sum(row.claimed != row.answer for row in rows)
+        otherwise = [key_of[row.query_id] for row in rows if row.claimed != row.answer]
         judged_otherwise = sum((row.claimed == row.right) != (row.value == 1) for row in rows)
-        if not answered_otherwise:
+        if not otherwise:
             continue
+        warns = judged_otherwise > OTHER_VERDICTS * len(rows)
         theirs = sum(row.claimed == row.right for row in rows) / len(rows)
         ours = sum(row.value for row in rows) / len(rows)
         yield Finding(
-            Severity.WARNING if judged_otherwise > OTHER_VERDICTS * len(rows) else Severity.NOTE,
+            Severity.WARNING if warns else Severity.NOTE,
             "scorer",
             benchmark,
             name_of[expert_id],
-            f"its file reads {answered_otherwise} of {len(rows)} answers otherwise, and {judged_otherwise} verdicts "
+            f"its file reads {len(otherwise)} of {len(rows)} answers otherwise, and {judged_otherwise} verdicts "
             f"with them: {theirs:.1%} by the file, {ours:.1%} here",
-            _judge_again(benchmark),
+            _judge_again(benchmark) if warns else _list_keys(benchmark),
+            otherwise,
         )
+
+
+def _list_keys(benchmark: str) -> str:
+    return f"benchcoe-jobs audit --benchmark {shlex.quote(benchmark)} --json"
 
 
 def _judge_again(benchmark: str) -> str:

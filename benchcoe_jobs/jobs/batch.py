@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from itertools import groupby
@@ -13,14 +12,14 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from benchcoe_jobs.domain import Completion, Decoding, JobState, Queue, Request
+from benchcoe_jobs.domain import Completion, Decoding, Queue, Request
 from benchcoe_jobs.engines.host import Batch
-from benchcoe_jobs.errors import InputError, UsageError
+from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.jobs.ask import placed
 from benchcoe_jobs.jobs.decide import eligible_experts, open_decider
 from benchcoe_jobs.jobs.kinds import Assignment
 from benchcoe_jobs.jobs.lifecycle import submit
-from benchcoe_jobs.jobs.openai_batch import answer_line, asked, engine_request, error_line, read_lines
+from benchcoe_jobs.jobs.openai_batch import asked, engine_request, read_lines
 from benchcoe_jobs.jobs.plan import RECORDED, batch_size, settings_of, shard_size
 from benchcoe_jobs.jobs.stream import answers
 from benchcoe_jobs.store import batches, experts, jobs, routers, workers
@@ -50,36 +49,6 @@ def submit_file(store: Store, path: Path, router: str | None) -> tuple[int, bool
         if is_new:
             batches.add_lines(connection, job_id, lines)
         return job_id, is_new
-
-
-def write_results(store: Store, job_id: int, output: Path, errors: Path) -> tuple[int, int]:
-    """Write the lines of a job that are answered and those that failed, in the order of its file; returns how many.
-
-    Both files are there whole, or not at all. Raises InputError where they cannot be written, UsageError.
-    """
-    with store.reading() as connection:
-        job = jobs.read_job(connection, job_id)
-        if job.kind != "batch":
-            raise UsageError(f"job {job_id} is no submitted file: `benchcoe-jobs status {job_id}` has its report")
-        n_output = n_errors = 0
-        staged = [path.with_name(f".{path.name}.{os.getpid()}") for path in (output, errors)]
-        try:
-            with staged[0].open("w", encoding="utf-8") as answered, staged[1].open("w", encoding="utf-8") as failed:
-                for line in batches.lines(connection, job_id):
-                    if line.text is not None:
-                        answered.write(json.dumps(_answer(job_id, line), ensure_ascii=False) + "\n")
-                        n_output += 1
-                    elif (error := line.error or (None if job.is_open else _why_unasked(job))) is not None:
-                        failed.write(json.dumps(_error(job_id, line, error), ensure_ascii=False) + "\n")
-                        n_errors += 1
-            staged[0].replace(output)
-            staged[1].replace(errors)
-        except OSError as error:
-            raise InputError(f"{output} and {errors} cannot be written: {error.strerror}") from error
-        finally:
-            for path in staged:
-                path.unlink(missing_ok=True)
-    return n_output, n_errors
 
 
 class BatchJob:
@@ -204,30 +173,4 @@ def _outcome(line: Line, completion: Completion) -> Outcome:
         completion.finish_reason,
         completion.prompt_tokens,
         completion.completion_tokens,
-    )
-
-
-def _answer(job_id: int, line: Line) -> dict[str, Any]:
-    return answer_line(
-        job_id,
-        line.line,
-        line.custom_id,
-        line.url,
-        text=line.text or "",
-        finish_reason=line.finish_reason,
-        prompt_tokens=line.prompt_tokens,
-        completion_tokens=line.completion_tokens,
-        created=int(line.answered_at.timestamp()) if line.answered_at else 0,
-        expert=line.expert or "",
-        why=line.why,
-    )
-
-
-def _error(job_id: int, line: Line, message: str) -> dict[str, Any]:
-    return error_line(job_id, line.line, line.custom_id, message=message, expert=line.expert, why=line.why)
-
-
-def _why_unasked(job: JobRow) -> str:
-    return (
-        "the job was cancelled before it was asked" if job.state is JobState.CANCELLED else job.error or str(job.state)
     )

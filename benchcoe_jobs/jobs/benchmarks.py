@@ -19,18 +19,16 @@ from benchcoe_jobs.store import catalog, standings
 from benchcoe_jobs.store.session import Store
 
 
-def add_benchmark(store: Store, name: str, path: Path | None) -> ImportSummary:
-    """Create a benchmark, with its queries where a file or folder is given.
+def add_benchmark(store: Store, name: str, path: Path) -> ImportSummary:
+    """Create a benchmark with its queries, or add to it, from a file or folder.
 
     A benchmark that this program knows is read in the shapes in which it is published, any other from
     a table. Queries that are stored already stay as they are; one whose content differs is listed. The
     worked examples of a known benchmark come along and replace those stored.
     """
-    summary = ImportSummary(path.name if path else name)
+    summary = ImportSummary(path.name)
     with store.writing() as connection:
         benchmark_id = catalog.ensure_benchmark(connection, name)
-        if path is None:
-            return summary
         stored = catalog.stored_queries(connection, benchmark_id)
         fresh: dict[str, Query] = {}
         for row in _rows(name, path):

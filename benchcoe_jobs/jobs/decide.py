@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from benchcoe_jobs.domain import Asked, Level
 from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.jobs.labels import best_single
 from benchcoe_jobs.jobs.spending import Spending
 from benchcoe_jobs.routers import artifact
 from benchcoe_jobs.routers.model import RouterModel
@@ -131,7 +132,7 @@ class Decider:
             best = int(estimates.predictions[row].argmax())
             subject, confidence = self.model.outputs[best], float(estimates.predictions[row, best])
         if fell_back:
-            why = self._why_fallen(familiarity)
+            why = self._why_fallen(expert, familiarity)
         elif subject is not None:
             why = self._why_subject(expert, subject, scores[column])
         else:
@@ -140,13 +141,17 @@ class Decider:
             expert, subject, confidence, f"{why}{spending.why(self.costs.get(expert))}", familiarity, fell_back
         )
 
-    def _why_fallen(self, familiarity: float | None) -> str:
+    def _why_fallen(self, expert: str, familiarity: float | None) -> str:
         fallback = self.model.fallback
+        scope = self.router.scope
+        to = "the best single expert"
+        if expert != self.best_single:  # costs count
+            to = f"what the experts come to on all of {scope.benchmark}, split {scope.split}"
         if familiarity is None or fallback is None or fallback.threshold > 1.0:
-            return "no gain over the best single expert was sure in training: falls back to it"
+            return f"no gain over the best single expert was sure in training: falls back to {to}"
         return (
-            f"unlike the training questions (familiarity {familiarity:.2f}, below {fallback.threshold:.2f}): "
-            "falls back to the best single expert"
+            f"unlike the training questions (familiarity {familiarity:.3f}, below {fallback.threshold:.3f}): "
+            f"falls back to {to}"
         )
 
     def _why_subject(self, expert: str, subject: str, mean: float) -> str:
@@ -184,23 +189,18 @@ def open_decider(store: Store, home: Path, name: str | None, *, falls_back: bool
         members = experts.pool_members(connection, scope.pool.id)
         by_subject = {label.subject: label for label in labels.subject_labels(connection, scope, router.policy)}
         ranked = labels.contenders(connection, scope)
-        best_single = labels.best_single(connection, scope)
+        best = best_single(connection, scope)
         costs = evaluations.mean_costs(connection, scope.benchmark_id, scope.split, members.values())
         said = experts.costs(connection)
-    if best_single is None:
-        raise UsageError(
-            f"no expert of pool {scope.pool.name!r} has scores for {scope.pool.min_coverage:.0%} of {scope.benchmark}, "
-            f"split {scope.split}: there is no best single expert to compare with or to fall back to"
-        )
     model = artifact.load(home / router.artifact, cache=routers.StoredVectors(store))
     means = {subject: {c.expert: c.mean for c in contenders} for subject, contenders in ranked.items()}
     for label in by_subject.values():  # ties and policies are decided by the label; a reported score has no contender
         of_subject = means.setdefault(label.subject, {})
         of_subject[label.expert] = np.nextafter(max([label.mean, *of_subject.values()]), 2.0)
-    overall = _overall(ranked, best_single)
+    overall = _overall(ranked, best)
     eligible = sorted({name for of_subject in means.values() for name in of_subject})
     expected = {name: costs.get(id_) if costs.get(id_) is not None else said[name] for name, id_ in members.items()}
-    return Decider(router, model, members, eligible, by_subject, means, overall, best_single, falls_back, expected)
+    return Decider(router, model, members, eligible, by_subject, means, overall, best, falls_back, expected)
 
 
 def _overall(ranked: Mapping[str, Sequence[labels.Contender]], best_single: str) -> dict[str, float]:

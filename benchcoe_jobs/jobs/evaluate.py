@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.jobs.curve import cost_report
 from benchcoe_jobs.jobs.decide import Choice, Decider, Estimates, open_decider
+from benchcoe_jobs.jobs.labels import how_to_leave
 from benchcoe_jobs.jobs.plan import RECORDED
 from benchcoe_jobs.jobs.report import Report, compare, gather
 from benchcoe_jobs.jobs.spending import Spending
@@ -147,8 +148,8 @@ def _insist_on_scores(
     fewest = min(names, key=lambda expert_id: counts.get(expert_id, 0))
     raise UsageError(
         f"no query of {benchmark}, split {split}, has a score of every expert that the router may choose: "
-        f"{names[fewest]} has {counts.get(fewest, 0)} of {len(questions)}. Import what is missing, or take it "
-        f"out of pool {decider.router.scope.pool.name!r}"
+        f"{names[fewest]} has {counts.get(fewest, 0)} of {len(questions)}. Import what is missing, or "
+        f"{how_to_leave(decider.router.scope.pool.name, names[fewest])}"
     )
 
 

@@ -44,6 +44,10 @@ class Cell:
     pool: str
     router: RouterSpec
 
+    def __str__(self) -> str:
+        held_out = f" {self.fold}" if self.fold else ""
+        return f"{self.protocol}{held_out}, seed {self.seed}, pool {self.pool}, router {self.router.name}"
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:

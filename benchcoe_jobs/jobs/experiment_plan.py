@@ -79,19 +79,24 @@ def _experiment(document: Mapping[str, Any]) -> Experiment:
     protocols = tuple(_one_of("protocols", name, Protocol) for name in _list(document, "protocols"))
     if (Protocol.OTHER_BENCHMARK in protocols) != ("other_benchmark" in document):
         raise ValueError(f"protocol {Protocol.OTHER_BENCHMARK} and the key other_benchmark go together")
+    if document.get("other_benchmark", "") == document["benchmark"]:
+        raise ValueError("other_benchmark: another one than benchmark is expected")
     pools = document["pools"]
     if not isinstance(pools, dict) or not pools:
         raise ValueError("pools: a table of names with lists of experts")
+    for name, members in pools.items():
+        if not isinstance(members, list) or not all(isinstance(member, str) for member in members):
+            raise ValueError(f"pools: {name} has no list of experts' names")
     seeds = tuple(document.get("seeds", (0,)))
     if not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
         raise ValueError("seeds: a list of whole numbers from 0 on")
     return Experiment(
         benchmark=_text(document, "benchmark"),
         protocols=protocols,
-        pools={name: tuple(map(str, members)) for name, members in pools.items()},
+        pools={name: tuple(members) for name, members in pools.items()},
         routers=_routers(_list(document, "routers")),
         seeds=tuple(dict.fromkeys(seeds)),
-        other_benchmark=document.get("other_benchmark"),
+        other_benchmark=_text(document, "other_benchmark") if "other_benchmark" in document else None,
         title=str(document.get("title", "")),
     )
 

@@ -22,8 +22,9 @@ from sqlalchemy import Connection
 from benchcoe_jobs import registry
 from benchcoe_jobs.domain import EVERY_EXPERT, Fault, Judgement, Result
 from benchcoe_jobs.errors import InputError
+from benchcoe_jobs.importers.archive import open_file
 from benchcoe_jobs.jobs.matching import Match, Matcher
-from benchcoe_jobs.store import experts, results, standings
+from benchcoe_jobs.store import catalog, experts, results, standings
 from benchcoe_jobs.store.catalog import StoredQuery
 from benchcoe_jobs.store.results import NewScore
 from benchcoe_jobs.store.session import Store
@@ -52,8 +53,12 @@ class ImportSummary:
     def insist_on_something(self) -> None:
         """Raise InputError where not a single row could be used."""
         if not (self.scored or self.unchanged or self.new_queries):
-            first = f", the first in row {self.skipped[0].line}: {self.skipped[0].reason}" if self.skipped else ""
-            raise InputError(f"{self.file}: none of its {self.read} rows can be used{first}")
+            why = ""
+            if self.skipped:
+                reason, n = Counter(fault.reason for fault in self.skipped).most_common(1)[0]
+                line = min(fault.line for fault in self.skipped if fault.reason == reason)
+                why = f", the first of {n} in row {line}: {reason}" if n > 1 else f", row {line}: {reason}"
+            raise InputError(f"{self.file}: none of its {self.read} rows can be used{why}")
 
 
 def import_results(
@@ -82,11 +87,14 @@ def import_results(
         rows = read(path, benchmark)
         writer = _Writer(connection, summary, {"format": form, "sha256": _digest(path)}, replace)
         matchers: dict[str, Matcher] = {}
+        benchmarks = {str(row["benchmark"]) for row in catalog.benchmarks(connection)}
         while batch := list(islice(rows, BATCH)):
             usable = _of_known_experts(batch, expert, known, summary)
             for name, group in groupby(sorted(usable, key=_benchmark), key=_benchmark):
                 if name not in matchers:
                     matchers[name] = Matcher(connection, name, may_add_subjects=new_subjects)
+                    if name not in benchmarks:
+                        summary.notes.append(f"{name} is a new benchmark")
                 matches, faults, new = matchers[name].match(list(group))
                 summary.skipped += faults
                 summary.new_queries += new
@@ -214,7 +222,7 @@ def _of_known_experts(
 
 def _digest(path: Path) -> str:
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error

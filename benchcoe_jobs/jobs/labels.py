@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from benchcoe_jobs.domain import Level, Policy
+from benchcoe_jobs.domain import ALL_POOL, Level, Policy, Source
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.jobs.bootstrap import flip_rate, within_reach
 from benchcoe_jobs.store import catalog, experts, labels
@@ -36,6 +37,24 @@ class BuiltLabels:
 def find_scope(connection: Connection, pool: str, benchmark: str | None, split: str) -> Scope:
     """Names -> what labels are about. Raises UsageError."""
     return Scope(experts.find_pool(connection, pool), *catalog.find_benchmark(connection, benchmark), split)
+
+
+def best_single(connection: Connection, scope: Scope) -> str:
+    """The expert to compare with and to fall back to. Raises UsageError where nobody has scores enough."""
+    found = labels.best_single(connection, scope)
+    if found is None:
+        raise UsageError(
+            f"no expert of pool {scope.pool.name!r} has scores for {scope.pool.min_coverage:.0%} of {scope.benchmark}, "
+            f"split {scope.split}: there is no best single expert to compare with or to fall back to"
+        )
+    return found
+
+
+def how_to_leave(pool: str, expert: str) -> str:
+    """The command that takes an expert out of a pool, for whoever is told that it stands in the way."""
+    name = shlex.quote(expert)
+    command = f"retire {name}" if pool == ALL_POOL else f"add-pool {shlex.quote(pool)} --remove {name}"
+    return f"leave it out: benchcoe-jobs {command}"
 
 
 def insist_on_policy(level: Level, policy: Policy) -> None:
@@ -79,8 +98,12 @@ def build_labels(
 
 
 def _flip_rates(connection: Connection, scope: Scope) -> dict[str, float]:
+    """By subject; none where the best expert's score is a reported one, with no queries that could be drawn again."""
+    measured = {label.subject for label in labels.subject_labels(connection, scope) if label.source == Source.MEASURED}
     rates = {}
     for subject, ranked in labels.contenders(connection, scope).items():
+        if subject not in measured:
+            continue
         close = within_reach(ranked)
         if len(close) == 1:  # nobody near: no resample flips it
             rates[subject] = 0.0

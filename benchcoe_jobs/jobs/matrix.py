@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +25,15 @@ class ScoreMatrix:
         """Only the queries that every expert has a score on."""
         kept = np.flatnonzero(~np.isnan(self.values).any(axis=1))
         return ScoreMatrix(self.experts, [self.places[row] for row in kept], self.values[kept])
+
+    def silent(self) -> set[str]:
+        """The experts without a score."""
+        return {name for name in self.experts if np.isnan(self.column(name)).all()}
+
+    def without(self, experts: Collection[str]) -> ScoreMatrix:
+        """The scores of the others."""
+        kept = [column for column, name in enumerate(self.experts) if name not in experts]
+        return ScoreMatrix([self.experts[column] for column in kept], self.places, self.values[:, kept])
 
     def column(self, expert: str) -> NDArray[np.float64]:
         """One expert's scores, (queries,)."""

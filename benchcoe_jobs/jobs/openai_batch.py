@@ -20,6 +20,9 @@ from benchcoe_jobs.errors import InputError
 
 CHAT, PLAIN = "/v1/chat/completions", "/v1/completions"
 
+RESULT_ID = "batch_req_"
+"""How the id of every line of results begins."""
+
 MOST_LINES = 50_000
 MOST_BYTES = 200 << 20
 """OpenAI's own limits."""
@@ -216,7 +219,7 @@ def answer_line(
         },
         "benchcoe": {"expert": expert, "why": why},
     }
-    name = f"batch_req_{job_id}_{number}"
+    name = f"{RESULT_ID}{job_id}_{number}"
     response = {"status_code": 200, "request_id": name, "body": body}
     return {"id": name, "custom_id": custom_id, "response": response, "error": None}
 
@@ -226,7 +229,7 @@ def error_line(
 ) -> dict[str, Any]:
     """The output object of a request that could not be answered."""
     error = {"code": "not_answered", "message": message, "benchcoe": {"expert": expert, "why": why}}
-    return {"id": f"batch_req_{job_id}_{number}", "custom_id": custom_id, "response": None, "error": error}
+    return {"id": f"{RESULT_ID}{job_id}_{number}", "custom_id": custom_id, "response": None, "error": error}
 
 
 def _texts(path: Path) -> list[str]:

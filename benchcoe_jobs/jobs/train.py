@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from benchcoe_jobs.domain import Level, Policy
 from benchcoe_jobs.errors import StoreError, UsageError
 from benchcoe_jobs.jobs.known import Known
-from benchcoe_jobs.jobs.labels import find_scope, insist_on_policy
+from benchcoe_jobs.jobs.labels import best_single, find_scope, insist_on_policy
 from benchcoe_jobs.routers import artifact
 from benchcoe_jobs.routers.base import Curve, LearnedFeatures, Setting
 from benchcoe_jobs.routers.fallback import USUAL_MOST, Calibration
@@ -115,6 +115,7 @@ def train_router(
     with store.writing() as connection:  # labels are frozen with what is learned from, or not at all
         scope = find_scope(connection, pool, benchmark, split)
         frozen = freeze(connection, level, scope, policy)
+        best_single(connection, scope)
         known = Known.read(connection, scope, level)
         if len(known.outputs) < 2:
             what = "subject" if level is Level.SUBJECT else "eligible expert"

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.jobs.bootstrap import mean_interval
-from benchcoe_jobs.jobs.labels import find_scope
+from benchcoe_jobs.jobs.labels import find_scope, how_to_leave
 from benchcoe_jobs.jobs.matrix import ScoreMatrix, read_matrix
 from benchcoe_jobs.store import experts, labels
 from benchcoe_jobs.store.labels import Scope
@@ -89,12 +89,16 @@ def what_if(
         before = experts.pool_members(connection, scope.pool.id)
         after = _changed(connection, before, pool, add, drop)
         matrix = read_matrix(connection, scope.benchmark_id, before | after, split)
+        silent = matrix.silent() - {*add, *drop}  # members without a score are no members yet
+        before, after = ({name: id_ for name, id_ in side.items() if name not in silent} for side in (before, after))
+        matrix = matrix.without(silent)
         complete = matrix.complete()
         if not complete.places:
-            scored = (~np.isnan(matrix.values)).sum(axis=0)
+            scored = (~np.isnan(matrix.values)).sum(axis=0).tolist()
+            n, fewest = min(zip(scored, matrix.experts, strict=True), default=(0, "nobody"))
             raise UsageError(
-                f"no query of {scope.benchmark}, split {split}, has a score of every expert concerned: "
-                f"{matrix.experts[int(scored.argmin())]} has {scored.min()} of {len(matrix.places)}"
+                f"no query of {scope.benchmark}, split {split}, has a score of every expert concerned: {fewest} has "
+                f"{n} of {len(matrix.places)}. Import what is missing, or {how_to_leave(pool, fewest)}"
             )
         sides = [_reach(connection, scope, members, complete) for members in (before, after)]
         connection.rollback()

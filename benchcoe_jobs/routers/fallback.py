@@ -31,6 +31,9 @@ _STEP = 0.1
 # Questions like the training ones are what a router is for: without a word from its user no more of them fall back.
 USUAL_MOST = 0.4
 _CONFIDENCE = 0.95
+
+# Of the questions of whoever has most scores: who has fewer is not compared.
+_COVERED = 0.95
 _BLOCK = 1 << 24
 
 
@@ -208,8 +211,10 @@ def _gains(level: Level, predictions: Floats, subjects: NDArray[np.str_], scores
     """
     names = np.unique(subjects)
     gains = np.full(len(subjects), np.nan)
+    known = (~np.isnan(scores)).sum(axis=0)
+    covered = np.where(known >= _COVERED * known.max(), scores, np.nan)
     for out in _parts(subjects):
-        single = _best(scores[~out])
+        single = _best(covered[~out])
         if level is Level.SUBJECT:
             best_of = np.array([_best(scores[~out & (subjects == name)], single) for name in names])
             chosen = best_of[predictions[out].argmax(axis=1)]
@@ -229,7 +234,7 @@ def _best(scores: Floats, otherwise: int = 0) -> int:
     if not known.any():
         return otherwise
     means = np.nansum(scores, axis=0) / np.maximum(known, 1)
-    return int(np.where(known >= 0.95 * known.max(), means, -1.0).argmax())
+    return int(np.where(known >= _COVERED * known.max(), means, -1.0).argmax())
 
 
 def _nearness(x: Matrix, known: Matrix, k: int, *, itself: bool = False) -> Floats:

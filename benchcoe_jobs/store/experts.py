@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -46,6 +47,14 @@ class ExpertRow:
     price_gpu_second: float | None = None
 
 
+class Standing(StrEnum):
+    """What adding an expert does, or did."""
+
+    NEW = "added"
+    CHANGED = "changed"
+    UNCHANGED = "unchanged"
+
+
 PRICES = ("price_in", "price_out", "price_gpu_second")
 
 
@@ -71,38 +80,47 @@ def read_expert_by_id(connection: Connection, expert_id: int) -> ExpertRow:
     return ExpertRow(*row)
 
 
-def is_there(connection: Connection, expert: ExpertRow) -> bool:
-    """Whether this very expert is stored. Raises UsageError where its name is taken by another one.
+def standing(connection: Connection, expert: ExpertRow) -> Standing:
+    """What adding an expert would do. Raises UsageError where its name is taken by another one.
 
-    One that has neither answered anything nor been imported takes no name: it was misspelt, say.
+    One that has neither answered anything nor been imported takes no name: it was misspelt, say. Costs change no
+    answer, and can always be given anew; where none is given, they stay.
     """
     if expert.name not in expert_ids(connection):
-        return False
+        return Standing.NEW
     expert_id, stored = read_expert(connection, expert.name)
-    compared = ("engine", "model", "revision", "cost", *PRICES)
-    differing = [key for key in compared if getattr(expert, key) != getattr(stored, key)]
+    differing = [key for key in ("engine", "model", "revision") if getattr(expert, key) != getattr(stored, key)]
     settings = expert.settings.keys() | stored.settings.keys()
     differing += sorted(key for key in settings if expert.settings.get(key) != stored.settings.get(key))
     if differing and _has_results(connection, expert_id):
         raise UsageError(f"expert {expert.name!r} exists with another {' and '.join(differing)}: choose another name")
-    return not differing
+    costs_differ = _costs(expert) != _costs(stored) and any(cost is not None for cost in _costs(expert).values())
+    return Standing.CHANGED if differing or costs_differ else Standing.UNCHANGED
 
 
-def add_expert(connection: Connection, expert: ExpertRow) -> bool:
-    """Register an expert; False where the very same one is there already. Raises as `is_there`."""
-    if is_there(connection, expert):
-        return False
-    values = {
+def add_expert(connection: Connection, expert: ExpertRow) -> Standing:
+    """Register an expert, or change the one of its name; says which. Raises as `standing`."""
+    found = standing(connection, expert)
+    if found is Standing.UNCHANGED:
+        return found
+    values: dict[str, Any] = {
         "engine": expert.engine,
         "model": expert.model,
         "revision": expert.revision,
         "settings": dict(expert.settings),
-        "cost": expert.cost,
-        **{price: getattr(expert, price) for price in PRICES},
     }
-    if connection.execute(update(Expert).where(Expert.name == expert.name).values(**values)).rowcount == 0:
+    if any(cost is not None for cost in _costs(expert).values()):
+        values |= _costs(expert)
+    if found is Standing.NEW:
         connection.execute(insert(Expert).values(name=expert.name, **values))
-    return True
+    else:
+        connection.execute(update(Expert).where(Expert.name == expert.name).values(**values))
+        _refresh_all(connection)  # of two that are tied the cheaper one has the label
+    return found
+
+
+def _costs(expert: ExpertRow) -> dict[str, float | None]:
+    return {name: getattr(expert, name) for name in ("cost", *PRICES)}
 
 
 def _has_results(connection: Connection, expert_id: int) -> bool:

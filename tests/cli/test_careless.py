@@ -226,8 +226,9 @@ NAMES = [
     Case("unknown split", "build-labels --level subject --split dev", 2, "dev"),
     Case("unknown router", "evaluate best", 2, "unknown router 'best'; the store has by-query, by-subject"),
     Case("which router", "route 'how many?'", 2, "name one: by-query, by-subject"),
-    Case("which benchmark", "build-labels --level subject", 2, "--benchmark: other, toy", typed("add-benchmark other")),
-    Case("a taken name", "add-expert ann --engine recorded --cost 2", 2, "another cost"),
+    Case("which benchmark", "build-labels --level subject", 2, "--benchmark: other, toy", lambda: unscored()),
+    Case("a taken name", "add-expert ann --engine transformers --model x --no-profile", 2, "another engine and model"),
+    Case("a benchmark of nothing", "add-benchmark mmlu-pro", 2, "Give FILE, or --hub"),
     Case("an expert of two lines", "add-expert 'a\nb' --engine recorded", 2, r"'a\nb'"),
     Case("a blank expert", "add-expert ' ' --engine recorded", 2, "printable"),
     Case("an expert all", "add-expert all --engine recorded", 2, "called all"),
@@ -242,6 +243,19 @@ NAMES = [
 ]
 
 ROUTE = "route --router by-subject"
+SUBMIT = "submit p.jsonl --router by-subject"
+
+
+def prompts() -> Callable[[], None]:
+    body = {"messages": [{"role": "user", "content": "how many?"}]}
+    line = {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": body}
+    return file("p.jsonl", json.dumps(line).encode())
+
+
+def experiment(pools: str, other: str = "other") -> Callable[[], None]:
+    settings = f'benchmark = "toy"\nother_benchmark = "{other}"\nprotocols = ["other-benchmark"]'
+    return file("x.toml", f'{settings}\n{pools}\n[[routers]]\nname = "r"\n'.encode())
+
 
 WORK = [
     Case("nothing scored", "build-labels --level subject --split test", 2, "no scores"),
@@ -270,6 +284,16 @@ WORK = [
     Case("cut weights", "evaluate by-subject", 1, "train the router again", cut_short("weights.safetensors")),
     Case("a cut router", "evaluate by-subject", 1, "train the router again", cut_short("router.json")),
     Case("no artifact", f"{ROUTE} 'how many?'", 1, "train the router again", lambda: shutil.rmtree(artifact())),
+    Case(
+        "nobody to fall back to", "train-router x --pool nobody", 2, "no best single expert", typed("add-pool nobody")
+    ),
+    Case("prices nobody gave", f"{ROUTE} 'how many?' --max-cost 1", 2, "bob costs is not known"),
+    Case("results over the store", f"{SUBMIT} --output benchcoe.db", 2, "no file of results", prompts()),
+    Case("results over the prompts", f"{SUBMIT} --output p.jsonl", 2, "no file of results", prompts()),
+    Case("errors over the answers", f"{SUBMIT} --output o.jsonl --errors ./o.jsonl", 2, "name two files", prompts()),
+    Case("results in no folder", f"{SUBMIT} --output none/o.jsonl", 2, "no folder none", prompts()),
+    Case("no list of experts", "experiment x.toml", 1, "one has no list", experiment('[pools]\none = "ann"')),
+    Case("itself as another", "experiment x.toml", 1, "another one", experiment('[pools]\none = ["ann"]', "toy")),
     Case("no artifacts", "train-router by-query --extend", 1, "train the router", lambda: shutil.rmtree(".benchcoe")),
 ]
 
@@ -304,6 +328,8 @@ STORES = [
     Case("broken settings", "experts", 1, "not valid TOML", file("benchcoe.toml", b"home = ")),
     Case("unknown setting", "experts", 1, "unknown setting 'databse_url'", file("benchcoe.toml", b'databse_url = "x"')),
     Case("wrong setting", "experts", 1, "home must be a string", file("benchcoe.toml", b"home = 3")),
+    Case("a broker of maybe", "experts", 1, "it is yes or no", file("benchcoe.toml", b'open_broker = "maybe"')),
+    Case("a lease of blanks", "experts", 1, "a number of seconds", file("benchcoe.toml", b'lease_s = " "')),
     Case("settings in Latin-1", "experts", 1, "not valid TOML", file("benchcoe.toml", 'home = "é"'.encode("latin-1"))),
 ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter, defaultdict
@@ -235,9 +236,12 @@ def inside(walked: Path) -> Iterator[None]:
     [
         ("init", "before database schema state"),
         ("doctor", "findings"),
-        ("add-benchmark synthetic", "disagreements file new_queries notes read scored skipped stages unchanged"),
+        (
+            "add-benchmark synthetic more.csv",
+            "disagreements file new_queries notes read scored skipped stages unchanged",
+        ),
         ("benchmarks", "benchmarks"),
-        ("add-expert librarian --engine recorded --cost 1", "added expert profile"),
+        ("add-expert librarian --engine recorded --cost 1", "added changed expert profile"),
         ("experts", "experts"),
         ("retire newcomer --restore", "expert retired"),
         ("add-pool two librarian calculator", "experts pool"),
@@ -278,6 +282,7 @@ def inside(walked: Path) -> Iterator[None]:
 )
 def test_json_is_all_that_stdout_holds(cli: Cli, line: str, keys: str) -> None:
     Path("scores.csv").write_text("benchmark,subject,score\nsynthetic,dates,0.5\n")
+    Path("more.csv").write_text("text,subject,split\nWhich day follows the 31st?,dates,validation\n")
     Path("stages.toml").write_text(
         'benchmark = "synthetic"\nprotocols = ["in-distribution"]\n[pools]\nall = []\n[[routers]]\nname = "r"\n'
     )
@@ -375,3 +380,17 @@ def test_settings_flag_then_environment_then_file(
     monkeypatch.setenv("BENCHCOE_DATABASE_URL", "sqlite:///environment.db")
     assert used() == "sqlite:///environment.db"
     assert used("--database-url sqlite:///flag.db") == "sqlite:///flag.db"
+
+
+@pytest.mark.usefixtures("inside")
+@pytest.mark.parametrize("line", ["--help", "experts", "experts --json"])
+def test_a_reader_may_have_heard_enough(line: str) -> None:
+    """As `| head` does; click and rich would each end with 1."""
+    command = [sys.executable, "-c", "from benchcoe_jobs.cli.main import run; run()", *line.split()]
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        ended = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, check=False)
+    finally:
+        os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, b"")

@@ -13,7 +13,8 @@ import quiz
 from benchcoe_jobs.dispatch.inline import InlineDispatcher
 from benchcoe_jobs.domain import JobState
 from benchcoe_jobs.errors import InputError, UsageError
-from benchcoe_jobs.jobs.batch import submit_file, write_results
+from benchcoe_jobs.jobs.batch import submit_file
+from benchcoe_jobs.jobs.batch_results import write_results
 from benchcoe_jobs.jobs.benchmarks import add_benchmark
 from benchcoe_jobs.jobs.lifecycle import cancel, retry, submit
 from benchcoe_jobs.jobs.profile import profile_request

@@ -95,3 +95,11 @@ def test_a_comparison_needs_the_scores_of_all(toy: Store) -> None:
     add_experts(toy, eve=1.0)
     with pytest.raises(UsageError, match=r"no query of toy, split test, .*: eve has 0 of 8"):
         asked(toy, "two", add=["eve"])
+
+
+def test_who_has_no_score_yet_stands_in_nobodys_way(toy: Store) -> None:
+    before = asked(toy, "all", drop=["cat"])
+    add_experts(toy, dan=1.0)
+    assert asked(toy, "all", drop=["cat"]) == before
+    with pytest.raises(UsageError, match=r"dan has 0 of 8\. Import what is missing, or leave it out: .* retire dan"):
+        asked(toy, "all", drop=["dan"])
