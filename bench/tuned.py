@@ -1,9 +1,9 @@
 """A fine-tuned encoder on real results, beside kinds that learned from the same questions.
 
-    python bench/tuned.py STORE_FOLDER [--train 1500]
+    python bench/tuned.py STORE_FOLDER [--train 300]
 
-STORE_FOLDER is one that bench/mmlu_pro.py kept (--store). Subject level, no fallback; learned from some of the stored
-deal's train questions, since all of them take the better part of an hour on two cores; early stopping on the
+STORE_FOLDER is one that bench/mmlu_pro.py kept (--store). Subject level, no fallback; learned from the stored deal's
+train questions, or from some of them: all take the better part of an hour on two cores. Early stopping on the
 validation split, judged on the test split.
 """
 
@@ -28,15 +28,15 @@ KINDS = [
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path)
-    parser.add_argument("--train", type=int, default=1_500)
+    parser.add_argument("--train", type=int, metavar="N", help="only N of them")
     options = parser.parse_args()
     tuned(read(options.store), options.train)
 
 
-def tuned(data: Data, n: int) -> None:
-    print(f"## Learned from {n} questions: gain in points on the test split, subject level, no fallback\n", flush=True)
+def tuned(data: Data, n: int | None) -> None:
     train, validation, test = (np.flatnonzero(data.split == name) for name in ("train", "validation", "test"))
     train = np.random.default_rng(0).permutation(train)[:n]
+    print(f"## Learned from {len(train)} questions: gain in points on the test split, subject level, no fallback\n")
     subjects, examples = subjects_of(data, train)
     of_validation, judges = subjects_of(data, validation)
     if of_validation != subjects:
