@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shlex
 import shutil
@@ -81,7 +82,7 @@ def _walk(session: Session) -> tuple[Report, Report]:
     def step(*words: str) -> None:
         say(*words)
         options = ["--json"] * session.as_json + ["--quiet"] * session.quiet
-        with contextlib.redirect_stdout(None) if session.as_json else contextlib.nullcontext():
+        with contextlib.redirect_stdout(io.StringIO()) if session.as_json else contextlib.nullcontext():
             main([*words, *options, "--database-url", URL, "--home", HOME], standalone_mode=False)
 
     def add_expert(name: str) -> None:

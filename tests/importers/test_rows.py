@@ -121,8 +121,8 @@ def test_another_encoding(csv: Path, content: bytes, message: str) -> None:
 
 @pytest.mark.parametrize(("name", "said"), [("rows.json", "'.json'"), ("rows.tsv", "'.tsv'"), ("rows", "'rows'")])
 def test_another_format(tmp_path: Path, name: str, said: str) -> None:
-    message = f"a table must be one of .csv, .jsonl, .ndjson, .parquet, not {said}"
-    assert refusal(tmp_path / name, b"a\n1\n") == message
+    message = f"a table must be one of .csv, .jsonl, .ndjson, .parquet, not {said}; "
+    assert refusal(tmp_path / name, b"a\n1\n").startswith(message)
 
 
 def written(path: Path, columns: dict[str, Any]) -> Path:
