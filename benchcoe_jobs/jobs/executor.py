@@ -107,7 +107,11 @@ class Executor:
             what = f"unexpected {type(error).__name__}: {error}".splitlines()[0]
             self._fail(claim, what, BenchcoeError.exit_code, hopeless=False)
         except BaseException:  # Ctrl-C
-            self._give_back(claim)
+            try:  # first: to be given back a shard may have to wait for whoever has locked it
+                if self._host is not None:
+                    self._host.close()
+            finally:
+                self._give_back(claim)
             raise
         return None
 
