@@ -17,6 +17,7 @@ from sqlalchemy import select, text
 
 from benchcoe_jobs.benchmarks.hellaswag import HellaSwag
 from benchcoe_jobs.dispatch.inline import InlineDispatcher
+from benchcoe_jobs.engines.host import EngineHost
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.jobs import plan
 from benchcoe_jobs.jobs.benchmarks import add_benchmark
@@ -24,7 +25,7 @@ from benchcoe_jobs.jobs.lifecycle import submit
 from benchcoe_jobs.jobs.profile import profile_request
 from benchcoe_jobs.jobs.rescore import Flip, rescore
 from benchcoe_jobs.settings import Settings
-from benchcoe_jobs.store import asking, catalog, experts, labels, results, standings
+from benchcoe_jobs.store import asking, catalog, experts, labels, leases, results, standings
 from benchcoe_jobs.store.experts import ExpertRow
 from benchcoe_jobs.store.results import NewScore
 from benchcoe_jobs.store.session import Store
@@ -191,6 +192,38 @@ def test_a_host_that_is_killed_costs_its_open_batch(store: Store, llama: Path, f
     (folder / "slow").unlink()
     run(store, undisturbed)
     assert said(store, "ann") == said(store, "undisturbed")
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])  # nothing in it is of a database's own
+def test_an_interrupt_ends_the_engine_before_the_shard_is_given_back(
+    store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after the last answer, when no batch is under way: somebody may have locked the shard."""
+    add_benchmark(store, "quiz", quiz.write_quiz(folder / "quiz", 20))
+    ended: list[str] = []
+    close, give_back = EngineHost.close, leases.give_back
+
+    def noted_close(host: EngineHost, **options: float) -> None:
+        ended.append("engine")
+        close(host, **options)
+
+    def noted_give_back(*about: Any) -> bool:
+        ended.append("shard")
+        return give_back(*about)
+
+    monkeypatch.setattr(EngineHost, "close", noted_close)
+    monkeypatch.setattr(leases, "give_back", noted_give_back)
+    heard: list[int] = []
+
+    def press_ctrl_c(step: int) -> None:
+        heard.append(step)
+        if sum(heard) == 20:
+            raise KeyboardInterrupt
+
+    job_id = start(store, ExpertRow("ann", "echo", "ann"))
+    with pytest.raises(KeyboardInterrupt):
+        InlineDispatcher(store, Settings()).follow(job_id, press_ctrl_c)
+    assert ended[:2] == ["engine", "shard"]
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])  # nothing in it is of a database's own
