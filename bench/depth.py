@@ -24,9 +24,10 @@ from sqlalchemy import Connection, event, insert, text
 
 from benchcoe_jobs.dispatch.celery import MOST_TICKETS
 from benchcoe_jobs.domain import Queue
-from benchcoe_jobs.jobs.lifecycle import submit
-from benchcoe_jobs.store import claims, experts, jobs, leases, moves, workers
-from benchcoe_jobs.store.job_tables import Lot
+from benchcoe_jobs.job_queue.lifecycle import submit
+from benchcoe_jobs.store.job_queue import claims, jobs, leases, transitions, workers
+from benchcoe_jobs.store.job_queue.tables import Lot
+from benchcoe_jobs.store.results import experts
 from benchcoe_jobs.store.session import Store
 
 SHARDS_A_LOT, LOTS_A_JOB, EXPERTS = 50, 4, 20
@@ -126,7 +127,7 @@ def status(depth: Depth, number: int) -> float:
         job_id = 1 + number
         jobs.read_job(connection, job_id)
         jobs.lots(connection, [job_id])
-        moves.failures(connection, job_id, 10)
+        transitions.failures(connection, job_id, 10)
         jobs.followers(connection, job_id)
         workers.workers(connection)
         found = jobs.list_jobs(connection, limit=50)

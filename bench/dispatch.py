@@ -19,7 +19,7 @@ from harness import markdown
 from servers import Site, n_shards, postgres_store, site, stop, until, url_of
 
 from benchcoe_jobs.dispatch.celery import make_app, top_up
-from benchcoe_jobs.jobs.lifecycle import submit
+from benchcoe_jobs.job_queue.lifecycle import submit
 from benchcoe_jobs.settings import Settings
 from benchcoe_jobs.store.session import Store
 

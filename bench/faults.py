@@ -2,7 +2,7 @@
 
 python bench/faults.py [--kills 200] [--lease 60] [SCENARIO ...]
 
-The scenarios are those of tests/faults/scenarios.py, which the test suite runs once each. With --kills a worker's
+The scenarios are those of tests/helpers/scenarios.py, which the test suite runs once each. With --kills a worker's
 child is killed so often, at random points, one expert's profile after the other.
 """
 
@@ -25,15 +25,15 @@ import pytest
 from harness import markdown
 
 TESTS = Path(__file__).parents[1] / "tests"
-sys.path[:0] = [str(TESTS / "jobs"), str(TESTS / "faults")]
+sys.path.insert(0, str(TESTS / "helpers"))
 
 import crew  # noqa: E402  (they are where the tests are)
 import drill  # noqa: E402
 import scenarios  # noqa: E402
 
 from benchcoe_jobs.domain import JobState  # noqa: E402
-from benchcoe_jobs.jobs.profile import profile_request  # noqa: E402
-from benchcoe_jobs.jobs.rescore import rescore  # noqa: E402
+from benchcoe_jobs.services.inference.job import profile_request  # noqa: E402
+from benchcoe_jobs.services.rescore import rescore  # noqa: E402
 
 ASKED = 512
 """Queries of each profile that is killed: two shards, eight micro-batches."""

@@ -24,9 +24,9 @@ from harness import command, markdown, seconds
 from sqlalchemy import text
 
 from benchcoe_jobs.domain import Query
-from benchcoe_jobs.store import catalog, experts, results, standings
 from benchcoe_jobs.store.migrate import upgrade
-from benchcoe_jobs.store.results import NewScore
+from benchcoe_jobs.store.results import aggregates, catalog, experts, responses
+from benchcoe_jobs.store.results.responses import NewScore
 from benchcoe_jobs.store.session import Store, connect
 
 SUBJECTS = 14
@@ -140,9 +140,9 @@ def add_expert(store: Store, benchmark_id: int, places: list[tuple[int, int]], w
     start = time.perf_counter()
     with store.writing() as connection:
         expert_id = experts.find_expert(connection, f"expert-{expert:02}")
-        run_id = results.ensure_run(connection, expert_id, benchmark_id, {"generated": expert})
-        results.write_scores(connection, expert_id, run_id, scores)
-        standings.refresh(connection, [benchmark_id], {(expert_id, stratum) for _, stratum in set(places)})
+        run_id = responses.ensure_run(connection, expert_id, benchmark_id, {"generated": expert})
+        responses.write_scores(connection, expert_id, run_id, scores)
+        aggregates.refresh(connection, [benchmark_id], {(expert_id, stratum) for _, stratum in set(places)})
     return time.perf_counter() - start
 
 

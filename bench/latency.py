@@ -23,8 +23,8 @@ from harness import command, encoder, markdown, seconds
 from published import Published, real_questions
 
 from benchcoe_jobs.domain import Asked
-from benchcoe_jobs.jobs.decide import Decider, open_decider
-from benchcoe_jobs.store.catalog import Question
+from benchcoe_jobs.services.routing.decider import Decider, open_decider
+from benchcoe_jobs.store.results.catalog import Question
 from benchcoe_jobs.store.session import open_store
 
 LEARNED_FROM = 60

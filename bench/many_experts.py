@@ -22,9 +22,9 @@ import numpy as np
 from harness import command, encoder, imported, markdown, result_files
 from stages import PRICES
 
-from benchcoe_jobs.jobs.matrix import ScoreMatrix, read_matrix
-from benchcoe_jobs.store import catalog, experts, results, standings
-from benchcoe_jobs.store.results import NewScore
+from benchcoe_jobs.services.score_matrix import ScoreMatrix, read_matrix
+from benchcoe_jobs.store.results import aggregates, catalog, experts, responses
+from benchcoe_jobs.store.results.responses import NewScore
 from benchcoe_jobs.store.session import Store, open_store
 
 PROGRAM = "import sys; from benchcoe_jobs.cli.main import execute; sys.exit(execute(sys.argv[1:]))"
@@ -92,10 +92,10 @@ def add_generated(store: Store, benchmark_id: int, real: ScoreMatrix, number: in
     with store.writing() as connection:
         experts.add_expert(connection, experts.ExpertRow(name_of(number), "recorded", cost=10.0 + number))
         expert_id = experts.find_expert(connection, name_of(number))
-        run_id = results.ensure_run(connection, expert_id, benchmark_id, {"generated": number})
+        run_id = responses.ensure_run(connection, expert_id, benchmark_id, {"generated": number})
         new = [NewScore(real.places[row].id, real.places[row].stratum_id, float(values[row])) for row in known]
-        results.write_scores(connection, expert_id, run_id, new)
-        standings.refresh(connection, [benchmark_id], {(expert_id, score.stratum_id) for score in new})
+        responses.write_scores(connection, expert_id, run_id, new)
+        aggregates.refresh(connection, [benchmark_id], {(expert_id, score.stratum_id) for score in new})
 
 
 def add_last(size: int) -> tuple[float, float]:

@@ -24,7 +24,7 @@ from stages import PRICES
 
 from benchcoe_jobs.domain import Result
 from benchcoe_jobs.importers.mmlu_pro import read
-from benchcoe_jobs.jobs.deals import share_vectors
+from benchcoe_jobs.services.experiments.resplit import share_vectors
 from benchcoe_jobs.store.session import open_store
 
 SPOILT = {
@@ -115,7 +115,7 @@ def figures(cache: str) -> list[str]:
 
 def findings() -> list[dict[str, Any]]:
     """What `audit` finds; its exit code says only that there are errors."""
-    from benchcoe_jobs.jobs.audit import audit
+    from benchcoe_jobs.services.audit.checks import audit
 
     return [finding.as_json() for finding in audit(open_store(os.environ["BENCHCOE_DATABASE_URL"]), None)]
 

@@ -25,9 +25,10 @@ from sqlalchemy import text
 from benchcoe_jobs.domain import Level
 from benchcoe_jobs.routers.base import Examples, Setting
 from benchcoe_jobs.routers.model import new_recipe
-from benchcoe_jobs.store import catalog, evaluations, experts
-from benchcoe_jobs.store.catalog import Question
-from benchcoe_jobs.store.routers import StoredVectors
+from benchcoe_jobs.store.results import catalog, experts
+from benchcoe_jobs.store.results.catalog import Question
+from benchcoe_jobs.store.routing import evaluations
+from benchcoe_jobs.store.routing.routers import StoredVectors
 from benchcoe_jobs.store.session import Store, connect, open_store
 
 Scores = NDArray[np.float64]

@@ -13,8 +13,8 @@ from sqlalchemy import Connection
 
 from benchcoe_jobs.domain import Completion, Decoding, Queue, Request
 from benchcoe_jobs.engines.base import ExpertSettings
-from benchcoe_jobs.jobs.kinds import Assignment
-from benchcoe_jobs.store.jobs import JobRow, NewLot
+from benchcoe_jobs.job_queue.job_kind import Assignment
+from benchcoe_jobs.store.job_queue.jobs import JobRow, NewLot
 
 NOTES = "BENCH_NOTES"
 ROUNDS_PER_ANSWER = 40_000
@@ -22,7 +22,7 @@ ROUNDS_PER_ANSWER = 40_000
 
 
 class NoOp:
-    """See `benchcoe_jobs.jobs.kinds.Kind`: as many shards as are asked for, and nothing in them."""
+    """See `benchcoe_jobs.job_queue.job_kind.Kind`: as many shards as are asked for, and nothing in them."""
 
     n_stages = 1
 

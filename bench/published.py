@@ -17,7 +17,7 @@ from transformers.utils import logging
 
 from benchcoe_jobs.domain import Asked, Fault
 from benchcoe_jobs.importers import mmlu_pro
-from benchcoe_jobs.store.catalog import Question
+from benchcoe_jobs.store.results.catalog import Question
 
 WINDOW, BATCH, RATE = 512, 16, 2e-5
 

@@ -25,10 +25,10 @@ from plugins import NOTES
 from servers import Site, postgres_store, site, stop, until, url_of
 
 from benchcoe_jobs.dispatch.celery import make_app, top_up
-from benchcoe_jobs.jobs.lease import BEATS_PER_LEASE
-from benchcoe_jobs.jobs.lifecycle import submit
+from benchcoe_jobs.job_queue.lease import BEATS_PER_LEASE
+from benchcoe_jobs.job_queue.lifecycle import submit
 from benchcoe_jobs.settings import Settings
-from benchcoe_jobs.store import claims, workers
+from benchcoe_jobs.store.job_queue import claims, workers
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.workers.sweeper import SWEEPS_PER_LEASE
 

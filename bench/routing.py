@@ -27,15 +27,16 @@ from mmlu_pro import POOLS, encoder, score_matrix
 from numpy.typing import NDArray
 
 from benchcoe_jobs.domain import Level
-from benchcoe_jobs.jobs.bootstrap import mean_interval
 from benchcoe_jobs.routers import blend, fallback
 from benchcoe_jobs.routers.base import Examples, Floats, Matrix, Setting
 from benchcoe_jobs.routers.embedding import EMBEDDING
 from benchcoe_jobs.routers.linear import RidgeHead
 from benchcoe_jobs.routers.model import Recipe, new_recipe
-from benchcoe_jobs.store import catalog, evaluations, experts
-from benchcoe_jobs.store.catalog import Question
-from benchcoe_jobs.store.routers import StoredVectors
+from benchcoe_jobs.services.intervals import mean_interval
+from benchcoe_jobs.store.results import catalog, experts
+from benchcoe_jobs.store.results.catalog import Question
+from benchcoe_jobs.store.routing import evaluations
+from benchcoe_jobs.store.routing.routers import StoredVectors
 from benchcoe_jobs.store.session import open_store
 
 

@@ -20,15 +20,16 @@ from harness import markdown
 from servers import HERE, Site, postgres_store, site, until, url_of
 
 from benchcoe_jobs.dispatch.celery import make_app, top_up
-from benchcoe_jobs.jobs.benchmarks import add_benchmark
-from benchcoe_jobs.jobs.lifecycle import submit
-from benchcoe_jobs.jobs.plan import new_expert
-from benchcoe_jobs.jobs.profile import profile_request
+from benchcoe_jobs.job_queue.lifecycle import submit
+from benchcoe_jobs.services.inference.expert_settings import new_expert
+from benchcoe_jobs.services.inference.job import profile_request
+from benchcoe_jobs.services.ingest.benchmark_import import add_benchmark
 from benchcoe_jobs.settings import Settings
-from benchcoe_jobs.store import experts, jobs
+from benchcoe_jobs.store.job_queue import jobs
+from benchcoe_jobs.store.results import experts
 from benchcoe_jobs.store.session import Store
 
-TESTS = HERE.parent / "tests" / "jobs"
+TESTS = HERE.parent / "tests" / "helpers"
 sys.path.append(str(TESTS))
 
 from quiz import write_quiz  # noqa: E402

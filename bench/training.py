@@ -24,7 +24,7 @@ from benchcoe_jobs.domain import Level
 from benchcoe_jobs.routers import tuning
 from benchcoe_jobs.routers.base import Examples, Setting
 from benchcoe_jobs.routers.bert import Bert
-from benchcoe_jobs.store.catalog import Question
+from benchcoe_jobs.store.results.catalog import Question
 
 Learned = Callable[[], NDArray[np.str_]]
 """What was trained; says the subjects of the validation questions."""

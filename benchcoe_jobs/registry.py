@@ -36,10 +36,10 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "table": "benchcoe_jobs.importers.table:read_results",
     },
     "jobs": {
-        "batch": "benchcoe_jobs.jobs.batch:BatchJob",
-        "evaluate": "benchcoe_jobs.jobs.evaluate_job:EvaluateJob",
-        "profile": "benchcoe_jobs.jobs.profile:ProfileJob",
-        "train-router": "benchcoe_jobs.jobs.train_job:TrainJob",
+        "batch": "benchcoe_jobs.services.batch.job:BatchJob",
+        "evaluate": "benchcoe_jobs.services.evaluation.job:EvaluateJob",
+        "profile": "benchcoe_jobs.services.inference.job:ProfileJob",
+        "train-router": "benchcoe_jobs.services.training.job:TrainJob",
     },
     "routers": {
         "bert": "benchcoe_jobs.routers.bert:BERT",

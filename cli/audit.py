@@ -11,8 +11,8 @@ from benchcoe_jobs.errors import UnfinishedError, UsageError
 from .command import Command, Session
 
 if TYPE_CHECKING:
-    from benchcoe_jobs.jobs.audit import Finding
-    from benchcoe_jobs.jobs.repair import Repaired
+    from benchcoe_jobs.services.audit.checks import Finding
+    from benchcoe_jobs.services.audit.repair import Repaired
 
 REPAIRS = click.Choice(["order", "duplicates"])
 
@@ -37,7 +37,7 @@ def audit(session: Session, benchmark: str | None, repair: str | None, expert: s
     if repair is not None:
         _repair(session, benchmark, repair, expert)
         return
-    from benchcoe_jobs.jobs.audit import Severity, audit
+    from benchcoe_jobs.services.audit.checks import Severity, audit
 
     findings = audit(session.store, benchmark)
     session.show({"findings": [finding.as_json() for finding in findings]}, lambda: _print(findings))
@@ -47,7 +47,7 @@ def audit(session: Session, benchmark: str | None, repair: str | None, expert: s
 
 
 def _repair(session: Session, benchmark: str | None, repair: str, expert: str | None) -> None:
-    from benchcoe_jobs.jobs.repair import repair_duplicates, repair_order
+    from benchcoe_jobs.services.audit.repair import repair_duplicates, repair_order
 
     if expert is not None:
         done = repair_order(session.store, benchmark, expert)

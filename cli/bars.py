@@ -19,8 +19,8 @@ from rich.progress import (
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from benchcoe_jobs.store.jobs import LotRow
-    from benchcoe_jobs.store.workers import WorkerRow
+    from benchcoe_jobs.store.job_queue.jobs import LotRow
+    from benchcoe_jobs.store.job_queue.workers import WorkerRow
 
 
 def show_bars(snapshots: Iterable[tuple[list[LotRow], list[WorkerRow]]]) -> None:

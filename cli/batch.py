@@ -12,7 +12,7 @@ from .job import job_argument
 from .queued import follow, insist_on_all, show_queued, waits
 
 if TYPE_CHECKING:
-    from benchcoe_jobs.store.jobs import JobRow
+    from benchcoe_jobs.store.job_queue.jobs import JobRow
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -40,8 +40,8 @@ def submit(
     configured, workers do it, the job's number is printed, and results fetches what is there.
     """
     from benchcoe_jobs.dispatch.base import dispatcher
-    from benchcoe_jobs.jobs.batch import submit_file
-    from benchcoe_jobs.jobs.batch_results import check_places
+    from benchcoe_jobs.services.batch.job import submit_file
+    from benchcoe_jobs.services.batch.result_files import check_places
 
     stem = file.with_suffix("") if file.suffix == ".jsonl" else file
     output, errors = output or Path(f"{stem}.output.jsonl"), errors or Path(f"{stem}.errors.jsonl")
@@ -66,7 +66,7 @@ def results(session: Session, job: int, output: Path | None, errors: Path | None
 
     While the job runs, lines that are not answered yet are in neither file.
     """
-    from benchcoe_jobs.store import jobs
+    from benchcoe_jobs.store.job_queue import jobs
 
     with session.store.reading() as connection:
         row = jobs.read_job(connection, job)
@@ -74,7 +74,7 @@ def results(session: Session, job: int, output: Path | None, errors: Path | None
 
 
 def _write(session: Session, job: JobRow, output: Path, errors: Path) -> None:
-    from benchcoe_jobs.jobs.batch_results import write_results
+    from benchcoe_jobs.services.batch.result_files import write_results
 
     n_output, n_errors = write_results(session.store, job.id, output, errors)
     data = {

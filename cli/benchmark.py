@@ -26,7 +26,7 @@ def add_benchmark(session: Session, name: str, file: Path | None, hub: bool, rev
     choices (a JSON list), answer and split. Queries without a split are dealt 60/10/30 to train,
     validation and test. For recorded MMLU-Pro results none of this is needed: they bring the questions.
     """
-    from benchcoe_jobs.jobs.benchmarks import add_benchmark, fetch_benchmark
+    from benchcoe_jobs.services.ingest.benchmark_import import add_benchmark, fetch_benchmark
 
     if hub and file is not None:
         raise UsageError("give FILE or --hub, not both")
@@ -40,7 +40,7 @@ def add_benchmark(session: Session, name: str, file: Path | None, hub: bool, rev
 @click.command(cls=Command)
 def benchmarks(session: Session) -> None:
     """List benchmarks."""
-    from benchcoe_jobs.store import catalog
+    from benchcoe_jobs.store.results import catalog
 
     with session.store.reading() as connection:
         session.show_list("benchmarks", catalog.benchmarks(connection))

@@ -93,7 +93,7 @@ def _broker(settings: Settings) -> Finding:
 
 def _queue(settings: Settings) -> Iterator[Finding]:
     """Workers as they were last seen, and queues in which shards wait that none of them serves."""
-    from benchcoe_jobs.store import jobs, workers
+    from benchcoe_jobs.store.job_queue import jobs, workers
     from benchcoe_jobs.store.session import open_store
 
     try:

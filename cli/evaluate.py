@@ -17,8 +17,8 @@ from .label import SPLITS
 from .queued import get_done, insist_on_all, waits
 
 if TYPE_CHECKING:
-    from benchcoe_jobs.jobs.curve import CostReport
-    from benchcoe_jobs.jobs.report import Report
+    from benchcoe_jobs.services.evaluation.cost_curve import CostReport
+    from benchcoe_jobs.services.evaluation.report import Report
 
 
 @click.command(cls=Command)
@@ -60,10 +60,10 @@ def evaluate(
     alone. Else the comparison is over the same queries throughout: each expert, the best single expert
     (chosen on the training split), chance, and the two oracles that no router can beat.
     """
-    from benchcoe_jobs.jobs.evaluate_job import evaluate_request
+    from benchcoe_jobs.services.evaluation.job import evaluate_request
 
     if plot is not None:
-        from benchcoe_jobs.jobs.plots import check_plot
+        from benchcoe_jobs.services.evaluation.cost_plot import check_plot
 
         check_plot(plot)
     request = evaluate_request(
@@ -87,8 +87,8 @@ def evaluate(
 
 
 def _draw(found: Mapping[str, Any], plot: Path) -> None:
-    from benchcoe_jobs.jobs.curve import CostReport
-    from benchcoe_jobs.jobs.plots import plot_costs
+    from benchcoe_jobs.services.evaluation.cost_curve import CostReport
+    from benchcoe_jobs.services.evaluation.cost_plot import plot_costs
 
     if not found.get("costs"):
         raise UsageError(
@@ -101,7 +101,7 @@ def _draw(found: Mapping[str, Any], plot: Path) -> None:
 
 
 def _print(session: Session, found: Mapping[str, Any]) -> None:
-    from benchcoe_jobs.jobs.report import Report
+    from benchcoe_jobs.services.evaluation.report import Report
 
     if "asked" in found:
         print_asked(session, found)

@@ -16,8 +16,8 @@ from .command import Command, Session, table
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from benchcoe_jobs.jobs.experiment import Progress
-    from benchcoe_jobs.jobs.experiment_plan import Experiment
+    from benchcoe_jobs.services.experiments.plan import Experiment
+    from benchcoe_jobs.services.experiments.run import Progress
 
 
 @click.command(cls=Command)
@@ -37,9 +37,9 @@ def experiment(session: Session, file: Path, out: Path | None) -> None:
     that was stopped goes on where it was. Ends with a table (table.md, results.json) and, with the extra
     plots, gains.png and gains.svg.
     """
-    from benchcoe_jobs.jobs.experiment_plan import read_experiment
-    from benchcoe_jobs.jobs.experiment_report import COLUMNS, cells_of, markdown, summarise
-    from benchcoe_jobs.jobs.plots import plot_gains
+    from benchcoe_jobs.services.experiments.gains_plot import plot_gains
+    from benchcoe_jobs.services.experiments.plan import read_experiment
+    from benchcoe_jobs.services.experiments.report import COLUMNS, cells_of, markdown, summarise
 
     plan = read_experiment(file)
     folder = out or file.with_suffix("")
@@ -76,7 +76,7 @@ def experiment(session: Session, file: Path, out: Path | None) -> None:
 
 
 def _run(session: Session, plan: Experiment, folder: Path) -> Progress:
-    from benchcoe_jobs.jobs.experiment import run_experiment
+    from benchcoe_jobs.services.experiments.run import run_experiment
 
     with ExitStack() as stack:
         advance: list[Callable[[int], None]] = []

@@ -61,9 +61,10 @@ def add_expert(
     anew under the same name, and what it costs always can. The key of an endpoint is read from the environment
     each time, and never stored.
     """
-    from benchcoe_jobs.jobs.plan import RECORDED, make_plans, new_expert
-    from benchcoe_jobs.jobs.profile import profile_request
-    from benchcoe_jobs.store import experts
+    from benchcoe_jobs.services.inference.expert_settings import RECORDED, new_expert
+    from benchcoe_jobs.services.inference.job import profile_request
+    from benchcoe_jobs.services.inference.plan import make_plans
+    from benchcoe_jobs.store.results import experts
 
     if name == "all":
         raise UsageError("an expert cannot be called all: import-results takes that word for every expert")
@@ -112,7 +113,7 @@ def _next_step(name: str, *, is_recorded: bool, wants_profile: bool) -> str:
 @click.command(cls=Command)
 def experts(session: Session) -> None:
     """List experts."""
-    from benchcoe_jobs.store import experts
+    from benchcoe_jobs.store.results import experts
 
     with session.store.reading() as connection:
         session.show_list("experts", experts.experts(connection))
@@ -126,7 +127,7 @@ def retire(session: Session, name: str, restore: bool) -> None:
 
     Its scores stay; the labels of every pool follow at once.
     """
-    from benchcoe_jobs.store import experts
+    from benchcoe_jobs.store.results import experts
 
     with session.store.writing() as connection:
         experts.set_retired(connection, name, not restore)
@@ -144,7 +145,7 @@ def add_pool(session: Session, name: str, members: tuple[str, ...], remove: tupl
 
     The labels of the pool are there at once. The pool `all` always exists.
     """
-    from benchcoe_jobs.store import experts
+    from benchcoe_jobs.store.results import experts
 
     with session.store.writing() as connection:
         experts.change_pool(connection, name, add=members, remove=remove)
@@ -155,7 +156,7 @@ def add_pool(session: Session, name: str, members: tuple[str, ...], remove: tupl
 @click.command(cls=Command)
 def pools(session: Session) -> None:
     """List pools."""
-    from benchcoe_jobs.store import experts
+    from benchcoe_jobs.store.results import experts
 
     with session.store.reading() as connection:
         session.show_list("pools", experts.pools(connection))

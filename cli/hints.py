@@ -9,13 +9,13 @@ from .command import Session
 
 if TYPE_CHECKING:
     from benchcoe_jobs.settings import Settings
-    from benchcoe_jobs.store.jobs import JobRow, LotRow
-    from benchcoe_jobs.store.workers import WorkerRow
+    from benchcoe_jobs.store.job_queue.jobs import JobRow, LotRow
+    from benchcoe_jobs.store.job_queue.workers import WorkerRow
 
 
 def note_hints(session: Session, job_id: int) -> None:
     """Say it, where a job waits for workers that are not there."""
-    from benchcoe_jobs.store import jobs, workers
+    from benchcoe_jobs.store.job_queue import jobs, workers
 
     with session.store.reading() as connection:
         job, lots = jobs.read_job(connection, job_id), jobs.lots(connection, [job_id])

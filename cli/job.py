@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from .hints import hints, note_hints
 from .queued import follow, insist_on_all, insist_on_end
 
 if TYPE_CHECKING:
-    from benchcoe_jobs.store.jobs import JobRow, LotRow
+    from benchcoe_jobs.store.job_queue.jobs import JobRow, LotRow
 
 _LOOK_S = 0.5
 _SHOWN_FAILURES = 10
@@ -35,7 +35,7 @@ job_argument = click.argument("job", type=click.IntRange(1, 2**31 - 1))
 )
 def jobs(session: Session, only_open: bool, limit: int) -> None:
     """List jobs, the newest first."""
-    from benchcoe_jobs.store import jobs
+    from benchcoe_jobs.store.job_queue import jobs
 
     with session.store.reading() as connection:
         found = jobs.list_jobs(connection, limit=limit, only_open=only_open)
@@ -56,12 +56,12 @@ def status(session: Session, job: int) -> None:
     Comes from the database alone; a broker that does not answer is named besides.
     """
     from benchcoe_jobs.dispatch.broker import fault_of
-    from benchcoe_jobs.store import jobs, moves, workers
+    from benchcoe_jobs.store.job_queue import jobs, transitions, workers
 
     with session.store.reading() as connection:
         row = jobs.read_job(connection, job)
         lots = jobs.lots(connection, [job])
-        failures = moves.failures(connection, job, _SHOWN_FAILURES)
+        failures = transitions.failures(connection, job, _SHOWN_FAILURES)
         followers = jobs.followers(connection, job)
         crew = workers.workers(connection)
     fault = None if session.settings.broker_url is None else fault_of(session.settings)
@@ -147,8 +147,8 @@ def watch(session: Session, job: int) -> None:
 
 def _until_over(session: Session, job_id: int) -> JobRow:
     """Only looks, also where this process could do the work."""
-    from benchcoe_jobs.jobs.lease import patiently
-    from benchcoe_jobs.jobs.lifecycle import family
+    from benchcoe_jobs.job_queue.lease import patiently
+    from benchcoe_jobs.job_queue.lifecycle import family
 
     store = session.store
     while True:
@@ -158,10 +158,10 @@ def _until_over(session: Session, job_id: int) -> JobRow:
         time.sleep(_LOOK_S)
 
 
-def _snapshots(session: Session, job_id: int) -> Iterator[Any]:
-    from benchcoe_jobs.jobs.lease import patiently
-    from benchcoe_jobs.jobs.lifecycle import family
-    from benchcoe_jobs.store import jobs, workers
+def _snapshots(session: Session, job_id: int) -> Generator[Any]:
+    from benchcoe_jobs.job_queue.lease import patiently
+    from benchcoe_jobs.job_queue.lifecycle import family
+    from benchcoe_jobs.store.job_queue import jobs, workers
 
     store = session.store
 
@@ -185,7 +185,7 @@ def cancel(session: Session, job: int) -> None:
     Nothing more of it is begun, and who is at it stops after the micro-batch under way. What it has
     stored stays, and the command that began it goes on from there.
     """
-    from benchcoe_jobs.jobs.lifecycle import cancel
+    from benchcoe_jobs.job_queue.lifecycle import cancel
 
     row = cancel(session.store, job)
     session.show(
@@ -204,7 +204,7 @@ def retry(session: Session, job: int, failed: bool, wait: bool) -> None:
     That is failed shards, and items that ended in an error.
     """
     from benchcoe_jobs.dispatch.base import dispatcher
-    from benchcoe_jobs.jobs.lifecycle import retry
+    from benchcoe_jobs.job_queue.lifecycle import retry
 
     runner = dispatcher(session.store, session.settings)
     n = retry(session.store, job)

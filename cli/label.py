@@ -13,7 +13,7 @@ from benchcoe_jobs.domain import ALL_POOL, Level, Policy, Split
 from .command import Command, Finite, Session, percent, table
 
 if TYPE_CHECKING:
-    from benchcoe_jobs.jobs.labels import BuiltLabels
+    from benchcoe_jobs.services.labelling.build import BuiltLabels
 
 LEVELS = click.Choice([level.value for level in Level])
 SPLITS = click.Choice([split.value for split in Split])
@@ -57,7 +57,7 @@ def build_labels(
     subject's best one does not beat it significantly (view subject_label_abstain). rank: the chosen
     expert's place by mean.
     """
-    from benchcoe_jobs.jobs.labels import build_labels
+    from benchcoe_jobs.services.labelling.build import build_labels
 
     built = build_labels(
         session.store,
@@ -77,7 +77,7 @@ def labels(session: Session) -> None:
 
     stale counts the labels of a set that the views would give otherwise today.
     """
-    from benchcoe_jobs.store.label_sets import label_sets
+    from benchcoe_jobs.store.labels.label_sets import label_sets
 
     with session.store.reading() as connection:
         sets = label_sets(connection)

@@ -15,9 +15,9 @@ from .label import SPLITS
 from .queued import get_done, insist_on_all, waits
 
 if TYPE_CHECKING:
-    from benchcoe_jobs.jobs.plan import Forecast
-    from benchcoe_jobs.jobs.rescore import Rescored
-    from benchcoe_jobs.store.jobs import JobRow
+    from benchcoe_jobs.services.inference.plan import Forecast
+    from benchcoe_jobs.services.rescore import Rescored
+    from benchcoe_jobs.store.job_queue.jobs import JobRow
 
 
 @click.command(cls=Command)
@@ -46,9 +46,10 @@ def profile(
     --limit takes the same N queries each time, spread over the subjects. A query that cannot be answered
     keeps its error, and the command then ends with exit code 3.
     """
-    from benchcoe_jobs.jobs.plan import forecast, make_plans, settings_of
-    from benchcoe_jobs.jobs.profile import profile_request
-    from benchcoe_jobs.store import experts
+    from benchcoe_jobs.services.inference.expert_settings import settings_of
+    from benchcoe_jobs.services.inference.job import profile_request
+    from benchcoe_jobs.services.inference.plan import forecast, make_plans
+    from benchcoe_jobs.store.results import experts
 
     if dry_run:
         with session.store.reading() as connection:
@@ -104,7 +105,7 @@ def rescore(session: Session, benchmark: str, dry_run: bool) -> None:
     Says how many scores change and which labels flip with them. Scores that were imported ready-made
     stay as they are.
     """
-    from benchcoe_jobs.jobs.rescore import rescore
+    from benchcoe_jobs.services.rescore import rescore
 
     with session.progress(f"judging {benchmark}") as progress:
         report = rescore(session.store, benchmark, dry_run=dry_run, progress=progress)

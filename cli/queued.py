@@ -16,7 +16,7 @@ from .hints import note_hints
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from benchcoe_jobs.store.jobs import JobRow
+    from benchcoe_jobs.store.job_queue.jobs import JobRow
 
 waits = click.option("--wait", is_flag=True, help="Where a broker is configured: follow the job to its end.")
 
@@ -35,7 +35,7 @@ def get_done(
     `before` is done in the transaction that submits. Raises what ended the job where nothing came of it.
     """
     from benchcoe_jobs.dispatch.base import dispatcher
-    from benchcoe_jobs.jobs.lifecycle import submit
+    from benchcoe_jobs.job_queue.lifecycle import submit
 
     runner = dispatcher(session.store, session.settings)
     with session.store.writing() as connection:
@@ -58,7 +58,7 @@ def show_queued(session: Session, job_id: int, *, is_new: bool) -> None:
 def follow(session: Session, job_id: int, what: str) -> JobRow:
     """A job to its end, with a bar. Raises BenchcoeError where it failed or was cancelled."""
     from benchcoe_jobs.dispatch.base import dispatcher
-    from benchcoe_jobs.store import jobs
+    from benchcoe_jobs.store.job_queue import jobs
 
     runner = dispatcher(session.store, session.settings)
     if not runner.runs_here:
@@ -101,7 +101,7 @@ def insist_on_all(job: JobRow) -> None:
 
 
 def _how_to_go_on(session: Session, job_id: int, *, runs_here: bool) -> str:
-    from benchcoe_jobs.store import jobs
+    from benchcoe_jobs.store.job_queue import jobs
 
     if not runs_here:
         return f"goes on without you: benchcoe-jobs watch {job_id}"

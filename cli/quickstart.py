@@ -19,7 +19,7 @@ from benchcoe_jobs.errors import InputError, MissingError
 from .command import Command, Session, percent, table
 
 if TYPE_CHECKING:
-    from benchcoe_jobs.jobs.report import Report
+    from benchcoe_jobs.services.evaluation.report import Report
 
 URL, HOME, MODELS = "sqlite:///benchcoe.db", ".benchcoe", "experts"
 QUESTION = "Which ISO date is 3 May 1987?"
@@ -68,8 +68,8 @@ def quickstart(session: Session, folder: Path) -> None:
 
 def _walk(session: Session) -> tuple[Report, Report]:
     """The steps, in the folder that the store is in; reports without and with the newcomer."""
-    from benchcoe_jobs.jobs.evaluate import evaluate
-    from benchcoe_jobs.store import experts
+    from benchcoe_jobs.services.evaluation.evaluate import evaluate
+    from benchcoe_jobs.store.results import experts
     from benchcoe_jobs.store.session import open_store
 
     from .evaluate import print_report

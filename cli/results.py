@@ -13,7 +13,7 @@ from benchcoe_jobs import registry
 from .command import Command, Session, new_name
 
 if TYPE_CHECKING:
-    from benchcoe_jobs.jobs.imports import ImportSummary
+    from benchcoe_jobs.services.ingest.result_import import ImportSummary
 
 FAULTS_SHOWN = 10
 
@@ -38,7 +38,7 @@ def import_results(
     One file is one transaction. Rows that cannot be used are skipped and listed; the same file twice
     changes nothing. The label views follow at once.
     """
-    from benchcoe_jobs.jobs.imports import import_results
+    from benchcoe_jobs.services.ingest.result_import import import_results
 
     with session.progress(f"importing {file.name}") as progress:
         summary = import_results(
@@ -66,7 +66,7 @@ def import_scores(session: Session, expert: str, file: Path, benchmark: str | No
     [0, 1]), and where there are any benchmark, expert and n. The label views use these scores where
     nothing is measured, and say so.
     """
-    from benchcoe_jobs.jobs.reported import import_scores
+    from benchcoe_jobs.services.ingest.published_scores import import_scores
 
     show_summary(session, import_scores(session.store, expert, file, benchmark=benchmark))
 

@@ -15,7 +15,7 @@ from .command import Command, Session
 from .deciding import decides
 
 if TYPE_CHECKING:
-    from benchcoe_jobs.jobs.decide import Choice
+    from benchcoe_jobs.services.routing.decider import Choice
 
 
 @click.command(cls=Command)
@@ -40,9 +40,9 @@ def route(
     and, where there are any, choices (a list) and an id. With --json, one object per question.
     """
     from benchcoe_jobs.domain import Asked
-    from benchcoe_jobs.jobs.decide import open_decider
-    from benchcoe_jobs.jobs.questions import Brought, read_questions
-    from benchcoe_jobs.jobs.spending import Spending
+    from benchcoe_jobs.services.routing.budget import Spending
+    from benchcoe_jobs.services.routing.decider import open_decider
+    from benchcoe_jobs.services.routing.question_file import Brought, read_questions
 
     if (question is None) == (file is None):
         raise UsageError("give one question, or --input FILE (not both)")

@@ -80,7 +80,7 @@ def train_router(session: Session, name: str, extend: bool, wait: bool, **option
 @click.command(cls=Command)
 def routers(session: Session) -> None:
     """List routers."""
-    from benchcoe_jobs.store import routers
+    from benchcoe_jobs.store.routing import routers
 
     with session.store.reading() as connection:
         rows = [

@@ -12,7 +12,7 @@ from .command import Command, Session, percent, table
 from .label import SPLITS
 
 if TYPE_CHECKING:
-    from benchcoe_jobs.jobs.whatif import WhatIf
+    from benchcoe_jobs.services.whatif import WhatIf
 
 _SHOWN = {
     "best_single": "best single expert",
@@ -46,7 +46,7 @@ def whatif(
     it would be, over the queries that everybody concerned has a score on: the best single expert, routing
     by subject label with the true subject (both chosen on the training split), and the two oracles.
     """
-    from benchcoe_jobs.jobs.whatif import what_if
+    from benchcoe_jobs.services.whatif import what_if
 
     found = what_if(
         session.store, pool=pool, benchmark=benchmark, split=split, trained_on=train_split, add=add, drop=drop

@@ -5,12 +5,13 @@ from __future__ import annotations
 from alembic import context
 
 from benchcoe_jobs.settings import Settings
-from benchcoe_jobs.store.job_tables import Base
+from benchcoe_jobs.store.job_queue import tables  # noqa: F401  # adds its tables to Base
 from benchcoe_jobs.store.session import connect
+from benchcoe_jobs.store.tables import Base
 
 
 def _run(connection: object) -> None:
-    context.configure(connection=connection, target_metadata=Base.metadata, compare_type=True)  # type: ignore[arg-type]
+    context.configure(connection=connection, target_metadata=Base.metadata, compare_type=True)
     context.run_migrations()
 
 

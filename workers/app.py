@@ -18,7 +18,7 @@ app.steps["worker"].add(Sweeper)
 process.listen()
 
 
-@app.task(name=TICKET)
+@app.task(name=TICKET)  # type: ignore[untyped-decorator]  # Celery has no types
 def ticket(queue: str) -> None:
     """There may be work in a queue."""
     process.work(app, settings, queue)

@@ -16,7 +16,7 @@ from celery import Celery, signals
 from kombu.exceptions import OperationalError
 
 from benchcoe_jobs.dispatch.celery import top_up
-from benchcoe_jobs.jobs.executor import Executor
+from benchcoe_jobs.job_queue.executor import Executor
 from benchcoe_jobs.settings import Settings
 from benchcoe_jobs.store.session import Store, open_store
 

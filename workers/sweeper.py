@@ -20,9 +20,9 @@ from kombu.exceptions import OperationalError
 
 from benchcoe_jobs.dispatch.celery import MOST_TICKETS, make_tickets
 from benchcoe_jobs.errors import BenchcoeError
-from benchcoe_jobs.jobs.lifecycle import sweep
+from benchcoe_jobs.job_queue.lifecycle import sweep
 from benchcoe_jobs.settings import Settings
-from benchcoe_jobs.store import jobs, workers
+from benchcoe_jobs.store.job_queue import jobs, workers
 from benchcoe_jobs.store.session import Store, open_store
 
 from . import process
@@ -38,7 +38,7 @@ _no_fork = threading.Lock()
 os.register_at_fork(before=_no_fork.acquire, after_in_parent=_no_fork.release, after_in_child=_no_fork.release)
 
 
-class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  (Celery has no types)
+class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
     """A step of Celery's worker: a thread that sweeps at once, and then every quarter of a lease."""
 
     requires = frozenset({"celery.worker.components:Pool"})  # it forks first

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from benchcoe_jobs.settings import Settings
-from benchcoe_jobs.store.jobs import JobRow
+from benchcoe_jobs.store.job_queue.jobs import JobRow
 from benchcoe_jobs.store.session import Store
 
 

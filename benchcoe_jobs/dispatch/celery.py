@@ -15,11 +15,11 @@ from kombu.exceptions import ChannelError, OperationalError
 
 from benchcoe_jobs.dispatch.broker import broker_url, masked
 from benchcoe_jobs.domain import Queue
-from benchcoe_jobs.jobs.lease import patiently
-from benchcoe_jobs.jobs.lifecycle import family
+from benchcoe_jobs.job_queue.lease import patiently
+from benchcoe_jobs.job_queue.lifecycle import family
 from benchcoe_jobs.settings import Settings
-from benchcoe_jobs.store import jobs
-from benchcoe_jobs.store.jobs import JobRow
+from benchcoe_jobs.store.job_queue import jobs
+from benchcoe_jobs.store.job_queue.jobs import JobRow
 from benchcoe_jobs.store.session import Store
 
 log = logging.getLogger(__name__)

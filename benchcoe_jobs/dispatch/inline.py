@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 
 from benchcoe_jobs.domain import Queue
-from benchcoe_jobs.jobs.executor import Executor
-from benchcoe_jobs.jobs.lease import patiently
-from benchcoe_jobs.jobs.lifecycle import family, sweep
+from benchcoe_jobs.job_queue.executor import Executor
+from benchcoe_jobs.job_queue.lease import patiently
+from benchcoe_jobs.job_queue.lifecycle import family, sweep
 from benchcoe_jobs.settings import Settings
-from benchcoe_jobs.store.jobs import JobRow
-from benchcoe_jobs.store.leases import Tally
+from benchcoe_jobs.store.job_queue.jobs import JobRow
+from benchcoe_jobs.store.job_queue.leases import Tally
 from benchcoe_jobs.store.session import Store
 
 _QUEUES = [queue.value for queue in Queue]

@@ -48,7 +48,7 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Cli:
     for name in STARTERS:
         assert cli(f"add-expert {name} --engine recorded --cost {COSTS[name]}").code == 0
     assert cli("import-results all starters.jsonl").code == 0
-    script = Path(__file__).parents[1] / "routers" / "tiny_encoder.py"
+    script = Path(__file__).parents[1] / "helpers" / "tiny_encoder.py"
     subprocess.run([sys.executable, script, "encoder"], check=True, timeout=120)
     return cli
 

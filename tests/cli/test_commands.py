@@ -132,7 +132,7 @@ def test_decisions_are_stored_once(session: Cli, store_url: str) -> None:
 def test_decisions_are_stored_before_their_outcomes_are_read(
     session: Cli, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from benchcoe_jobs.store import evaluations
+    from benchcoe_jobs.store.routing import evaluations
 
     def crash(*_: object) -> None:
         raise KeyboardInterrupt

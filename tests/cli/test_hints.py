@@ -10,9 +10,9 @@ from console import Cli
 from sqlalchemy import update
 
 from benchcoe_jobs.domain import Queue
-from benchcoe_jobs.store import jobs, workers
-from benchcoe_jobs.store.job_tables import Worker
-from benchcoe_jobs.store.jobs import NewLot
+from benchcoe_jobs.store.job_queue import jobs, workers
+from benchcoe_jobs.store.job_queue.jobs import NewLot
+from benchcoe_jobs.store.job_queue.tables import Worker
 from benchcoe_jobs.store.session import connect
 
 

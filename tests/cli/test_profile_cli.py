@@ -16,11 +16,11 @@ import quiz
 from console import Cli, hears_interrupts, rows_of
 
 from benchcoe_jobs.domain import Queue
-from benchcoe_jobs.jobs.lifecycle import submit
-from benchcoe_jobs.jobs.profile import profile_request
-from benchcoe_jobs.store.claims import claim
-from benchcoe_jobs.store.leases import MAX_ATTEMPTS
-from benchcoe_jobs.store.moves import take_back
+from benchcoe_jobs.job_queue.lifecycle import submit
+from benchcoe_jobs.services.inference.job import profile_request
+from benchcoe_jobs.store.job_queue.claims import claim
+from benchcoe_jobs.store.job_queue.leases import MAX_ATTEMPTS
+from benchcoe_jobs.store.job_queue.transitions import take_back
 from benchcoe_jobs.store.session import open_store
 
 ADD_EXPERT = "benchcoe_jobs.cli.expert"

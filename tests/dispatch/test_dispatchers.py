@@ -14,10 +14,11 @@ from crew import Site
 
 from benchcoe_jobs.domain import JobState, Level
 from benchcoe_jobs.errors import UsageError
-from benchcoe_jobs.jobs.lifecycle import cancel, retry, submit
-from benchcoe_jobs.jobs.profile import profile_request
-from benchcoe_jobs.jobs.train import train_router
-from benchcoe_jobs.store import jobs, routers
+from benchcoe_jobs.job_queue.lifecycle import cancel, retry, submit
+from benchcoe_jobs.services.inference.job import profile_request
+from benchcoe_jobs.services.training.train import train_router
+from benchcoe_jobs.store.job_queue import jobs
+from benchcoe_jobs.store.routing import routers
 
 N = 600  # four shards, the last one short
 UNANSWERABLE = (3, 400)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Table
 
-from benchcoe_jobs.store.job_tables import Base
+from benchcoe_jobs.store.job_queue.tables import Base
 from benchcoe_jobs.store.views import VIEWS
 
 ROOT = Path(__file__).parents[2]

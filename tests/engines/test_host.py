@@ -31,7 +31,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (info / "entry_points.txt").write_text(
         "[benchcoe_jobs.engines]\nfake = fake_engine:FakeEngine\neager = fake_engine:EagerEngine\n"
     )
-    monkeypatch.setenv("PYTHONPATH", f"{info.parent}:{Path(__file__).parent}")
+    monkeypatch.setenv("PYTHONPATH", f"{info.parent}:{Path(__file__).parents[1] / 'helpers'}")
 
 
 def fake(model: str = "well", **settings: float) -> EngineHost:

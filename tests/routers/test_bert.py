@@ -162,7 +162,7 @@ def train(encoder: str, scratch: Path | None, between: object = lambda: None) ->
 
 def test_a_killed_training_goes_on_where_it_was_and_ends_the_same(tiny_encoder: str, tmp_path: Path) -> None:
     scratch = tmp_path / "scratch"
-    here = str(Path(__file__).parent)
+    here = str(Path(__file__).parents[1] / "helpers")
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, tiny_encoder, str(scratch), "25"],
         env={**os.environ, "PYTHONPATH": here},

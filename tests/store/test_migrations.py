@@ -16,7 +16,7 @@ from sqlalchemy import inspect, text
 
 from benchcoe_jobs.errors import StoreError
 from benchcoe_jobs.store import session
-from benchcoe_jobs.store.job_tables import Base
+from benchcoe_jobs.store.job_queue.tables import Base
 from benchcoe_jobs.store.migrate import alembic_config, upgrade
 from benchcoe_jobs.store.session import Store, connect, open_store
 from benchcoe_jobs.store.views import VIEWS

@@ -1,0 +1,1 @@
+"""The job queue: jobs, leases and the executor that runs shards. It knows no kind of job."""

@@ -1,0 +1,202 @@
+"""The one executor: claim a shard, run it, say how it ended. The foreground and every worker use it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from benchcoe_jobs.domain import ShardState
+from benchcoe_jobs.engines.base import ExpertSettings
+from benchcoe_jobs.engines.errors import AccessDeniedError, EndpointDownError, ModelNotFoundError
+from benchcoe_jobs.engines.host import EngineHost
+from benchcoe_jobs.errors import BenchcoeError, MissingError, StoreBusyError, StoreUnavailableError, UsageError
+from benchcoe_jobs.job_queue import process_identity
+from benchcoe_jobs.job_queue.job_kind import Assignment
+from benchcoe_jobs.job_queue.lease import Beats, Lease, StoppedError, patiently
+from benchcoe_jobs.job_queue.lifecycle import kind_of, settle
+from benchcoe_jobs.store.job_queue import claims, jobs, leases, transitions, workers
+from benchcoe_jobs.store.job_queue.leases import MAX_ATTEMPTS, Claim, JobCancelledError, LostLeaseError, Tally
+from benchcoe_jobs.store.session import Store
+
+log = logging.getLogger(__name__)
+
+# Every other shard of the lot would fail alike, and another worker would fare no better.
+_HOPELESS = (ModelNotFoundError, AccessDeniedError, EndpointDownError, MissingError, UsageError)
+
+# Says nothing of the shard, though one of them is a MissingError.
+_NO_STORE = (StoreUnavailableError, StoreBusyError)
+
+
+class Executor:
+    """Runs shards one after the other, and keeps the expert of the last one loaded. For one thread.
+
+    `worker` is the name that this process is listed under, `gpus` are those that it may use (None: as the
+    environment has it, and then as many as an expert asks for). `stopping` is asked between micro-batches.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        home: Path,
+        *,
+        lease_s: float,
+        worker: str | None = None,
+        gpus: Sequence[str] | None = None,
+        stopping: Callable[[], bool] = lambda: False,
+        progress: Callable[[Tally], None] = lambda step: None,
+    ) -> None:
+        self._store = store
+        self._home = home
+        self._lease_s = lease_s
+        self._worker = worker
+        self._gpus = gpus
+        self._stopping = stopping
+        self._progress = progress
+        self._signature = process_identity.signature()
+        self._beats = Beats()
+        self._host: EngineHost | None = None
+        self._resident: int | None = None
+
+    def run_next(self, queues: Sequence[str], *, job_ids: Collection[int] | None = None, for_s: float = 0.0) -> bool:
+        """Claim the best waiting shard of some queues and run it; False where nothing waits.
+
+        For `for_s` seconds it goes on with others of the same lot. Whatever becomes of them is written to the
+        store. Raises only what ends this process (a signal), or a StoreError where the store itself cannot be
+        written.
+        """
+        until = time.monotonic() + for_s
+        claim = patiently(lambda: self._claim(queues, job_ids), self._stopping)
+        if claim is None:
+            return False
+        while claim is not None:
+            claim = self._run(claim, until)
+        return True
+
+    def _run(self, claim: Claim, until: float) -> Claim | None:
+        """Run a shard; returns the next one where there is one, and time for it."""
+        try:
+            with Lease(
+                self._store,
+                claim,
+                lease_s=self._lease_s,
+                beats=self._beats,
+                stopping=self._stopping,
+                progress=self._progress,
+            ) as lease:
+                kind_of(claim.kind).run(
+                    Assignment(self._store, self._home, claim, lease, self._engine_host, self.unload)
+                )
+            return self._done(claim, goes_on=time.monotonic() < until and not self._stopping())
+        except LostLeaseError as lost:
+            log.warning("%s", lost)
+        except JobCancelledError:
+            self._end(claim, ShardState.CANCELLED)
+        except StoppedError:
+            self._give_back(claim)
+        except _NO_STORE as error:  # once it answers again, the shard need not wait for its lease to run out
+            self._fail(claim, str(error), error.exit_code, hopeless=False)
+        except BenchcoeError as error:
+            self._fail(claim, str(error), error.exit_code, hopeless=isinstance(error, _HOPELESS))
+        except Exception as error:  # a fault of ours, or of a library that we use
+            log.exception("shard %d of job %d", claim.shard_id, claim.job_id)
+            what = f"unexpected {type(error).__name__}: {error}".splitlines()[0]
+            self._fail(claim, what, BenchcoeError.exit_code, hopeless=False)
+        except BaseException:  # Ctrl-C
+            try:  # first: to be given back a shard may have to wait for whoever has locked it
+                if self._host is not None:
+                    self._host.close()
+            finally:
+                self._give_back(claim)
+            raise
+        return None
+
+    def unload(self) -> None:
+        """End the resident expert's engine, where there is one."""
+        if self._host is not None:
+            self._host.close()
+            self._host = None
+            self._note_resident(None)
+
+    def _claim(self, queues: Sequence[str], job_ids: Collection[int] | None) -> Claim | None:
+        with self._store.writing() as connection:
+            return claims.claim(
+                connection,
+                self._signature,
+                queues,
+                lease_s=self._lease_s,
+                resident=self._resident,
+                gpus=_ANY_NUMBER if self._gpus is None else len(self._gpus),
+                job_ids=job_ids,
+            )
+
+    def _engine_host(self, expert_id: int, settings: ExpertSettings) -> EngineHost:
+        if self._host is None or self._host.settings != settings:
+            self.unload()
+            self._host = EngineHost(settings, gpus=None if self._gpus is None else ",".join(self._gpus))
+            self._note_resident(expert_id)
+        return self._host
+
+    def _note_resident(self, expert_id: int | None) -> None:
+        self._resident = expert_id
+        if self._worker is not None:
+            patiently(partial(self._tell_resident, self._worker, expert_id), self._stopping)
+
+    def _tell_resident(self, worker: str, expert_id: int | None) -> None:
+        with self._store.writing() as connection:
+            workers.note_resident(connection, worker, expert_id)
+
+    def _done(self, claim: Claim, *, goes_on: bool) -> Claim | None:
+        if not goes_on:
+            self._end(claim, ShardState.DONE)
+            return None
+        following: Claim | None = None
+
+        def write(connection: Connection) -> bool:
+            nonlocal following
+            following, lot_is_over = claims.finish_and_claim(connection, claim, lease_s=self._lease_s)
+            return lot_is_over
+
+        self._write(claim, write)
+        return following
+
+    def _end(self, claim: Claim, state: ShardState) -> None:
+        self._write(claim, lambda connection: leases.finish(connection, claim, state))
+
+    def _give_back(self, claim: Claim) -> None:
+        self._write(claim, lambda connection: leases.give_back(connection, claim))
+
+    def _fail(self, claim: Claim, error: str, exit_code: int, *, hopeless: bool) -> None:
+        """Another attempt may fare better, unless it is hopeless, or was the last one."""
+
+        def write(connection: Connection) -> bool:
+            if hopeless:
+                transitions.fail_lot(connection, claim.lot_id, error)
+            if hopeless or claim.attempts >= MAX_ATTEMPTS:
+                lot_is_over = leases.finish(connection, claim, ShardState.FAILED, error)
+                jobs.note_error(connection, claim.job_id, error, exit_code)
+            else:
+                lot_is_over = leases.give_back(connection, claim, error)
+            return lot_is_over or hopeless
+
+        self._write(claim, write)
+
+    def _write(self, claim: Claim, write: Callable[[Connection], bool]) -> None:
+        """In one transaction with what follows for the job; `write` says whether the shard's lot is over."""
+
+        def attempt() -> None:
+            with self._store.writing() as connection:
+                if write(connection):
+                    settle(connection, claim.job_id)
+
+        try:
+            patiently(attempt, self._stopping)
+        except LostLeaseError as lost:
+            log.warning("%s", lost)
+
+
+_ANY_NUMBER = 1 << 20

@@ -1,0 +1,143 @@
+"""From a request to its end: submitted, cut into shards stage by stage, cancelled, retried, closed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection
+
+from benchcoe_jobs import registry
+from benchcoe_jobs.domain import JobState
+from benchcoe_jobs.errors import BenchcoeError, UnfinishedError, UsageError
+from benchcoe_jobs.job_queue.job_kind import Kind
+from benchcoe_jobs.job_queue.process_identity import is_gone
+from benchcoe_jobs.store.job_queue import jobs, transitions
+from benchcoe_jobs.store.job_queue.jobs import JobRow
+from benchcoe_jobs.store.session import Store
+
+
+def kind_of(name: str) -> Kind:
+    """What a kind's name stands for. Raises UsageError."""
+    kind: Kind = registry.load("jobs", name)()
+    return kind
+
+
+def submit(
+    connection: Connection, kind: str, request: Mapping[str, Any], *, parent_id: int | None = None
+) -> tuple[int, bool]:
+    """The id of the job for a request, and whether it is new: the same work that is open already is not doubled.
+
+    Raises UsageError where the request asks for what cannot be; there is no job then.
+    """
+    job_id, is_new = jobs.open_job(connection, kind, request, parent_id=parent_id)
+    if is_new:
+        jobs.add_lots(connection, job_id, 0, kind_of(kind).plan(connection, jobs.read_job(connection, job_id)))
+        settle(connection, job_id)
+    return job_id, is_new
+
+
+def settle(connection: Connection, job_id: int) -> None:
+    """Where no shard of a job waits or runs any more: plan its next stage, or close it.
+
+    Called in the transaction that may have ended the last one; the job's row is locked, so exactly one of two
+    that end the last two shards at once sees that all is over.
+    """
+    job = jobs.read_job(connection, job_id, lock=True)
+    while job.is_open and not jobs.n_unfinished(connection, job_id):
+        if job.cancelled_at is not None:
+            _close(connection, job, JobState.CANCELLED)
+        elif _stage_failed(connection, job):
+            _close(connection, job, JobState.FAILED)
+        elif job.stage + 1 < kind_of(job.kind).n_stages:
+            jobs.set_stage(connection, job_id, job.stage + 1)
+            _plan_stage(connection, jobs.read_job(connection, job_id))
+        else:
+            lots = jobs.lots(connection, [job_id])
+            is_whole = not any(lot.failed or lot.errors for lot in lots)
+            _close(connection, job, JobState.DONE if is_whole else JobState.PARTIAL)
+        job = jobs.read_job(connection, job_id)
+
+
+def family(store: Store, job_id: int) -> tuple[JobRow, list[int], bool]:
+    """A job, the ids of it and of all that followed from it, and whether one of them is open."""
+    with store.reading() as connection:
+        ids = [job_id, *jobs.followers(connection, job_id)]
+        rows = [jobs.read_job(connection, id_) for id_ in ids]
+    return rows[0], ids, any(row.is_open for row in rows)
+
+
+def cancel(store: Store, job_id: int) -> JobRow:
+    """Nobody begins anything more of a job; who is at it stops at the next micro-batch. What is stored stays."""
+    with store.writing() as connection:
+        job = jobs.read_job(connection, job_id)
+        if not job.is_open:
+            raise UsageError(f"job {job_id} is over ({job.state}): there is nothing to cancel")
+        jobs.flag_cancelled(connection, job_id)
+    with store.writing() as connection:  # shards are locked before their job: the flag had to be first, and alone
+        transitions.cancel_waiting(connection, job_id)
+        settle(connection, job_id)
+        return jobs.read_job(connection, job_id)
+
+
+def retry(store: Store, job_id: int) -> int:
+    """Do again what failed in a job; returns how many shards wait again. Raises UsageError where nothing failed."""
+    with store.writing() as connection:
+        job = jobs.read_job(connection, job_id, lock=True)  # of two that retry at once, one finds it open
+        if job.is_open:
+            raise UsageError(f"job {job_id} is not over yet: `benchcoe-jobs watch {job_id}` shows it")
+        if job.cancelled_at is not None:
+            raise UsageError(f"job {job_id} was cancelled: the command that began it goes on where it stopped")
+        failed = [lot.stage for lot in jobs.lots(connection, [job_id]) if lot.failed or (lot.done and lot.errors)]
+        if not failed:
+            raise UsageError(f"nothing of job {job_id} failed")
+        jobs.forget_stages_after(connection, job_id, min(failed))
+        n = transitions.retry_failed(connection, job_id)
+        jobs.set_stage(connection, job_id, min(failed))
+        jobs.reopen(connection, job_id, job.request | {"retry_errors": True})
+        return n
+
+
+def sweep(store: Store) -> None:
+    """Take back the shards of workers that gave no sign of life, or are seen to be gone; close what is over by it.
+
+    Any number may sweep at once: a shard is locked by the one that finds it first. A cancel that was cut off
+    half-way, or that a shard given back at the same moment slipped through, is brought to its end here.
+    """
+    with store.writing() as connection:
+        transitions.take_back(connection, [owner for owner in transitions.running_owners(connection) if is_gone(owner)])
+    with store.reading() as connection:
+        left = jobs.left_open(connection)
+    for job_id in left:
+        with store.writing() as connection:
+            if jobs.read_job(connection, job_id).cancelled_at is not None:
+                transitions.cancel_waiting(connection, job_id)
+            settle(connection, job_id)
+
+
+def _plan_stage(connection: Connection, job: JobRow) -> None:
+    try:
+        with connection.begin_nested():
+            jobs.add_lots(connection, job.id, job.stage, kind_of(job.kind).plan(connection, job))
+    except BenchcoeError as error:
+        jobs.note_error(connection, job.id, str(error), error.exit_code)
+        _close(connection, job, JobState.FAILED)
+
+
+def _stage_failed(connection: Connection, job: JobRow) -> bool:
+    lots = jobs.lots(connection, [job.id], stage=job.stage)
+    return any(lot.failed for lot in lots) and not any(lot.done for lot in lots)
+
+
+def _close(connection: Connection, job: JobRow, state: JobState) -> None:
+    kind = kind_of(job.kind)
+    report = None if state is JobState.FAILED else kind.report(connection, job)
+    if state is JobState.FAILED:
+        first = next((error for _, error in transitions.failures(connection, job.id, 1)), "every shard of it failed")
+        jobs.note_error(connection, job.id, first, BenchcoeError.exit_code)
+    elif state is JobState.PARTIAL:
+        jobs.note_error(connection, job.id, "some of its items failed", UnfinishedError.exit_code)
+    jobs.close_job(connection, job.id, state, report)
+    if state in (JobState.DONE, JobState.PARTIAL):
+        for follow_up, request in kind.follow_ups(connection, job):
+            submit(connection, follow_up, request, parent_id=job.id)

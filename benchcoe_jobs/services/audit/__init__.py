@@ -1,0 +1,1 @@
+"""Checks of stored results, and repairs of what they find."""

@@ -1,0 +1,179 @@
+"""The job `batch`: anybody's prompts, each routed to one expert, asked, and answered in the same format."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from benchcoe_jobs.domain import Completion, Decoding, Queue, Request
+from benchcoe_jobs.engines.host import Batch
+from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.job_queue.job_kind import Assignment
+from benchcoe_jobs.job_queue.lifecycle import submit
+from benchcoe_jobs.services.batch.openai_format import asked, engine_request, read_lines
+from benchcoe_jobs.services.inference.expert_settings import RECORDED, settings_of
+from benchcoe_jobs.services.inference.shards import batch_size, placed, shard_size
+from benchcoe_jobs.services.inference.stream import answers
+from benchcoe_jobs.services.routing.decider import eligible_experts, open_decider
+from benchcoe_jobs.store.job_queue import batch_lines, jobs, workers
+from benchcoe_jobs.store.job_queue.batch_lines import Line, Outcome
+from benchcoe_jobs.store.job_queue.jobs import JobRow, NewLot
+from benchcoe_jobs.store.job_queue.leases import Tally
+from benchcoe_jobs.store.results import experts
+from benchcoe_jobs.store.routing import routers
+from benchcoe_jobs.store.session import Store
+
+_ROUTED_AT_ONCE = 2000
+_READ_AT_ONCE = 500
+
+
+def submit_file(store: Store, path: Path, router: str | None) -> tuple[int, bool]:
+    """Queue a file of requests; returns the job's id, and whether it is new.
+
+    The whole file is checked first. The same file, for the same state of the same router, is the same job, also
+    when it is over. Raises InputError, UsageError.
+    """
+    lines = list(read_lines(path))
+    content = hashlib.sha256(json.dumps(lines, sort_keys=True).encode()).hexdigest()
+    with store.writing() as connection:
+        found = routers.find_router(connection, router)
+        request = {"router": found.name, "artifact": found.artifact, "content": content, "lines": len(lines)}
+        if (earlier := jobs.finished_job(connection, "batch", request)) is not None:
+            return earlier, False
+        job_id, is_new = submit(connection, "batch", request)
+        if is_new:
+            batch_lines.add_lines(connection, job_id, lines)
+        return job_id, is_new
+
+
+class BatchJob:
+    """See `jobs.kinds.Kind`: first every line is routed, then each expert is asked its lines."""
+
+    n_stages = 2
+
+    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewLot]:
+        """Raises UsageError where the router may choose an expert that cannot answer."""
+        if job.stage == 0:
+            _insist_on_engines(connection, job.request["router"])
+            n = job.request["lines"]
+            starts = range(0, n, _ROUTED_AT_ONCE)
+            return [NewLot(Queue.CPU, [({"from": at, "to": min(at + _ROUTED_AT_ONCE, n)}, 0) for at in starts])]
+        return [
+            _lot(connection, expert_id, numbers)
+            for expert_id, numbers in batch_lines.by_expert(connection, job.id).items()
+        ]
+
+    def run(self, assignment: Assignment) -> None:
+        """Route a piece of the file, or ask an expert some lines."""
+        if assignment.claim.stage == 0:
+            _route(assignment)
+        else:
+            _ask(assignment)
+
+    def report(self, connection: Connection, job: JobRow) -> Mapping[str, Any]:
+        """Lines, answers, errors and tokens by expert."""
+        return {"router": job.request["router"], "experts": batch_lines.counts(connection, job.id)}
+
+    def follow_ups(self, connection: Connection, job: JobRow) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """Nothing follows."""
+        return []
+
+
+def _insist_on_engines(connection: Connection, router: str) -> None:
+    names = eligible_experts(connection, routers.find_router(connection, router))
+    mute = [name for name in names if experts.read_expert(connection, name)[1].engine == RECORDED]
+    if mute:
+        raise UsageError(
+            f"router {router!r} may choose {', '.join(mute)}, whose results were imported: it has no engine to answer "
+            "with. Train a router on a pool of experts that have one"
+        )
+
+
+def _lot(connection: Connection, expert_id: int, numbers: Sequence[int]) -> NewLot:
+    expert = experts.read_expert_by_id(connection, expert_id)
+    queue, gpus = placed(settings_of(expert))
+    size = shard_size(expert.engine, None, len(numbers), workers.n_serving(connection, queue))
+    pieces = [numbers[start : start + size] for start in range(0, len(numbers), size)]
+    return NewLot(queue, [({"lines": piece}, len(piece)) for piece in pieces], expert_id=expert_id, gpus=gpus)
+
+
+def _route(assignment: Assignment) -> None:
+    claim, store = assignment.claim, assignment.store
+    decider = open_decider(store, assignment.home, claim.request["router"])
+    with store.reading() as connection:
+        numbers = batch_lines.numbers(connection, claim.job_id)[claim.work["from"] : claim.work["to"]]
+        lines = list(batch_lines.lines(connection, claim.job_id, numbers))
+    choices = decider.choose([asked(line.url, line.body) for line in lines])
+    chosen = [
+        (line.line, decider.members[choice.expert], choice.why) for line, choice in zip(lines, choices, strict=True)
+    ]
+
+    def write(connection: Connection) -> Tally:
+        batch_lines.set_experts(connection, claim.job_id, chosen)
+        return Tally()
+
+    assignment.lease.commit(write)
+
+
+def _ask(assignment: Assignment) -> None:
+    claim, lease = assignment.claim, assignment.lease
+    assert claim.expert_id is not None  # noqa: S101  (the lot has one)
+    with assignment.store.reading() as connection:
+        settings = settings_of(experts.read_expert_by_id(connection, claim.expert_id))
+        lines = list(batch_lines.lines(connection, claim.job_id, claim.work["lines"]))
+    again = bool(claim.request.get("retry_errors"))
+    is_open = [line.text is None and (line.error is None or again) for line in lines]
+    standing = Tally(
+        answered=sum(line.text is not None for line in lines),
+        errors=sum(line.error is not None and not to_ask for line, to_ask in zip(lines, is_open, strict=True)),
+    )
+    host = assignment.host(claim.expert_id, settings)
+    loads = host.loads
+    host.load()
+    lease.commit(lambda connection: standing - lease.tally, loads=host.loads - loads)
+    to_ask = [
+        (line, *engine_request(line.url, line.body)) for line, is_asked in zip(lines, is_open, strict=True) if is_asked
+    ]
+    size = batch_size(settings.engine)
+    # What is decoded alike is asked together.
+    alike = sorted(to_ask, key=lambda one: (repr(one[2]), one[0].line))
+    groups = [list(group) for _, group in groupby(alike, key=lambda one: one[2])]
+    pieces = [group[start : start + size] for group in groups for start in range(0, len(group), size)]
+    with closing(answers(host, lease, pieces, _batch)) as under_way:
+        for piece, completions, seconds in under_way:
+            _commit(assignment, [line for line, *_ in piece], completions, seconds)
+
+
+def _batch(piece: Sequence[tuple[Line, Request, Decoding]]) -> Batch:
+    return [request for _, request, _ in piece], piece[0][2]
+
+
+def _commit(assignment: Assignment, lines: Sequence[Line], completions: Sequence[Completion], seconds: float) -> None:
+    outcomes = [_outcome(line, completion) for line, completion in zip(lines, completions, strict=True)]
+    n_errors = sum(outcome.error is not None for outcome in outcomes)
+
+    def write(connection: Connection) -> Tally:
+        batch_lines.store_outcomes(connection, assignment.claim.job_id, outcomes)
+        return Tally(answered=len(outcomes) - n_errors, errors=n_errors)
+
+    assignment.lease.commit(write, seconds=seconds)
+
+
+def _outcome(line: Line, completion: Completion) -> Outcome:
+    if completion.finish_reason == "error":
+        return Outcome(line.line, None, completion.error or "the engine gave no reason", "error")
+    return Outcome(
+        line.line,
+        completion.text,
+        None,
+        completion.finish_reason,
+        completion.prompt_tokens,
+        completion.completion_tokens,
+    )

@@ -1,0 +1,98 @@
+"""The two files that a submitted file ends in: the lines that are answered, and those that failed."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from benchcoe_jobs.domain import JobState
+from benchcoe_jobs.errors import InputError, UsageError
+from benchcoe_jobs.services.batch.openai_format import RESULT_ID, answer_line, error_line
+from benchcoe_jobs.store.job_queue import batch_lines, jobs
+from benchcoe_jobs.store.job_queue.batch_lines import Line
+from benchcoe_jobs.store.job_queue.jobs import JobRow
+from benchcoe_jobs.store.session import Store
+
+
+def check_places(output: Path, errors: Path) -> None:
+    """Raise UsageError where results cannot be written, before the work whose results they are.
+
+    Only files of results are written over: whoever mistypes must not lose prompts, or the store.
+    """
+    if output.resolve() == errors.resolve():
+        raise UsageError(f"answers and errors cannot both go to {output}: name two files")
+    for path in (output, errors):
+        if not path.parent.is_dir():
+            raise UsageError(f"{path} cannot be written: there is no folder {path.parent}")
+        if path.exists() and not (path.is_file() and _has_results(path)):
+            raise UsageError(f"{path} is there, and no file of results: name another one, or move it away")
+
+
+def _has_results(path: Path) -> bool:
+    """Whether a file is one of results, or empty."""
+    try:
+        with path.open("rb") as file:
+            first = file.read(100)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written over: {error.strerror}") from error
+    return not first or first.startswith(json.dumps({"id": RESULT_ID})[:-2].encode())
+
+
+def write_results(store: Store, job_id: int, output: Path, errors: Path) -> tuple[int, int]:
+    """Write the lines of a job that are answered and those that failed, in the order of its file; returns how many.
+
+    Both files are there whole, or not at all. Raises InputError where they cannot be written, UsageError also as
+    `check_places` does.
+    """
+    check_places(output, errors)
+    with store.reading() as connection:
+        job = jobs.read_job(connection, job_id)
+        if job.kind != "batch":
+            raise UsageError(f"job {job_id} is no submitted file: `benchcoe-jobs status {job_id}` has its report")
+        n_output = n_errors = 0
+        staged = [path.with_name(f".{path.name}.{os.getpid()}") for path in (output, errors)]
+        try:
+            with staged[0].open("w", encoding="utf-8") as answered, staged[1].open("w", encoding="utf-8") as failed:
+                for line in batch_lines.lines(connection, job_id):
+                    if line.text is not None:
+                        answered.write(json.dumps(_answer(job_id, line), ensure_ascii=False) + "\n")
+                        n_output += 1
+                    elif (error := line.error or (None if job.is_open else _why_unasked(job))) is not None:
+                        failed.write(json.dumps(_error(job_id, line, error), ensure_ascii=False) + "\n")
+                        n_errors += 1
+            staged[0].replace(output)
+            staged[1].replace(errors)
+        except OSError as error:
+            raise InputError(f"{output} and {errors} cannot be written: {error.strerror}") from error
+        finally:
+            for path in staged:
+                path.unlink(missing_ok=True)
+    return n_output, n_errors
+
+
+def _answer(job_id: int, line: Line) -> dict[str, Any]:
+    return answer_line(
+        job_id,
+        line.line,
+        line.custom_id,
+        line.url,
+        text=line.text or "",
+        finish_reason=line.finish_reason,
+        prompt_tokens=line.prompt_tokens,
+        completion_tokens=line.completion_tokens,
+        created=int(line.answered_at.timestamp()) if line.answered_at else 0,
+        expert=line.expert or "",
+        why=line.why,
+    )
+
+
+def _error(job_id: int, line: Line, message: str) -> dict[str, Any]:
+    return error_line(job_id, line.line, line.custom_id, message=message, expert=line.expert, why=line.why)
+
+
+def _why_unasked(job: JobRow) -> str:
+    return (
+        "the job was cancelled before it was asked" if job.state is JobState.CANCELLED else job.error or str(job.state)
+    )

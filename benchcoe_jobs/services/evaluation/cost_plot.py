@@ -1,0 +1,92 @@
+"""Plots, as PNG or SVG: gains of an experiment, and accuracy against cost. matplotlib is imported when one is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchcoe_jobs.errors import MissingError, StoreError, UsageError
+from benchcoe_jobs.services.evaluation.cost_curve import CostReport
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FORMATS = (".png", ".svg")
+
+# Okabe and Ito's colours, told apart by every kind of sight; black for the ninth and on.
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#999999"]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
+
+
+def check_plot(file: Path) -> None:
+    """Raise what would keep a plot from being written, before the work that it is to show.
+
+    UsageError for a file that is neither PNG nor SVG or has no folder, MissingError without matplotlib.
+    """
+    if file.suffix not in FORMATS:
+        raise UsageError(f"{file} cannot be drawn: end its name with {' or '.join(FORMATS)}")
+    if not file.parent.is_dir():
+        raise UsageError(f"{file} cannot be drawn: there is no folder {file.parent}")
+    if find_spec("matplotlib") is None:
+        raise MissingError("plots need matplotlib: pip install 'benchcoe-jobs[plots]'")
+
+
+def plot_costs(costs: CostReport, title: str, file: Path) -> None:
+    """Accuracy against cost: the router at every quality weight, the baselines, and the random mixes of them.
+
+    Raises UsageError and MissingError as `check_plot` does.
+    """
+    with drawn([file], (5.6, 4.0), title) as figure:
+        panel = figure.subplots()
+        ends = [costs.cheapest, costs.best_single]
+        panel.plot(
+            [point.cost for point in ends],
+            [100 * point.accuracy for point in ends],
+            color="#999999",
+            linestyle="--",
+            linewidth=1.0,
+            label="random mixes",
+        )
+        curve = sorted({(point.cost, 100 * point.accuracy) for point in costs.curve})
+        panel.plot(*zip(*curve, strict=True), marker=".", color=COLOURS[0], linewidth=1.2, label="quality weights")
+        named = [
+            ("router", costs.router),
+            (f"cheapest: {costs.cheapest.name}", costs.cheapest),
+            (f"best single: {costs.best_single.name}", costs.best_single),
+        ]
+        for number, (label, point) in enumerate(named):
+            panel.plot(
+                point.cost,
+                100 * point.accuracy,
+                marker=MARKERS[number],
+                color=COLOURS[number],
+                linestyle="none",
+                label=label,
+            )
+        panel.set_xlabel("cost per query")
+        panel.set_ylabel("accuracy, %")
+        panel.spines[["top", "right"]].set_visible(False)
+        panel.legend(frameon=False, fontsize=8)
+
+
+@contextmanager
+def drawn(files: Sequence[Path], size: tuple[float, float], title: str) -> Iterator[Figure]:
+    """A figure to draw in, of a size in inches, that is then written; the same picture gives the same bytes."""
+    for file in files:
+        check_plot(file)
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "benchcoe-jobs", "font.size": 9}):
+        figure = Figure(figsize=size, layout="constrained")
+        yield figure
+        if title:
+            figure.suptitle(title)
+        for file in files:
+            try:
+                figure.savefig(file, dpi=150, metadata={"Date": None} if file.suffix == ".svg" else None)
+            except OSError as error:
+                raise StoreError(f"the plot cannot be written to {file}: {error.strerror or error}") from error

@@ -1,0 +1,1 @@
+"""Experiments: routers trained and evaluated over pools, seeds and split assignments."""

@@ -1,0 +1,127 @@
+"""An experiment's outcomes as a table."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from benchcoe_jobs.services.experiments.plan import Protocol
+from benchcoe_jobs.services.experiments.run import Outcome
+from benchcoe_jobs.services.intervals import clustered_interval
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A router on a pool under a protocol, over all of its folds and seeds. Accuracies are fractions.
+
+    `gain` is over the best single expert, which is chosen on the training split of each cell; the mean over
+    all measurements, with a 95 % bootstrap interval over queries: one that several seeds tested is drawn
+    with all of its measurements. `seeds_low` and `seeds_high` are the least and the greatest gain of a
+    single seed. `n` counts measurements, `n_queries` distinct queries.
+    """
+
+    protocol: str
+    pool: str
+    router: str
+    cells: int
+    n: int
+    n_queries: int
+    best_single: float
+    accuracy: float
+    subject_oracle: float
+    oracle: float
+    gain: float
+    low: float
+    high: float
+    seeds_low: float
+    seeds_high: float
+    in_sample: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """The row as one JSON object."""
+        return asdict(self)
+
+
+def summarise(outcomes: Sequence[Outcome]) -> list[Row]:
+    """One row per protocol, pool and router, in the order in which they come."""
+    groups: dict[tuple[Protocol, str, str], list[Outcome]] = {}
+    for one in outcomes:
+        groups.setdefault((one.cell.protocol, one.cell.pool, one.cell.router.name), []).append(one)
+    order = list(Protocol)
+    return [_row(*about, group) for about, group in sorted(groups.items(), key=lambda pair: order.index(pair[0][0]))]
+
+
+def _row(protocol: Protocol, pool: str, router: str, group: Sequence[Outcome]) -> Row:
+    by_query: dict[str, list[float]] = defaultdict(list)
+    by_seed: dict[int, list[float]] = defaultdict(list)
+    for one in group:
+        by_seed[one.cell.seed] += one.gains.values()
+        for key, gain in one.gains.items():
+            by_query[key].append(gain)
+    totals = np.array([sum(gains) for gains in by_query.values()])
+    counts = np.array([float(len(gains)) for gains in by_query.values()])
+    low, high = clustered_interval(totals, counts)
+    of_seeds = [float(np.mean(gains)) for gains in by_seed.values()]
+    sizes = np.array([one.report["n"] for one in group], dtype=np.float64)
+
+    def mean(values: Sequence[float]) -> float:
+        return float(sizes @ np.array(values) / sizes.sum())
+
+    return Row(
+        protocol=protocol.value,
+        pool=pool,
+        router=router,
+        cells=len(group),
+        n=int(counts.sum()),
+        n_queries=len(by_query),
+        best_single=mean([one.report["best_single"]["accuracy"] for one in group]),
+        accuracy=mean([one.report["accuracy"] for one in group]),
+        subject_oracle=mean([one.report["subject_oracle"] for one in group]),
+        oracle=mean([one.report["oracle"] for one in group]),
+        gain=float(totals.sum() / counts.sum()),
+        low=low,
+        high=high,
+        seeds_low=min(of_seeds),
+        seeds_high=max(of_seeds),
+        in_sample=protocol is Protocol.NAIVE,
+    )
+
+
+COLUMNS = [
+    "protocol",
+    "pool",
+    "router",
+    "n",
+    "best single",
+    "routed",
+    "gain [95 %]",
+    "seeds",
+    "subject oracle",
+    "oracle",
+]
+
+
+def cells_of(row: Row) -> list[str]:
+    """A row of the table, as text, under COLUMNS; accuracies in percent, gains in points."""
+    return [
+        row.protocol + (" (IN-SAMPLE)" if row.in_sample else ""),
+        row.pool,
+        row.router,
+        str(row.n),
+        f"{100 * row.best_single:.1f}",
+        f"{100 * row.accuracy:.1f}",
+        f"{100 * row.gain:+.1f} [{100 * row.low:+.1f}, {100 * row.high:+.1f}]",
+        f"{100 * row.seeds_low:+.1f} to {100 * row.seeds_high:+.1f}",
+        f"{100 * row.subject_oracle:.1f}",
+        f"{100 * row.oracle:.1f}",
+    ]
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """The table for a document."""
+    lines = [COLUMNS, ["---"] * len(COLUMNS), *(cells_of(row) for row in rows)]
+    return "".join("| " + " | ".join(line) + " |\n" for line in lines)

@@ -1,0 +1,128 @@
+"""Another deal of a benchmark's queries to splits, in a scratch store of its own.
+
+So the jobs that the command line runs can train and evaluate on it as they are, and the user's store
+keeps the deal that it has.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from sqlalchemy import Connection, select
+
+from benchcoe_jobs.domain import Query, Split, dealt_split
+from benchcoe_jobs.store import bulk
+from benchcoe_jobs.store.migrate import upgrade
+from benchcoe_jobs.store.results import aggregates, catalog, experts, responses, score_table
+from benchcoe_jobs.store.results.experts import ExpertRow
+from benchcoe_jobs.store.results.responses import NewScore
+from benchcoe_jobs.store.results.score_table import Answer
+from benchcoe_jobs.store.session import Store, connect
+from benchcoe_jobs.store.tables import Embedding
+
+
+@dataclass(frozen=True)
+class Results:
+    """A benchmark's queries in the order in which they came, and all that some experts scored on them."""
+
+    benchmark: str
+    queries: list[Query]
+    answers: dict[str, list[Answer]]
+    experts: list[ExpertRow]
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of all of it."""
+        digest = hashlib.sha256(self.benchmark.encode())
+        for query in self.queries:
+            digest.update(
+                f"{query.key}\t{query.subject}\t{query.source}\t{query.split}\t{query.content_hash}\n".encode()
+            )
+        for expert in self.experts:
+            digest.update(f"{expert.name}\t{expert.cost}\n".encode())
+            values = [(answer.position, answer.score) for answer in self.answers[expert.name]]
+            digest.update(np.array(sorted(values), dtype=np.float64).tobytes())
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class DealtPool:
+    """Whom to route among, and the share of a stratum's queries that an expert needs scores for."""
+
+    members: tuple[str, ...]
+    min_coverage: float = 0.95
+
+
+def read_results(connection: Connection, benchmark: str, names: Sequence[str]) -> Results:
+    """What some experts did on a benchmark. Raises UsageError for unknown names."""
+    benchmark_id, benchmark = catalog.find_benchmark(connection, benchmark)
+    rows = [experts.read_expert(connection, name) for name in names]
+    queries = score_table.queries(connection, benchmark_id)
+    position = {query_id: row for row, (query_id, _) in enumerate(queries)}
+    answers: dict[str, list[Answer]] = {}
+    for expert_id, expert in rows:
+        answers[expert.name] = score_table.answers(connection, benchmark_id, expert_id, position)
+    return Results(benchmark, [query for _, query in queries], answers, [expert for _, expert in rows])
+
+
+def dealt(query: Query, seed: int) -> Split:
+    """The split of a query under a seed; 0 is where it stands. Copies of a question stay together."""
+    if seed == 0 and query.split is not None:
+        return query.split
+    return dealt_split(hashlib.sha256(f"{seed}:{query.content_hash}".encode()).hexdigest())
+
+
+def write_deal(
+    path: Path, parts: Mapping[str, tuple[Results, Mapping[int, Split]]], pools: Mapping[str, DealtPool]
+) -> Store:
+    """A scratch store with, by benchmark name, some results and the split of each position that is to be in it."""
+    store = connect(f"sqlite:///{path}")
+    upgrade(store)
+    with store.writing() as connection:
+        for results_, _ in parts.values():
+            for expert in results_.experts:
+                experts.add_expert(connection, replace(expert, engine="recorded"))
+        for name, (results_, split_of) in parts.items():
+            _write_part(connection, name, results_, split_of)
+        for name, pool in pools.items():
+            experts.change_pool(connection, name, add=pool.members)
+            experts.set_min_coverage(connection, experts.find_pool(connection, name), pool.min_coverage)
+    return store
+
+
+def _write_part(connection: Connection, name: str, found: Results, split_of: Mapping[int, Split]) -> None:
+    benchmark_id = catalog.ensure_benchmark(connection, name)
+    queries = [replace(found.queries[row], split=split) for row, split in split_of.items()]
+    stored = catalog.add_queries(connection, benchmark_id, queries)
+    places = {row: stored[query.key] for row, query in zip(split_of, queries, strict=True)}
+    changed = set()
+    for expert in found.experts:
+        expert_id = experts.find_expert(connection, expert.name)
+        run_id = responses.ensure_run(connection, expert_id, benchmark_id, {"dealt": found.benchmark})
+        new = [
+            NewScore(
+                places[answer.position].id,
+                places[answer.position].stratum_id,
+                answer.score,
+                prompt_tokens=answer.prompt_tokens,
+                completion_tokens=answer.completion_tokens,
+                cost=answer.cost,
+            )
+            for answer in found.answers[expert.name]
+            if answer.position in places
+        ]
+        responses.write_scores(connection, expert_id, run_id, new)
+        changed |= {(expert_id, score.stratum_id) for score in new}
+    aggregates.refresh(connection, [benchmark_id], changed)
+
+
+def share_vectors(source: Store, target: Store) -> None:
+    """Copy the embeddings that `target` lacks: no text is encoded twice."""
+    with source.reading() as reading, target.writing() as writing:
+        known = {tuple(row) for row in writing.execute(select(Embedding.encoder, Embedding.text_hash))}
+        rows = reading.execute(select(Embedding.encoder, Embedding.text_hash, Embedding.vector))
+        new = ((encoder, text, vector) for encoder, text, vector in rows if (encoder, text) not in known)
+        bulk.insert(writing, Embedding, ["encoder", "text_hash", "vector"], new)

@@ -1,0 +1,1 @@
+"""Asking experts the queries of benchmarks, in shards."""

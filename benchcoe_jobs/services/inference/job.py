@@ -1,0 +1,98 @@
+"""The job `profile`: ask an expert every query of some benchmarks that it has not answered yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from benchcoe_jobs.domain import Level
+from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.job_queue.job_kind import Assignment
+from benchcoe_jobs.services.inference.expert_settings import settings_of
+from benchcoe_jobs.services.inference.plan import make_plans
+from benchcoe_jobs.services.inference.run import ask, lot_to_ask
+from benchcoe_jobs.store.job_queue import jobs
+from benchcoe_jobs.store.job_queue.jobs import JobRow, NewLot
+from benchcoe_jobs.store.results import catalog, experts, responses
+from benchcoe_jobs.store.routing import routers
+
+
+def profile_request(
+    expert: str,
+    benchmarks: Sequence[str] = (),
+    *,
+    split: str | None = None,
+    limit: int | None = None,
+    retry_errors: bool = False,
+) -> dict[str, Any]:
+    """What a job `profile` is asked; without `benchmarks` it is every stored one that this program knows."""
+    return {
+        "expert": expert,
+        "benchmarks": list(benchmarks),
+        "split": split,
+        "limit": limit,
+        "retry_errors": retry_errors,
+    }
+
+
+class ProfileJob:
+    """See `jobs.kinds.Kind`."""
+
+    n_stages = 1
+
+    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewLot]:
+        """One lot per benchmark. Raises UsageError where there is none, or the expert has no engine."""
+        request = job.request
+        expert_id, expert = experts.read_expert(connection, request["expert"])
+        settings_of(expert)
+        plans = make_plans(connection, request["benchmarks"], split=request["split"], limit=request["limit"])
+        if not plans:
+            raise UsageError("there is no benchmark to ask yet: add one with `benchcoe-jobs add-benchmark NAME FOLDER`")
+        return [lot_to_ask(connection, expert_id, expert, plan) for plan in plans]
+
+    def run(self, assignment: Assignment) -> None:
+        """Ask a shard's queries."""
+        ask(assignment)
+
+    def report(self, connection: Connection, job: JobRow) -> Mapping[str, Any]:
+        """What became of each benchmark's queries: there before, answered, errors; and how often it was loaded.
+
+        `mean` is over every score of the expert's newest run, `seconds` the time of all workers together.
+        """
+        expert_id, _ = experts.read_expert(connection, job.request["expert"])
+        lots = jobs.lots(connection, [job.id])
+        return {
+            "expert": job.request["expert"],
+            "loads": sum(lot.loads for lot in lots),
+            "benchmarks": [
+                {
+                    "benchmark": lot.benchmark,
+                    "queries": lot.items,
+                    "there": lot.there,
+                    "answered": lot.answered,
+                    "errors": lot.errors,
+                    "mean": _mean(connection, expert_id, lot.benchmark),
+                    "seconds": round(lot.seconds, 3),
+                }
+                for lot in lots
+            ],
+        }
+
+    def follow_ups(self, connection: Connection, job: JobRow) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """A head for the expert in every query-level router that may choose it: labels follow by themselves."""
+        if not any(lot.answered for lot in jobs.lots(connection, [job.id])):
+            return []
+        return [
+            ("train-router", {"router": router.name, "extend": True})
+            for router in routers.routers(connection)
+            if router.level == Level.QUERY
+            and job.request["expert"] in experts.pool_members(connection, router.scope.pool.id)
+        ]
+
+
+def _mean(connection: Connection, expert_id: int, benchmark: str | None) -> float | None:
+    benchmark_id, _ = catalog.find_benchmark(connection, benchmark)
+    newest = next(iter(responses.runs_of(connection, expert_id, benchmark_id)), None)
+    return None if newest is None else responses.mean_score(connection, newest[0])

@@ -1,0 +1,151 @@
+"""What profiling has to ask: the queries of benchmarks, how they are put, and which are still open."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Connection
+
+from benchcoe_jobs import registry
+from benchcoe_jobs.benchmarks.base import NO_SHOTS, Benchmark, Shots
+from benchcoe_jobs.domain import Query, Request
+from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.services.inference.shards import batch_size
+from benchcoe_jobs.store.results import catalog, prompt_inputs, responses
+from benchcoe_jobs.store.results.experts import ExpertRow
+from benchcoe_jobs.store.results.prompt_inputs import Askable
+from benchcoe_jobs.store.session import Store
+
+CHARACTERS_PER_TOKEN = 4
+"""For an estimate only; English prose has four to five."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A benchmark's queries in the order of asking, and how they are put.
+
+    `asked_as` is the part of a run's provenance that the benchmark decides.
+    """
+
+    benchmark_id: int
+    benchmark: Benchmark
+    shots: Mapping[str, Shots]
+    queries: Sequence[Askable]
+    asked_as: Mapping[str, Any]
+
+    def request(self, query: Query) -> Request:
+        """The prompt of a query, with the worked examples of its subject."""
+        return self.benchmark.request(query, self.shots.get(query.subject, NO_SHOTS))
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What profiling a benchmark would do.
+
+    `there` are answered already, `errors` have an error row; `to_ask` are asked, in `batches`.
+    `prompt_tokens` is an estimate from characters. `seconds` is what the expert's earlier answers to this
+    benchmark took, None where there are none.
+    """
+
+    benchmark: str
+    queries: int
+    there: int
+    errors: int
+    to_ask: int
+    batches: int
+    prompt_tokens: int
+    seconds: float | None
+
+
+def make_plans(
+    connection: Connection, names: Sequence[str] = (), *, split: str | None = None, limit: int | None = None
+) -> list[Plan]:
+    """What there is to ask: of some benchmarks, else of every stored one that this program knows.
+
+    `limit` is per benchmark, see `asking.askable`. Raises UsageError for a benchmark that cannot be asked.
+    """
+    if not names:
+        stored = {str(row["benchmark"]) for row in catalog.benchmarks(connection)}
+        found = [catalog.find_benchmark(connection, name) for name in registry.names("benchmarks") if name in stored]
+        found = [(id_, name) for id_, name in found if catalog.has_queries(connection, id_)]
+    else:
+        found = [catalog.find_benchmark(connection, name) for name in dict.fromkeys(names)]
+    plans = []
+    for benchmark_id, name in found:
+        queries = prompt_inputs.askable(connection, benchmark_id, split, limit)
+        if not queries:
+            raise UsageError(f"{name} has no query with a text" + (f" in split {split}" if split else ""))
+        plans.append(plan_of(connection, benchmark_id, name, queries))
+    return plans
+
+
+def plan_of(connection: Connection, benchmark_id: int, name: str, queries: Sequence[Askable]) -> Plan:
+    """How some queries of a benchmark are asked. Raises UsageError for a benchmark that cannot be."""
+    known = registry.names("benchmarks")
+    if name not in known:
+        raise UsageError(
+            f"benchmark {name!r} has no prompt and no scorer here: those that can be asked are {', '.join(known)}"
+        )
+    benchmark: Benchmark = registry.load("benchmarks", name)()
+    stored = prompt_inputs.stored_shots(connection, benchmark_id)
+    without = sorted({query.subject for query in queries} - stored.keys())
+    if benchmark.n_shots and without:
+        raise UsageError(
+            f"{name} is asked with {benchmark.n_shots} worked examples, and the store has none for {without[0]!r}: "
+            f"`benchcoe-jobs add-benchmark {name} FOLDER` (or --hub) brings them, from the folder as it is published"
+        )
+    shots = {subject: Shots(row["preamble"], tuple(row["blocks"])) for subject, row in stored.items()}
+    digest = hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()
+    asked_as = {"template": benchmark.template, "decoding": asdict(benchmark.decoding), "shots": digest}
+    # As the store gives it back, where a tuple has become a list.
+    return Plan(benchmark_id, benchmark, shots, queries, json.loads(json.dumps(asked_as)))
+
+
+def forecast(store: Store, expert_id: int, expert: ExpertRow, plan: Plan, *, retry_errors: bool = False) -> Forecast:
+    """What profiling would do, without an engine.
+
+    Only the engine knows its exact version, so what is there already is that of the expert's newest run
+    with the same prompts.
+    """
+    with store.reading() as connection:
+        run_id = newest_run(connection, expert_id, plan)
+        there = {} if run_id is None else responses.answered(connection, run_id)
+        latency_s = None if run_id is None else responses.mean_latency_s(connection, run_id)
+    to_ask = still_open(plan, there, retry_errors)
+    size = batch_size(expert.engine)
+    characters = 0
+    for start in range(0, len(to_ask), size):
+        with store.reading() as connection:
+            contents = prompt_inputs.contents(connection, [query.id for query in to_ask[start : start + size]])
+        for request in map(plan.request, contents.values()):
+            characters += len(request.prompt(len(request.shots)))
+    batches = math.ceil(len(to_ask) / size)
+    mine = [there[query.id] for query in plan.queries if query.id in there]
+    return Forecast(
+        benchmark=plan.benchmark.name,
+        queries=len(plan.queries),
+        there=sum(mine),
+        errors=len(mine) - sum(mine),
+        to_ask=len(to_ask),
+        batches=batches,
+        prompt_tokens=characters // CHARACTERS_PER_TOKEN,
+        seconds=None if latency_s is None else batches * latency_s,
+    )
+
+
+def newest_run(connection: Connection, expert_id: int, plan: Plan) -> int | None:
+    """The newest run in which an expert was asked in a plan's way, by whichever version of its engine."""
+    runs = responses.runs_of(connection, expert_id, plan.benchmark_id)
+    return next((id_ for id_, provenance in runs if provenance.get("asked_as") == plan.asked_as), None)
+
+
+def still_open(plan: Plan, there: Mapping[int, bool], retry_errors: bool) -> list[Askable]:
+    """The queries that have no response, nor with `retry_errors` unset an error row."""
+    return [
+        query for query in plan.queries if not there.get(query.id, False) and (retry_errors or query.id not in there)
+    ]

@@ -1,0 +1,1 @@
+"""Benchmarks and published results from files into the store."""

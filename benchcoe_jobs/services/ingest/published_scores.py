@@ -1,0 +1,60 @@
+"""Published per-subject scores, for experts with no per-query results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from benchcoe_jobs.domain import EVERY_EXPERT, Fault, ReportedScore
+from benchcoe_jobs.importers.reported import read_reported
+from benchcoe_jobs.services.ingest.query_matching import unknown_subject
+from benchcoe_jobs.services.ingest.result_import import ImportSummary
+from benchcoe_jobs.store.results import aggregates, catalog, experts, responses
+from benchcoe_jobs.store.session import Store
+
+
+def import_scores(store: Store, expert: str, path: Path, *, benchmark: str | None = None) -> ImportSummary:
+    """Bring published per-subject scores into the store, for experts with no per-query results.
+
+    A subject must be one of the benchmark's, unless the benchmark has no queries yet.
+    """
+    summary = ImportSummary(path.name)
+    with store.writing() as connection:
+        known = experts.expert_ids(connection)
+        if expert != EVERY_EXPERT:
+            known = {expert: experts.find_expert(connection, expert)}
+        rows: dict[str, list[ReportedScore]] = {}
+        for row in read_reported(path, benchmark):
+            summary.read += 1
+            if isinstance(row, Fault):
+                summary.skipped.append(row)
+            elif (row.expert or expert) not in known:
+                summary.skipped.append(Fault(row.line, f"a row of another or unknown expert: {row.expert or expert!r}"))
+            else:
+                rows.setdefault(row.benchmark, []).append(row)
+        for name, of_benchmark in rows.items():
+            _write(connection, name, of_benchmark, expert, known, summary)
+        summary.insist_on_something()
+    return summary
+
+
+def _write(
+    connection: Connection,
+    benchmark: str,
+    rows: list[ReportedScore],
+    expert: str,
+    known: dict[str, int],
+    summary: ImportSummary,
+) -> None:
+    benchmark_id = catalog.ensure_benchmark(connection, benchmark)
+    subjects = catalog.subject_ids(connection, benchmark_id)
+    if catalog.has_queries(connection, benchmark_id):
+        strangers = [row for row in rows if row.subject not in subjects]
+        summary.skipped += [Fault(row.line, unknown_subject(row.subject, set(subjects))) for row in strangers]
+        rows = [row for row in rows if row.subject in subjects]
+    subjects = catalog.add_subjects(connection, benchmark_id, [row.subject for row in rows])
+    scores = [(known[row.expert or expert], subjects[row.subject], row.score, row.n) for row in rows]
+    responses.write_reported(connection, scores)
+    summary.scored.update(row.expert or expert for row in rows)
+    aggregates.refresh(connection, [benchmark_id])

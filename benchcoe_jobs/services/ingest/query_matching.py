@@ -1,0 +1,99 @@
+"""Rows of a result file -> the stored queries that they are about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from benchcoe_jobs import registry
+from benchcoe_jobs.domain import Fault, Query, Result, derived_key
+from benchcoe_jobs.store.results import catalog
+from benchcoe_jobs.store.results.catalog import StoredQuery
+
+Match = tuple[Result, StoredQuery]
+
+
+class Matcher:
+    """Finds, and where they are new adds, the queries of one benchmark.
+
+    A row whose question, subject or answer differs from what is stored under its key is a fault:
+    two files must never be merged because their keys happen to agree.
+    """
+
+    def __init__(self, connection: Connection, benchmark: str, *, may_add_subjects: bool) -> None:
+        self.benchmark_id = catalog.ensure_benchmark(connection, benchmark)
+        self._connection = connection
+        self._stored = catalog.stored_queries(connection, self.benchmark_id)
+        self._subjects = _fixed_subjects(benchmark) or set(catalog.subject_ids(connection, self.benchmark_id))
+        self._may_add_subjects = may_add_subjects or not self._subjects
+        self._by_text: dict[str, list[str]] | None = None
+
+    def match(self, rows: Sequence[Result]) -> tuple[list[Match], list[Fault], int]:
+        """The rows that stand for a stored query, the faults, and how many queries were new."""
+        faults: list[Fault] = []
+        kept: list[tuple[Result, str]] = []
+        fresh: dict[str, Query] = {}
+        for row in rows:
+            key = self._key(row.query)
+            there = self._stored.get(key)
+            query = fresh.get(key, row.query)
+            if there is not None:
+                reason = self._difference(row.query, key, there)
+            elif query is not row.query:
+                reason = None if query.content_hash == row.query.content_hash else _OTHER_CONTENT
+            elif row.query.subject not in self._subjects and not self._may_add_subjects:
+                reason = unknown_subject(row.query.subject, self._subjects)
+            else:
+                reason = None
+                fresh[key] = row.query
+            if reason is None:
+                kept.append((row, key))
+            else:
+                faults.append(Fault(row.line, reason))
+        if fresh:
+            self._stored |= catalog.add_queries(self._connection, self.benchmark_id, list(fresh.values()))
+            self._by_text = None
+        return [(row, self._stored[key]) for row, key in kept], faults, len(fresh)
+
+    def _key(self, query: Query) -> str:
+        """The key that a query is stored under: its own, or without one that of the only query with its text."""
+        if query.key in self._stored or query.key != derived_key(query.content_hash):
+            return query.key
+        same_text = self._texts().get(query.text, []) if _is_bare(query) else []
+        return same_text[0] if len(same_text) == 1 else query.key
+
+    def _difference(self, query: Query, key: str, there: StoredQuery) -> str | None:
+        if query.subject != there.subject:
+            return f"its subject {query.subject!r} differs from the stored {there.subject!r}"
+        if not query.text:
+            return None
+        same = key in self._texts().get(query.text, []) if _is_bare(query) else query.content_hash == there.content_hash
+        return None if same else _OTHER_CONTENT
+
+    def _texts(self) -> dict[str, list[str]]:
+        """Text -> keys; read only when a row brings its text without choices and answer."""
+        if self._by_text is None:
+            self._by_text = {}
+            for key, text in catalog.query_texts(self._connection, self.benchmark_id):
+                self._by_text.setdefault(text, []).append(key)
+        return self._by_text
+
+
+_OTHER_CONTENT = "its question, options or answer differ from those stored under the same key"
+
+
+def unknown_subject(name: str, known: set[str]) -> str:
+    """The fault of a subject that a benchmark does not have."""
+    return f"unknown subject {name!r}; the benchmark has {', '.join(sorted(known))}"
+
+
+def _is_bare(query: Query) -> bool:
+    return not query.choices and query.answer is None
+
+
+def _fixed_subjects(benchmark: str) -> set[str]:
+    """The subjects of a benchmark that this program knows; empty for any other."""
+    if benchmark not in registry.names("benchmarks"):
+        return set()
+    return set(registry.load("benchmarks", benchmark).subjects)

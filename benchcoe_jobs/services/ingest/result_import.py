@@ -1,0 +1,228 @@
+"""Published results -> queries, responses and scores. One transaction per file.
+
+The path of a row: an importer reads it, a Matcher finds its query, the benchmark's scorer judges it
+where it brings a response instead of a score, and it is written in bulk. At the end the label views
+are brought up to date, before the commit.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from itertools import groupby, islice
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection
+
+from benchcoe_jobs import registry
+from benchcoe_jobs.domain import EVERY_EXPERT, Fault, Judgement, Result
+from benchcoe_jobs.errors import InputError
+from benchcoe_jobs.importers.archive import open_file
+from benchcoe_jobs.services.ingest.query_matching import Match, Matcher
+from benchcoe_jobs.store.results import aggregates, catalog, experts, responses
+from benchcoe_jobs.store.results.catalog import StoredQuery
+from benchcoe_jobs.store.results.responses import NewScore
+from benchcoe_jobs.store.session import Store
+
+BATCH = 20_000
+
+
+@dataclass
+class ImportSummary:
+    """What became of a file. Every row read is scored, unchanged or skipped."""
+
+    file: str
+    read: int = 0
+    scored: Counter[str] = field(default_factory=Counter)
+    unchanged: int = 0
+    new_queries: int = 0
+    stages: Counter[str] = field(default_factory=Counter)
+    disagreements: int = 0
+    notes: list[str] = field(default_factory=list)
+    skipped: list[Fault] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary as one JSON object."""
+        return {**vars(self), "skipped": [asdict(fault) for fault in self.skipped]}
+
+    def insist_on_something(self) -> None:
+        """Raise InputError where not a single row could be used."""
+        if not (self.scored or self.unchanged or self.new_queries):
+            why = ""
+            if self.skipped:
+                reason, n = Counter(fault.reason for fault in self.skipped).most_common(1)[0]
+                line = min(fault.line for fault in self.skipped if fault.reason == reason)
+                why = f", the first of {n} in row {line}: {reason}" if n > 1 else f", row {line}: {reason}"
+            raise InputError(f"{self.file}: none of its {self.read} rows can be used{why}")
+
+
+def import_results(
+    store: Store,
+    expert: str,
+    path: Path,
+    *,
+    form: str,
+    benchmark: str | None = None,
+    replace: bool = False,
+    new_subjects: bool = False,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> ImportSummary:
+    """Bring one result file of `expert` ("all": of every expert that it names) into the store.
+
+    Rows that cannot be used are skipped and listed. A query that the expert has a score for from
+    another file is skipped too, unless `replace`. The same file twice changes nothing.
+    Raises InputError where nothing in the file can be used; the store is then as it was.
+    """
+    read = registry.load("importers", form)
+    summary = ImportSummary(path.name)
+    with _no_cycle_search(), store.writing() as connection:
+        known = experts.expert_ids(connection)
+        if expert != EVERY_EXPERT:
+            known = {expert: experts.find_expert(connection, expert)}
+        rows = read(path, benchmark)
+        writer = _Writer(connection, summary, {"format": form, "sha256": _digest(path)}, replace)
+        matchers: dict[str, Matcher] = {}
+        benchmarks = {str(row["benchmark"]) for row in catalog.benchmarks(connection)}
+        while batch := list(islice(rows, BATCH)):
+            usable = _of_known_experts(batch, expert, known, summary)
+            for name, group in groupby(sorted(usable, key=_benchmark), key=_benchmark):
+                if name not in matchers:
+                    matchers[name] = Matcher(connection, name, may_add_subjects=new_subjects)
+                    if name not in benchmarks:
+                        summary.notes.append(f"{name} is a new benchmark")
+                matches, faults, new = matchers[name].match(list(group))
+                summary.skipped += faults
+                summary.new_queries += new
+                writer.write(name, matchers[name].benchmark_id, matches, expert, known)
+            progress(len(batch))
+        summary.insist_on_something()
+        aggregates.refresh(connection, [matcher.benchmark_id for matcher in matchers.values()], writer.changed)
+    return summary
+
+
+@contextmanager
+def _no_cycle_search() -> Iterator[None]:
+    """Rows hold no reference cycles; looking for some among all rows of a batch takes a seventh of an import."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
+
+
+class _Writer:
+    """Judges matched rows and writes what is new of them, run by run."""
+
+    def __init__(
+        self, connection: Connection, summary: ImportSummary, provenance: dict[str, str], replace: bool
+    ) -> None:
+        self.changed: set[tuple[int, int]] = set()
+        self._connection = connection
+        self._summary = summary
+        self._provenance = provenance
+        self._replace = replace
+        self._runs: dict[tuple[int, int], tuple[int, dict[int, int]]] = {}
+
+    def write(
+        self, benchmark: str, benchmark_id: int, matches: Sequence[Match], expert: str, known: dict[str, int]
+    ) -> None:
+        by_expert: dict[str, list[Match]] = {}
+        for match in matches:
+            by_expert.setdefault(match[0].expert or expert, []).append(match)
+        for name, of_expert in by_expert.items():
+            run_id, scored_by = self._run(known[name], benchmark_id)
+            new = [match for match in of_expert if self._is_new(match, run_id, scored_by)]
+            scores = [self._score(benchmark, *match) for match in new]
+            responses.write_scores(self._connection, known[name], run_id, scores)
+            self.changed |= {(known[name], score.stratum_id) for score in scores}
+            if scores:
+                self._summary.scored[name] += len(scores)
+
+    def _run(self, expert_id: int, benchmark_id: int) -> tuple[int, dict[int, int]]:
+        key = (expert_id, benchmark_id)
+        if key not in self._runs:
+            run_id = responses.ensure_run(self._connection, expert_id, benchmark_id, self._provenance)
+            self._runs[key] = run_id, responses.scored_by(self._connection, expert_id, benchmark_id)
+        return self._runs[key]
+
+    def _is_new(self, match: Match, run_id: int, scored_by: dict[int, int]) -> bool:
+        row, query = match
+        earlier = scored_by.get(query.id)
+        if earlier is None or (self._replace and earlier not in (run_id, _THIS_FILE)):
+            scored_by[query.id] = _THIS_FILE
+            return True
+        if earlier == run_id:
+            self._summary.unchanged += 1
+        elif earlier == _THIS_FILE:
+            self._summary.skipped.append(Fault(row.line, "its query has an earlier row in this file"))
+        else:
+            self._summary.skipped.append(Fault(row.line, "scored by an earlier import; --replace takes this file's"))
+        return False
+
+    def _score(self, benchmark: str, row: Result, query: StoredQuery) -> NewScore:
+        judged = self._judge(benchmark, row) if row.score is None else None
+        return NewScore(
+            query_id=query.id,
+            stratum_id=query.stratum_id,
+            value=judged.score if judged else row.score or 0.0,
+            extracted=judged.extracted if judged else None,
+            stage=judged.stage if judged else None,
+            text=row.text,
+            prompt_tokens=row.prompt_tokens,
+            completion_tokens=row.completion_tokens,
+            cost=row.cost,
+            claimed=row.claimed,
+        )
+
+    def _judge(self, benchmark: str, row: Result) -> Judgement:
+        judged: Judgement = _scorer(benchmark).judge(row.text or "", row.query)
+        self._summary.stages[judged.stage] += 1
+        self._summary.disagreements += judged.extracted != row.claimed
+        return judged
+
+
+_THIS_FILE = -1
+_scorers: dict[str, Any] = {}
+
+
+def _scorer(benchmark: str) -> Any:
+    if benchmark not in _scorers:
+        _scorers[benchmark] = registry.load("benchmarks", benchmark)()
+    return _scorers[benchmark]
+
+
+def _benchmark(row: Result) -> str:
+    return row.benchmark
+
+
+def _of_known_experts(
+    batch: Sequence[Result | Fault], expert: str, known: dict[str, int], summary: ImportSummary
+) -> list[Result]:
+    summary.read += len(batch)
+    usable = []
+    for row in batch:
+        if isinstance(row, Fault):
+            summary.skipped.append(row)
+        elif row.expert is None and expert == EVERY_EXPERT:
+            summary.skipped.append(Fault(row.line, "it names no expert, and the command names none either"))
+        elif row.expert is not None and row.expert not in known:
+            which = "unknown expert" if expert == EVERY_EXPERT else "a row of another expert"
+            summary.skipped.append(Fault(row.line, f"{which}: {row.expert!r}"))
+        else:
+            usable.append(row)
+    return usable
+
+
+def _digest(path: Path) -> str:
+    try:
+        with open_file(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error

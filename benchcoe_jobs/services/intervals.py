@@ -1,0 +1,46 @@
+"""Bootstrap intervals of means."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+RESAMPLES = 500
+
+
+CONFIDENCE = 0.95
+
+
+SEED = 0
+
+
+def clustered_interval(totals: NDArray[np.float64], counts: NDArray[np.float64]) -> tuple[float, float]:
+    """95 % percentile-bootstrap interval of sum(totals) / sum(counts), both (n,), resampling the n pairs.
+
+    For a query that was measured several times: its measurements are not independent, so it is drawn with all
+    of them or not at all.
+    """
+    rng = np.random.default_rng(SEED)
+    n = len(totals)
+    drawn = [rng.multinomial(n, np.full(n, 1.0 / n)) for _ in range(4 * RESAMPLES)]
+    means = [float(weights @ totals) / max(float(weights @ counts), 1.0) for weights in drawn]
+    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
+
+
+def mean_interval(values: NDArray[np.float64]) -> tuple[float, float]:
+    """95 % percentile-bootstrap interval of the mean of paired differences, (n,) -> (low, high)."""
+    from scipy import stats
+
+    if len(values) < 2 or np.all(values == values[0]):
+        return float(values[0]), float(values[0])
+    interval = stats.bootstrap(
+        (values,),
+        np.mean,
+        n_resamples=4 * RESAMPLES,
+        batch=100,
+        confidence_level=CONFIDENCE,
+        method="percentile",
+        rng=np.random.default_rng(SEED),
+    ).confidence_interval
+    return float(interval.low), float(interval.high)

@@ -1,0 +1,98 @@
+"""Freeze the labels of the views, and say how sure they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from benchcoe_jobs.domain import Level, Policy, Source
+from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.services.labelling.flip_rate import flip_rate, within_reach
+from benchcoe_jobs.services.labelling.scope import find_scope, insist_on_policy
+from benchcoe_jobs.store.labels import live_labels
+from benchcoe_jobs.store.labels.label_sets import Frozen, freeze
+from benchcoe_jobs.store.labels.live_labels import LeftOut, QueryLabelCounts, Scope, SubjectLabel
+from benchcoe_jobs.store.results import experts
+from benchcoe_jobs.store.session import Store
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltLabels:
+    """A label set with what a reader needs to trust it or not.
+
+    Subject level: `subjects`, and `flip_rates` of the best expert by subject (see jobs.bootstrap). Query level:
+    `counts`. `left_out` says who could not win and why.
+    """
+
+    level: Level
+    policy: Policy
+    scope: Scope
+    frozen: Frozen
+    left_out: list[LeftOut]
+    subjects: list[SubjectLabel]
+    flip_rates: dict[str, float]
+    counts: QueryLabelCounts | None
+
+
+def build_labels(
+    store: Store,
+    level: Level,
+    *,
+    pool: str,
+    benchmark: str | None,
+    split: str,
+    min_coverage: float | None = None,
+    policy: Policy = Policy.BEST,
+) -> BuiltLabels:
+    """Freeze the current labels of a pool on one split of a benchmark; a `min_coverage` stays with the pool.
+
+    Raises UsageError where no expert of the pool is eligible for a single label, and for a policy at query level.
+    """
+    insist_on_policy(level, policy)
+    with store.writing() as connection:
+        if min_coverage is not None:
+            experts.set_min_coverage(connection, experts.find_pool(connection, pool), min_coverage)
+        scope = find_scope(connection, pool, benchmark, split)
+        subjects: list[SubjectLabel] = []
+        flip_rates: dict[str, float] = {}
+        counts = None
+        if level is Level.SUBJECT:
+            subjects = live_labels.subject_labels(connection, scope, policy)
+            flip_rates = _flip_rates(connection, scope)
+        else:
+            counts = live_labels.query_label_counts(connection, scope)
+        out = live_labels.left_out(connection, scope)
+        if not subjects and not (counts and counts.n):
+            raise UsageError(_nothing_to_label(scope, out))
+        frozen = freeze(connection, level, scope, policy)
+        return BuiltLabels(level, policy, scope, frozen, out, subjects, flip_rates, counts)
+
+
+def _flip_rates(connection: Connection, scope: Scope) -> dict[str, float]:
+    """By subject; none where the best expert's score is a reported one, with no queries that could be drawn again."""
+    measured = {
+        label.subject for label in live_labels.subject_labels(connection, scope) if label.source == Source.MEASURED
+    }
+    rates = {}
+    for subject, ranked in live_labels.contenders(connection, scope).items():
+        if subject not in measured:
+            continue
+        close = within_reach(ranked)
+        if len(close) == 1:  # nobody near: no resample flips it
+            rates[subject] = 0.0
+            continue
+        patterns = live_labels.score_patterns(connection, close[0].stratum_id, [c.expert_id for c in close])
+        rates[subject] = flip_rate(patterns, close)
+    return rates
+
+
+def _nothing_to_label(scope: Scope, out: list[LeftOut]) -> str:
+    where = f"pool {scope.pool.name!r} on {scope.benchmark}, split {scope.split}"
+    if not out:
+        return f"there are no scores of {where}: import some first"
+    best = max(out, key=lambda row: row.n_scored / row.n_queries)
+    return (
+        f"no expert is eligible in {where}: the nearest is {best.expert} with {best.n_scored} of {best.n_queries} "
+        f"queries of {best.subject!r}, below min_coverage {scope.pool.min_coverage:g}"
+    )

@@ -1,0 +1,42 @@
+"""What labels are about: a pool on one split of a benchmark, and the expert to compare with."""
+
+from __future__ import annotations
+
+import shlex
+
+from sqlalchemy import Connection
+
+from benchcoe_jobs.domain import ALL_POOL, Level, Policy
+from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.store.labels import live_labels
+from benchcoe_jobs.store.labels.live_labels import Scope
+from benchcoe_jobs.store.results import catalog, experts
+
+
+def find_scope(connection: Connection, pool: str, benchmark: str | None, split: str) -> Scope:
+    """Names -> what labels are about. Raises UsageError."""
+    return Scope(experts.find_pool(connection, pool), *catalog.find_benchmark(connection, benchmark), split)
+
+
+def best_single(connection: Connection, scope: Scope) -> str:
+    """The expert to compare with and to fall back to. Raises UsageError where nobody has scores enough."""
+    found = live_labels.best_single(connection, scope)
+    if found is None:
+        raise UsageError(
+            f"no expert of pool {scope.pool.name!r} has scores for {scope.pool.min_coverage:.0%} of {scope.benchmark}, "
+            f"split {scope.split}: there is no best single expert to compare with or to fall back to"
+        )
+    return found
+
+
+def how_to_leave(pool: str, expert: str) -> str:
+    """The command that takes an expert out of a pool, for whoever is told that it stands in the way."""
+    name = shlex.quote(expert)
+    command = f"retire {name}" if pool == ALL_POOL else f"add-pool {shlex.quote(pool)} --remove {name}"
+    return f"leave it out: benchcoe-jobs {command}"
+
+
+def insist_on_policy(level: Level, policy: Policy) -> None:
+    """Raises UsageError for a policy at query level: one query has no margin that could be significant."""
+    if level is Level.QUERY and policy is not Policy.BEST:
+        raise UsageError(f"policy {policy} is one of subject labels: leave it out, or use --level subject")

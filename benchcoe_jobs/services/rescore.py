@@ -1,0 +1,110 @@
+"""Judge stored responses anew, without an engine, and say which labels flip."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection
+
+from benchcoe_jobs import registry
+from benchcoe_jobs.benchmarks.base import Benchmark
+from benchcoe_jobs.domain import Judgement
+from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.store.labels import live_labels
+from benchcoe_jobs.store.results import aggregates, catalog, prompt_inputs, rescoring
+from benchcoe_jobs.store.results.rescoring import Change
+from benchcoe_jobs.store.session import Store
+
+_BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A subject's label that is another one now; None where nobody is eligible."""
+
+    pool: str
+    split: str
+    subject: str
+    before: str | None
+    after: str | None
+
+
+@dataclass
+class Rescored:
+    """How many responses were judged, how many scores changed, and the labels that followed.
+
+    `query_flips` counts flipped query labels by pool.
+    """
+
+    benchmark: str
+    dry_run: bool
+    judged: int = 0
+    changed: int = 0
+    subject_flips: list[Flip] = field(default_factory=list)
+    query_flips: dict[str, int] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as one JSON object."""
+        return asdict(self)
+
+
+def rescore(
+    store: Store, name: str, *, dry_run: bool = False, progress: Callable[[int], None] = lambda responses: None
+) -> Rescored:
+    """Judge every stored response of a benchmark that its scorer judged before; `dry_run` changes nothing.
+
+    Scores that a file brought ready-made stay, and so do queries that only their key is known of.
+    Raises UsageError for a benchmark without a scorer.
+    """
+    with store.reading() as connection:
+        benchmark_id, name = catalog.find_benchmark(connection, name)
+        if name not in registry.names("benchmarks"):
+            raise UsageError(f"benchmark {name!r} has no scorer here: its scores came ready-made")
+        benchmark: Benchmark = registry.load("benchmarks", name)()
+        report = Rescored(name, dry_run)
+        # Judging takes long and must not keep other writers waiting; the changes are few.
+        changes = list(_changes(connection, benchmark_id, benchmark, report, progress))
+    with store.writing() as connection:
+        before = live_labels.all_labels(connection, benchmark_id)
+        report.changed = rescoring.apply(connection, changes)
+        moved = {(change.expert_id, change.stratum_id) for change in changes if change.moves}
+        aggregates.refresh(connection, [benchmark_id], moved)
+        after = live_labels.all_labels(connection, benchmark_id)
+        if dry_run:
+            connection.rollback()
+    report.subject_flips = [
+        Flip(*about, before.subject.get(about), after.subject.get(about))
+        for about in sorted(before.subject.keys() | after.subject.keys())
+        if before.subject.get(about) != after.subject.get(about)
+    ]
+    flipped = (
+        pool
+        for pool, query_id in before.query.keys() | after.query.keys()
+        if before.query.get((pool, query_id)) != after.query.get((pool, query_id))
+    )
+    report.query_flips = dict(sorted(Counter(flipped).items()))
+    return report
+
+
+def _changes(
+    connection: Connection,
+    benchmark_id: int,
+    benchmark: Benchmark,
+    report: Rescored,
+    progress: Callable[[int], None],
+) -> Iterator[Change]:
+    ids = [query.id for query in prompt_inputs.askable(connection, benchmark_id, None, None)]
+    for run_id in rescoring.runs(connection, benchmark_id):
+        for start in range(0, len(ids), _BATCH):
+            batch = ids[start : start + _BATCH]
+            rows = rescoring.judged(connection, run_id, batch)
+            contents = prompt_inputs.contents(connection, [row.query_id for row in rows])
+            for row in rows:
+                new = benchmark.judge(row.text, contents[row.query_id])
+                if new != Judgement(row.value, row.answer, row.stage):
+                    yield Change(row.expert_id, row.query_id, row.stratum_id, run_id, row.value, new)
+            report.judged += len(rows)
+            progress(len(rows))

@@ -1,0 +1,1 @@
+"""Routing questions: from a trained router and live labels to one expert per question."""

@@ -1,0 +1,1 @@
+"""Training routers on stored scores."""

@@ -1,0 +1,89 @@
+"""The job `train-router`: one shard, on a worker that trains."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection
+
+from benchcoe_jobs.domain import Level, Policy, Queue
+from benchcoe_jobs.job_queue.job_kind import Assignment
+from benchcoe_jobs.services.labelling.scope import find_scope, insist_on_policy
+from benchcoe_jobs.services.training.train import check_name, extend_router, train_router
+from benchcoe_jobs.services.training.training_set import learnable_experts
+from benchcoe_jobs.store.job_queue import jobs, leases
+from benchcoe_jobs.store.job_queue.jobs import JobRow, NewLot
+from benchcoe_jobs.store.job_queue.leases import Tally
+from benchcoe_jobs.store.routing import routers
+
+_LOOK_S = 5.0
+"""How often a long training asks the store whether somebody cancelled it."""
+
+
+class TrainJob:
+    """See `jobs.kinds.Kind`. A request is `{"router": name, "extend": true}`, or has the options of `train_router`."""
+
+    n_stages = 1
+
+    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewLot]:
+        """Raises UsageError for names that there are not."""
+        request = job.request
+        if request.get("extend"):
+            routers.find_router(connection, request["router"])
+        else:
+            check_name(request["router"])
+            insist_on_policy(Level(request["level"]), Policy(request["policy"]))
+            find_scope(connection, request["pool"], request["benchmark"], request["split"])
+        return [NewLot(Queue.TRAIN, [({}, 1)])]
+
+    def run(self, assignment: Assignment) -> None:
+        """Train, with no expert resident: both want the memory."""
+        assignment.unload()
+        store, home, claim, lease = assignment.store, assignment.home, assignment.claim, assignment.lease
+
+        def guard(connection: Connection) -> None:
+            leases.hold(connection, claim)
+            leases.insist_on_going_on(connection, claim)
+
+        started = looked = time.monotonic()
+
+        def between() -> None:
+            nonlocal looked
+            lease.check()
+            if time.monotonic() - looked >= _LOOK_S:
+                with store.reading() as connection:
+                    leases.insist_on_going_on(connection, claim)
+                looked = time.monotonic()
+
+        options = dict(claim.request)
+        name = options.pop("router")
+        options.pop("retry_errors", None)
+        if options.pop("extend", False):
+            trained = extend_router(store, home, name, guard=guard)
+        else:
+            options["level"], options["policy"] = Level(options["level"]), Policy(options["policy"])
+            trained = train_router(store, home, name, guard=guard, between=between, **options)
+
+        def write(connection: Connection) -> Tally:
+            jobs.set_report(connection, claim.job_id, trained.as_json())
+            return Tally(answered=1)
+
+        lease.commit(write, seconds=time.monotonic() - started)
+
+    def report(self, connection: Connection, job: JobRow) -> Mapping[str, Any] | None:
+        """What was trained, on what."""
+        return job.report
+
+    def follow_ups(self, connection: Connection, job: JobRow) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """Another head for each expert that became eligible while this training was under way.
+
+        The end of its profile found this job open, and asked for no other.
+        """
+        router = routers.find_router(connection, job.request["router"])
+        if router.level != Level.QUERY or job.report is None:
+            return []
+        if set(learnable_experts(connection, router.scope)) <= set(job.report["outputs"]):
+            return []
+        return [("train-router", {"router": router.name, "extend": True})]

@@ -1,0 +1,229 @@
+"""Train a router on frozen labels, and give it a new expert without touching the others."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from sqlalchemy import Connection
+
+from benchcoe_jobs.domain import Level, Policy
+from benchcoe_jobs.errors import StoreError, UsageError
+from benchcoe_jobs.routers import artifact
+from benchcoe_jobs.routers.base import Curve, LearnedFeatures, Setting
+from benchcoe_jobs.routers.fallback import USUAL_MOST, Calibration
+from benchcoe_jobs.routers.model import RouterModel, new_recipe
+from benchcoe_jobs.services.labelling.scope import best_single, find_scope, insist_on_policy
+from benchcoe_jobs.services.training.training_set import Known
+from benchcoe_jobs.store.labels.label_sets import Frozen, freeze
+from benchcoe_jobs.store.labels.live_labels import Scope
+from benchcoe_jobs.store.routing import routers
+from benchcoe_jobs.store.session import Store
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+_SCRATCH = ".scratch"
+"""Beside a router's artifacts: the checkpoints of a training that is not over."""
+
+
+Guard: TypeAlias = Callable[[Connection], object]
+"""Called in a transaction before it changes anything; what it raises undoes the transaction."""
+
+
+def _unguarded(connection: Connection) -> None:
+    """For whoever works alone."""
+
+
+def _uninterrupted() -> None:
+    """For whoever is never told to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What a training ended with: the names that the outputs stand for, and what it learned from.
+
+    `calibration` is what its fallback rests on, None where it has none. `curve` is how a training in epochs went,
+    None where there are no epochs.
+    """
+
+    name: str
+    level: str
+    kind: str
+    scope: Scope
+    label_set: str
+    n_queries: int
+    outputs: tuple[str, ...]
+    new_outputs: tuple[str, ...]
+    calibration: Calibration | None
+    curve: Curve | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The summary as one JSON object."""
+        return {
+            "router": self.name,
+            "level": self.level,
+            "kind": self.kind,
+            "pool": self.scope.pool.name,
+            "benchmark": self.scope.benchmark,
+            "split": self.scope.split,
+            "label_set": self.label_set,
+            "n": self.n_queries,
+            "outputs": list(self.outputs),
+            "new_outputs": list(self.new_outputs),
+            "fallback": asdict(self.calibration) if self.calibration else None,
+            "curve": None if self.curve is None else list(self.curve),
+        }
+
+
+def train_router(
+    store: Store,
+    home: Path,
+    name: str,
+    *,
+    level: Level,
+    kind: str,
+    head: str | None,
+    pool: str,
+    benchmark: str | None,
+    split: str,
+    encoder: str | None = None,
+    revision: str | None = None,
+    policy: Policy = Policy.BEST,
+    max_fallback: float = USUAL_MOST,
+    guard: Guard = _unguarded,
+    between: Callable[[], object] = _uninterrupted,
+) -> Trained:
+    """Freeze the labels of a scope, train a router on them and register it; an older one is replaced.
+
+    At subject level the router goes by the labels of `policy`. With `max_fallback` 0 it has no fallback. `guard` is
+    called in the transaction that registers it, and may refuse; `between` is called between the steps of a long
+    training, which ends with what it raises, and goes on from its last checkpoint when it is asked for again. Raises
+    UsageError where there is nothing to learn from, and for a policy at query level.
+    """
+    insist_on_policy(level, policy)
+    check_name(name)
+    # Outside the transaction: a download must not hold the store.
+    setting = Setting(
+        encoder, revision, routers.StoredVectors(store), scratch=home / "routers" / name / _SCRATCH, between=between
+    )
+    recipe = new_recipe(level, kind, head, setting)
+    with store.writing() as connection:  # labels are frozen with what is learned from, or not at all
+        scope = find_scope(connection, pool, benchmark, split)
+        frozen = freeze(connection, level, scope, policy)
+        best_single(connection, scope)
+        known = Known.read(connection, scope, level)
+        if len(known.outputs) < 2:
+            what = "subject" if level is Level.SUBJECT else "eligible expert"
+            raise UsageError(
+                f"{scope.benchmark}, split {split}, has {len(known.outputs)} {what}: a router chooses between two or "
+                "more"
+            )
+        judges = known.validation(connection) if recipe.learns_features else None
+        _make_place(home, name)
+    model = recipe.fit(
+        known.outputs,
+        known.examples,
+        judges.examples if judges else None,
+        scores=known.calibrating if max_fallback else None,
+        validation_scores=judges.calibrating if judges else None,
+        most_fallback=max_fallback,
+    )
+    return _register(store, home, name, model, scope, frozen, len(known.examples.questions), known.outputs, guard)
+
+
+def check_name(name: str) -> None:
+    """Raise UsageError where a router cannot be called so: the name is also that of a folder."""
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"router name {name!r}: use letters, digits, dots, dashes and underscores")
+
+
+def extend_router(store: Store, home: Path, name: str, *, guard: Guard = _unguarded) -> Trained:
+    """Give a query-level router a head for every eligible expert that joined its pool since.
+
+    The heads that it has stay bit for bit as they are. Raises UsageError for a subject-level
+    router, which reads new experts from the label view and needs no training.
+    """
+    with store.reading() as connection:
+        router = routers.find_router(connection, name)
+    if router.level != Level.QUERY:
+        raise UsageError(f"router {name!r} is subject-level: it follows the label view, a new expert needs no training")
+    model = artifact.load(home / router.artifact, cache=routers.StoredVectors(store))
+    scope = router.scope
+    with store.writing() as connection:
+        frozen = freeze(connection, Level.QUERY, scope)
+        known = Known.read(connection, scope, Level.QUERY)
+    added = tuple(expert for expert in known.outputs if expert not in model.outputs)
+    if added:
+        columns = [known.outputs.index(expert) for expert in added]
+        examples = replace(known.examples, targets=known.examples.targets[:, columns])
+        model = model.extended(examples, added)
+    return _register(store, home, name, model, scope, frozen, len(known.examples.questions), added, guard)
+
+
+def _register(
+    store: Store,
+    home: Path,
+    name: str,
+    model: RouterModel,
+    scope: Scope,
+    frozen: Frozen,
+    n_queries: int,
+    new_outputs: tuple[str, ...],
+    guard: Guard,
+) -> Trained:
+    """Artifact first, row second: a crash between the two leaves an unused folder, never a torn router."""
+    place = _make_place(home, name)
+    staging = place / f".new-{os.getpid()}"
+    try:
+        fingerprint = artifact.save(model, staging)[:16]
+        if (place / fingerprint).exists():  # the same router, or its damaged remains
+            (place / fingerprint).rename(place / f".old-{os.getpid()}")
+        staging.rename(place / fingerprint)
+    except OSError as error:
+        raise _not_written(place, error) from error
+    with store.writing() as connection:
+        guard(connection)
+        routers.save_router(
+            connection,
+            name,
+            level=model.level.value,
+            kind=model.kind,
+            scope=scope,
+            labels=frozen,
+            artifact=f"routers/{name}/{fingerprint}",
+            n_queries=n_queries,
+        )
+    for other in place.iterdir():
+        if other.name != fingerprint:
+            shutil.rmtree(other, ignore_errors=True)
+    return Trained(
+        name,
+        model.level.value,
+        model.kind,
+        scope,
+        frozen.fingerprint,
+        n_queries,
+        model.outputs,
+        new_outputs,
+        model.fallback.calibration if model.fallback else None,
+        model.features.curve if isinstance(model.features, LearnedFeatures) else None,
+    )
+
+
+def _make_place(home: Path, name: str) -> Path:
+    """The folder of a router's artifacts; made before the training, which would else be lost without it."""
+    place = home / "routers" / name
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _not_written(place, error) from error
+    return place
+
+
+def _not_written(place: Path, error: OSError) -> StoreError:
+    return StoreError(f"the router cannot be written to {place}: {error.strerror or error}")

@@ -1,0 +1,108 @@
+"""What there is to learn from: the questions of a split, with the scores that experts have on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection
+
+from benchcoe_jobs.domain import Level, Split
+from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.routers.base import Examples
+from benchcoe_jobs.store.labels.live_labels import Scope
+from benchcoe_jobs.store.results import catalog, experts
+from benchcoe_jobs.store.results.catalog import Question
+from benchcoe_jobs.store.routing import routers
+
+
+@dataclass(frozen=True)
+class Known:
+    """What there is to learn of a scope: examples with a column an output, and the scores (n, experts) of `names`."""
+
+    scope: Scope
+    level: Level
+    outputs: tuple[str, ...]
+    names: tuple[str, ...]
+    examples: Examples
+    scores: NDArray[np.float64]
+
+    @property
+    def calibrating(self) -> NDArray[np.float64] | None:
+        """The scores; None where there is none: reported ones say nothing of single questions."""
+        return None if np.isnan(self.scores).all() else self.scores
+
+    @classmethod
+    def read(cls, connection: Connection, scope: Scope, level: Level) -> Known:
+        """Raises UsageError where no query has a text."""
+        questions = _with_text(catalog.questions(connection, scope.benchmark_id, scope.split), scope)
+        members = experts.pool_members(connection, scope.pool.id)
+        names, scores = _score_matrix(routers.targets(connection, scope), questions, members)
+        if level is Level.QUERY:
+            return cls(scope, level, names, names, _examples(questions, scores), scores)
+        subjects = tuple(sorted({question.subject for question in questions}))
+        return cls(scope, level, subjects, names, _examples(questions, _one_hot(questions, subjects)), scores)
+
+    def validation(self, connection: Connection) -> Known | None:
+        """The like of the validation split, with the same outputs and experts; None where that has nothing to say."""
+        scope = replace(self.scope, split=Split.VALIDATION)
+        if scope == self.scope:
+            return None
+        questions = [
+            question
+            for question in catalog.questions(connection, scope.benchmark_id, scope.split)
+            if question.text and (self.level is Level.QUERY or question.subject in self.outputs)
+        ]
+        members = experts.pool_members(connection, scope.pool.id)
+        names, found = _score_matrix(routers.targets(connection, scope), questions, members)
+        scores = np.full((len(questions), len(self.names)), np.nan)
+        for column, name in enumerate(self.names):
+            if name in names:
+                scores[:, column] = found[:, names.index(name)]
+        if not questions or (self.level is Level.QUERY and np.isnan(scores).all()):
+            return None
+        targets = scores if self.level is Level.QUERY else _one_hot(questions, self.outputs)
+        return replace(self, scope=scope, examples=_examples(questions, targets), scores=scores)
+
+
+def _examples(questions: Sequence[Question], targets: NDArray[np.float64]) -> Examples:
+    return Examples([question.asked for question in questions], [question.subject for question in questions], targets)
+
+
+def _with_text(questions: Sequence[Question], scope: Scope) -> list[Question]:
+    found = [question for question in questions if question.text]
+    if not found:
+        raise UsageError(f"no query of {scope.benchmark}, split {scope.split}, has a text to learn from")
+    return found
+
+
+def _one_hot(questions: Sequence[Question], subjects: Sequence[str]) -> NDArray[np.float64]:
+    column_of = {subject: column for column, subject in enumerate(subjects)}
+    targets = np.zeros((len(questions), len(subjects)))
+    targets[np.arange(len(questions)), [column_of[question.subject] for question in questions]] = 1.0
+    return targets
+
+
+def _score_matrix(
+    rows: Iterable[tuple[int, int, float]], questions: Sequence[Question], members: dict[str, int]
+) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+    """Names of the eligible experts, and scores (queries, experts) with NaN where there is none."""
+    row_of = {question.id: row for row, question in enumerate(questions)}
+    column_of = {expert_id: column for column, expert_id in enumerate(members.values())}
+    matrix = np.full((len(questions), len(members)), np.nan)
+    for query_id, expert_id, score in rows:
+        if query_id in row_of:
+            matrix[row_of[query_id], column_of[expert_id]] = score
+    eligible = ~np.isnan(matrix).all(axis=0)
+    return tuple(name for name, keep in zip(members, eligible, strict=True) if keep), matrix[:, eligible]
+
+
+def learnable_experts(connection: Connection, scope: Scope) -> tuple[str, ...]:
+    """The eligible experts that have a score on a query with a text: those that a query-level router has heads for."""
+    questions = [
+        question for question in catalog.questions(connection, scope.benchmark_id, scope.split) if question.text
+    ]
+    members = experts.pool_members(connection, scope.pool.id)
+    return _score_matrix(routers.targets(connection, scope), questions, members)[0]

@@ -1,0 +1,1 @@
+"""The tables of the job queue and the statements that move shards."""

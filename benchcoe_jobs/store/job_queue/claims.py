@@ -1,0 +1,142 @@
+"""Who gets which shard: the best one that waits, taken in one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, func, select, update
+
+from benchcoe_jobs.domain import JobState, ShardState
+from benchcoe_jobs.store.clock import database_time
+from benchcoe_jobs.store.job_queue.leases import Claim, Tally, let_go, move_counts
+from benchcoe_jobs.store.job_queue.tables import Job, Lot, Shard
+
+_LOOKED_AT = 200
+"""Among so many of the oldest lots the expert with the most waiting is looked for: younger ones wait their turn."""
+
+_TRIED = 8
+"""So many lots are tried for a shard that nobody else is just claiming."""
+
+
+def claim(
+    connection: Connection,
+    owner: str,
+    queues: Sequence[str],
+    *,
+    lease_s: float,
+    resident: int | None = None,
+    gpus: int = 0,
+    job_ids: Collection[int] | None = None,
+) -> Claim | None:
+    """Take the best waiting shard: of the resident expert, else of the expert with the most waiting.
+
+    `gpus` is how many the worker has, `job_ids` limits the claim to some jobs. None where nothing waits.
+    """
+    for lot_id, job_id, kind, stage, request, expert_id in _lots_to_claim(connection, queues, resident, gpus, job_ids):
+        row = _take(connection, owner, lot_id, lease_s)
+        if row is not None:
+            move_counts(connection, lot_id, {ShardState.WAITING: -1, ShardState.RUNNING: 1})
+            return Claim(
+                shard_id=row.id,
+                fence=row.fence,
+                owner=owner,
+                attempts=row.attempts,
+                work=row.work,
+                items=row.items,
+                lot_id=lot_id,
+                job_id=job_id,
+                kind=kind,
+                stage=stage,
+                request=request,
+                expert_id=expert_id,
+                tally=Tally(row.there, row.answered, row.errors),
+            )
+    return None
+
+
+def finish_and_claim(connection: Connection, claim: Claim, *, lease_s: float) -> tuple[Claim | None, bool]:
+    """The shard is done; returns another one of its lot, taken in the same breath, and whether the lot is over.
+
+    Half the round trips and half the commits of `finish` and `claim`. Raises LostLeaseError.
+    """
+    let_go(connection, claim, ShardState.DONE)
+    # Where there is one, the commit does not wait for PostgreSQL's disk: what a crash of the server loses of it is
+    # only done again. Said with the shard that is returned, it costs no round trip.
+    lazily = [func.set_config("synchronous_commit", "off", True)] if connection.dialect.name == "postgresql" else []
+    row = _take(connection, claim.owner, claim.lot_id, lease_s, *lazily)
+    if row is None:
+        return None, move_counts(connection, claim.lot_id, {ShardState.RUNNING: -1, ShardState.DONE: 1})
+    move_counts(connection, claim.lot_id, {ShardState.WAITING: -1, ShardState.DONE: 1})
+    taken = replace(
+        claim,
+        shard_id=row.id,
+        fence=row.fence,
+        attempts=row.attempts,
+        work=row.work,
+        items=row.items,
+        tally=Tally(row.there, row.answered, row.errors),
+    )
+    return taken, False
+
+
+def _lots_to_claim(
+    connection: Connection,
+    queues: Sequence[str],
+    resident: int | None,
+    gpus: int,
+    job_ids: Collection[int] | None,
+) -> Iterator[Any]:
+    """The lots to claim from, best first; how many wait besides does not matter to what it costs."""
+    lot = (
+        select(Lot.id, Lot.job_id, Job.kind, Lot.stage, Job.request, Lot.expert_id)
+        .join(Job, Job.id == Lot.job_id)
+        .where(
+            Lot.waiting > 0,
+            Lot.queue.in_(queues),
+            Lot.gpus <= gpus,
+            Job.state == JobState.OPEN,
+            Job.cancelled_at.is_(None),
+        )
+    )
+    if job_ids is not None:
+        lot = lot.where(Lot.job_id.in_(job_ids))
+    if resident is not None:
+        yield from connection.execute(lot.where(Lot.expert_id == resident).order_by(Lot.id).limit(_TRIED)).all()
+    oldest = lot.add_columns(Lot.waiting).order_by(Lot.id).limit(_LOOKED_AT).subquery().c
+    of_expert = func.sum(oldest.waiting).over(partition_by=oldest.expert_id)
+    best = select(oldest.id, oldest.job_id, oldest.kind, oldest.stage, oldest.request, oldest.expert_id)
+    yield from connection.execute(best.order_by(of_expert.desc(), oldest.id).limit(_TRIED)).all()
+
+
+def _take(connection: Connection, owner: str, lot_id: int, lease_s: float, *besides: ColumnElement[Any]) -> Any:
+    best = (
+        select(Shard.id)
+        .where(Shard.lot_id == lot_id, Shard.state == ShardState.WAITING)
+        .order_by(Shard.id)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    return connection.execute(
+        update(Shard)
+        .where(Shard.id == best.scalar_subquery())
+        .values(
+            state=ShardState.RUNNING,
+            owner=owner,
+            lease_until=database_time() + lease_s,
+            attempts=Shard.attempts + 1,
+            fence=Shard.fence + 1,
+        )
+        .returning(
+            Shard.id,
+            Shard.fence,
+            Shard.attempts,
+            Shard.work,
+            Shard.items,
+            Shard.there,
+            Shard.answered,
+            Shard.errors,
+            *besides,
+        )
+    ).first()

@@ -1,0 +1,1 @@
+"""Labels: typed reads of the views, and frozen label sets."""

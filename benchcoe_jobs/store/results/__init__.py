@@ -1,0 +1,1 @@
+"""Benchmarks, experts, responses and scores, and the aggregates that are kept with them."""

@@ -1,0 +1,1 @@
+"""Routers, decisions, evaluations and the cost of answers."""

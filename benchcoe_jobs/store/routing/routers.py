@@ -1,0 +1,147 @@
+"""Router rows, the examples that routers are trained on, and the cache of embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, insert, select, update
+
+from benchcoe_jobs.domain import Policy
+from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.store import bulk
+from benchcoe_jobs.store.labels.label_sets import Frozen
+from benchcoe_jobs.store.labels.live_labels import Scope
+from benchcoe_jobs.store.results.experts import PoolRef
+from benchcoe_jobs.store.session import Store
+from benchcoe_jobs.store.tables import Benchmark, Embedding, LabelSet, Pool, Router
+from benchcoe_jobs.store.views import query_target
+
+SQL_VARIABLES = 500
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedRouter:
+    """A router as it stands in the store. `artifact` is the name of its folder under BENCHCOE_HOME.
+
+    At subject level `policy` says which view turns a subject into an expert.
+    """
+
+    id: int
+    name: str
+    level: str
+    kind: str
+    artifact: str
+    scope: Scope
+    label_set: str
+    policy: Policy
+    n_queries: int
+
+
+def find_router(connection: Connection, name: str | None) -> TrainedRouter:
+    """A router by name; None means the only one there is. Raises UsageError."""
+    known = list(connection.scalars(select(Router.name).order_by(Router.name)))
+    if name is None and len(known) == 1:
+        name = known[0]
+    if name is None:
+        hint = f"name one: {', '.join(known)}" if known else "train one with `benchcoe-jobs train-router`"
+        raise UsageError(f"there are {len(known)} routers in the store: {hint}")
+    for router in routers(connection):
+        if router.name == name:
+            return router
+    raise UsageError(f"unknown router {name!r}; the store has {', '.join(known) or 'none yet: see train-router'}")
+
+
+def routers(connection: Connection) -> list[TrainedRouter]:
+    """Every router, by name."""
+    rows = connection.execute(
+        select(
+            Router,
+            Pool.name.label("pool"),
+            Pool.min_coverage,
+            Benchmark.name.label("benchmark"),
+            LabelSet.fingerprint,
+            LabelSet.policy,
+        )
+        .join(Pool, Pool.id == Router.pool_id)
+        .join(Benchmark, Benchmark.id == Router.benchmark_id)
+        .join(LabelSet, LabelSet.id == Router.label_set_id)
+        .order_by(Router.name)
+    )
+    return [
+        TrainedRouter(
+            id=row.id,
+            name=row.name,
+            level=row.level,
+            kind=row.kind,
+            artifact=row.artifact,
+            scope=Scope(PoolRef(row.pool_id, row.pool, row.min_coverage), row.benchmark_id, row.benchmark, row.split),
+            label_set=row.fingerprint,
+            policy=Policy(row.policy),
+            n_queries=row.n_queries,
+        )
+        for row in rows
+    ]
+
+
+def save_router(
+    connection: Connection,
+    name: str,
+    *,
+    level: str,
+    kind: str,
+    scope: Scope,
+    labels: Frozen,
+    artifact: str,
+    n_queries: int,
+) -> None:
+    """Register a trained router; one of the same name is replaced."""
+    values = {
+        "level": level,
+        "kind": kind,
+        "pool_id": scope.pool.id,
+        "benchmark_id": scope.benchmark_id,
+        "split": scope.split,
+        "label_set_id": labels.id,
+        "artifact": artifact,
+        "n_queries": n_queries,
+    }
+    if connection.execute(update(Router).where(Router.name == name).values(**values)).rowcount == 0:
+        connection.execute(insert(Router).values(name=name, **values))
+
+
+def targets(connection: Connection, scope: Scope) -> Iterable[tuple[int, int, float]]:
+    """(query id, expert id, score) of every eligible expert: the score vectors behind the query labels."""
+    c = query_target.c
+    return connection.execute(
+        select(c.query_id, c.expert_id, c.score).where(
+            c.pool_id == scope.pool.id, c.benchmark_id == scope.benchmark_id, c.split == scope.split
+        )
+    )
+
+
+class StoredVectors:
+    """The store as a cache of embeddings, so that no text is encoded twice by the same encoder."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def get(self, encoder: str, hashes: Sequence[str]) -> dict[str, bytes]:
+        """Vectors by text hash, of those that are there."""
+        found: dict[str, bytes] = {}
+        with self._store.reading() as connection:
+            for start in range(0, len(hashes), SQL_VARIABLES):
+                part = hashes[start : start + SQL_VARIABLES]
+                rows = connection.execute(
+                    select(Embedding.text_hash, Embedding.vector).where(
+                        Embedding.encoder == encoder, Embedding.text_hash.in_(part)
+                    )
+                )
+                found.update((text_hash, bytes(vector)) for text_hash, vector in rows)
+        return found
+
+    def put(self, encoder: str, vectors: Mapping[str, bytes]) -> None:
+        """Keep vectors; those that are there already stay."""
+        with self._store.writing() as connection:
+            rows = ((encoder, text_hash, vector) for text_hash, vector in vectors.items())
+            bulk.insert(connection, Embedding, ["encoder", "text_hash", "vector"], rows)

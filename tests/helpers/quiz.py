@@ -1,0 +1,182 @@
+"""A small benchmark shaped like MMLU-Pro, and the transformers engine with a diary: plug-ins of the tests.
+
+`install` makes them known, as another distribution would, to this process and to every one that it starts.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchcoe_jobs.benchmarks.mmlu_pro import MmluPro
+from benchcoe_jobs.domain import Completion, Decoding, Request
+from benchcoe_jobs.engines.base import ExpertSettings
+from benchcoe_jobs.engines.transformers import TransformersEngine
+
+SUBJECTS = ("biology", "law", "math")
+UNANSWERABLE = "UNANSWERABLE"
+ODD = {"NOTHING": "", "MEGABYTE": "The answer is (A). " + "é" * 500_000}
+LONG = "LONG " * 1000
+POISON = "POISON"
+FOLDER = "QUIZ_FOLDER"
+POINTS = """\
+[benchcoe_jobs.benchmarks]
+quiz = quiz:Quiz
+[benchcoe_jobs.engines]
+diary = quiz:DiaryEngine
+echo = fake_engine:FakeEngine
+"""
+
+
+class Quiz(MmluPro):
+    """MMLU-Pro with answers as short as a tiny model's context wants them."""
+
+    name = "quiz"
+    decoding = Decoding(max_new_tokens=12, stop=("Question:",))
+
+
+class DiaryEngine:
+    """The real engine; it writes down what it is asked, and takes orders from files in its folder.
+
+    `slow`: seconds to wait at each batch. A question with the word UNANSWERABLE fails unless there is `healed`;
+    one with a word of ODD gets that answer.
+    """
+
+    def load(self, settings: ExpertSettings) -> None:
+        self._engine = TransformersEngine()
+        self._engine.load(replace(settings, engine="transformers"))
+        self._folder = Path(os.environ[FOLDER])
+        self._note("loaded", str(os.getpid()))
+
+    def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
+        self._note("asked", *(request.question for request in requests))
+        if (slow := self._folder / "slow").exists():
+            time.sleep(float(slow.read_text()))
+        completions = [
+            next((replace(one, text=ODD[word]) for word in ODD if word in request.question), one)
+            for request, one in zip(requests, self._engine.run(requests, decoding), strict=True)
+        ]
+        if (self._folder / "healed").exists():
+            return completions
+        failed = Completion(finish_reason="error", error="nobody\0 can answer this", latency_s=0.5)
+        return [
+            failed if UNANSWERABLE in request.question else completion
+            for request, completion in zip(requests, completions, strict=True)
+        ]
+
+    def version(self) -> dict[str, str]:
+        extra = self._folder / "version"
+        return self._engine.version() | ({"extra": extra.read_text()} if extra.exists() else {})
+
+    def close(self) -> None:
+        self._engine.close()
+
+    def _note(self, *words: str) -> None:
+        with (self._folder / "diary").open("a") as file:
+            file.write(json.dumps(words) + "\n")
+
+
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = folder / "site" / "quiz-1.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: quiz\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(POINTS)
+    monkeypatch.syspath_prepend(str(info.parent))
+    monkeypatch.setenv("PYTHONPATH", f"{info.parent}:{Path(__file__).parent}")
+    monkeypatch.setenv(FOLDER, str(folder))
+
+
+def require_engine() -> None:
+    """Skip where the packages of the engine are missing; in CI, fail."""
+    if missing := [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]:
+        reason = f"{' and '.join(missing)} missing: pip install 'benchcoe-jobs[engines]'"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+def asked(folder: Path) -> list[list[str]]:
+    """The batches of questions that the engine was asked."""
+    return [questions for what, *questions in _diary(folder) if what == "asked"]
+
+
+def loads(folder: Path) -> list[int]:
+    """Process ids of the engine, load by load."""
+    return [int(words[0]) for what, *words in _diary(folder) if what == "loaded"]
+
+
+def _diary(folder: Path) -> list[list[str]]:
+    path = folder / "diary"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def write_quiz(
+    folder: Path, n: int, *, unanswerable: Sequence[int] = (), poison: Sequence[int] = (), odd: Sequence[str] = ()
+) -> Path:
+    """`n` questions and five worked examples of each subject, as MMLU-Pro has them; some with a word to act upon.
+
+    The first questions begin with the words of `odd`.
+    """
+    marks = dict.fromkeys(unanswerable, UNANSWERABLE) | dict.fromkeys(poison, POISON)
+    rng = random.Random(1)
+    folder.mkdir(exist_ok=True)
+    rows = [_row(rng, number, marks) for number in range(n)]
+    for row, words in zip(rows, odd, strict=False):
+        row["question"] = f"{words} {row['question']}"
+    _write(folder / "test.jsonl", rows)
+    _write(
+        folder / "validation.jsonl",
+        [
+            _row(rng, 10_000 + number, {})
+            | {"category": SUBJECTS[number % 3], "cot_content": "A: Let's think step by step. The answer is (A)."}
+            for number in range(15)
+        ],
+    )
+    return folder
+
+
+def _row(rng: random.Random, number: int, marks: Mapping[int, str]) -> dict[str, object]:
+    a, b = rng.randint(2, 99), rng.randint(2, 99)
+    options = [str(a + b + step) for step in range(10)]
+    return {
+        "question_id": number,
+        "question": f"{marks.get(number, '')}No {number}: {a} + {b}?",
+        "options": options,
+        "answer": "ABCDEFGHIJ"[rng.randrange(10)],
+        "category": SUBJECTS[rng.randrange(3)],
+    }
+
+
+def write_hellaswag(folder: Path, n: int) -> Path:
+    """`n` beginnings with four endings each, as HellaSwag has them."""
+    rng = random.Random(2)
+    words = ["walks", "sings", "sits", "runs", "reads", "waits", "talks", "cooks", "swims", "paints"]
+    rows = [
+        {
+            "ind": number,
+            "activity_label": f"Activity {number % 7}",
+            "ctx_a": f"A man {rng.choice(words)}.",
+            "ctx_b": "then he",
+            "endings": [f"{word} for {rng.randint(2, 60)} minutes." for word in rng.sample(words, 4)],
+            "label": rng.randrange(4),
+            "split": "val",
+            "split_type": "indomain",
+            "source_id": f"activitynet~{number}",
+        }
+        for number in range(n)
+    ]
+    folder.mkdir(exist_ok=True)
+    _write(folder / "hellaswag_val.jsonl", rows)
+    return folder
+
+
+def _write(path: Path, rows: Sequence[dict[str, object]]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))

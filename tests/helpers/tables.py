@@ -1,0 +1,26 @@
+"""Small result tables, written and imported as a user would."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from benchcoe_jobs.services.ingest.result_import import ImportSummary, import_results
+from benchcoe_jobs.store.results import experts
+from benchcoe_jobs.store.session import Store
+
+BENCHMARK = "toy"
+
+
+def add_experts(store: Store, **costs: float | None) -> None:
+    with store.writing() as connection:
+        for name, cost in costs.items():
+            experts.add_expert(connection, experts.ExpertRow(name, "recorded", cost=cost))
+
+
+def bring(store: Store, folder: Path, expert: str, *rows: dict[str, Any], **options: Any) -> ImportSummary:
+    """Import rows of a table on the benchmark `toy`."""
+    path = folder / "rows.jsonl"
+    path.write_text("\n".join(json.dumps(row) for row in rows))
+    return import_results(store, expert, path, form="table", benchmark=BENCHMARK, **options)

@@ -1,0 +1,57 @@
+"""What an expert may say or be asked at its worst: an answer, or an error row, and the rest of the run unharmed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import quiz
+from sqlalchemy import select
+
+from benchcoe_jobs.dispatch.inline import InlineDispatcher
+from benchcoe_jobs.domain import JobState, Query
+from benchcoe_jobs.job_queue.lifecycle import submit
+from benchcoe_jobs.services.inference.job import profile_request
+from benchcoe_jobs.services.ingest.benchmark_import import add_benchmark
+from benchcoe_jobs.settings import Settings
+from benchcoe_jobs.store.results import catalog, experts
+from benchcoe_jobs.store.results.experts import ExpertRow
+from benchcoe_jobs.store.session import Store
+from benchcoe_jobs.store.tables import QueryContent, Response, Score
+
+PICTURE = Query("1", "Art", "What is <image 1>?", ("a", "b"), "A", images=(b"\x89PNG and no more",))
+
+
+@pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
+def test_the_rest_of_the_run_is_unharmed(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty answer, one of a megabyte, a prompt beyond the context, a picture that is none; and 16 others."""
+    quiz.require_engine()
+    import tiny
+
+    quiz.install(tmp_path, monkeypatch)
+    add_benchmark(store, "quiz", quiz.write_quiz(tmp_path / "quiz", 19, odd=("NOTHING", "MEGABYTE", quiz.LONG)))
+    with store.writing() as connection:
+        catalog.add_queries(connection, catalog.ensure_benchmark(connection, "mmmu"), [PICTURE])
+        seer = ExpertRow("seer", "diary", str(tiny.save_idefics(tmp_path / "idefics")))
+        experts.add_expert(connection, seer)
+        job_id, _ = submit(connection, "profile", profile_request("seer"))
+    job = InlineDispatcher(store, Settings()).follow(job_id, lambda _: None)
+    assert (job.state, (job.report or {})["loads"]) == (JobState.PARTIAL, 1)
+    counts = [(of["answered"], of["errors"]) for of in (job.report or {})["benchmarks"]]
+    assert [sum(column) for column in zip(*counts, strict=True)] == [18, 2]
+    with store.reading() as connection:
+        rows = connection.execute(
+            select(QueryContent.text, Response.text, Response.error, Score.value)
+            .join(Response, Response.query_id == QueryContent.query_id)
+            .outerjoin(Score, Score.query_id == QueryContent.query_id)
+        ).all()
+    said = {(question.split() or [""])[0]: rest for question, *rest in rows}
+    assert said["NOTHING"] == ["", None, 0.0]
+    text, error, score = said["MEGABYTE"]
+    assert (text, error) == (quiz.ODD["MEGABYTE"], None)
+    assert score in (0.0, 1.0)
+    assert said["LONG"][0] is None
+    assert "context too long" in said["LONG"][1]
+    assert "cannot be decoded" in said["What"][1]
+    assert len(rows) == 20
+    assert all("\n" not in error for _, _, error, _ in rows if error)

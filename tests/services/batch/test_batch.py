@@ -1,0 +1,167 @@
+"""Files of prompts: checked whole, routed, asked once, answered line by line; with an engine that echoes."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import quiz
+
+from benchcoe_jobs.dispatch.inline import InlineDispatcher
+from benchcoe_jobs.domain import JobState
+from benchcoe_jobs.errors import InputError, UsageError
+from benchcoe_jobs.job_queue.lifecycle import cancel, retry, submit
+from benchcoe_jobs.services.batch.job import submit_file
+from benchcoe_jobs.services.batch.result_files import write_results
+from benchcoe_jobs.services.inference.job import profile_request
+from benchcoe_jobs.services.ingest.benchmark_import import add_benchmark
+from benchcoe_jobs.settings import Settings
+from benchcoe_jobs.store.job_queue import jobs
+from benchcoe_jobs.store.job_queue.jobs import JobRow
+from benchcoe_jobs.store.results import experts
+from benchcoe_jobs.store.results.experts import ExpertRow
+from benchcoe_jobs.store.session import Store
+
+CHAT, PLAIN = "/v1/chat/completions", "/v1/completions"
+
+
+def chat(number: int, text: str, **more: Any) -> dict[str, Any]:
+    body = {"model": "whichever", "messages": [{"role": "user", "content": text}], "temperature": 0} | more
+    return {"custom_id": f"c{number}", "method": "POST", "url": CHAT, "body": body}
+
+
+def plain(number: int, text: str, **more: Any) -> dict[str, Any]:
+    return {"custom_id": f"c{number}", "method": "POST", "url": PLAIN, "body": {"prompt": text} | more}
+
+
+def write(path: Path, *lines: dict[str, Any] | str) -> Path:
+    path.write_text("".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines))
+    return path
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "home")
+
+
+def follow(store: Store, settings: Settings, job_id: int) -> JobRow:
+    return InlineDispatcher(store, settings).follow(job_id, lambda _: None)
+
+
+@pytest.fixture
+def routed(store: Store, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Two experts that echo, profiled, and a router between them."""
+    quiz.install(tmp_path, monkeypatch)
+    add_benchmark(store, "quiz", quiz.write_quiz(tmp_path / "quiz", 60))
+    for name in ("ann", "bob"):
+        with store.writing() as connection:
+            experts.add_expert(connection, ExpertRow(name, "echo", name))
+            job_id, _ = submit(connection, "profile", profile_request(name))
+        assert follow(store, settings, job_id).state is JobState.DONE
+    options = {
+        "level": "subject",
+        "kind": "tfidf",
+        "head": None,
+        "pool": "all",
+        "benchmark": "quiz",
+        "split": "train",
+    } | {"policy": "best"}
+    with store.writing() as connection:
+        job_id, _ = submit(connection, "train-router", {"router": "r", **options})
+    assert follow(store, settings, job_id).state is JobState.DONE
+    return store
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_every_line_ends_in_exactly_one_line(routed: Store, settings: Settings, tmp_path: Path) -> None:
+    lines = [chat(n, f"number {n}", max_tokens=5 + n % 2) if n % 3 else plain(n, f"number {n}") for n in range(200)]
+    lines[7] = chat(7, "raise")  # the engine cannot answer it
+    lines[9] = chat(9, "after a talk")
+    lines[9]["body"]["messages"].insert(0, {"role": "system", "content": "be brief"})
+    file = write(tmp_path / "prompts.jsonl", *lines)
+    job_id, is_new = submit_file(routed, file, None)
+    assert (is_new, submit_file(routed, file, "r")) == (True, (job_id, False))
+
+    output, errors = tmp_path / "out", tmp_path / "err"
+    assert write_results(routed, job_id, output, errors) == (0, 0), "nothing yet, which is no error"
+    job = follow(routed, settings, job_id)
+    assert job.state is JobState.PARTIAL
+    assert write_results(routed, job_id, output, errors) == (199, 1)
+    answers = read(output)
+    assert [line["custom_id"] for line in answers] == [f"c{n}" for n in range(200) if n != 7]
+    for line, asked in zip(answers, [line for n, line in enumerate(lines) if n != 7], strict=True):
+        body = line["response"]["body"]
+        [choice] = body["choices"]
+        said = choice["message"]["content"] if asked["url"] == CHAT else choice["text"]
+        assert said == f"NUMBER {asked['custom_id'][1:]}" or asked["custom_id"] == "c9"
+        assert body["model"] == body["benchcoe"]["expert"] in ("ann", "bob")
+        assert "best on" in body["benchcoe"]["why"]
+        assert line["error"] is None
+    [failed] = read(errors)
+    assert (failed["custom_id"], failed["response"]) == ("c7", None)
+    assert "complaint" in failed["error"]["message"]
+
+    assert submit_file(routed, file, None) == (job_id, False), "the same file for the same router, also when over"
+    with routed.reading() as connection:
+        lots = [lot for lot in jobs.lots(connection, [job_id]) if lot.stage == 1]
+    assert sum(lot.items for lot in lots) == 200
+    assert all(lot.loads <= 2 for lot in lots), "loaded once, and once more for the line that breaks it"
+    assert retry(routed, job_id) == 1
+    assert follow(routed, settings, job_id).state is JobState.PARTIAL
+    assert write_results(routed, job_id, output, errors) == (199, 1)
+    assert read(output) == answers, "what was answered is not asked again"
+
+
+def test_a_file_is_checked_whole_before_anything_is_stored(routed: Store, tmp_path: Path) -> None:
+    faulty = [
+        "{",
+        "[]",
+        plain(1, "fine"),
+        plain(1, "again"),
+        chat(2, "x") | {"method": "GET"},
+        chat(3, "x") | {"url": "/v1/embeddings"},
+        chat(4, "x", tools=[]),
+        chat(5, "x", messages=[]),
+        chat(6, "x", messages=[{"role": "assistant", "content": "and?"}]),
+        chat(7, "x", n=2),
+        chat(8, "x", stream=True),
+        chat(9, "x", max_tokens=0),
+        chat(
+            10, "x", messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x"}}]}]
+        ),
+        plain(11, "x", temperature=float("nan")),
+    ]
+    with pytest.raises(InputError) as raised:
+        submit_file(routed, write(tmp_path / "faulty.jsonl", *faulty), None)
+    said = str(raised.value)
+    named = [int(number) for number in re.findall(r"line (\d+): ", said)]
+    assert named == [1, 2, *range(4, 15)], said
+    assert "stands in line 3 already" in said
+    for content, says in (("", "0 requests"), ("\xff", "custom_id")):
+        path = tmp_path / "odd.jsonl"
+        path.write_bytes(content.encode("latin-1"))
+        with pytest.raises(InputError, match="UTF-8" if content else says):
+            submit_file(routed, path, None)
+    with routed.reading() as connection:
+        assert [job.kind for job in jobs.list_jobs(connection) if job.kind == "batch"] == []
+
+
+def test_a_router_of_imported_experts_cannot_answer(routed: Store, tmp_path: Path) -> None:
+    with routed.writing() as connection:
+        connection.exec_driver_sql("UPDATE expert SET engine = 'recorded'")
+    with pytest.raises(UsageError, match="has no engine to answer with"):
+        submit_file(routed, write(tmp_path / "p.jsonl", chat(1, "x")), None)
+
+
+def test_a_cancelled_job_says_so_line_by_line(routed: Store, tmp_path: Path) -> None:
+    job_id, _ = submit_file(routed, write(tmp_path / "p.jsonl", chat(1, "x"), plain(2, "y")), None)
+    assert cancel(routed, job_id).state is JobState.CANCELLED
+    errors = tmp_path / "err"
+    assert write_results(routed, job_id, tmp_path / "out", errors) == (0, 2)
+    assert {line["error"]["message"] for line in read(errors)} == {"the job was cancelled before it was asked"}

@@ -1,0 +1,85 @@
+"""Evaluating where only the chosen experts are asked; with an engine that echoes, and a plain one-word benchmark."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import quiz
+
+from benchcoe_jobs.dispatch.inline import InlineDispatcher
+from benchcoe_jobs.domain import JobState
+from benchcoe_jobs.job_queue.lifecycle import submit
+from benchcoe_jobs.services.evaluation.evaluate import decide
+from benchcoe_jobs.services.evaluation.job import evaluate_request
+from benchcoe_jobs.services.inference.job import profile_request
+from benchcoe_jobs.services.ingest.benchmark_import import add_benchmark
+from benchcoe_jobs.settings import Settings
+from benchcoe_jobs.store.job_queue import jobs
+from benchcoe_jobs.store.job_queue.jobs import JobRow, LotRow
+from benchcoe_jobs.store.results import experts
+from benchcoe_jobs.store.results.experts import ExpertRow
+from benchcoe_jobs.store.session import Store
+
+TRAIN = {"router": "r", "level": "subject", "kind": "tfidf", "head": None, "pool": "all", "benchmark": "quiz"}
+
+
+def done(store: Store, settings: Settings, kind: str, request: dict[str, Any]) -> JobRow:
+    with store.writing() as connection:
+        job_id, _ = submit(connection, kind, request)
+    return InlineDispatcher(store, settings).follow(job_id, lambda _: None)
+
+
+def lots_of(store: Store, job: JobRow) -> list[LotRow]:
+    with store.reading() as connection:
+        return jobs.lots(connection, [job.id])
+
+
+def test_only_the_chosen_are_asked(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Settings(home=tmp_path / "home")
+    quiz.install(tmp_path, monkeypatch)
+    add_benchmark(store, "quiz", quiz.write_quiz(tmp_path / "quiz", 90))
+    for name in ("ann", "bob"):
+        with store.writing() as connection:
+            experts.add_expert(connection, ExpertRow(name, "echo", name, cost=2.0))
+        done(store, settings, "profile", profile_request(name, split="train"))
+    trained = done(store, settings, "train-router", TRAIN | {"split": "train", "policy": "best"})
+    assert trained.state is JobState.DONE, trained.error
+
+    request = evaluate_request("r", None, "test")
+    job = done(store, settings, "evaluate", request)
+    assert (job.state, job.stage) == (JobState.DONE, 2), job.error
+    report = job.report or {}
+    n = report["n"]
+    assert n == report["asked"]["queries"] > 10
+    assert (report["without_scores"], report["in_sample"], report["gain"]) == (0, False, None)
+    assert sum(report["calls"].values()) == pytest.approx(1)
+    assert report["cost"] == {"router": 2.0, "every_expert": 4.0}
+    assert report["interval"]["low"] <= report["accuracy"] <= report["interval"]["high"]
+    asked = [lot for lot in lots_of(store, job) if lot.stage == 1]
+    assert {lot.expert: lot.loads for lot in asked} == dict.fromkeys(report["calls"], 1), "each is loaded once"
+
+    again = done(store, settings, "evaluate", request)
+    assert again.id != job.id
+    assert again.report == report | {"asked": {"queries": 0, "errors": 0, "loads": 0, "seconds": 0}}, "nothing twice"
+
+    # With every expert's answers there is everything to compare, and nothing to decide twice.
+    for name in ("ann", "bob"):
+        done(store, settings, "profile", profile_request(name))
+    seconds = iter([5.0, 7.0, 0.1])  # the second time an encoder's vectors would be in the store
+    monkeypatch.setattr(job, "decide", lambda *a, **k: replace(decide(*a, **k), seconds=next(seconds)))
+    whole = done(store, settings, "evaluate", request).report or {}
+    assert (whole["n"], whole["accuracy"], whole["costs"]["router_seconds"]) == (n, report["accuracy"], 5.0)
+    assert whole["gain"]["value"] == pytest.approx(whole["accuracy"] - whole["best_single"]["accuracy"])
+
+    # A few new queries: they are asked, and what deciding took is what it took before.
+    add_benchmark(store, "quiz", quiz.write_quiz(tmp_path / "more", 100))
+    for name in ("ann", "bob"):
+        done(store, settings, "profile", profile_request(name, split="train"))
+    job = done(store, settings, "evaluate", request)
+    asked = [lot for lot in lots_of(store, job) if lot.stage == 1]
+    assert 0 < sum(lot.answered for lot in asked) < 10
+    assert ((job.report or {})["n"], (job.report or {})["costs"]["router_seconds"]) == (n, 7.0)
+    assert next(seconds, None) is None

@@ -1,0 +1,319 @@
+"""The life of shards: every order of claims, deaths, cancels and retries that hypothesis finds, and real threads."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import drill
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    initialize,
+    invariant,
+    multiple,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import Connection, delete, func, select, update
+
+from benchcoe_jobs.domain import JobState, ShardState
+from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.job_queue.lifecycle import cancel, retry, settle, submit, sweep
+from benchcoe_jobs.store.job_queue import claims, jobs, leases, transitions
+from benchcoe_jobs.store.job_queue.leases import MAX_ATTEMPTS, Claim, LostLeaseError, Tally
+from benchcoe_jobs.store.job_queue.tables import Job, Lot, Shard
+from benchcoe_jobs.store.session import Store
+
+OWNERS = st.sampled_from(["ann@here.1", "bob@here.2"])
+STAGES = st.sampled_from([[[2], [1]], [[1, 3], []], [[0], [2]], [[], []]])
+ITEMS = 3
+
+
+@pytest.fixture(autouse=True)
+def _plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drill.install(tmp_path, monkeypatch)
+
+
+class ShardLife(RuleBasedStateMachine):
+    """Some owners at some jobs. `current` is who may write: (owner, fence) of every running shard."""
+
+    store: Store
+    claims = Bundle("claims")
+
+    def __init__(self) -> None:
+        super().__init__()
+        with self.store.writing() as connection:
+            for table in (Shard, Lot, Job):
+                connection.execute(delete(table))
+        self.current: dict[int, Claim] = {}
+        self.fences: Counter[int] = Counter()
+        self.submitted: list[int] = []
+
+    @initialize()
+    def begin(self) -> None:
+        self.submit([[2], [1]])
+
+    @rule(stages=STAGES)
+    def submit(self, stages: list[list[int]]) -> None:
+        """The same work is one job for as long as that one is open, unless it is being cancelled."""
+        request = {"stages": stages}
+        with self.store.reading() as connection:
+            open_jobs = jobs.list_jobs(connection, only_open=True)
+        like_it = [job.id for job in open_jobs if job.request["stages"] == stages and job.cancelled_at is None]
+        with self.store.writing() as connection:
+            job_id, is_new = submit(connection, "exercise", request)
+        # A retried job asks for more than it did at first, and may stand beside a new one.
+        assert is_new or job_id in like_it
+        if is_new:
+            self.submitted.append(job_id)
+
+    @rule(target=claims, owner=OWNERS)
+    def claim(self, owner: str) -> object:
+        with self.store.writing() as connection:
+            claim = claims.claim(connection, owner, ["cpu"], lease_s=60)
+        with self.store.reading() as connection:
+            waiting = jobs.waiting_shards(connection, 1000)
+            if claim is None:
+                assert waiting == {}
+                return multiple()
+            job = jobs.read_job(connection, claim.job_id)
+        assert job.is_open
+        assert job.cancelled_at is None, "nobody begins anything of a cancelled job"
+        assert claim.stage == job.stage
+        assert 1 <= claim.attempts <= MAX_ATTEMPTS
+        assert claim.fence > self.fences[claim.shard_id]
+        assert claim.shard_id not in self.current
+        self.fences[claim.shard_id] = claim.fence
+        self.current[claim.shard_id] = claim
+        return claim
+
+    @rule(claim=claims, answered=st.integers(0, ITEMS), errors=st.integers(0, 1))
+    def record(self, claim: Claim, answered: int, errors: int) -> None:
+        tally = Tally(answered=min(answered, ITEMS - errors), errors=errors)
+        for _ in range(2):  # as it is written again where the answer to the first commit was lost
+            self._write(claim, lambda connection: leases.record(connection, claim, tally, lease_s=60))
+
+    @rule(claim=claims)
+    def beat(self, claim: Claim) -> None:
+        with self.store.writing() as connection:
+            assert leases.extend(connection, claim, 60) is self._holds(claim)
+
+    @rule(claim=consumes(claims), state=st.sampled_from([ShardState.DONE, ShardState.FAILED]))
+    def finish(self, claim: Claim, state: ShardState) -> None:
+        self._end(claim, lambda connection: leases.finish(connection, claim, state, "a reason"))
+
+    @rule(target=claims, claim=consumes(claims))
+    def finish_and_go_on(self, claim: Claim) -> object:
+        taken: list[Claim] = []
+
+        def write(connection: Connection) -> None:
+            following, lot_is_over = claims.finish_and_claim(connection, claim, lease_s=60)
+            taken.extend([] if following is None else [following])
+            unfinished = connection.scalar(select(Lot.waiting + Lot.running).where(Lot.id == claim.lot_id))
+            assert lot_is_over is (unfinished == 0)
+
+        self._end(claim, write)
+        if not taken:
+            return multiple()
+        [following] = taken
+        assert (following.lot_id, following.owner) == (claim.lot_id, claim.owner)
+        assert following.fence > self.fences[following.shard_id]
+        assert following.shard_id not in self.current
+        self.fences[following.shard_id] = following.fence
+        self.current[following.shard_id] = following
+        return following
+
+    @rule(claim=claims)
+    def fail_with_the_lot(self, claim: Claim) -> None:
+        def write(connection: Connection) -> None:
+            transitions.fail_lot(connection, claim.lot_id, "hopeless")
+            leases.finish(connection, claim, ShardState.FAILED, "hopeless")
+
+        self._end(claim, write)
+
+    @rule(claim=claims, error=st.sampled_from([None, "it went wrong"]))
+    def give_back(self, claim: Claim, error: str | None) -> None:
+        """As the executor does: an attempt that counts is not given back after the last one."""
+        if error and claim.attempts >= MAX_ATTEMPTS:
+            return
+        self._end(claim, lambda connection: leases.give_back(connection, claim, error))
+
+    @rule(owner=OWNERS)
+    def fall_silent(self, owner: str) -> None:
+        """Every lease of an owner runs out, by the database's own time, and somebody sweeps."""
+        with self.store.writing() as connection:
+            late = (Shard.owner == owner) & (Shard.state == ShardState.RUNNING)
+            connection.execute(update(Shard).where(late).values(lease_until=Shard.lease_until - 61))
+        sweep(self.store)
+        self._forget(owner)
+
+    @rule(owner=OWNERS)
+    def die(self, owner: str) -> None:
+        with self.store.writing() as connection:
+            transitions.take_back(connection, [owner])
+        self._forget(owner)
+        sweep(self.store)
+
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        with self.store.reading() as connection:
+            open_jobs = [job.id for job in jobs.list_jobs(connection, only_open=True)]
+        job_id = data.draw(st.sampled_from(open_jobs or self.submitted))
+        if open_jobs:
+            assert cancel(self.store, job_id).cancelled_at is not None
+            with self.store.reading() as connection:
+                assert sum(lot.waiting for lot in jobs.lots(connection, [job_id])) == 0
+        else:
+            with pytest.raises(UsageError, match="is over"):
+                cancel(self.store, job_id)
+
+    @rule(data=st.data())
+    def retry(self, data: st.DataObject) -> None:
+        job_id = data.draw(st.sampled_from(self.submitted))
+        with self.store.reading() as connection:
+            job = jobs.read_job(connection, job_id)
+            failed = any(lot.failed or (lot.done and lot.errors) for lot in jobs.lots(connection, [job_id]))
+            twins = [
+                other.id
+                for other in jobs.list_jobs(connection, only_open=True)
+                if other.request["stages"] == job.request["stages"] and other.id != job_id
+            ]
+        if job.is_open or job.cancelled_at is not None or not failed:
+            with pytest.raises(UsageError):
+                retry(self.store, job_id)
+        elif not twins:
+            assert retry(self.store, job_id) > 0
+
+    @invariant()
+    def counts_are_those_of_the_shards(self) -> None:
+        with self.store.reading() as connection:
+            states = Counter(map(tuple, connection.execute(select(Shard.lot_id, Shard.state))))
+            tallies = {
+                lot: (items, there, answered, errors)
+                for lot, items, there, answered, errors in connection.execute(
+                    select(
+                        Shard.lot_id,
+                        func.sum(Shard.items),
+                        func.sum(Shard.there),
+                        func.sum(Shard.answered),
+                        func.sum(Shard.errors),
+                    ).group_by(Shard.lot_id)
+                )
+            }
+            for lot in connection.execute(select(Lot.__table__)):
+                assert {state: getattr(lot, state) for state in ShardState} == {
+                    state: states[lot.id, state] for state in ShardState
+                }
+                assert (lot.items, lot.there, lot.answered, lot.errors) == tallies.get(lot.id, (0, 0, 0, 0))
+
+    @invariant()
+    def a_job_is_open_while_a_shard_is(self) -> None:
+        with self.store.reading() as connection:
+            for job in jobs.list_jobs(connection):
+                assert job.is_open == bool(jobs.n_unfinished(connection, job.id)), job
+                assert job.is_open == (job.finished_at is None)
+                lots = jobs.lots(connection, [job.id])
+                assert job.cancelled_at is None or not any(lot.waiting for lot in lots), "nobody would take them"
+                match job.state:
+                    case JobState.DONE:
+                        assert not any(lot.failed or lot.errors or lot.cancelled for lot in lots)
+                    case JobState.PARTIAL | JobState.FAILED:
+                        assert job.error
+                        assert any(lot.failed or lot.errors for lot in lots)
+                    case JobState.CANCELLED:
+                        assert job.cancelled_at is not None
+
+    @invariant()
+    def the_running_ones_are_in_the_right_hands(self) -> None:
+        with self.store.reading() as connection:
+            shards = list(connection.execute(select(Shard.__table__)))
+        for shard in shards:
+            assert 0 <= shard.attempts <= MAX_ATTEMPTS
+            assert shard.fence >= self.fences[shard.id], "fences only grow"
+            assert (shard.owner is None) == (shard.lease_until is None) == (shard.state != ShardState.RUNNING)
+        running = {shard.id: (shard.owner, shard.fence) for shard in shards if shard.owner}
+        assert running == {id_: (claim.owner, claim.fence) for id_, claim in self.current.items()}
+
+    def _holds(self, claim: Claim) -> bool:
+        return self.current.get(claim.shard_id) is claim
+
+    def _forget(self, owner: str) -> None:
+        self.current = {id_: claim for id_, claim in self.current.items() if claim.owner != owner}
+
+    def _write(self, claim: Claim, write: Callable[[Connection], None]) -> None:
+        """A write of the one who holds the shard is done; one of anybody else is refused, and changes nothing."""
+        if self._holds(claim):
+            with self.store.writing() as connection:
+                write(connection)
+                settle(connection, claim.job_id)
+            return
+        with pytest.raises(LostLeaseError), self.store.writing() as connection:
+            write(connection)
+
+    def _end(self, claim: Claim, write: Callable[[Connection], None]) -> None:
+        self._write(claim, write)
+        if self._holds(claim):
+            del self.current[claim.shard_id]
+
+
+def test_no_order_of_events_breaks_the_state_machine(store: Store) -> None:
+    class Life(ShardLife):
+        pass
+
+    Life.store = store
+    run_state_machine_as_test(
+        Life,
+        settings=settings(
+            max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )
+
+
+def test_a_crowd_claims_every_shard_once(store: Store) -> None:
+    """Locks are taken in one order: nobody waits for each other, and no error is to be tried again."""
+    n_lots, n_shards = 3, 20
+    with store.writing() as connection:
+        job_id, _ = submit(connection, "exercise", {"stages": [[n_shards] * n_lots, [0]]})
+    claimed: list[int] = []
+    failures: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            while True:
+                with store.writing() as connection:
+                    claim = claims.claim(connection, f"worker {number}", ["cpu"], lease_s=60)
+                if claim is None:
+                    return
+                claimed.append(claim.shard_id)
+                with store.writing() as connection:
+                    leases.record(connection, claim, Tally(answered=ITEMS), lease_s=60)
+                with store.writing() as connection:
+                    transitions.take_back(connection)
+                with store.writing() as connection:
+                    if len(claimed) > n_lots * n_shards - 10:
+                        transitions.fail_lot(connection, claim.lot_id, "hopeless")
+                    leases.finish(connection, claim, ShardState.DONE)
+                    settle(connection, job_id)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, args=[number]) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert set(Counter(claimed).values()) == {1}
+    with store.reading() as connection:
+        job = jobs.read_job(connection, job_id)
+        lots = jobs.lots(connection, [job_id])
+    assert sum(lot.done for lot in lots) == len(claimed)
+    assert sum(lot.done + lot.failed for lot in lots) == n_lots * n_shards
+    assert not job.is_open
