@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from alembic import context
+from sqlalchemy import Connection
 
 from benchcoe_jobs.settings import Settings
 from benchcoe_jobs.store.job_queue import tables  # noqa: F401  # adds its tables to Base
@@ -10,7 +11,7 @@ from benchcoe_jobs.store.session import connect
 from benchcoe_jobs.store.tables import Base
 
 
-def _run(connection: object) -> None:
+def _run(connection: Connection) -> None:
     context.configure(connection=connection, target_metadata=Base.metadata, compare_type=True)
     context.run_migrations()
 
