@@ -24,7 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import diary
+import recording_engine
 from harness import markdown
 from sqlalchemy import text
 
@@ -51,7 +51,7 @@ class Trial:
         self.folder = folder
         self.diary = folder / "diary"
         self.url = f"sqlite:///{folder / 'benchcoe.db'}"
-        self.environment = os.environ | diary.install(folder, engine) | {"BENCHCOE_DATABASE_URL": self.url}
+        self.environment = os.environ | recording_engine.install(folder, engine) | {"BENCHCOE_DATABASE_URL": self.url}
         self.n_open = 1 + (VllmEngine.ahead if engine == "vllm" else 0)
         self.environment.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
         write_questions(folder / "skills.jsonl", N_QUERIES // len(SUBJECTS))
@@ -81,7 +81,10 @@ def main(victim: str, engine: str, times: str = "20") -> None:
     with tempfile.TemporaryDirectory() as folder:
         trial = Trial(Path(folder), engine)
         restarts, killed_at = disturb(trial, victim, int(times), luck)
-        disturbed, asked = trial.answers("disturbed"), [batch for batch in diary.batches(trial.diary) if batch]
+        disturbed, asked = (
+            trial.answers("disturbed"),
+            [batch for batch in recording_engine.batches(trial.diary) if batch],
+        )
         trial.run("profile", "undisturbed")
         undisturbed = trial.answers("undisturbed")
     again = Counter(question for batch in asked for question in batch)
@@ -107,7 +110,7 @@ def disturb(trial: Trial, victim: str, times: int, luck: random.Random) -> tuple
             if ended == 0:
                 raise SystemExit(f"done after {kills} kills: it is too fast for {times}")
             command, restarts = trial.start("profile", "disturbed"), restarts + 1
-        seen = len(diary.batches(trial.diary))
+        seen = len(recording_engine.batches(trial.diary))
         if luck.random() < 2 / 3:  # while it answers: once it is loaded and asked
             wait_for_batches(trial, command, seen, luck.randint(1, 2))
             time.sleep(luck.uniform(0, 0.3))
@@ -120,7 +123,7 @@ def disturb(trial: Trial, victim: str, times: int, luck: random.Random) -> tuple
             os.kill(pid, signal.SIGKILL)
             kills += 1
             time.sleep(1)  # who is not dead yet may still take a batch on; nobody else is loaded so soon
-            noted = diary.batches(trial.diary)
+            noted = recording_engine.batches(trial.diary)
             under_way = [question for batch in noted[began:][-trial.n_open :] for question in batch]
             killed_at += [under_way] if under_way else []
             began = len(noted)
@@ -135,13 +138,13 @@ def disturb(trial: Trial, victim: str, times: int, luck: random.Random) -> tuple
 
 
 def wait_for_batches(trial: Trial, command: subprocess.Popen[bytes], seen: int, n: int) -> None:
-    while command.poll() is None and sum(map(bool, diary.batches(trial.diary)[seen:])) < n:
+    while command.poll() is None and sum(map(bool, recording_engine.batches(trial.diary)[seen:])) < n:
         time.sleep(0.02)
 
 
 def child_of(pid: int, victim: str) -> int | None:
     """The host of a command, or the process that vLLM has started in the host's group."""
-    wanted = "benchcoe_jobs.engines.child" if victim == "host" else "VLLM::EngineCor"
+    wanted = "benchcoe_jobs.engines.engine_server" if victim == "host" else "VLLM::EngineCor"
     for child in descendants(pid):
         with suppress(OSError):
             name = Path(f"/proc/{child}/comm").read_text()

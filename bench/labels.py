@@ -155,11 +155,11 @@ def timed_labels(settings: list[str]) -> float:
 
 def filled_duckdb(world: World) -> Callable[[], object]:
     """DuckDB with the same rows in memory; what it returns computes both levels over the train split."""
-    from benchcoe_jobs.domain import dealt_split
+    from benchcoe_jobs.domain import assign_split
 
     strata = np.array(
         [
-            3 * s + ("train", "validation", "test").index(dealt_split(q.content_hash))
+            3 * s + ("train", "validation", "test").index(assign_split(q.content_hash))
             for q, s in zip(world.queries(), world.subject, strict=True)
         ]
     )

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import numpy as np
 from harness import command, encoder, markdown, seconds
-from published import Published, real_questions
+from published_router import Published, real_questions
 
-from benchcoe_jobs.domain import Asked
+from benchcoe_jobs.domain import RouterInput
 from benchcoe_jobs.services.routing.decider import Decider, open_decider
 from benchcoe_jobs.store.results.catalog import Question
 from benchcoe_jobs.store.session import open_store
@@ -74,7 +74,7 @@ def trained(folder: Path, queries: Iterable[Question]) -> Decider:
     return open_decider(open_store(os.environ["BENCHCOE_DATABASE_URL"]), folder / "home", "r")
 
 
-def each(ask: Callable[[Asked], object], questions: list[Asked]) -> np.ndarray:
+def each(ask: Callable[[RouterInput], object], questions: list[RouterInput]) -> np.ndarray:
     """Wall seconds of each question, (n,), after a warm-up."""
     for question in questions[:3]:
         ask(question)

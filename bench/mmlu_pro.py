@@ -23,8 +23,8 @@ from numpy.typing import NDArray
 from sqlalchemy import text
 
 from benchcoe_jobs.domain import Level
-from benchcoe_jobs.routers.base import Examples, Setting
-from benchcoe_jobs.routers.model import new_recipe
+from benchcoe_jobs.routers.base import Examples, TrainingContext
+from benchcoe_jobs.routers.model import new_trainer
 from benchcoe_jobs.store.results import catalog, experts
 from benchcoe_jobs.store.results.catalog import Question
 from benchcoe_jobs.store.routing import evaluations
@@ -77,10 +77,10 @@ def import_all(files: dict[str, Path]) -> None:
     rows = []
     for name, file in files.items():
         summary = command("import-results", name, str(file), "--format", "mmlu-pro")
-        stages = summary["stages"]
+        rules = summary["rules"]
         scored = summary["scored"].get(name, 0) + summary["unchanged"]
         mean = accuracy(name)
-        counts = [str(stages.get(stage, 0)) for stage in ("answer is", "answer:", "last letter", "none")]
+        counts = [str(rules.get(rule, 0)) for rule in ("answer is", "answer:", "last letter", "none")]
         rows.append(
             [name, str(scored), str(len(summary["skipped"])), f"{100 * mean:.2f}", f"{claimed(file):.2f}", *counts]
         )
@@ -123,7 +123,7 @@ def show_labels(level: str) -> None:
         markdown(["subject", "expert", "mean", "n", "margin", "tied", "flip"], rows)
     else:
         markdown(["expert", "queries"], [[label["expert"], str(label["queries"])] for label in built["labels"]])
-        print(f"{built['n']} queries, {built['tied']} with several best, {built['nobody_right']} with nobody right\n")
+        print(f"{built['n']} queries, {built['tied']} with several best, {built['all_wrong']} all wrong\n")
     for row in built["left_out"]:
         print(f"- left out: {row['expert']}, {row['subject']}: {row['n_scored']} of {row['n_queries']}")
     print()
@@ -186,10 +186,10 @@ def one_deal(
     whole = np.flatnonzero(~np.isnan(scores).any(axis=1))
     shuffled = np.random.default_rng(seed).permutation(whole)
     train, test = np.split(shuffled, [len(shuffled) * 2 // 3])
-    setting = Setting(encoder(), cache=StoredVectors(store))
-    asked, of = [question.asked for question in questions], [question.subject for question in questions]
+    setting = TrainingContext(encoder(), cache=StoredVectors(store))
+    asked, of = [question.router_input for question in questions], [question.subject for question in questions]
     examples = Examples(asked, of, np.eye(len(subjects))[subject_of])
-    model = new_recipe(Level.SUBJECT, "embedding", "linear", setting).fit(tuple(subjects), examples.take(train))
+    model = new_trainer(Level.SUBJECT, "embedding", "linear", setting).fit(tuple(subjects), examples.take(train))
     table = np.array([scores[train[subject_of[train] == s]].mean(axis=0).argmax() for s in range(len(subjects))])
     single = scores[test, scores[train].mean(axis=0).argmax()]
     predicted = model.predict([asked[row] for row in test]).argmax(axis=1)

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from benchcoe_jobs.domain import Completion, Decoding, Queue, Request
 from benchcoe_jobs.engines.base import ExpertSettings
 from benchcoe_jobs.job_queue.job_kind import Assignment
-from benchcoe_jobs.store.job_queue.jobs import JobRow, NewLot
+from benchcoe_jobs.store.job_queue.jobs import JobRow, NewShardGroup
 
 NOTES = "BENCH_NOTES"
 ROUNDS_PER_ANSWER = 40_000
@@ -22,12 +22,12 @@ ROUNDS_PER_ANSWER = 40_000
 
 
 class NoOp:
-    """See `benchcoe_jobs.job_queue.job_kind.Kind`: as many shards as are asked for, and nothing in them."""
+    """See `benchcoe_jobs.job_queue.job_kind.JobKind`: as many shards as are asked for, and nothing in them."""
 
     n_stages = 1
 
-    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewLot]:
-        return [NewLot(Queue.CPU, [({}, 1)] * job.request["shards"])]
+    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewShardGroup]:
+        return [NewShardGroup(Queue.CPU, [({}, 1)] * job.request["shards"])]
 
     def run(self, assignment: Assignment) -> None:
         pass
@@ -42,8 +42,8 @@ class NoOp:
 class Sleep(NoOp):
     """Shards that note when they begin, in a file, and then wait: `work` says how long, on the first attempt."""
 
-    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewLot]:
-        return [NewLot(Queue.CPU, [({"seconds": job.request["seconds"]}, 1)] * job.request["shards"])]
+    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewShardGroup]:
+        return [NewShardGroup(Queue.CPU, [({"seconds": job.request["seconds"]}, 1)] * job.request["shards"])]
 
     def run(self, assignment: Assignment) -> None:
         claim = assignment.claim

@@ -28,10 +28,10 @@ from numpy.typing import NDArray
 
 from benchcoe_jobs.domain import Level
 from benchcoe_jobs.routers import blend, fallback
-from benchcoe_jobs.routers.base import Examples, Floats, Matrix, Setting
+from benchcoe_jobs.routers.base import Examples, Floats, Matrix, TrainingContext
 from benchcoe_jobs.routers.embedding import EMBEDDING
 from benchcoe_jobs.routers.linear import RidgeHead
-from benchcoe_jobs.routers.model import Recipe, new_recipe
+from benchcoe_jobs.routers.model import RouterTrainer, new_trainer
 from benchcoe_jobs.services.intervals import mean_interval
 from benchcoe_jobs.store.results import catalog, experts
 from benchcoe_jobs.store.results.catalog import Question
@@ -77,7 +77,7 @@ class Data:
     subjects: NDArray[np.str_]
     names: list[str]
     scores: Floats
-    setting: Setting
+    setting: TrainingContext
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def read(folder: Path) -> Data:
         np.array([question.subject for question in questions]),
         list(ids),
         score_matrix(questions, rows, list(ids.values())),
-        Setting(encoder(), cache=StoredVectors(store)),
+        TrainingContext(encoder(), cache=StoredVectors(store)),
     )
 
 
@@ -176,7 +176,7 @@ def gains(
     outputs, examples = subjects_of(data, train)
     if kind.level is Level.QUERY:
         outputs, examples = tuple(POOLS[pool]), replace(examples, targets=scores[train])
-    model = recipe(data, kind).fit(
+    model = trainer(data, kind).fit(
         outputs, examples, scores=scores[train] if kind.calibrated else None, most_fallback=most
     )
     predictions, familiarity = model.read([data.questions[r].asked for r in test])
@@ -190,8 +190,8 @@ def gains(
     return Gains(test, gain, np.where(fell_back, 0.0, gain), fell_back)
 
 
-def recipe(data: Data, kind: Kind) -> Recipe:
-    return new_recipe(kind.level, kind.kind, kind.head, data.setting if kind.kind != "tfidf" else Setting())
+def trainer(data: Data, kind: Kind) -> RouterTrainer:
+    return new_trainer(kind.level, kind.kind, kind.head, data.setting if kind.kind != "tfidf" else TrainingContext())
 
 
 def scores_of(data: Data, pool: str) -> Floats:
@@ -350,7 +350,7 @@ def fit(data: Data) -> None:
     """29 experts x 12,032 questions: the twelve real ones, and copies of theirs, shuffled among the questions."""
     from sklearn.linear_model import Ridge
 
-    x = EMBEDDING.features(data.setting).transform([question.asked for question in data.questions])
+    x = EMBEDDING.features(data.setting).transform([question.router_input for question in data.questions])
     rng = np.random.default_rng(0)
     real = np.nan_to_num(data.scores)
     targets = np.hstack([real, *(rng.permutation(real) for _ in range(2))])[:, :29]

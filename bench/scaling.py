@@ -61,7 +61,7 @@ def profile(made: Site, store: Store, n_workers: int, expert: str, questions: in
 
     def answered() -> int:
         with store.reading() as connection:
-            return sum(lot.answered for lot in jobs.lots(connection, [job_id]))
+            return sum(shard_group.answered for shard_group in jobs.shard_groups(connection, [job_id]))
 
     path = f"{made.environment['PYTHONPATH']}:{TESTS}"
     with made.workers(url_of(store), n_workers, queues="gpu,cpu", PYTHONPATH=path):

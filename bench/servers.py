@@ -112,9 +112,9 @@ def until(is_so: Callable[[], bool], *, every_s: float = 0.05, at_most_s: float 
 
 
 def n_shards(store: Store, state: str) -> int:
-    """How many shards are in a state, by the counts of their lots."""
+    """How many shards are in a state, by the counts of their shard_groups."""
     with store.reading() as connection:
-        return int(connection.execute(text(f"SELECT COALESCE(SUM({state}), 0) FROM lot")).scalar_one())
+        return int(connection.execute(text(f"SELECT COALESCE(SUM({state}), 0) FROM shard_group")).scalar_one())
 
 
 def stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:

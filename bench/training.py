@@ -18,11 +18,11 @@ from collections.abc import Callable
 import numpy as np
 from harness import encoder, markdown
 from numpy.typing import NDArray
-from published import Published, real_questions
+from published_router import Published, real_questions
 
 from benchcoe_jobs.domain import Level
 from benchcoe_jobs.routers import tuning
-from benchcoe_jobs.routers.base import Examples, Setting
+from benchcoe_jobs.routers.base import Examples, TrainingContext
 from benchcoe_jobs.routers.bert import Bert
 from benchcoe_jobs.store.results.catalog import Question
 
@@ -66,7 +66,7 @@ def ours(train: list[Question], validation: list[Question], epochs: int) -> Lear
     subjects = sorted({query.subject for query in train})
     targets = np.eye(len(subjects))[[subjects.index(query.subject) for query in train]]
     examples = Examples([query.asked for query in train], [query.subject for query in train], targets)
-    features, head = Bert(epochs=epochs).fit(Level.SUBJECT, "linear", examples, None, Setting(encoder()))
+    features, head = Bert(epochs=epochs).fit(Level.SUBJECT, "linear", examples, None, TrainingContext(encoder()))
     asked = [query.asked for query in validation]
     return lambda: np.array(subjects)[head.predict(features.transform(asked)).argmax(axis=1)]
 

@@ -34,7 +34,7 @@ class Policy(StrEnum):
     ABSTAIN = "abstain"
 
 
-class Stage(StrEnum):
+class Distribution(StrEnum):
     """How what a router is tested on relates to what it was trained on (the paper's stages, section 4)."""
 
     NAIVE = "naive"
@@ -92,7 +92,7 @@ class Query:
     """One question of a benchmark.
 
     `text` and `choices` are what a router may see; `answer` is what a scorer compares with.
-    `split` is None where the source has a single labelled split, see `dealt_split`.
+    `split` is None where the source has a single labelled split, see `assign_split`.
     `images` are encoded picture files (PNG, JPEG, WebP), in the order in which the text names them.
     `source` names the older data set that the question was taken from, where the benchmark says so.
     """
@@ -131,7 +131,7 @@ def derived_key(content_hash: str) -> str:
     return content_hash[:16]
 
 
-def dealt_split(content_hash: str) -> Split:
+def assign_split(content_hash: str) -> Split:
     """Deal a query 60/10/30 to train, validation and test by its content hash.
 
     Exact duplicates have one hash, so they never straddle splits, and the order in which
@@ -144,7 +144,7 @@ def dealt_split(content_hash: str) -> Split:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RouterInput:
     """What a router may see of a question: its text, and its choices where it has some."""
 
     text: str
@@ -162,18 +162,18 @@ def router_text(text: str, choices: tuple[str, ...] | list[str]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
-    """A scorer's verdict on one response: score in [0, 1], extracted answer, extraction stage."""
+class ScoredAnswer:
+    """A scorer's verdict on one response: score in [0, 1], extracted answer, extraction rule."""
 
     score: float
     extracted: str | None
-    stage: str
+    rule: str
 
 
 class Result(NamedTuple):
     """One row of a published result file: what `expert` did on `query`. A tuple: there are many, made fast.
 
-    Either `text` (a response, still to be judged) or `score` (already judged) is given.
+    Either `text` (a response, still to be scored) or `score` (already scored) is given.
     `line` says where the row stands in its file (1-based; a record's number where the format
     has no lines). `expert` is None where the file is about a single expert that it does not name.
     `claimed` is the file's own extracted answer, kept only for comparison.
@@ -192,7 +192,7 @@ class Result(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class SkippedRow:
     """A row that could not be used: where it stands and why."""
 
     line: int

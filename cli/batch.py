@@ -9,7 +9,7 @@ import click
 
 from .command import Command, Session
 from .job import job_argument
-from .queued import follow, insist_on_all, show_queued, waits
+from .job_commands import follow, require_all, show_queued, waits
 
 if TYPE_CHECKING:
     from benchcoe_jobs.store.job_queue.jobs import JobRow
@@ -92,4 +92,4 @@ def _write(session: Session, job: JobRow, output: Path, errors: Path) -> None:
             f"{n_errors} failed in {errors}"
         ),
     )
-    insist_on_all(job)
+    require_all(job)

@@ -35,7 +35,7 @@ _COUNTED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Check:
     """One thing looked at. `state` is ok, missing (optional) or broken (configured, yet unusable)."""
 
     what: str
@@ -49,18 +49,18 @@ def doctor(session: Session) -> None:
 
     Ends with 4 where something that is configured cannot be used; missing extras are no error.
     """
-    findings = list(_findings(session.settings))
+    checks = list(_checks(session.settings))
     session.show(
-        {"findings": [asdict(finding) for finding in findings]},
-        lambda: table([[f.what, f.state, f.detail] for f in findings], ["what", "state", "detail"]),
+        {"checks": [asdict(check) for check in checks]},
+        lambda: table([[f.what, f.state, f.detail] for f in checks], ["what", "state", "detail"]),
     )
-    if broken := [finding.what for finding in findings if finding.state == "broken"]:
+    if broken := [check.what for check in checks if check.state == "broken"]:
         raise MissingError(f"not usable: {', '.join(broken)}")
 
 
-def _findings(settings: Settings) -> Iterator[Finding]:
-    yield Finding("python", "ok", sys.version.split()[0])
-    yield Finding("sqlite", "ok", sqlite3.sqlite_version)
+def _checks(settings: Settings) -> Iterator[Check]:
+    yield Check("python", "ok", sys.version.split()[0])
+    yield Check("sqlite", "ok", sqlite3.sqlite_version)
     yield _database(settings)
     yield _broker(settings)
     yield from _queue(settings)
@@ -69,29 +69,29 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     yield _gpus()
 
 
-def _database(settings: Settings) -> Finding:
+def _database(settings: Settings) -> Check:
     from benchcoe_jobs.store.session import connect, open_store
 
     try:
         with closing(connect(settings.database_url)) as store:
             if store.revision() is None:
-                return Finding("database", "missing", f"{store.shown_url} is empty: run `benchcoe-jobs init`")
+                return Check("database", "missing", f"{store.shown_url} is empty: run `benchcoe-jobs init`")
         with closing(open_store(settings.database_url)) as store:
-            return Finding("database", "ok", f"{store.shown_url}, schema {store.revision()}")
+            return Check("database", "ok", f"{store.shown_url}, schema {store.revision()}")
     except BenchcoeError as error:
-        return Finding("database", "broken", str(error))
+        return Check("database", "broken", str(error))
 
 
-def _broker(settings: Settings) -> Finding:
+def _broker(settings: Settings) -> Check:
     if settings.broker_url is None:
-        return Finding("broker", "missing", "BENCHCOE_BROKER_URL is not set: work runs in the foreground")
+        return Check("broker", "missing", "BENCHCOE_BROKER_URL is not set: work runs in the foreground")
     from benchcoe_jobs.dispatch.broker import fault_of
 
     fault = fault_of(settings)
-    return Finding("broker", "broken" if fault else "ok", fault or "it answers")
+    return Check("broker", "broken" if fault else "ok", fault or "it answers")
 
 
-def _queue(settings: Settings) -> Iterator[Finding]:
+def _queue(settings: Settings) -> Iterator[Check]:
     """Workers as they were last seen, and queues in which shards wait that none of them serves."""
     from benchcoe_jobs.store.job_queue import jobs, workers
     from benchcoe_jobs.store.session import open_store
@@ -100,40 +100,40 @@ def _queue(settings: Settings) -> Iterator[Finding]:
         with closing(open_store(settings.database_url)) as store, store.reading() as connection:
             crew = workers.workers(connection)
             waiting = jobs.waiting_shards(connection, at_most=_COUNTED)
-    except BenchcoeError:  # the finding about the database says it
+    except BenchcoeError:  # the check about the database says it
         return
     # A worker tells of itself four times in a lease.
-    there = [worker for worker in crew if worker.seen_s_ago < settings.lease_s]
-    served = {queue for worker in there for queue in worker.queues.split(",")}
+    alive = [worker for worker in crew if worker.seen_s_ago < settings.lease_s]
+    served = {queue for worker in alive for queue in worker.queues.split(",")}
     if crew:
         names = [f"{worker.name} ({worker.queues}) seen {worker.seen_s_ago:.0f} s ago" for worker in crew]
-        yield Finding("workers", "ok" if there else "missing", "; ".join(names))
+        yield Check("workers", "ok" if alive else "missing", "; ".join(names))
     elif settings.broker_url is not None:
-        yield Finding("workers", "missing", "none has been seen: run `benchcoe-jobs worker`")
+        yield Check("workers", "missing", "none has been seen: run `benchcoe-jobs worker`")
     for queue, n in sorted(waiting.items()):
         shards = f"{_COUNTED:,} shards or more" if n == _COUNTED else f"{n} shard{'' if n == 1 else 's'}"
         if queue in served:
-            yield Finding(f"queue {queue}", "ok", f"{shards} waiting")
+            yield Check(f"queue {queue}", "ok", f"{shards} waiting")
         elif settings.broker_url is None:
             hint = "the command that began the job goes on with it"
-            yield Finding(f"queue {queue}", "missing", f"{shards} waiting and no worker: {hint}")
+            yield Check(f"queue {queue}", "missing", f"{shards} waiting and no worker: {hint}")
         else:
             hint = f"run `benchcoe-jobs worker --queues {queue}`"
-            yield Finding(f"queue {queue}", "missing", f"{shards} waiting and no worker: {hint}")
+            yield Check(f"queue {queue}", "missing", f"{shards} waiting and no worker: {hint}")
 
 
-def _package(package: str, hint: str) -> Finding:
+def _package(package: str, hint: str) -> Check:
     try:
-        return Finding(package, "ok", version(package))
+        return Check(package, "ok", version(package))
     except PackageNotFoundError:
-        return Finding(package, "missing", hint)
+        return Check(package, "missing", hint)
 
 
-def _gpus() -> Finding:
+def _gpus() -> Check:
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return Finding("gpus", "missing", "no nvidia-smi: the CPU is used")
+        return Check("gpus", "missing", "no nvidia-smi: the CPU is used")
     query = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader"]
     answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603 -- fixed words
     names = answer.stdout.strip().splitlines()
-    return Finding("gpus", "ok" if names else "missing", "; ".join(names) or answer.stderr.strip()[:200])
+    return Check("gpus", "ok" if names else "missing", "; ".join(names) or answer.stderr.strip()[:200])

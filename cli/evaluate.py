@@ -12,9 +12,9 @@ from benchcoe_jobs.domain import Split
 from benchcoe_jobs.errors import UsageError
 
 from .command import Command, Finite, Session, cell, percent, table
-from .deciding import decides
+from .job_commands import get_done, require_all, waits
 from .label import SPLITS
-from .queued import get_done, insist_on_all, waits
+from .routing_options import decides
 
 if TYPE_CHECKING:
     from benchcoe_jobs.services.evaluation.cost_curve import CostReport
@@ -81,7 +81,7 @@ def evaluate(
         session.show(found, lambda: _print(session, found))
         if plot is not None:
             _draw(found, plot)
-        insist_on_all(job)
+        require_all(job)
     elif plot is not None:
         session.note("note: nothing is drawn yet: give the same command with --wait")
 
@@ -104,12 +104,12 @@ def _print(session: Session, found: Mapping[str, Any]) -> None:
     from benchcoe_jobs.services.evaluation.report import Report
 
     if "asked" in found:
-        print_asked(session, found)
+        print_chosen_only(session, found)
     else:
         print_report(session, Report.from_json(found))
 
 
-def print_asked(session: Session, report: Mapping[str, Any]) -> None:
+def print_chosen_only(session: Session, report: Mapping[str, Any]) -> None:
     """What the chosen experts came to, and what it cost beside asking everybody."""
     table(
         [
@@ -121,7 +121,7 @@ def print_asked(session: Session, report: Mapping[str, Any]) -> None:
     stamp = "IN-SAMPLE, " if report["in_sample"] else ""
     low, high = (percent(report["interval"][end]) for end in ("low", "high"))
     click.echo(
-        f"{stamp}{report['stage']}: {report['benchmark']}, split {report['split']}, n = {report['n']}: "
+        f"{stamp}{report['distribution']}: {report['benchmark']}, split {report['split']}, n = {report['n']}: "
         f"{percent(report['accuracy'])} routed, 95 % interval [{low}, {high}]"
     )
     asked = report["asked"]
@@ -148,7 +148,8 @@ def print_report(session: Session, report: Report) -> None:
     table([[name, percent(accuracy), calls] for name, accuracy, calls in rows], ["expert", "accuracy", "calls"])
     stamp = "IN-SAMPLE, " if report.in_sample else ""
     click.echo(
-        f"{stamp}{report.stage}: {report.benchmark}, split {report.split}, n = {report.n}. Gain over the best single "
+        f"{stamp}{report.distribution}: {report.benchmark}, split {report.split}, n = {report.n}. "
+        f"Gain over the best single "
         f"expert ({report.best_single['expert']}): {100 * report.gain['value']:+.1f} points, "
         f"95 % interval [{100 * report.gain['low']:+.1f}, {100 * report.gain['high']:+.1f}]"
     )

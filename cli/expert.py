@@ -11,8 +11,8 @@ from benchcoe_jobs import registry
 from benchcoe_jobs.errors import UsageError
 
 from .command import Command, Finite, Session, new_name
-from .profile import insist_on_all_queries, print_profile
-from .queued import get_done, waits
+from .job_commands import get_done, waits
+from .profile import print_profile, require_all_queries
 
 DTYPES = ["auto", "float32", "bfloat16", "float16"]
 
@@ -63,7 +63,7 @@ def add_expert(
     """
     from benchcoe_jobs.services.inference.expert_settings import RECORDED, new_expert
     from benchcoe_jobs.services.inference.job import profile_request
-    from benchcoe_jobs.services.inference.plan import make_plans
+    from benchcoe_jobs.services.inference.plan import prompt_plans
     from benchcoe_jobs.store.results import experts
 
     if name == "all":
@@ -71,8 +71,8 @@ def add_expert(
     costs = {"cost": cost, "price_in": price_in, "price_out": price_out, "price_gpu_second": price_gpu_second}
     expert = new_expert(name, engine, model, revision, costs, given)
     with session.store.reading() as connection:
-        standing = experts.standing(connection, expert)
-        can_be_asked = engine != RECORDED and not no_profile and bool(make_plans(connection))
+        registration = experts.registration(connection, expert)
+        can_be_asked = engine != RECORDED and not no_profile and bool(prompt_plans(connection))
     if can_be_asked:
         job = get_done(
             session,
@@ -91,15 +91,15 @@ def add_expert(
             experts.add_expert(connection, expert)
 
     def human() -> None:
-        click.echo(f"{standing}: {name}")
+        click.echo(f"{registration}: {name}")
         if report:
             print_profile(report)
 
-    data = {"expert": name, "added": standing == "added", "changed": standing == "changed", "profile": report}
+    data = {"expert": name, "added": registration == "added", "changed": registration == "changed", "profile": report}
     session.show(data, human)
     if job:
-        insist_on_all_queries(job)
-    elif standing == "added":
+        require_all_queries(job)
+    elif registration == "added":
         session.note(f"next: {_next_step(name, is_recorded=engine == RECORDED, wants_profile=not no_profile)}")
 
 

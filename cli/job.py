@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .command import Command, Session, cell, percent, table
-from .hints import hints, note_hints
-from .queued import follow, insist_on_all, insist_on_end
+from .job_commands import follow, require_all, require_end
+from .stuck_job_hints import hints, note_hints
 
 if TYPE_CHECKING:
-    from benchcoe_jobs.store.job_queue.jobs import JobRow, LotRow
+    from benchcoe_jobs.store.job_queue.jobs import JobRow, ShardGroupRow
 
 _LOOK_S = 0.5
 _SHOWN_FAILURES = 10
@@ -39,10 +39,10 @@ def jobs(session: Session, only_open: bool, limit: int) -> None:
 
     with session.store.reading() as connection:
         found = jobs.list_jobs(connection, limit=limit, only_open=only_open)
-        lots = jobs.lots(connection, [job.id for job in found])
-    of_job: dict[int, list[LotRow]] = {}
-    for lot in lots:
-        of_job.setdefault(lot.job_id, []).append(lot)
+        shard_groups = jobs.shard_groups(connection, [job.id for job in found])
+    of_job: dict[int, list[ShardGroupRow]] = {}
+    for shard_group in shard_groups:
+        of_job.setdefault(shard_group.job_id, []).append(shard_group)
     rows = [_summary(job, of_job.get(job.id, [])) for job in found]
     shown = rows if session.as_json else [_in_brief(row) for row in rows]
     session.show_list("jobs", shown, none="no job is open" if only_open else None)
@@ -60,15 +60,15 @@ def status(session: Session, job: int) -> None:
 
     with session.store.reading() as connection:
         row = jobs.read_job(connection, job)
-        lots = jobs.lots(connection, [job])
+        shard_groups = jobs.shard_groups(connection, [job])
         failures = transitions.failures(connection, job, _SHOWN_FAILURES)
         followers = jobs.followers(connection, job)
         crew = workers.workers(connection)
     fault = None if session.settings.broker_url is None else fault_of(session.settings)
-    data = _summary(row, lots) | {
+    data = _summary(row, shard_groups) | {
         "request": row.request,
         "report": row.report,
-        "lots": [asdict(lot) for lot in lots],
+        "shard_groups": [asdict(shard_group) for shard_group in shard_groups],
         "failures": [{"shard": shard, "error": error} for shard, error in failures],
         "followed_by": followers,
         "workers": [asdict(worker) for worker in crew],
@@ -78,8 +78,11 @@ def status(session: Session, job: int) -> None:
     def human() -> None:
         click.echo(f"job {job}: {row.kind}, {row.state}" + (f", from job {row.parent_id}" if row.parent_id else ""))
         columns = ["stage", "queue", "expert", "benchmark", "waiting", "running", "done", "failed", "cancelled"]
-        items = ["items", "there", "answered", "errors"]
-        table([[cell(getattr(lot, name)) for name in [*columns, *items]] for lot in lots], [*columns, *items])
+        items = ["items", "reused", "answered", "errors"]
+        table(
+            [[cell(getattr(shard_group, name)) for name in [*columns, *items]] for shard_group in shard_groups],
+            [*columns, *items],
+        )
         for shard, error in failures:
             click.echo(f"shard {shard} failed: {error}")
         if row.error:
@@ -88,24 +91,24 @@ def status(session: Session, job: int) -> None:
             click.echo(f"followed by job {', '.join(map(str, followers))}")
         if fault:
             session.note(f"note: {fault}")
-        for hint in hints(row, lots, crew, session.settings):
+        for hint in hints(row, shard_groups, crew, session.settings):
             session.note(f"note: {hint}")
 
     session.show(data, human)
 
 
-def _summary(job: JobRow, lots: list[LotRow]) -> dict[str, Any]:
-    items = sum(lot.items for lot in lots)
-    through = sum(lot.there + lot.answered + lot.errors for lot in lots)
+def _summary(job: JobRow, shard_groups: list[ShardGroupRow]) -> dict[str, Any]:
+    items = sum(shard_group.items for shard_group in shard_groups)
+    progress = sum(shard_group.reused + shard_group.answered + shard_group.errors for shard_group in shard_groups)
     return {
         "job": job.id,
         "kind": job.kind,
         "about": str(job.request.get("expert") or job.request.get("router") or "-"),
         "state": str(job.state),
-        "through": percent(through / items) if items else "-",
-        "errors": sum(lot.errors for lot in lots),
-        "running": sum(lot.running for lot in lots),
-        "waiting": sum(lot.waiting for lot in lots),
+        "progress": percent(progress / items) if items else "-",
+        "errors": sum(shard_group.errors for shard_group in shard_groups),
+        "running": sum(shard_group.running for shard_group in shard_groups),
+        "waiting": sum(shard_group.waiting for shard_group in shard_groups),
         "created": f"{job.created_at:%Y-%m-%d %H:%M:%S}",
         "error": job.error,
     }
@@ -132,7 +135,7 @@ def watch(session: Session, job: int) -> None:
     if session.quiet or not sys.stderr.isatty():
         ended = _until_over(session, job)
     else:
-        from .bars import show_bars
+        from .live_progress import show_bars
 
         with closing(_snapshots(session, job)) as snapshots:
             show_bars(snapshots)
@@ -141,25 +144,25 @@ def watch(session: Session, job: int) -> None:
         {"job": ended.id, "state": str(ended.state), "report": ended.report},
         lambda: click.echo(f"job {ended.id}: {ended.state}"),
     )
-    insist_on_end(ended)
-    insist_on_all(ended)
+    require_end(ended)
+    require_all(ended)
 
 
 def _until_over(session: Session, job_id: int) -> JobRow:
     """Only looks, also where this process could do the work."""
-    from benchcoe_jobs.job_queue.lease import patiently
+    from benchcoe_jobs.job_queue.lease import retry_until_available
     from benchcoe_jobs.job_queue.lifecycle import family
 
     store = session.store
     while True:
-        job, _, is_open = patiently(lambda: family(store, job_id))
+        job, _, is_open = retry_until_available(lambda: family(store, job_id))
         if not is_open:
             return job
         time.sleep(_LOOK_S)
 
 
 def _snapshots(session: Session, job_id: int) -> Generator[Any]:
-    from benchcoe_jobs.job_queue.lease import patiently
+    from benchcoe_jobs.job_queue.lease import retry_until_available
     from benchcoe_jobs.job_queue.lifecycle import family
     from benchcoe_jobs.store.job_queue import jobs, workers
 
@@ -168,11 +171,11 @@ def _snapshots(session: Session, job_id: int) -> Generator[Any]:
     def look() -> tuple[bool, Any]:
         _, ids, is_open = family(store, job_id)
         with store.reading() as connection:
-            return is_open, (jobs.lots(connection, ids), workers.workers(connection))
+            return is_open, (jobs.shard_groups(connection, ids), workers.workers(connection))
 
     is_open = True
     while is_open:
-        is_open, snapshot = patiently(look)
+        is_open, snapshot = retry_until_available(look)
         yield snapshot
         time.sleep(_LOOK_S)
 
@@ -217,4 +220,4 @@ def retry(session: Session, job: int, failed: bool, wait: bool) -> None:
         {"job": job, "shards": n, "state": str(ended.state), "report": ended.report},
         lambda: click.echo(f"job {job}: {ended.state}"),
     )
-    insist_on_all(ended)
+    require_all(ended)

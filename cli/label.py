@@ -102,7 +102,7 @@ def _as_json(built: BuiltLabels) -> dict[str, Any]:
         "created": built.frozen.created,
         "labels": labels,
         **(
-            {"n": built.counts.n, "tied": built.counts.tied, "nobody_right": built.counts.nobody_right}
+            {"n": built.counts.n, "tied": built.counts.tied, "all_wrong": built.counts.all_wrong}
             if built.counts
             else {}
         ),
@@ -131,7 +131,7 @@ def _print(session: Session, built: BuiltLabels) -> None:
         rows = [[name, str(count), percent(count / counts.n)] for name, count in counts.by_expert.items()]
         table(rows, ["expert", "queries", "share"])
         click.echo(
-            f"{counts.n} queries, {counts.tied} with several best experts, {counts.nobody_right} with nobody right"
+            f"{counts.n} queries, {counts.tied} with several best experts, {counts.all_wrong} with every expert wrong"
         )
     scope = built.scope
     for expert, missing in groupby(built.left_out, key=lambda row: row.expert):

@@ -11,8 +11,8 @@ import click
 from benchcoe_jobs.errors import UnfinishedError
 
 from .command import Command, Session, cell, percent, table
+from .job_commands import get_done, require_all, waits
 from .label import SPLITS
-from .queued import get_done, insist_on_all, waits
 
 if TYPE_CHECKING:
     from benchcoe_jobs.services.inference.plan import Forecast
@@ -41,21 +41,21 @@ def profile(
     """Ask an expert what it has not answered yet.
 
     Every stored benchmark that is known here is asked with its official prompt, and every answer is
-    judged and stored, batch by batch; the labels follow with each. Stop it at any time: the same command
+    scored and stored, batch by batch; the labels follow with each. Stop it at any time: the same command
     goes on where it stopped. With a broker configured, workers do it, and the job's number is printed.
     --limit takes the same N queries each time, spread over the subjects. A query that cannot be answered
     keeps its error, and the command then ends with exit code 3.
     """
     from benchcoe_jobs.services.inference.expert_settings import settings_of
     from benchcoe_jobs.services.inference.job import profile_request
-    from benchcoe_jobs.services.inference.plan import forecast, make_plans
+    from benchcoe_jobs.services.inference.plan import forecast, prompt_plans
     from benchcoe_jobs.store.results import experts
 
     if dry_run:
         with session.store.reading() as connection:
             expert_id, row = experts.read_expert(connection, expert)
             settings_of(row)
-            plans = make_plans(connection, names, split=split, limit=limit)
+            plans = prompt_plans(connection, names, split=split, limit=limit)
         forecasts = [forecast(session.store, expert_id, row, plan, retry_errors=retry_errors) for plan in plans]
         show_forecasts(session, expert, forecasts)
         return
@@ -64,17 +64,17 @@ def profile(
     if job is not None:
         report = job.report or {}
         session.show(report, lambda: print_profile(report))
-        insist_on_all_queries(job)
+        require_all_queries(job)
 
 
 def print_profile(report: Mapping[str, Any]) -> None:
     """One row per benchmark, and how often the expert was loaded."""
-    columns = ["benchmark", "queries", "there", "answered", "errors", "mean", "seconds"]
+    columns = ["benchmark", "queries", "reused", "answered", "errors", "mean", "seconds"]
     table([[_shown(name, row[name]) for name in columns] for row in report["benchmarks"]], columns)
     click.echo(f"{report['expert']}: loaded {report['loads']} time{'s' if report['loads'] != 1 else ''}")
 
 
-def insist_on_all_queries(job: JobRow) -> None:
+def require_all_queries(job: JobRow) -> None:
     """Raise UnfinishedError where a query has an error row, or was not asked because its shard was given up."""
     report = job.report or {"benchmarks": []}
     if errors := sum(row["errors"] for row in report["benchmarks"]):
@@ -82,7 +82,7 @@ def insist_on_all_queries(job: JobRow) -> None:
             f"{errors} queries have an error in the place of an answer (column error of table response): "
             f"`benchcoe-jobs profile {report['expert']} --retry-errors` asks them again"
         )
-    insist_on_all(job)
+    require_all(job)
 
 
 def show_forecasts(session: Session, expert: str, forecasts: Sequence[Forecast]) -> None:
@@ -114,7 +114,7 @@ def rescore(session: Session, benchmark: str, dry_run: bool) -> None:
 
 def _print_rescored(report: Rescored) -> None:
     would = "would change" if report.dry_run else "changed"
-    click.echo(f"{report.benchmark}: {report.judged} responses judged, {report.changed} scores {would}")
+    click.echo(f"{report.benchmark}: {report.scored} responses scored, {report.changed} scores {would}")
     flips = report.subject_flips
     table(
         [[flip.pool, flip.split, flip.subject, cell(flip.before), cell(flip.after)] for flip in flips],

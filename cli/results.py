@@ -72,7 +72,7 @@ def import_scores(session: Session, expert: str, file: Path, benchmark: str | No
 
 
 def show_summary(session: Session, summary: ImportSummary) -> None:
-    """What became of a file: counts, extraction stages, and the rows that were skipped."""
+    """What became of a file: counts, extraction rules, and the rows that were skipped."""
 
     def human() -> None:
         click.echo(f"{summary.file}: {summary.read} rows read")
@@ -85,9 +85,9 @@ def show_summary(session: Session, summary: ImportSummary) -> None:
         ):
             if count:
                 click.echo(f"  {count} {what}")
-        if summary.stages:
-            stages = ", ".join(f"{stage!r} {count}" for stage, count in summary.stages.most_common())
-            click.echo(f"  answers read by stage: {stages}")
+        if summary.rules:
+            rules = ", ".join(f"{rule!r} {count}" for rule, count in summary.rules.most_common())
+            click.echo(f"  answers extracted by rule: {rules}")
             click.echo(f"  {summary.disagreements} answers differ from the file's own")
         for note in summary.notes:
             click.echo(f"  {note}")

@@ -12,7 +12,7 @@ import click
 from benchcoe_jobs.errors import UsageError
 
 from .command import Command, Session
-from .deciding import decides
+from .routing_options import decides
 
 if TYPE_CHECKING:
     from benchcoe_jobs.services.routing.decider import Choice
@@ -39,16 +39,18 @@ def route(
     One question as an argument, or with --input a JSONL file whose lines are objects with a question
     and, where there are any, choices (a list) and an id. With --json, one object per question.
     """
-    from benchcoe_jobs.domain import Asked
-    from benchcoe_jobs.services.routing.budget import Spending
+    from benchcoe_jobs.domain import RouterInput
+    from benchcoe_jobs.services.routing.budget import Budget
     from benchcoe_jobs.services.routing.decider import open_decider
-    from benchcoe_jobs.services.routing.question_file import Brought, read_questions
+    from benchcoe_jobs.services.routing.question_file import InputQuestion, read_questions
 
     if (question is None) == (file is None):
         raise UsageError("give one question, or --input FILE (not both)")
-    asked = [Brought(None, Asked(question))] if question is not None else read_questions(file) if file else []
+    asked = (
+        [InputQuestion(None, RouterInput(question))] if question is not None else read_questions(file) if file else []
+    )
     decider = open_decider(session.store, session.settings.home, router, falls_back=fallback)
-    choices = decider.choose([one.asked for one in asked], Spending(max_cost, quality_weight))
+    choices = decider.choose([one.router_input for one in asked], Budget(max_cost, quality_weight))
     for one, choice in zip(asked, choices, strict=True):
         if session.as_json:
             click.echo(json.dumps(_as_json(one.id, choice), ensure_ascii=False))

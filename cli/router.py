@@ -12,8 +12,8 @@ from benchcoe_jobs.domain import ALL_POOL, Level, Policy, Split
 from benchcoe_jobs.errors import UsageError
 
 from .command import Command, Finite, Session
+from .job_commands import get_done, waits
 from .label import LEVELS, POLICIES, SPLITS
-from .queued import get_done, waits
 
 
 @click.command(cls=Command)
@@ -111,12 +111,12 @@ def show(session: Session, trained: Mapping[str, Any]) -> None:
             f"split {trained['split']}"
         ),
     )
-    if judged := [point for point in trained["curve"] or () if "validation_loss" in point]:
-        best = max(judged, key=lambda point: point.get("validation_accuracy", -point["validation_loss"]))
+    if measured := [point for point in trained["history"] or () if "validation_loss" in point]:
+        best = max(measured, key=lambda point: point.get("validation_accuracy", -point["validation_loss"]))
         name = "validation_accuracy" if "validation_accuracy" in best else "validation_loss"
         session.note(
-            f"note: {name.replace('_', ' ')} {judged[0][name]:.3f} before fine-tuning, {best[name]:.3f} after epoch "
-            f"{best['epoch']:g}, which is kept (--json has the whole curve)"
+            f"note: {name.replace('_', ' ')} {measured[0][name]:.3f} before fine-tuning, {best[name]:.3f} after epoch "
+            f"{best['epoch']:g}, which is kept (--json has the whole history)"
         )
     if found := trained["fallback"]:
         session.note(

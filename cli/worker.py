@@ -11,7 +11,7 @@ from benchcoe_jobs.domain import Queue
 from benchcoe_jobs.errors import MissingError, UsageError
 
 from .command import Command, Session
-from .crew import Member, supervise
+from .supervisor import WorkerProcess, supervise
 
 _LOG_LEVELS = click.Choice(["debug", "info", "warning", "error"])
 
@@ -72,7 +72,7 @@ def worker(session: Session, queues: list[str], gpus: list[str], name: str, log_
         [(title, extra)] = commands.items()
         session.close()
         os.execve(sys.executable, _celery(title, queues, log_level), environment | extra)  # noqa: S606
-    crew = [Member(_celery(title, queues, log_level), environment | extra) for title, extra in commands.items()]
+    crew = [WorkerProcess(_celery(title, queues, log_level), environment | extra) for title, extra in commands.items()]
     supervise(crew, session.note)
 
 

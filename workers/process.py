@@ -34,13 +34,13 @@ _executor: Executor | None = None
 def listen() -> None:
     """Hear of Celery's comings and goings."""
     signals.celeryd_init.connect(_named)
-    signals.worker_shutting_down.connect(_told_to_stop)
-    signals.worker_process_shutdown.connect(_leave)
+    signals.worker_shutting_down.connect(_on_shutdown)
+    signals.worker_process_shutdown.connect(_unregister)
 
 
 def work(app: Celery, settings: Settings, queue: str) -> None:
     """Run shards of a queue for a while, then see to it that there are tickets for what is left."""
-    executor, store = _hands(settings)
+    executor, store = _executor_and_store(settings)
     started = time.monotonic()
     while not is_stopping() and executor.run_next([queue], for_s=_TICKET_S) and time.monotonic() - started < _TICKET_S:
         pass
@@ -61,7 +61,7 @@ def gpus() -> list[str] | None:
     return None if given is None else [gpu for gpu in given.split(",") if gpu]
 
 
-def _hands(settings: Settings) -> tuple[Executor, Store]:
+def _executor_and_store(settings: Settings) -> tuple[Executor, Store]:
     global _store, _executor
     if _store is None:
         _store = open_store(settings.database_url)
@@ -77,11 +77,11 @@ def _named(sender: str, **_: Any) -> None:
     _name = sender
 
 
-def _told_to_stop(**_: Any) -> None:
+def _on_shutdown(**_: Any) -> None:
     _stop[0] = 1
 
 
-def _leave(**_: Any) -> None:
+def _unregister(**_: Any) -> None:
     if _executor is not None:
         _executor.unload()
     if _store is not None:

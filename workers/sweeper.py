@@ -67,7 +67,7 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no t
         while not self._over.is_set():
             self._try(self._sweep)
             self._over.wait(self._settings.lease_s / SWEEPS_PER_LEASE)
-        self._try(self._say_goodbye)
+        self._try(self._unregister)
 
     def _try(self, step: Callable[[], None]) -> None:
         try:
@@ -80,20 +80,20 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no t
     def _sweep(self) -> None:
         with self._open_store() as store:
             sweep(store)
-            self._greet(store)
+            self._heartbeat(store)
             with store.reading() as connection:
                 waiting = jobs.waiting_shards(connection, MOST_TICKETS)
         make_tickets(self._app, waiting)
 
-    def _greet(self, store: Store) -> None:
+    def _heartbeat(self, store: Store) -> None:
         devices = process.gpus()
         with store.writing() as connection:
-            workers.greet(connection, self._name, self._queues, None if devices is None else ",".join(devices))
+            workers.heartbeat(connection, self._name, self._queues, None if devices is None else ",".join(devices))
             workers.forget_silent(connection, _SILENT_LEASES * self._settings.lease_s)
 
-    def _say_goodbye(self) -> None:
+    def _unregister(self) -> None:
         with self._open_store() as store, store.writing() as connection:
-            workers.leave(connection, self._name)
+            workers.unregister(connection, self._name)
 
     @contextmanager
     def _open_store(self) -> Iterator[Store]:

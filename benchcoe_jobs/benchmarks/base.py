@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from benchcoe_jobs.domain import Completion, Decoding, Judgement, Query, Request
+from benchcoe_jobs.domain import Completion, Decoding, Query, Request, ScoredAnswer
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 """Names of choices, in order."""
 
-NO_ANSWER = Judgement(0.0, None, "none")
+NO_ANSWER = ScoredAnswer(0.0, None, "none")
 """Nothing in the response says an answer. Where an official script guesses here, we do not."""
 
 
@@ -78,17 +78,17 @@ class Benchmark(Protocol):
         """The official prompt. `shots` are those of the query's subject, or NO_SHOTS."""
         ...
 
-    def judge(self, text: str, query: Query) -> Judgement:
-        """Score a response, as `kept_text` keeps it, in [0, 1].
+    def score(self, text: str, query: Query) -> ScoredAnswer:
+        """Score a response, as `stored_text` keeps it, in [0, 1].
 
-        Never guesses, never raises, whatever the text, and takes time linear in its length. The stage
+        Never guesses, never raises, whatever the text, and takes time linear in its length. The rule
         says how the answer was found.
         """
         ...
 
 
-def kept_text(completion: Completion) -> str:
-    """What the store keeps of a completion, and `judge` reads: the text, or the log-likelihoods as JSON.
+def stored_text(completion: Completion) -> str:
+    """What the store keeps of a completion, and `score` reads: the text, or the log-likelihoods as JSON.
 
     Python writes floats so that they read back exactly: rescoring needs no engine for either kind.
     """

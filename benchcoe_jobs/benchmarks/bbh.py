@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchcoe_jobs.benchmarks.base import NO_ANSWER, HubSource, Shots
 from benchcoe_jobs.benchmarks.files import read_text, records, source_files, unique
-from benchcoe_jobs.domain import Decoding, Judgement, Query, Request
+from benchcoe_jobs.domain import Decoding, Query, Request, ScoredAnswer
 from benchcoe_jobs.errors import InputError
 
 _BEFORE_ANSWER = "the answer is "
@@ -81,14 +81,14 @@ class BigBenchHard:
         """The official prompt, as the published outputs were made with it."""
         return Request(f"Q: {query.text}\nA: Let's think step by step.", preamble=shots.preamble, shots=shots.blocks)
 
-    def judge(self, text: str, query: Query) -> Judgement:
+    def score(self, text: str, query: Query) -> ScoredAnswer:
         """Exact match of what follows the first "the answer is " on its line, without its final dot.
 
         The first counts, because a model that is not stopped goes on with questions of its own.
         """
         _, _, rest = text.partition(_BEFORE_ANSWER)
         answer = rest.partition("\n")[0].strip().removesuffix(".")
-        return Judgement(float(answer == query.answer), answer, "the answer is") if answer else NO_ANSWER
+        return ScoredAnswer(float(answer == query.answer), answer, "the answer is") if answer else NO_ANSWER
 
 
 def _shots(file: Path) -> Shots:

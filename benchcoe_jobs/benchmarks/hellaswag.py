@@ -12,8 +12,8 @@ from pathlib import Path
 
 from benchcoe_jobs.benchmarks.base import LETTERS, NO_ANSWER, HubSource, Shots
 from benchcoe_jobs.benchmarks.files import TRAIN, VALIDATION, Record, records, source_files, unique
-from benchcoe_jobs.benchmarks.likelihood import best, kept_likelihoods
-from benchcoe_jobs.domain import Decoding, Judgement, Query, Request, Split
+from benchcoe_jobs.benchmarks.likelihood import best, stored_likelihoods
+from benchcoe_jobs.domain import Decoding, Query, Request, ScoredAnswer, Split
 
 
 class HellaSwag:
@@ -43,20 +43,20 @@ class HellaSwag:
         """The context, and every ending after a blank."""
         return Request(query.text, continuations=tuple(f" {ending}" for ending in query.choices))
 
-    def judge(self, text: str, query: Query) -> Judgement:
+    def score(self, text: str, query: Query) -> ScoredAnswer:
         """`acc_norm`: the ending with the highest log-likelihood per character, the figure that is published.
 
-        `acc`, by the sum alone, is kept in the stage, "per character; by sum B": its mean is the share of
+        `acc`, by the sum alone, is kept in the rule, "per character; by sum B": its mean is the share of
         stages that end with the query's answer.
         """
-        sums = kept_likelihoods(text, len(query.choices)) if query.choices else None
+        sums = stored_likelihoods(text, len(query.choices)) if query.choices else None
         if sums is None:
             return NO_ANSWER
         # Of the ending without the blank before it. No ending is empty, but an imported query may be odd.
         lengths = [max(1, len(ending)) for ending in query.choices]
         letter = _letter(best([value / length for value, length in zip(sums, lengths, strict=True)]))
-        stage = f"per character; by sum {_letter(best(sums)) or 'none'}"
-        return Judgement(float(letter is not None and letter == query.answer), letter, stage)
+        rule = f"per character; by sum {_letter(best(sums)) or 'none'}"
+        return ScoredAnswer(float(letter is not None and letter == query.answer), letter, rule)
 
 
 def _letter(index: int | None) -> str | None:

@@ -7,8 +7,8 @@ import math
 from collections.abc import Sequence
 
 
-def kept_likelihoods(text: str, count: int) -> tuple[float, ...] | None:
-    """The log-likelihoods that `base.kept_text` kept; None where the text is not so many numbers.
+def stored_likelihoods(text: str, count: int) -> tuple[float, ...] | None:
+    """The log-likelihoods that `base.stored_text` kept; None where the text is not so many numbers.
 
     Minus infinity is one (a probability of 0), NaN is none.
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchcoe_jobs.benchmarks.base import LETTERS, NO_ANSWER, HubSource, Shots
 from benchcoe_jobs.benchmarks.files import TEST, VALIDATION, Record, records, source_files, unique
-from benchcoe_jobs.domain import Decoding, Judgement, Query, Request
+from benchcoe_jobs.domain import Decoding, Query, Request, ScoredAnswer
 
 # Prompt and decoding as in evaluate_from_local.py there; the first sentence is its cot_prompt_lib/initial_prompt.txt.
 _PREAMBLE = (
@@ -27,7 +27,7 @@ _PADDING = "N/A"
 #   the text steps back from the end instead, to the same last one; most steps meet no capital, so that is
 #   asked before the borders of a word.
 # In the middle stands a text without which a pattern cannot match: looking for that alone is much faster.
-_STAGES = (
+_RULES = (
     ("answer is", "answer is ", re.compile(r"answer is \(?([A-J])\)?")),
     ("answer:", "nswer:", re.compile(r"^.*[aA]nswer:\s*([A-J])", re.MULTILINE)),
     ("last letter", "", re.compile(r"\A.*([A-J])(?<=\b[A-J])\b", re.DOTALL)),
@@ -80,15 +80,15 @@ class MmluPro:
         question = f"{_asked(query.text, query.choices)}Answer: {_COT}"
         return Request(question, preamble=_PREAMBLE.format(subject=query.subject), shots=shots.blocks)
 
-    def judge(self, text: str, query: Query) -> Judgement:
+    def score(self, text: str, query: Query) -> ScoredAnswer:
         """1.0 where the letter that a response settles on is the query's answer, else 0.0.
 
-        The stage says how the letter was found. Where the official script picks a random letter,
-        there is no answer here (stage "none"), and that is wrong. Linear in the length of the text.
+        The rule says how the letter was found. Where the official script picks a random letter,
+        there is no answer here (rule "none"), and that is wrong. Linear in the length of the text.
         """
-        for stage, needed, pattern in _STAGES:
+        for rule, needed, pattern in _RULES:
             if needed in text and (found := pattern.search(text)):
-                return Judgement(float(found[1] == query.answer), found[1], stage)
+                return ScoredAnswer(float(found[1] == query.answer), found[1], rule)
         return NO_ANSWER
 
     def _query(self, row: Record) -> Query:

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from benchcoe_jobs.benchmarks.base import LETTERS, NO_ANSWER, HubSource, Shots
 from benchcoe_jobs.benchmarks.files import Record, records, source_files, unique
-from benchcoe_jobs.benchmarks.mmmu_open import judge_open
-from benchcoe_jobs.domain import Decoding, Judgement, Query, Request, Split
+from benchcoe_jobs.benchmarks.mmmu_open import score_open
+from benchcoe_jobs.domain import Decoding, Query, Request, ScoredAnswer, Split
 
 _ID = re.compile(r"(?:validation|dev|test)_(.+)_\d+")
 _VALIDATION = {"validation": Split.VALIDATION, "val": Split.VALIDATION}
@@ -115,19 +115,19 @@ class Mmmu:
             text = f"{query.text}\n{listed}\nAnswer with the option's letter from the given choices directly."
         return Request(text, images=query.images)
 
-    def judge(self, text: str, query: Query) -> Judgement:
+    def score(self, text: str, query: Query) -> ScoredAnswer:
         """A choice by `(X)`, else ` X `, else by an option's text; an open answer by normalised match.
 
         Where several choices of a kind are there, the last one counts. The official script picks a random
         choice where there is none; here that is no answer.
         """
         if not query.choices:
-            return judge_open(text, _answers(query.answer))
-        stage, places = _places(text, query.choices)
+            return score_open(text, _answers(query.answer))
+        rule, places = _places(text, query.choices)
         if not places:
             return NO_ANSWER
         letter = max(places, key=places.__getitem__)  # of equal places the first, as np.argmax there
-        return Judgement(float(letter == query.answer), letter, stage)
+        return ScoredAnswer(float(letter == query.answer), letter, rule)
 
 
 def _places(text: str, choices: tuple[str, ...]) -> tuple[str, dict[str, int]]:
@@ -136,11 +136,11 @@ def _places(text: str, choices: tuple[str, ...]) -> tuple[str, dict[str, int]]:
         text = text.strip(character)
     text = f" {text} "
     letters = LETTERS[: len(choices)]
-    for stage, form in (("(X)", "({})"), ("X", " {} ")):
+    for rule, form in (("(X)", "({})"), ("X", " {} ")):
         places = {letter: text.rfind(form.format(letter)) for letter in letters}
         places = {letter: place for letter, place in places.items() if place >= 0}
         if places:
-            return stage, places
+            return rule, places
     if len(text.split()) <= _FEW_WORDS:
         return "none", {}
     # rfind() takes quadratic time for long needles, find() does not: look from the back.

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from benchcoe_jobs.benchmarks.base import NO_ANSWER
-from benchcoe_jobs.domain import Judgement
+from benchcoe_jobs.domain import ScoredAnswer
 
 _ANNOUNCING = ("could be ", "so ", "is ", "thus ", "therefore ", "final ", "answer ", "result ")
 _PUNCTUATION = frozenset(":,.!?;'")
@@ -28,10 +28,10 @@ _NUMBERS = (
 )
 
 
-def judge_open(text: str, answers: Sequence[str]) -> Judgement:
+def score_open(text: str, answers: Sequence[str]) -> ScoredAnswer:
     """Score an open answer against the right ones (any of them will do).
 
-    The stage is "number" or "phrase" where one matched, "unmatched" where none did, and "none" where
+    The rule is "number" or "phrase" where one matched, "unmatched" where none did, and "none" where
     there is no response.
     """
     if not text.strip():
@@ -44,10 +44,10 @@ def judge_open(text: str, answers: Sequence[str]) -> Judgement:
         for form in normalised(said):
             if isinstance(form, float):
                 if form in numbers:
-                    return Judgement(1.0, _short(said), "number")
+                    return ScoredAnswer(1.0, _short(said), "number")
             elif any(right in form for right in texts):
-                return Judgement(1.0, _short(said), "phrase")
-    return Judgement(0.0, _short(phrases[-1]), "unmatched")
+                return ScoredAnswer(1.0, _short(said), "phrase")
+    return ScoredAnswer(0.0, _short(phrases[-1]), "unmatched")
 
 
 def normalised(text: str) -> tuple[float] | tuple[str, ...]:

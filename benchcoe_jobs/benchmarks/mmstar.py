@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchcoe_jobs.benchmarks.base import NO_ANSWER, HubSource, Shots
 from benchcoe_jobs.benchmarks.files import Record, records, source_files, unique
-from benchcoe_jobs.domain import Decoding, Judgement, Query, Request
+from benchcoe_jobs.domain import Decoding, Query, Request, ScoredAnswer
 
 _CHOICES = "ABCD"
 # eval/vlmeval/evaluate/mmstar.py: what may stand before the letter at the start of a response.
@@ -60,16 +60,16 @@ class MmStar:
         text = f"{query.text}\nAnswer with the option's letter from the given choices directly."
         return Request(text, images=query.images)
 
-    def judge(self, text: str, query: Query) -> Judgement:
+    def score(self, text: str, query: Query) -> ScoredAnswer:
         """The letter at the start, after "(", "option " or "the answer is ", in either case, as officially.
 
-        A response that merely begins with such a letter ("Because") counts there too; the stage says it.
+        A response that merely begins with such a letter ("Because") counts there too; the rule says it.
         """
         # The official script lowers the whole response; a prefix is enough, and cheap for a long one.
         said = text.lstrip()[:20].lower().replace("\n", " ")
-        for stage, lead in _LEADS:
+        for rule, lead in _LEADS:
             letter = said[len(lead) : len(lead) + 1].upper()
             if said.startswith(lead) and letter and letter in _CHOICES:
                 in_word = said[len(lead) + 1 : len(lead) + 2].isalpha()
-                return Judgement(float(letter == query.answer), letter, f"{stage}, of a word" if in_word else stage)
+                return ScoredAnswer(float(letter == query.answer), letter, f"{rule}, of a word" if in_word else rule)
         return NO_ANSWER

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchcoe_jobs.benchmarks.base import LETTERS, NO_ANSWER, HubSource, Shots
 from benchcoe_jobs.benchmarks.files import TEST, TRAIN, VALIDATION, Record, SourceFile, records, source_files, unique
-from benchcoe_jobs.domain import Decoding, Judgement, Query, Request
+from benchcoe_jobs.domain import Decoding, Query, Request, ScoredAnswer
 
 _SPLITS = TRAIN | VALIDATION | TEST
 _CONTEXT = "\nContext: "
@@ -67,22 +67,22 @@ class ScienceQA:
             f"{asked}\nAnswer with the option's letter from the given choices directly.", images=query.images
         )
 
-    def judge(self, text: str, query: Query) -> Judgement:
+    def score(self, text: str, query: Query) -> ScoredAnswer:
         """A bare letter, a letter and ". " at the start, or the only "The answer is X." in the response.
 
         As in LLaVA's llava/eval/eval_science_qa.py, which picks a random choice where these find none.
         """
         said = text.strip()
         if len(said) == 1 and said in LETTERS:
-            return _judged(said, "letter", query)
+            return _scored(said, "letter", query)
         if said[:1] in LETTERS and said[1:3] == ". ":
-            return _judged(said[0], "letter and dot", query)
+            return _scored(said[0], "letter and dot", query)
         stated = _STATED.findall(said)
-        return _judged(stated[0], "the answer is", query) if len(stated) == 1 else NO_ANSWER
+        return _scored(stated[0], "the answer is", query) if len(stated) == 1 else NO_ANSWER
 
 
-def _judged(letter: str, stage: str, query: Query) -> Judgement:
-    return Judgement(float(letter == query.answer), letter, stage)
+def _scored(letter: str, rule: str, query: Query) -> ScoredAnswer:
+    return ScoredAnswer(float(letter == query.answer), letter, rule)
 
 
 def _with_picture_path(row: Record) -> Record:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from benchcoe_jobs.benchmarks.base import NO_ANSWER, HubSource, Shots
 from benchcoe_jobs.benchmarks.files import records, source_files, unique
-from benchcoe_jobs.domain import Decoding, Judgement, Query, Request
+from benchcoe_jobs.domain import Decoding, Query, Request, ScoredAnswer
 
 
 class Skills:
@@ -51,7 +51,7 @@ class Skills:
         """As the experts were trained to be asked."""
         return Request(f"Q: {query.text}\nA:")
 
-    def judge(self, text: str, query: Query) -> Judgement:
+    def score(self, text: str, query: Query) -> ScoredAnswer:
         """The first line, without blanks around it, must be the answer exactly."""
         answer = text.strip().partition("\n")[0].rstrip()
-        return Judgement(float(answer == query.answer), answer, "line") if answer else NO_ANSWER
+        return ScoredAnswer(float(answer == query.answer), answer, "line") if answer else NO_ANSWER

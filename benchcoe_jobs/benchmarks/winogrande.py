@@ -12,8 +12,8 @@ from pathlib import Path
 
 from benchcoe_jobs.benchmarks.base import NO_ANSWER, HubSource, Shots
 from benchcoe_jobs.benchmarks.files import TRAIN, VALIDATION, Record, SourceFile, records, source_files, unique
-from benchcoe_jobs.benchmarks.likelihood import best, kept_likelihoods
-from benchcoe_jobs.domain import Decoding, Judgement, Query, Request
+from benchcoe_jobs.benchmarks.likelihood import best, stored_likelihoods
+from benchcoe_jobs.domain import Decoding, Query, Request, ScoredAnswer
 
 _BLANK = "_"
 _OPTIONS = ("1", "2")
@@ -67,9 +67,9 @@ class WinoGrande:
         filled = [before[len(lead) :] + option for option in query.choices]
         return Request(lead, continuations=tuple(text for option in filled for text in (option, option + rest)))
 
-    def judge(self, text: str, query: Query) -> Judgement:
+    def score(self, text: str, query: Query) -> ScoredAnswer:
         """Whether the right option makes the rest of the sentence more likely. Equals are no answer."""
-        values = kept_likelihoods(text, 2 * len(_OPTIONS))
+        values = stored_likelihoods(text, 2 * len(_OPTIONS))
         if values is None:
             return NO_ANSWER
         alone, whole = values[::2], values[1::2]
@@ -78,4 +78,4 @@ class WinoGrande:
         index = best([both - option for option, both in zip(alone, whole, strict=True)])
         if index is None:
             return NO_ANSWER
-        return Judgement(float(_OPTIONS[index] == query.answer), _OPTIONS[index], "shared suffix")
+        return ScoredAnswer(float(_OPTIONS[index] == query.answer), _OPTIONS[index], "shared suffix")

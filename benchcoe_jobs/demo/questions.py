@@ -23,7 +23,7 @@ _SEED = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class SkillQuestion:
     """A question of a subject and its one right answer; `fact` is the same for every wording of it."""
 
     subject: str
@@ -38,10 +38,10 @@ class Question:
         return hashlib.sha256(content).digest()[0] % _HELD_OUT == 0
 
 
-def drawn(subject: str, rng: random.Random, *, held_out: bool) -> Iterator[Question]:
+def drawn(subject: str, rng: random.Random, *, held_out: bool) -> Iterator[SkillQuestion]:
     """Questions of a subject without end, those for testing or those for training."""
     while True:
-        question = Question(subject, *_SKILLS[subject](rng))
+        question = SkillQuestion(subject, *_SKILLS[subject](rng))
         if question.is_held_out == held_out:
             yield question
 
@@ -54,7 +54,7 @@ def write_questions(path: Path, per_subject: int) -> None:
     rng = random.Random(_SEED)  # noqa: S311 -- a fixed draw, not a secret
     with path.open("w", encoding="utf-8") as file:
         for subject in SUBJECTS:
-            asked: dict[str, Question] = {}
+            asked: dict[str, SkillQuestion] = {}
             for question in drawn(subject, rng, held_out=True):
                 asked[question.text] = question
                 if len(asked) == per_subject:

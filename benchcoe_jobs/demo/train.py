@@ -18,7 +18,7 @@ from torch import Tensor
 from benchcoe_jobs.benchmarks.base import NO_SHOTS
 from benchcoe_jobs.benchmarks.skills import Skills
 from benchcoe_jobs.demo import NEWCOMER, SKILLS, model_folder
-from benchcoe_jobs.demo.questions import SUBJECTS, Question, drawn
+from benchcoe_jobs.demo.questions import SUBJECTS, SkillQuestion, drawn
 from benchcoe_jobs.domain import Query
 
 # transformers and tokenizers are imported by name: they say too little to a type checker.
@@ -57,7 +57,7 @@ def train(expert: str, steps: int = STEPS) -> Any:
     return model
 
 
-def lessons(expert: str) -> Iterator[Question]:
+def lessons(expert: str) -> Iterator[SkillQuestion]:
     """What an expert is trained on, without end. Nothing that is held out; dates are for the newcomer alone."""
     rng = random.Random(expert)  # noqa: S311 -- a fixed draw, not a secret
     streams = {subject: drawn(subject, rng, held_out=False) for subject in SUBJECTS}
@@ -106,11 +106,11 @@ def _config(words: Any) -> Any:
     )
 
 
-def _prompt(question: Question) -> str:
+def _prompt(question: SkillQuestion) -> str:
     return Skills().request(Query("", question.subject, question.text), NO_SHOTS).question
 
 
-def _batch(words: Any, questions: Sequence[Question]) -> tuple[Tensor, Tensor]:
+def _batch(words: Any, questions: Sequence[SkillQuestion]) -> tuple[Tensor, Tensor]:
     """Token ids, and the targets among them: (n, longest). Only answers are targets, their end included."""
     prompts = words([_prompt(question) for question in questions])["input_ids"]
     answers = words([f" {question.answer}" for question in questions], add_special_tokens=False)["input_ids"]

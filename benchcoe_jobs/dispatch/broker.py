@@ -31,7 +31,7 @@ def broker_url(settings: Settings) -> str:
     if parts.scheme not in ("redis", "rediss", "redis+socket"):
         raise UsageError(f"the broker must be a Redis (or Valkey): {_LOOKS_LIKE}")
     if parts.scheme != "redis+socket":
-        _insist_on_server(parts, settings)
+        _require_server(parts, settings)
     elif len(parts.path) < 2:
         raise UsageError(f"the broker's address names no socket: {_LOOKS_LIKE}")
     try:
@@ -41,7 +41,7 @@ def broker_url(settings: Settings) -> str:
     return url
 
 
-def _insist_on_server(parts: SplitResult, settings: Settings) -> None:
+def _require_server(parts: SplitResult, settings: Settings) -> None:
     if not parts.hostname:
         raise UsageError(f"the broker's address names no host: {_LOOKS_LIKE}")
     if not (parts.path.strip("/") or "0").isdecimal():

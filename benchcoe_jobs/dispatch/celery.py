@@ -1,4 +1,4 @@
-"""The queue: tickets that say "there is work in this queue", through Celery, for workers on any machine.
+"""The queue: tickets that say "there is work in this queue", progress Celery, for workers on any machine.
 
 A ticket names no shard. A lost one costs time until the next sweep, a double one finds nothing to claim:
 nothing here has to be exact, because the rows are.
@@ -15,7 +15,7 @@ from kombu.exceptions import ChannelError, OperationalError
 
 from benchcoe_jobs.dispatch.broker import broker_url, masked
 from benchcoe_jobs.domain import Queue
-from benchcoe_jobs.job_queue.lease import patiently
+from benchcoe_jobs.job_queue.lease import retry_until_available
 from benchcoe_jobs.job_queue.lifecycle import family
 from benchcoe_jobs.settings import Settings
 from benchcoe_jobs.store.job_queue import jobs
@@ -111,9 +111,9 @@ class CeleryDispatcher:
         """See `Dispatcher`."""
         seen = 0
         while True:
-            job, is_open, through = patiently(lambda: self._look(job_id))
-            progress(through - seen)
-            seen = through
+            job, is_open, n_processed = retry_until_available(lambda: self._look(job_id))
+            progress(n_processed - seen)
+            seen = n_processed
             if not is_open:
                 return job
             time.sleep(_POLL_S)
@@ -121,5 +121,9 @@ class CeleryDispatcher:
     def _look(self, job_id: int) -> tuple[JobRow, bool, int]:
         job, _, is_open = family(self._store, job_id)
         with self._store.reading() as connection:
-            lots = jobs.lots(connection, [job_id])
-        return job, is_open, sum(lot.there + lot.answered + lot.errors for lot in lots)
+            shard_groups = jobs.shard_groups(connection, [job_id])
+        return (
+            job,
+            is_open,
+            sum(shard_group.reused + shard_group.answered + shard_group.errors for shard_group in shard_groups),
+        )

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from benchcoe_jobs.domain import Queue
 from benchcoe_jobs.job_queue.executor import Executor
-from benchcoe_jobs.job_queue.lease import patiently
+from benchcoe_jobs.job_queue.lease import retry_until_available
 from benchcoe_jobs.job_queue.lifecycle import family, sweep
 from benchcoe_jobs.settings import Settings
 from benchcoe_jobs.store.job_queue.jobs import JobRow
@@ -34,17 +34,17 @@ class InlineDispatcher:
         """See `Dispatcher`. An interrupt gives back the shard under way, and passes through."""
 
         def heard(step: Tally) -> None:
-            progress(step.there + step.answered + step.errors)
+            progress(step.reused + step.answered + step.errors)
 
         executor = Executor(self._store, self._settings.home, lease_s=self._settings.lease_s, progress=heard)
-        patiently(lambda: sweep(self._store))  # a process that was killed left its shard behind
+        retry_until_available(lambda: sweep(self._store))  # a process that was killed left its shard behind
         try:
             while True:
-                job, ids, is_open = patiently(lambda: family(self._store, job_id))
+                job, ids, is_open = retry_until_available(lambda: family(self._store, job_id))
                 if not is_open:
                     return job
                 if not executor.run_next(_QUEUES, job_ids=ids):
                     time.sleep(_LOOK_AGAIN_S)
-                    patiently(lambda: sweep(self._store))
+                    retry_until_available(lambda: sweep(self._store))
         finally:
             executor.unload()

@@ -63,7 +63,7 @@ class Engine(Protocol):
     def version(self) -> dict[str, str]:
         """What can change an answer, for a run's fingerprint: engine, libraries, model, revision, dtype.
 
-        Known once the expert is loaded.
+        TrainingSet once the expert is loaded.
         """
 
     def close(self) -> None:

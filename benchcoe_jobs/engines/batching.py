@@ -19,17 +19,22 @@ Answering = Callable[[Mapping[int, Request]], Mapping[int, Completion]]
 
 
 def by_kind(
-    requests: Sequence[Request], *, score: Answering, look: Answering, write: Answering, since: float | None = None
+    requests: Sequence[Request],
+    *,
+    score: Answering,
+    answer_images: Answering,
+    write: Answering,
+    since: float | None = None,
 ) -> list[Completion]:
     """Completions in the order of the requests, whose latency is that of the whole batch.
 
-    `score` takes those with continuations, `look` those with images, `write` the others. The batch was begun
+    `score` takes those with continuations, `answer_images` those with images, `write` the others. The batch was begun
     at `since`, a reading of `time.perf_counter`; None: now.
     """
     started = time.perf_counter() if since is None else since
-    kinds: dict[Answering, dict[int, Request]] = {score: {}, look: {}, write: {}}
+    kinds: dict[Answering, dict[int, Request]] = {score: {}, answer_images: {}, write: {}}
     for index, request in enumerate(requests):
-        kinds[write if is_text(request) else score if request.continuations else look][index] = request
+        kinds[write if is_text(request) else score if request.continuations else answer_images][index] = request
     completions: dict[int, Completion] = {}
     for answer, asked in kinds.items():
         if asked:

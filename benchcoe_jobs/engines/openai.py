@@ -26,7 +26,7 @@ from benchcoe_jobs.engines.errors import (
     RefusedError,
 )
 from benchcoe_jobs.engines.images import media_type
-from benchcoe_jobs.engines.prompts import clean, cut_at_stop, failure, shortened, spoken
+from benchcoe_jobs.engines.prompts import chat_history, clean, cut_at_stop, failure, shortened
 from benchcoe_jobs.errors import MissingError
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class OpenAIEngine:
             body["seed"] = decoding.seed
         chat = decoding.chat or bool(request.images)
         if chat:
-            body["messages"] = [*spoken(request), {"role": "user", "content": _content(prompt, request.images)}]
+            body["messages"] = [*chat_history(request), {"role": "user", "content": _content(prompt, request.images)}]
         else:
             body["prompt"] = prompt
         answer = await self._ask("chat/completions" if chat else "completions", body, decoding.max_new_tokens)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from benchcoe_jobs.domain import Completion, Decoding, Request
 from benchcoe_jobs.engines.errors import ContextTooLongError, EngineError, first_line
 
-Asked = TypeVar("Asked")
+Unprepared = TypeVar("Unprepared")
 Prepared = TypeVar("Prepared")
 
 # How many of the prompt's tokens are decoded before the answer: sentencepiece drops the space that
@@ -131,7 +131,7 @@ class Prompter:
             return prompt
         if not getattr(self._tokenizer, "chat_template", None):
             raise EngineError("the model has no chat template: ask it without chat")
-        messages = [*spoken(request), {"role": "user", "content": prompt}]
+        messages = [*chat_history(request), {"role": "user", "content": prompt}]
         try:
             return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
         except Exception as error:  # a template may refuse a role, or an order of them
@@ -165,12 +165,12 @@ class Prompter:
 
 
 def prepare(
-    asked: Mapping[int, Asked], prepared: Callable[[Asked], Prepared]
+    unprepared: Mapping[int, Unprepared], prepared: Callable[[Unprepared], Prepared]
 ) -> tuple[dict[int, Prepared], dict[int, Completion]]:
     """What can be asked, and error completions for what cannot: where `prepared` raises an EngineError."""
     found: dict[int, Prepared] = {}
     failures: dict[int, Completion] = {}
-    for index, one in asked.items():
+    for index, one in unprepared.items():
         try:
             found[index] = prepared(one)
         except EngineError as error:
@@ -178,7 +178,7 @@ def prepare(
     return found, failures
 
 
-def spoken(request: Request) -> list[dict[str, Any]]:
+def chat_history(request: Request) -> list[dict[str, Any]]:
     """The conversation before a request's question, as chat templates and endpoints take it."""
     return [{"role": role, "content": clean(text)} for role, text in request.turns]
 

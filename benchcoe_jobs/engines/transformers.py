@@ -22,16 +22,16 @@ from benchcoe_jobs.errors import MissingError
 
 if TYPE_CHECKING:
     from benchcoe_jobs.engines.model import LocalModel
-    from benchcoe_jobs.engines.vision import Seen, Sight
+    from benchcoe_jobs.engines.vision import VisionProcessor, VisionPrompt
 
-Asked = TypeVar("Asked", Prompt, "Seen")
+Promptable = TypeVar("Promptable", Prompt, "VisionPrompt")
 
 
 class TransformersEngine:
     """One model of the Hugging Face kind: text, or images and text."""
 
     _model: LocalModel
-    _sight: Sight | None = None
+    _sight: VisionProcessor | None = None
 
     def load(self, settings: ExpertSettings) -> None:
         """See `Engine.load`."""
@@ -52,7 +52,7 @@ class TransformersEngine:
         return by_kind(
             requests,
             score=lambda asked: self._score(asked, decoding),
-            look=lambda asked: self._look(asked, decoding),
+            answer_images=lambda asked: self._answer_images(asked, decoding),
             write=lambda asked: self._write(asked, decoding),
         )
 
@@ -80,15 +80,15 @@ class TransformersEngine:
 
         return completions | self._batched(prompts, compute)
 
-    def _look(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
+    def _answer_images(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
         """Answers to images and text."""
         try:
-            sight = self._sight = self._sight or self._open_eyes()
+            sight = self._sight = self._sight or self._load_vision()
         except EngineError as error:
             return dict.fromkeys(requests, failure(error))
-        seen, completions = prepare(requests, lambda request: sight.see(request, decoding))
+        seen, completions = prepare(requests, lambda request: sight.prepare(request, decoding))
 
-        def compute(batch: list[Seen]) -> list[Completion]:
+        def compute(batch: list[VisionPrompt]) -> list[Completion]:
             return self._generate(sight.inputs([one.conversation for one in batch]), batch, decoding)
 
         return completions | self._batched(seen, compute)
@@ -114,7 +114,7 @@ class TransformersEngine:
         return completions
 
     def _generate(
-        self, inputs: Mapping[str, Any], batch: Sequence[Prompt | Seen], decoding: Decoding
+        self, inputs: Mapping[str, Any], batch: Sequence[Prompt | VisionPrompt], decoding: Decoding
     ) -> list[Completion]:
         decoding = replace(decoding, max_new_tokens=batch[0].max_new_tokens)
         rows = self._model.generate(inputs, decoding, [request_seed(decoding, one.ids) for one in batch])
@@ -124,7 +124,7 @@ class TransformersEngine:
         ]
 
     def _batched(
-        self, prepared: Mapping[int, Asked], compute: Callable[[list[Asked]], list[Completion]]
+        self, prepared: Mapping[int, Promptable], compute: Callable[[list[Promptable]], list[Completion]]
     ) -> dict[int, Completion]:
         """Only prompts with as many new tokens share a batch."""
         completions: dict[int, Completion] = {}
@@ -135,7 +135,7 @@ class TransformersEngine:
                 completions[index] = failure(answer) if isinstance(answer, OutOfMemoryError) else answer
         return completions
 
-    def _open_eyes(self) -> Sight:
-        from benchcoe_jobs.engines.vision import Sight
+    def _load_vision(self) -> VisionProcessor:
+        from benchcoe_jobs.engines.vision import VisionProcessor
 
-        return Sight(self._model.processor(), self._prompter)
+        return VisionProcessor(self._model.processor(), self._prompter)

@@ -15,7 +15,7 @@ Conversation = list[dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class VisionPrompt:
     """A request with its images opened, as one user message; `ids` are its tokens, images included."""
 
     conversation: Conversation
@@ -24,7 +24,7 @@ class Seen:
     max_new_tokens: int
 
 
-class Sight:
+class VisionProcessor:
     """Builds the inputs of one model that sees."""
 
     def __init__(self, processor: Any, prompter: Prompter) -> None:
@@ -34,7 +34,7 @@ class Sight:
         if processor.tokenizer.pad_token is None:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
 
-    def see(self, request: Request, decoding: Decoding) -> Seen:
+    def prepare(self, request: Request, decoding: Decoding) -> VisionPrompt:
         """Open the images, put them before the text, and drop examples until it fits, as `Prompter.prompts` does.
 
         How many tokens an image takes only the processor knows, so it is asked for every request by
@@ -48,7 +48,7 @@ class Sight:
                 conversation: Conversation = [*before, {"role": "user", "content": [*images, text]}]
                 ids = tuple(self.inputs([conversation])["input_ids"][0].tolist())
                 if self._prompter.fits(len(ids) + narrowed.max_new_tokens):
-                    return Seen(conversation, ids, n_shots, narrowed.max_new_tokens)
+                    return VisionPrompt(conversation, ids, n_shots, narrowed.max_new_tokens)
         raise ContextTooLongError(
             f"context too long: {len(ids)} prompt tokens, images included, and {narrowed.max_new_tokens} new "
             "do not fit, even without few-shot examples"

@@ -34,13 +34,13 @@ from benchcoe_jobs.engines.images import media_type, open_image
 from benchcoe_jobs.engines.prompts import (
     Pair,
     Prompter,
+    chat_history,
     clean,
     completed,
     failure,
     prepare,
     request_seed,
     shortened,
-    spoken,
 )
 from benchcoe_jobs.engines.weights import find_model
 from benchcoe_jobs.errors import MissingError, UsageError
@@ -120,7 +120,7 @@ class VllmEngine:
             completions = by_kind(
                 requests,
                 score=lambda asked: self._score(asked, decoding),
-                look=lambda asked: self._look(asked, decoding),
+                answer_images=lambda asked: self._answer_images(asked, decoding),
                 write=write,
                 since=max(begun, self._free_since),
             )
@@ -156,7 +156,7 @@ class VllmEngine:
             os.write(2, b"one of vLLM's own processes ended\n")
             os._exit(1)
 
-    def _look(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
+    def _answer_images(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
         """Answers to images and text, all at once; each by itself where vLLM refuses one of them."""
         if not self._llm.model_config.is_multimodal_model:
             return dict.fromkeys(requests, failure(EngineError(f"model {self._settings.model} cannot see images")))
@@ -197,7 +197,7 @@ class VllmEngine:
         seeds = [_image_seed(decoding, prompt, request) for prompt, (request, _) in zip(prompts, asked, strict=True)]
         conversations = [
             [
-                *spoken(request),
+                *chat_history(request),
                 {"role": "user", "content": [*map(_image_part, request.images), {"type": "text", "text": prompt}]},
             ]
             for prompt, (request, _) in zip(prompts, asked, strict=True)

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from benchcoe_jobs import registry
-from benchcoe_jobs.domain import Fault, Query, Result
+from benchcoe_jobs.domain import Query, Result, SkippedRow
 from benchcoe_jobs.errors import InputError
-from benchcoe_jobs.importers import cells
+from benchcoe_jobs.importers import columns
 from benchcoe_jobs.importers.archive import read_bytes
-from benchcoe_jobs.importers.cells import Firsts, Row, RowError, shown
+from benchcoe_jobs.importers.columns import DuplicateGuard, Row, RowError, shown
 
 BENCHMARK = "mmlu-pro"
 LETTERS = "ABCDEFGHIJ"
@@ -23,8 +23,8 @@ LETTERS = "ABCDEFGHIJ"
 _KINDS = {str: "string", list: "list", dict: "object", bool: "truth value", type(None): "null"}
 
 
-def read(path: Path, benchmark: str | None = None) -> Iterator[Result | Fault]:
-    """Responses in file order, still to be judged; a Fault for each record that cannot be used.
+def read(path: Path, benchmark: str | None = None) -> Iterator[Result | SkippedRow]:
+    """Responses in file order, still to be scored; a SkippedRow for each record that cannot be used.
 
     Line numbers count the records, 1-based. Of several outputs the first counts, as it did for the
     published scores. `answer` counts, as in the official script; `answer_index` is not read (the two
@@ -60,8 +60,8 @@ def _records(document: Any) -> Iterator[Any]:
         yield from value if isinstance(value, list) else [value]
 
 
-def _results(records: list[Any], benchmark: str, subjects: frozenset[str]) -> Iterator[Result | Fault]:
-    firsts = Firsts()
+def _results(records: list[Any], benchmark: str, subjects: frozenset[str]) -> Iterator[Result | SkippedRow]:
+    firsts = DuplicateGuard()
     for line, record in enumerate(records, start=1):
         try:
             if not isinstance(record, dict):
@@ -78,21 +78,21 @@ def _results(records: list[Any], benchmark: str, subjects: frozenset[str]) -> It
                 claimed=claimed if isinstance(claimed, str) else None,
             )
         except RowError as reason:
-            yield Fault(line, str(reason))
+            yield SkippedRow(line, str(reason))
 
 
 def _query(row: Row, subjects: frozenset[str]) -> Query:
-    key = cells.needed(row, "question_id")
-    subject = cells.needed(row, "category")
+    key = columns.needed(row, "question_id")
+    subject = columns.needed(row, "category")
     if subject not in subjects:
         raise RowError(f"unknown category {shown(subject)}")
-    question = cells.text(row, "question")
+    question = columns.text(row, "question")
     if question is None:
         raise RowError("question is empty" if "question" in row else "question is missing")
     if "options" not in row:
         raise RowError("options is missing")
-    options = cells.texts("options", row["options"])
-    answer = cells.needed(row, "answer")
+    options = columns.texts("options", row["options"])
+    answer = columns.needed(row, "answer")
     if len(answer) != 1 or answer not in LETTERS[: len(options)]:
         raise RowError(f"answer {shown(answer)} is no letter of its {len(options)} options")
     return Query(
@@ -101,7 +101,7 @@ def _query(row: Row, subjects: frozenset[str]) -> Query:
         text=question,
         choices=options,
         answer=answer,
-        source=(cells.text(row, "src") or "").partition("-")[0] or None,  # ori_mmlu-law, theoremQA-Math, ...
+        source=(columns.text(row, "src") or "").partition("-")[0] or None,  # ori_mmlu-law, theoremQA-Math, ...
     )
 
 

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypeVar
 
-from benchcoe_jobs.domain import Fault
+from benchcoe_jobs.domain import SkippedRow
 from benchcoe_jobs.errors import InputError, MissingError
 from benchcoe_jobs.importers.archive import open_data
-from benchcoe_jobs.importers.cells import Row, RowError
+from benchcoe_jobs.importers.columns import Row, RowError
 
 Made = TypeVar("Made")
 Numbered = tuple[int, Row]
@@ -25,19 +25,21 @@ MAX_FIELD = 2**24
 PARQUET_BATCH = 4_096
 
 
-def converted(rows: Iterable[Numbered | Fault], convert: Callable[[int, Row], Made]) -> Iterator[Made | Fault]:
-    """What `convert` makes of each row, and a Fault for each row that it refuses with a RowError."""
+def converted(
+    rows: Iterable[Numbered | SkippedRow], convert: Callable[[int, Row], Made]
+) -> Iterator[Made | SkippedRow]:
+    """What `convert` makes of each row, and a SkippedRow for each row that it refuses with a RowError."""
     for row in rows:
-        if isinstance(row, Fault):
+        if isinstance(row, SkippedRow):
             yield row
             continue
         try:
             yield convert(*row)
         except RowError as reason:
-            yield Fault(row[0], str(reason))
+            yield SkippedRow(row[0], str(reason))
 
 
-def read_rows(path: Path, known: Sequence[str], required: Sequence[tuple[str, ...]]) -> Iterator[Numbered | Fault]:
+def read_rows(path: Path, known: Sequence[str], required: Sequence[tuple[str, ...]]) -> Iterator[Numbered | SkippedRow]:
     """Numbered rows: by physical line in CSV and JSONL, by row in Parquet, 1-based.
 
     `required` lists groups of columns; one of each group must be there. JSONL has no header, so its
@@ -71,7 +73,7 @@ def read_rows(path: Path, known: Sequence[str], required: Sequence[tuple[str, ..
         yield from rows
 
 
-def _csv(path: Path, stream: IO[bytes], check: Check) -> Iterator[Numbered | Fault]:
+def _csv(path: Path, stream: IO[bytes], check: Check) -> Iterator[Numbered | SkippedRow]:
     csv.field_size_limit(MAX_FIELD)  # of the whole process; nobody else here reads CSV
     reader = csv.reader(_lines(path, stream), strict=True)
     header: list[str] | None = None
@@ -85,7 +87,7 @@ def _csv(path: Path, stream: IO[bytes], check: Check) -> Iterator[Numbered | Fau
             reason = f"broken CSV, up to line {reader.line_num}: {error}"
             if header is None:
                 raise InputError(f"{path}: {reason}") from error
-            yield Fault(line, reason)
+            yield SkippedRow(line, reason)
             continue
         if not cells:  # a blank line
             continue
@@ -93,12 +95,12 @@ def _csv(path: Path, stream: IO[bytes], check: Check) -> Iterator[Numbered | Fau
             header = [cell.strip() for cell in cells]
             check(header)
         elif len(cells) != len(header):
-            yield Fault(line, f"{len(cells)} fields where the header has {len(header)}")
+            yield SkippedRow(line, f"{len(cells)} fields where the header has {len(header)}")
         else:
             yield line, dict(zip(header, cells, strict=True))
 
 
-def _jsonl(path: Path, stream: IO[bytes], check: Check) -> Iterator[Numbered | Fault]:
+def _jsonl(path: Path, stream: IO[bytes], check: Check) -> Iterator[Numbered | SkippedRow]:
     accepted: set[tuple[str, ...]] = set()
     for line, text in enumerate(_lines(path, stream), start=1):
         if not text.strip():
@@ -106,13 +108,13 @@ def _jsonl(path: Path, stream: IO[bytes], check: Check) -> Iterator[Numbered | F
         try:
             row = json.loads(text)
         except json.JSONDecodeError as error:
-            yield Fault(line, f"broken JSON at character {error.colno}: {error.msg}")
+            yield SkippedRow(line, f"broken JSON at character {error.colno}: {error.msg}")
             continue
         except (ValueError, RecursionError):  # a number of thousands of digits, brackets without end
-            yield Fault(line, "JSON that is too large or too deep")
+            yield SkippedRow(line, "JSON that is too large or too deep")
             continue
         if not isinstance(row, dict):
-            yield Fault(line, "no JSON object")
+            yield SkippedRow(line, "no JSON object")
             continue
         names = tuple(row)
         if names not in accepted:
@@ -121,13 +123,13 @@ def _jsonl(path: Path, stream: IO[bytes], check: Check) -> Iterator[Numbered | F
             except InputError as error:
                 if not accepted:
                     raise
-                yield Fault(line, str(error).removeprefix(f"{path}: "))
+                yield SkippedRow(line, str(error).removeprefix(f"{path}: "))
                 continue
             accepted.add(names)
         yield line, row
 
 
-def _parquet(path: Path, stream: IO[bytes], check: Check) -> Iterator[Numbered | Fault]:
+def _parquet(path: Path, stream: IO[bytes], check: Check) -> Iterator[Numbered | SkippedRow]:
     try:
         import pyarrow as pa
         from pyarrow import parquet

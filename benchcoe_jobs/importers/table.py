@@ -6,35 +6,35 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from benchcoe_jobs.domain import Fault, Query, Result, derived_key
-from benchcoe_jobs.importers import cells
-from benchcoe_jobs.importers.cells import Firsts, Row, RowError
+from benchcoe_jobs.domain import Query, Result, SkippedRow, derived_key
+from benchcoe_jobs.importers import columns
+from benchcoe_jobs.importers.columns import DuplicateGuard, Row, RowError
 from benchcoe_jobs.importers.rows import converted, read_rows
 
 QUERY_COLUMNS = ("benchmark", "key", "text", "subject", "choices", "answer", "split")
 RESULT_COLUMNS = (*QUERY_COLUMNS, "expert", "score", "tokens", "cost")
 
 
-def read_results(path: Path, benchmark: str | None = None) -> Iterator[Result | Fault]:
-    """Scores of queries, in file order; a Fault for each row that cannot be used.
+def read_results(path: Path, benchmark: str | None = None) -> Iterator[Result | SkippedRow]:
+    """Scores of queries, in file order; a SkippedRow for each row that cannot be used.
 
     Columns: `subject`, `score` (0 to 1), `key` or `text` or both, and `benchmark` unless it is
     given here; further `expert`, `split`, `tokens` (of the response), `cost`, `choices`, `answer`.
     A key without a text names a query that is stored already, or one whose text nobody knows.
     A query and expert stand once in a file. Raises InputError as `read_rows` does.
     """
-    firsts = Firsts()
+    firsts = DuplicateGuard()
 
     def result(line: int, row: Row) -> Result:
         query = _query(row)
         made = Result(
             line=line,
-            benchmark=cells.benchmark_of(row, benchmark),
+            benchmark=columns.benchmark_of(row, benchmark),
             query=query,
-            expert=cells.name(row, "expert"),
-            score=cells.score(row),
-            completion_tokens=cells.count(row, "tokens", least=0),
-            cost=cells.cost(row),
+            expert=columns.name(row, "expert"),
+            score=columns.score(row),
+            completion_tokens=columns.count(row, "tokens", least=0),
+            cost=columns.cost(row),
         )
         of_expert = f" of expert {made.expert!r}" if made.expert else ""
         firsts.claim(line, f"query {query.key!r}{of_expert}", made.benchmark, made.expert, query.key)
@@ -44,16 +44,16 @@ def read_results(path: Path, benchmark: str | None = None) -> Iterator[Result | 
     return converted(read_rows(path, RESULT_COLUMNS, required), result)
 
 
-def read_queries(path: Path, benchmark: str) -> Iterator[tuple[int, Query] | Fault]:
-    """Queries of a benchmark with their line numbers, in file order; a Fault for each unusable row.
+def read_queries(path: Path, benchmark: str) -> Iterator[tuple[int, Query] | SkippedRow]:
+    """Queries of a benchmark with their line numbers, in file order; a SkippedRow for each unusable row.
 
     Columns: `text`, `subject`; further `key`, `choices`, `answer`, `split`, `benchmark`.
     Raises InputError as `read_rows` does.
     """
-    firsts = Firsts()
+    firsts = DuplicateGuard()
 
     def numbered_query(line: int, row: Row) -> tuple[int, Query]:
-        cells.benchmark_of(row, benchmark)
+        columns.benchmark_of(row, benchmark)
         query = _query(row)
         if not query.text:
             raise RowError("text is empty")
@@ -66,12 +66,12 @@ def read_queries(path: Path, benchmark: str) -> Iterator[tuple[int, Query] | Fau
 def _query(row: Row) -> Query:
     """The query of a row; where the file has no keys, its content makes one."""
     query = Query(
-        key=cells.needed(row, "key") if "key" in row else "",
-        subject=cells.needed(row, "subject"),
-        text=cells.text(row, "text") or "",
-        choices=cells.choices(row),
-        answer=cells.name(row, "answer"),
-        split=cells.split(row),
+        key=columns.needed(row, "key") if "key" in row else "",
+        subject=columns.needed(row, "subject"),
+        text=columns.text(row, "text") or "",
+        choices=columns.choices(row),
+        answer=columns.name(row, "answer"),
+        split=columns.split(row),
     )
     if query.key:
         return query

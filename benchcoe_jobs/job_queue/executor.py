@@ -12,12 +12,12 @@ from sqlalchemy import Connection
 
 from benchcoe_jobs.domain import ShardState
 from benchcoe_jobs.engines.base import ExpertSettings
+from benchcoe_jobs.engines.engine_client import EngineClient
 from benchcoe_jobs.engines.errors import AccessDeniedError, EndpointDownError, ModelNotFoundError
-from benchcoe_jobs.engines.host import EngineHost
 from benchcoe_jobs.errors import BenchcoeError, MissingError, StoreBusyError, StoreUnavailableError, UsageError
 from benchcoe_jobs.job_queue import process_identity
 from benchcoe_jobs.job_queue.job_kind import Assignment
-from benchcoe_jobs.job_queue.lease import Beats, Lease, StoppedError, patiently
+from benchcoe_jobs.job_queue.lease import Heartbeat, Lease, StoppedError, retry_until_available
 from benchcoe_jobs.job_queue.lifecycle import kind_of, settle
 from benchcoe_jobs.store.job_queue import claims, jobs, leases, transitions, workers
 from benchcoe_jobs.store.job_queue.leases import MAX_ATTEMPTS, Claim, JobCancelledError, LostLeaseError, Tally
@@ -25,7 +25,7 @@ from benchcoe_jobs.store.session import Store
 
 log = logging.getLogger(__name__)
 
-# Every other shard of the lot would fail alike, and another worker would fare no better.
+# Every other shard of the shard_group would fail alike, and another worker would fare no better.
 _HOPELESS = (ModelNotFoundError, AccessDeniedError, EndpointDownError, MissingError, UsageError)
 
 # Says nothing of the shard, though one of them is a MissingError.
@@ -58,19 +58,19 @@ class Executor:
         self._stopping = stopping
         self._progress = progress
         self._signature = process_identity.signature()
-        self._beats = Beats()
-        self._host: EngineHost | None = None
+        self._beats = Heartbeat()
+        self._host: EngineClient | None = None
         self._resident: int | None = None
 
     def run_next(self, queues: Sequence[str], *, job_ids: Collection[int] | None = None, for_s: float = 0.0) -> bool:
         """Claim the best waiting shard of some queues and run it; False where nothing waits.
 
-        For `for_s` seconds it goes on with others of the same lot. Whatever becomes of them is written to the
+        For `for_s` seconds it goes on with others of the same shard_group. Whatever becomes of them is written to the
         store. Raises only what ends this process (a signal), or a StoreError where the store itself cannot be
         written.
         """
         until = time.monotonic() + for_s
-        claim = patiently(lambda: self._claim(queues, job_ids), self._stopping)
+        claim = retry_until_available(lambda: self._claim(queues, job_ids), self._stopping)
         if claim is None:
             return False
         while claim is not None:
@@ -134,17 +134,17 @@ class Executor:
                 job_ids=job_ids,
             )
 
-    def _engine_host(self, expert_id: int, settings: ExpertSettings) -> EngineHost:
+    def _engine_host(self, expert_id: int, settings: ExpertSettings) -> EngineClient:
         if self._host is None or self._host.settings != settings:
             self.unload()
-            self._host = EngineHost(settings, gpus=None if self._gpus is None else ",".join(self._gpus))
+            self._host = EngineClient(settings, gpus=None if self._gpus is None else ",".join(self._gpus))
             self._note_resident(expert_id)
         return self._host
 
     def _note_resident(self, expert_id: int | None) -> None:
         self._resident = expert_id
         if self._worker is not None:
-            patiently(partial(self._tell_resident, self._worker, expert_id), self._stopping)
+            retry_until_available(partial(self._tell_resident, self._worker, expert_id), self._stopping)
 
     def _tell_resident(self, worker: str, expert_id: int | None) -> None:
         with self._store.writing() as connection:
@@ -158,8 +158,8 @@ class Executor:
 
         def write(connection: Connection) -> bool:
             nonlocal following
-            following, lot_is_over = claims.finish_and_claim(connection, claim, lease_s=self._lease_s)
-            return lot_is_over
+            following, group_is_over = claims.finish_and_claim(connection, claim, lease_s=self._lease_s)
+            return group_is_over
 
         self._write(claim, write)
         return following
@@ -175,18 +175,18 @@ class Executor:
 
         def write(connection: Connection) -> bool:
             if hopeless:
-                transitions.fail_lot(connection, claim.lot_id, error)
+                transitions.fail_group(connection, claim.shard_group_id, error)
             if hopeless or claim.attempts >= MAX_ATTEMPTS:
-                lot_is_over = leases.finish(connection, claim, ShardState.FAILED, error)
+                group_is_over = leases.finish(connection, claim, ShardState.FAILED, error)
                 jobs.note_error(connection, claim.job_id, error, exit_code)
             else:
-                lot_is_over = leases.give_back(connection, claim, error)
-            return lot_is_over or hopeless
+                group_is_over = leases.give_back(connection, claim, error)
+            return group_is_over or hopeless
 
         self._write(claim, write)
 
     def _write(self, claim: Claim, write: Callable[[Connection], bool]) -> None:
-        """In one transaction with what follows for the job; `write` says whether the shard's lot is over."""
+        """In one transaction with what follows for the job; `write` says whether the shard's shard_group is over."""
 
         def attempt() -> None:
             with self._store.writing() as connection:
@@ -194,7 +194,7 @@ class Executor:
                     settle(connection, claim.job_id)
 
         try:
-            patiently(attempt, self._stopping)
+            retry_until_available(attempt, self._stopping)
         except LostLeaseError as lost:
             log.warning("%s", lost)
 

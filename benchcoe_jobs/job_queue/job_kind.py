@@ -10,9 +10,9 @@ from typing import Any, Protocol
 from sqlalchemy import Connection
 
 from benchcoe_jobs.engines.base import ExpertSettings
-from benchcoe_jobs.engines.host import EngineHost
+from benchcoe_jobs.engines.engine_client import EngineClient
 from benchcoe_jobs.job_queue.lease import Lease
-from benchcoe_jobs.store.job_queue.jobs import JobRow, NewLot
+from benchcoe_jobs.store.job_queue.jobs import JobRow, NewShardGroup
 from benchcoe_jobs.store.job_queue.leases import Claim
 from benchcoe_jobs.store.session import Store
 
@@ -29,16 +29,16 @@ class Assignment:
     home: Path
     claim: Claim
     lease: Lease
-    host: Callable[[int, ExpertSettings], EngineHost]
+    host: Callable[[int, ExpertSettings], EngineClient]
     unload: Callable[[], None]
 
 
-class Kind(Protocol):
+class JobKind(Protocol):
     """A plug-in of the group "jobs". `n_stages` is how many stages a job of it takes, one after the other."""
 
     n_stages: int
 
-    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewLot]:
+    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewShardGroup]:
         """The shards of the job's current stage; none where it has nothing to do.
 
         Raises UsageError where the job asks for what cannot be.

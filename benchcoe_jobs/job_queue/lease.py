@@ -29,7 +29,7 @@ class StoppedError(BenchcoeError):
     """This process was told to stop; the shard is given back."""
 
 
-def patiently(step: Callable[[], Answer], stopping: Callable[[], bool] = lambda: False) -> Answer:
+def retry_until_available(step: Callable[[], Answer], stopping: Callable[[], bool] = lambda: False) -> Answer:
     """Do something with the store, again and again while it does not answer or others are writing."""
     return Retrying(
         retry=retry_if_exception_type((StoreUnavailableError, StoreBusyError)),
@@ -39,7 +39,7 @@ def patiently(step: Callable[[], Answer], stopping: Callable[[], bool] = lambda:
     )(step)
 
 
-class Beats:
+class Heartbeat:
     """The thread in which the leases of an executor beat, one after the other.
 
     One for all: to start a thread for every shard takes as long as all else between two short ones. A daemon, which
@@ -79,7 +79,7 @@ class Lease:
         claim: Claim,
         *,
         lease_s: float,
-        beats: Beats,
+        beats: Heartbeat,
         stopping: Callable[[], bool] = lambda: False,
         progress: Callable[[Tally], None] = lambda step: None,
     ) -> None:
@@ -124,14 +124,14 @@ class Lease:
         def attempt() -> Tally:
             with self.store.writing() as connection:
                 recorded = leases.hold(connection, self.claim)
-                leases.insist_on_going_on(connection, self.claim)
+                leases.require_not_cancelled(connection, self.claim)
                 if recorded != self.tally:
                     return recorded
                 tally = self.tally + write(connection)
                 leases.record(connection, self.claim, tally, lease_s=self._lease_s, seconds=seconds, loads=loads)
                 return tally
 
-        before, self.tally = self.tally, patiently(attempt, self._stopping)
+        before, self.tally = self.tally, retry_until_available(attempt, self._stopping)
         self._progress(self.tally - before)
 
     def _beat(self) -> None:

@@ -10,16 +10,16 @@ from sqlalchemy import Connection
 from benchcoe_jobs import registry
 from benchcoe_jobs.domain import JobState
 from benchcoe_jobs.errors import BenchcoeError, UnfinishedError, UsageError
-from benchcoe_jobs.job_queue.job_kind import Kind
+from benchcoe_jobs.job_queue.job_kind import JobKind
 from benchcoe_jobs.job_queue.process_identity import is_gone
 from benchcoe_jobs.store.job_queue import jobs, transitions
 from benchcoe_jobs.store.job_queue.jobs import JobRow
 from benchcoe_jobs.store.session import Store
 
 
-def kind_of(name: str) -> Kind:
+def kind_of(name: str) -> JobKind:
     """What a kind's name stands for. Raises UsageError."""
-    kind: Kind = registry.load("jobs", name)()
+    kind: JobKind = registry.load("jobs", name)()
     return kind
 
 
@@ -32,7 +32,7 @@ def submit(
     """
     job_id, is_new = jobs.open_job(connection, kind, request, parent_id=parent_id)
     if is_new:
-        jobs.add_lots(connection, job_id, 0, kind_of(kind).plan(connection, jobs.read_job(connection, job_id)))
+        jobs.add_shard_groups(connection, job_id, 0, kind_of(kind).plan(connection, jobs.read_job(connection, job_id)))
         settle(connection, job_id)
     return job_id, is_new
 
@@ -53,8 +53,8 @@ def settle(connection: Connection, job_id: int) -> None:
             jobs.set_stage(connection, job_id, job.stage + 1)
             _plan_stage(connection, jobs.read_job(connection, job_id))
         else:
-            lots = jobs.lots(connection, [job_id])
-            is_whole = not any(lot.failed or lot.errors for lot in lots)
+            shard_groups = jobs.shard_groups(connection, [job_id])
+            is_whole = not any(shard_group.failed or shard_group.errors for shard_group in shard_groups)
             _close(connection, job, JobState.DONE if is_whole else JobState.PARTIAL)
         job = jobs.read_job(connection, job_id)
 
@@ -88,7 +88,11 @@ def retry(store: Store, job_id: int) -> int:
             raise UsageError(f"job {job_id} is not over yet: `benchcoe-jobs watch {job_id}` shows it")
         if job.cancelled_at is not None:
             raise UsageError(f"job {job_id} was cancelled: the command that began it goes on where it stopped")
-        failed = [lot.stage for lot in jobs.lots(connection, [job_id]) if lot.failed or (lot.done and lot.errors)]
+        failed = [
+            shard_group.stage
+            for shard_group in jobs.shard_groups(connection, [job_id])
+            if shard_group.failed or (shard_group.done and shard_group.errors)
+        ]
         if not failed:
             raise UsageError(f"nothing of job {job_id} failed")
         jobs.forget_stages_after(connection, job_id, min(failed))
@@ -105,7 +109,9 @@ def sweep(store: Store) -> None:
     half-way, or that a shard given back at the same moment slipped through, is brought to its end here.
     """
     with store.writing() as connection:
-        transitions.take_back(connection, [owner for owner in transitions.running_owners(connection) if is_gone(owner)])
+        transitions.reclaim_stalled(
+            connection, [owner for owner in transitions.running_owners(connection) if is_gone(owner)]
+        )
     with store.reading() as connection:
         left = jobs.left_open(connection)
     for job_id in left:
@@ -118,15 +124,17 @@ def sweep(store: Store) -> None:
 def _plan_stage(connection: Connection, job: JobRow) -> None:
     try:
         with connection.begin_nested():
-            jobs.add_lots(connection, job.id, job.stage, kind_of(job.kind).plan(connection, job))
+            jobs.add_shard_groups(connection, job.id, job.stage, kind_of(job.kind).plan(connection, job))
     except BenchcoeError as error:
         jobs.note_error(connection, job.id, str(error), error.exit_code)
         _close(connection, job, JobState.FAILED)
 
 
 def _stage_failed(connection: Connection, job: JobRow) -> bool:
-    lots = jobs.lots(connection, [job.id], stage=job.stage)
-    return any(lot.failed for lot in lots) and not any(lot.done for lot in lots)
+    shard_groups = jobs.shard_groups(connection, [job.id], stage=job.stage)
+    return any(shard_group.failed for shard_group in shard_groups) and not any(
+        shard_group.done for shard_group in shard_groups
+    )
 
 
 def _close(connection: Connection, job: JobRow, state: JobState) -> None:

@@ -22,7 +22,7 @@ from safetensors import numpy as safetensors
 from benchcoe_jobs import registry
 from benchcoe_jobs.domain import Level
 from benchcoe_jobs.errors import InputError
-from benchcoe_jobs.routers.base import Kind, VectorCache
+from benchcoe_jobs.routers.base import RouterKind, VectorCache
 from benchcoe_jobs.routers.fallback import Fallback
 from benchcoe_jobs.routers.model import RouterModel
 
@@ -81,7 +81,7 @@ def load(folder: Path, *, cache: VectorCache | None = None) -> RouterModel:
         raise _refusal(folder, f"{_WEIGHTS} is damaged")
     arrays = safetensors.load(weights)
     level = Level(content["level"])
-    kind: Kind = registry.load("routers", content["kind"])
+    kind: RouterKind = registry.load("routers", content["kind"])
     return RouterModel(
         level,
         content["kind"],

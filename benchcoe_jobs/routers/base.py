@@ -15,14 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from benchcoe_jobs.domain import Asked, Level
+from benchcoe_jobs.domain import Level, RouterInput
 
 Matrix: TypeAlias = NDArray[np.floating[Any]] | sparse.csr_matrix
 """Features of n questions, one a row: (n, d), dense or sparse."""
 
 Floats: TypeAlias = NDArray[np.float64]
 
-Curve: TypeAlias = Sequence[Mapping[str, float]]
+TrainingHistory: TypeAlias = Sequence[Mapping[str, float]]
 """How a training went: points with an `epoch` (0 is before it), and `loss`, `validation_loss` or `validation_accuracy`.
 """
 
@@ -35,7 +35,7 @@ class Examples:
     expert. Every column has a known one.
     """
 
-    questions: Sequence[Asked]
+    questions: Sequence[RouterInput]
     subjects: Sequence[str]
     targets: Floats
 
@@ -59,7 +59,7 @@ class VectorCache(Protocol):
 
 
 @dataclass(frozen=True)
-class Setting:
+class TrainingContext:
     """What training is given beside the examples.
 
     `encoder` and `revision` name an encoder where the kind has one, `cache` keeps its vectors, and
@@ -77,7 +77,7 @@ class Setting:
 class Features(Protocol):
     """Turns questions into a matrix."""
 
-    def transform(self, questions: Sequence[Asked]) -> Matrix:
+    def transform(self, questions: Sequence[RouterInput]) -> Matrix:
         """Features of n >= 1 questions: (n, d). Rows have length one, or zero where nothing is known of it."""
 
     def config(self) -> dict[str, Any]:
@@ -95,7 +95,7 @@ class Features(Protocol):
 class LearnedFeatures(Features, Protocol):
     """Features that were learned from the targets, in epochs."""
 
-    curve: Curve
+    history: TrainingHistory
 
 
 class Head(Protocol):
@@ -126,7 +126,7 @@ class GrowingHead(Head, Protocol):
         """A head with more columns, learned from targets (n, k'); what the old ones say stays bit for bit."""
 
 
-class Kind(Protocol):
+class RouterKind(Protocol):
     """How features and head are learned. A plug-in of the group "routers" is an object like this."""
 
     features: type[Features]
@@ -135,11 +135,11 @@ class Kind(Protocol):
     learns_features: bool
     """Whether features are learned from the targets: `validation` is then used, and the fallback calibrated on it."""
 
-    def check(self, setting: Setting) -> None:
+    def check(self, setting: TrainingContext) -> None:
         """Raises UsageError for a setting that the kind cannot use; fetches what must be downloaded."""
 
     def fit(
-        self, level: Level, head: str, examples: Examples, validation: Examples | None, setting: Setting
+        self, level: Level, head: str, examples: Examples, validation: Examples | None, setting: TrainingContext
     ) -> tuple[Features, Head]:
         """Learn from examples; where training has epochs, `validation` says which was the best."""
 
@@ -147,27 +147,27 @@ class Kind(Protocol):
 class FittedFeatures(Features, Protocol):
     """Features that need no labels: the words of the questions, or an encoder that is never trained."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: TrainingContext) -> None:
         """Raises UsageError for a setting that the kind cannot use."""
 
-    def fit(self, questions: Sequence[Asked]) -> None:
+    def fit(self, questions: Sequence[RouterInput]) -> None:
         """Learn what a feature is. Raises UsageError where the questions hold nothing to learn from."""
 
 
 @dataclass(frozen=True)
-class Unlabelled:
+class FrozenFeatureKind:
     """A kind whose features need no labels, and whose head is then learned on them."""
 
     features: type[FittedFeatures]
     heads: Mapping[Level, Mapping[str, Callable[[], Head]]]
     learns_features: bool = False
 
-    def check(self, setting: Setting) -> None:
+    def check(self, setting: TrainingContext) -> None:
         """Raises UsageError for a setting that the features cannot use; finds their encoder."""
         self.features(setting)
 
     def fit(
-        self, level: Level, head: str, examples: Examples, validation: Examples | None, setting: Setting
+        self, level: Level, head: str, examples: Examples, validation: Examples | None, setting: TrainingContext
     ) -> tuple[Features, Head]:
         """First the features, then the head; neither has epochs to choose from."""
         features = self.features(setting)

@@ -15,15 +15,24 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from benchcoe_jobs.domain import Asked, Level
-from benchcoe_jobs.routers.base import Curve, Examples, Features, Floats, Head, Matrix, Setting, VectorCache
+from benchcoe_jobs.domain import Level, RouterInput
+from benchcoe_jobs.routers.base import (
+    Examples,
+    Features,
+    Floats,
+    Head,
+    Matrix,
+    TrainingContext,
+    TrainingHistory,
+    VectorCache,
+)
 from benchcoe_jobs.routers.encoder import Encoder, find_encoder
 from benchcoe_jobs.routers.linear import BceHead, LogisticHead, RidgeHead
-from benchcoe_jobs.routers.transformer import Transformer, insist_on_packages
+from benchcoe_jobs.routers.transformer import Transformer, require_packages
 from benchcoe_jobs.routers.window import RULE
 
 if TYPE_CHECKING:
-    from benchcoe_jobs.routers.tuning import Lessons, Schedule, Tuned
+    from benchcoe_jobs.routers.tuning import Schedule, TokenisedExamples, Tuned
 
 DEFAULT_ENCODER = "google-bert/bert-base-uncased"
 
@@ -36,21 +45,21 @@ _LINEAR: Mapping[Level, Mapping[str, type[LogisticHead | BceHead | RidgeHead]]] 
 class BertFeatures:
     """Vectors of an encoder that was fine-tuned for one router; its weights stand in the router's artifact.
 
-    `origin` says which encoder it was before, `curve` how the training went.
+    `origin` says which encoder it was before, `history` how the training went.
     """
 
-    def __init__(self, encoder: Transformer, origin: Mapping[str, Any], curve: Curve) -> None:
-        self.curve = curve
+    def __init__(self, encoder: Transformer, origin: Mapping[str, Any], history: TrainingHistory) -> None:
+        self.history = history
         self._encoder = encoder
         self._origin = dict(origin)
 
-    def transform(self, questions: Sequence[Asked]) -> Matrix:
+    def transform(self, questions: Sequence[RouterInput]) -> Matrix:
         """Dense float32 rows of length one: (n, d)."""
         return self._encoder.vectors(questions)
 
     def config(self) -> dict[str, Any]:
         """The encoder's configuration, its tokenizer, where it came from and how it was trained."""
-        return {**self._encoder.config(), "origin": self._origin, "curve": [dict(point) for point in self.curve]}
+        return {**self._encoder.config(), "origin": self._origin, "history": [dict(point) for point in self.history]}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The encoder's weights."""
@@ -59,11 +68,11 @@ class BertFeatures:
     @classmethod
     def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], cache: VectorCache | None) -> Self:
         """The features back, without the encoder that they began with. Raises MissingError without transformers."""
-        return cls(Transformer.restore(config, arrays), config["origin"], config["curve"])
+        return cls(Transformer.restore(config, arrays), config["origin"], config["history"])
 
 
 class Bert:
-    """See `base.Kind`. `schedule` overrides what `tuning.Schedule` says."""
+    """See `base.RouterKind`. `schedule` overrides what `tuning.Schedule` says."""
 
     features: type[Features] = BertFeatures
     heads: Mapping[Level, Mapping[str, Callable[[], Head]]] = _LINEAR
@@ -72,13 +81,13 @@ class Bert:
     def __init__(self, **schedule: Any) -> None:
         self._schedule = schedule
 
-    def check(self, setting: Setting) -> None:
+    def check(self, setting: TrainingContext) -> None:
         """Raises InputError for an encoder that is not to be had, MissingError without the packages."""
-        insist_on_packages()
+        require_packages()
         find_encoder(setting.encoder or DEFAULT_ENCODER, setting.revision)
 
     def fit(
-        self, level: Level, head: str, examples: Examples, validation: Examples | None, setting: Setting
+        self, level: Level, head: str, examples: Examples, validation: Examples | None, setting: TrainingContext
     ) -> tuple[Features, Head]:
         """Learn encoder and head. Where no epoch is better on validation than none, the encoder stays as it was."""
         from benchcoe_jobs.routers import tuning
@@ -93,17 +102,17 @@ class Bert:
         varied = _varied(examples.targets)
         if not varied.any():
             return BertFeatures(encoder, origin, []), first
-        lessons = tuning.Lessons(ids, np.where(varied, examples.targets, np.nan))
-        judges = _lessons(tuning, encoder, validation, varied)
+        tokenised = tuning.TokenisedExamples(ids, np.where(varied, examples.targets, np.nan))
+        held_out = _tokenised(tuning, encoder, validation, varied)
         schedule = tuning.Schedule(**self._schedule)
-        scratch = setting.scratch and setting.scratch / _fingerprint(found, level, head, schedule, lessons, judges)
+        scratch = setting.scratch and setting.scratch / _fingerprint(found, level, head, schedule, tokenised, held_out)
         tuned = tuning.tune(
             encoder,
             first.arrays()["weights"],
             first.arrays()["intercepts"],
-            lessons,
-            judges,
-            tuning.GOALS[head],
+            tokenised,
+            held_out,
+            tuning.OBJECTIVES[head],
             schedule=schedule,
             scratch=scratch,
             between=setting.between,
@@ -111,8 +120,8 @@ class Bert:
         if not tuned.is_better:
             as_it_was = Transformer.open(found)
             as_it_was.centre = encoder.centre
-            return BertFeatures(as_it_was, origin, tuned.curve), first
-        return BertFeatures(encoder, origin, tuned.curve), _replaced(first, tuned, varied)
+            return BertFeatures(as_it_was, origin, tuned.history), first
+        return BertFeatures(encoder, origin, tuned.history), _replaced(first, tuned, varied)
 
 
 BERT = Bert()
@@ -124,8 +133,10 @@ def _varied(targets: Floats) -> NDArray[np.bool_]:
     return varied
 
 
-def _lessons(tuning: Any, encoder: Transformer, examples: Examples | None, varied: NDArray[np.bool_]) -> Lessons | None:
-    """What validation can judge of these columns; None where that is nothing."""
+def _tokenised(
+    tuning: Any, encoder: Transformer, examples: Examples | None, varied: NDArray[np.bool_]
+) -> TokenisedExamples | None:
+    """What validation can measure of these columns; None where that is nothing."""
     if examples is None:
         return None
     targets = np.where(varied, examples.targets, np.nan)
@@ -134,8 +145,8 @@ def _lessons(tuning: Any, encoder: Transformer, examples: Examples | None, varie
         return None
     ids = encoder.ids(examples.take(rows).questions)
     by_length = sorted(range(len(ids)), key=lambda row: len(ids[row]))  # a batch is padded to its longest
-    lessons: Lessons = tuning.Lessons([ids[row] for row in by_length], targets[rows][by_length])
-    return lessons
+    tokenised: TokenisedExamples = tuning.TokenisedExamples([ids[row] for row in by_length], targets[rows][by_length])
+    return tokenised
 
 
 def _replaced(first: LogisticHead | BceHead | RidgeHead, tuned: Tuned, varied: NDArray[np.bool_]) -> Head:
@@ -151,11 +162,16 @@ def _replaced(first: LogisticHead | BceHead | RidgeHead, tuned: Tuned, varied: N
 
 
 def _fingerprint(
-    found: Encoder, level: Level, head: str, schedule: Schedule, lessons: Lessons, validation: Lessons | None
+    found: Encoder,
+    level: Level,
+    head: str,
+    schedule: Schedule,
+    tokenised: TokenisedExamples,
+    validation: TokenisedExamples | None,
 ) -> str:
     """Of all that shapes a training: what another one left in the scratch folder is not gone on with."""
     digest = hashlib.sha256(json.dumps([found.fingerprint, RULE, level, head, asdict(schedule)]).encode())
-    for part in (lessons, validation):
+    for part in (tokenised, validation):
         digest.update(json.dumps([list(row) for row in part.ids] if part else None).encode())
         digest.update(part.targets.tobytes() if part else b"")
     return digest.hexdigest()[:16]

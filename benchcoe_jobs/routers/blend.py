@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchcoe_jobs.domain import Level
-from benchcoe_jobs.routers.base import Examples, Floats, Matrix, Unlabelled
+from benchcoe_jobs.routers.base import Examples, Floats, FrozenFeatureKind, Matrix
 from benchcoe_jobs.routers.embedding import TwoViewFeatures
 from benchcoe_jobs.routers.linear import LogisticHead, column_products, ridge
 
@@ -124,7 +124,7 @@ class BlendHead:
         return probabilities
 
 
-BLEND = Unlabelled(TwoViewFeatures, {Level.QUERY: {"ridge": BlendHead}})
+BLEND = FrozenFeatureKind(TwoViewFeatures, {Level.QUERY: {"ridge": BlendHead}})
 
 
 def _classifier(x: Matrix, subjects: Sequence[str], names: Sequence[str]) -> LogisticHead | None:
@@ -140,11 +140,11 @@ def _classifier(x: Matrix, subjects: Sequence[str], names: Sequence[str]) -> Log
 def _means(examples: Examples, subjects: Sequence[str]) -> Floats:
     """Mean score (k, subjects). The expert's mean over all counts as one more question of each subject."""
     of_all = np.nanmean(examples.targets, axis=0)
-    asked = np.array(examples.subjects)
+    subject_of = np.array(examples.subjects)
     means = np.empty((len(of_all), len(subjects)))
     for column, subject in enumerate(subjects):
-        there = examples.targets[asked == subject]
-        means[:, column] = (np.nansum(there, axis=0) + of_all) / ((~np.isnan(there)).sum(axis=0) + 1)
+        of_subject = examples.targets[subject_of == subject]
+        means[:, column] = (np.nansum(of_subject, axis=0) + of_all) / ((~np.isnan(of_subject)).sum(axis=0) + 1)
     return means
 
 
@@ -159,12 +159,12 @@ def _best_penalty(x: Matrix, left: Floats, scores: Floats) -> float:
     known = ~np.isnan(scores)
     errors = np.zeros(len(PENALTIES))
     for seen, unseen in _folds(x.shape[0]):
-        has = known[seen].any(axis=0)  # a column without a known score in this part cannot be judged
+        has = known[seen].any(axis=0)  # a column without a known score in this part cannot be scored
         for number, penalty in enumerate(PENALTIES):
             weights, intercepts = ridge(x[seen], left[np.ix_(seen, has)], penalty)
             wrong = column_products(x[unseen], weights) + intercepts - left[np.ix_(unseen, has)]
-            judged = wrong[(~np.isnan(wrong)).any(axis=1)]
-            errors[number] += np.nansum((judged - np.nanmean(judged, axis=1, keepdims=True)) ** 2)
+            scored = wrong[(~np.isnan(wrong)).any(axis=1)]
+            errors[number] += np.nansum((scored - np.nanmean(scored, axis=1, keepdims=True)) ** 2)
     return PENALTIES[int(np.argmin(errors))]
 
 

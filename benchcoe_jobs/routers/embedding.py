@@ -10,9 +10,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from benchcoe_jobs.domain import Asked, Level
+from benchcoe_jobs.domain import Level, RouterInput
 from benchcoe_jobs.errors import InputError
-from benchcoe_jobs.routers.base import Matrix, Setting, Unlabelled, VectorCache
+from benchcoe_jobs.routers.base import FrozenFeatureKind, Matrix, TrainingContext, VectorCache
 from benchcoe_jobs.routers.encoder import DEFAULT_ENCODER, find_encoder
 from benchcoe_jobs.routers.linear import LogisticHead, RidgeHead
 from benchcoe_jobs.routers.neighbours import KnnHead
@@ -23,12 +23,12 @@ from benchcoe_jobs.routers.window import RULE
 _CHUNK = 256
 
 
-def _whole(question: Asked) -> Asked:
+def _whole(question: RouterInput) -> RouterInput:
     return question
 
 
-def _without_choices(question: Asked) -> Asked:
-    return Asked(question.text)
+def _without_choices(question: RouterInput) -> RouterInput:
+    return RouterInput(question.text)
 
 
 class EmbeddingFeatures:
@@ -37,22 +37,22 @@ class EmbeddingFeatures:
     Raises InputError or MissingError where the encoder is not to be had, see `find_encoder`.
     """
 
-    views: ClassVar[tuple[Callable[[Asked], Asked], ...]] = (_whole,)
+    views: ClassVar[tuple[Callable[[RouterInput], RouterInput], ...]] = (_whole,)
     """What is encoded of a question, each into a vector of its own."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: TrainingContext) -> None:
         self._encoder = find_encoder(setting.encoder or DEFAULT_ENCODER, setting.revision)
         self._cache = setting.cache
 
-    def fit(self, questions: Sequence[Asked]) -> None:
+    def fit(self, questions: Sequence[RouterInput]) -> None:
         """Nothing to learn: the encoder is frozen."""
 
-    def transform(self, questions: Sequence[Asked]) -> Matrix:
+    def transform(self, questions: Sequence[RouterInput]) -> Matrix:
         """Dense float32 rows of length one: (n, d). Only what the cache lacks is encoded."""
         parts = [self._vectors([view(question) for question in questions]) for view in self.views]
         return parts[0] if len(parts) == 1 else np.hstack(parts) / np.float32(np.sqrt(len(parts)))
 
-    def _vectors(self, questions: Sequence[Asked]) -> NDArray[np.float32]:
+    def _vectors(self, questions: Sequence[RouterInput]) -> NDArray[np.float32]:
         hashes = [_key(question) for question in questions]
         question_of = dict(zip(hashes, questions, strict=True))
         name = f"{self._encoder.fingerprint}/{RULE}"
@@ -80,7 +80,7 @@ class EmbeddingFeatures:
     @classmethod
     def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], cache: VectorCache | None) -> Self:
         """The features back. Raises InputError where the encoder is not the one that was trained with."""
-        features = cls(Setting(encoder=config["encoder"], revision=config["revision"], cache=cache))
+        features = cls(TrainingContext(encoder=config["encoder"], revision=config["revision"], cache=cache))
         if features._encoder.fingerprint != config["fingerprint"]:
             raise InputError(
                 f"the router was trained with another encoder than the one now in {config['encoder']}: "
@@ -95,13 +95,13 @@ class TwoViewFeatures(EmbeddingFeatures):
     views = (_without_choices, _whole)
 
 
-def _key(question: Asked) -> str:
+def _key(question: RouterInput) -> str:
     """The length of the text tells choices from lines of it: a long question is cut differently then."""
     return hashlib.sha256(f"{len(question.text)} {question.whole}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 # A subject is plain from a few near questions; whether an expert is right is noisy and needs many.
-EMBEDDING = Unlabelled(
+EMBEDDING = FrozenFeatureKind(
     EmbeddingFeatures,
     {
         Level.SUBJECT: {"knn": partial(KnnHead, 20), "linear": LogisticHead, "mlp": PerceptronClassifier},

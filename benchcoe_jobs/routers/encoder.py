@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchcoe_jobs.domain import Asked
+from benchcoe_jobs.domain import RouterInput
 from benchcoe_jobs.errors import InputError, MissingError
 from benchcoe_jobs.routers.window import readable
 
@@ -38,7 +38,7 @@ class Encoder:
     folder: Path
     fingerprint: str
 
-    def encode(self, questions: Sequence[Asked]) -> NDArray[np.float32]:
+    def encode(self, questions: Sequence[RouterInput]) -> NDArray[np.float32]:
         """Vectors of length one: (n, d), d >= 1. What is too long is cut as in `window`.
 
         Raises MissingError without sentence-transformers, InputError where the weights cannot be read.

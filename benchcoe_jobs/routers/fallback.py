@@ -105,7 +105,7 @@ def calibrate(
     scores: Floats,
     most: float,
 ) -> Fallback | None:
-    """The fallback of a head that was fitted on examples with features `x`; None where nothing can be judged.
+    """The fallback of a head that was fitted on examples with features `x`; None where nothing can be scored.
 
     `scores` (n, experts), NaN where unknown, say what each expert would have made of the questions;
     `refit` learns a head like this one on some of them. The least share is held unfamiliar with which the gain
@@ -128,24 +128,24 @@ def calibrate(
     usual = _nearness(x, x, NEIGHBOURS, itself=True)
     if level is Level.SUBJECT:  # of questions that it has learned a head is surer than of any other
         usual = usual * _sureness(level, _unseen(level, refit, x, examples, _folds(len(subjects))))
-    judged = ~np.isnan(gains)
-    if not judged.any():
+    scored = ~np.isnan(gains)
+    if not scored.any():
         return None
     tried = [*np.arange(0.0, most, _STEP).round(1).tolist(), most]
     # Whatever the last one leaves is accepted: the others are tests, any of which may pass by luck.
     sigmas = _sigmas(1 - (1 - _CONFIDENCE) / max(1, len(tried) - 1))
     for share in tried:
         threshold = _threshold(usual, share)
-        kept = np.where(unfamiliar[judged] < threshold, 0.0, gains[judged])
+        kept = np.where(unfamiliar[scored] < threshold, 0.0, gains[scored])
         if _lower(kept, sigmas) >= 0:
             break
-    left_out_share = float((unfamiliar[judged] < threshold).mean())
+    left_out_share = float((unfamiliar[scored] < threshold).mean())
     calibration = Calibration(
         share,
         left_out_share,
         float(kept.mean()),
         _lower(kept, _sigmas(_CONFIDENCE)),
-        float(gains[judged].mean()),
+        float(gains[scored].mean()),
         len(kept),
     )
     remembered = np.sort(np.random.default_rng(0).permutation(len(subjects))[:REMEMBERED])
@@ -220,8 +220,8 @@ def _gains(level: Level, predictions: Floats, subjects: NDArray[np.str_], scores
             chosen = best_of[predictions[out].argmax(axis=1)]
         else:
             chosen = predictions[out].argmax(axis=1)
-        there = scores[out]
-        gains[out] = there[np.arange(len(there)), chosen] - there[:, single]
+        held_out = scores[out]
+        gains[out] = held_out[np.arange(len(held_out)), chosen] - held_out[:, single]
     return gains
 
 

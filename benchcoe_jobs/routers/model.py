@@ -9,9 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchcoe_jobs import registry
-from benchcoe_jobs.domain import Asked, Level
+from benchcoe_jobs.domain import Level, RouterInput
 from benchcoe_jobs.errors import UsageError
-from benchcoe_jobs.routers.base import Examples, Features, Floats, GrowingHead, Head, Kind, Matrix, Setting
+from benchcoe_jobs.routers.base import (
+    Examples,
+    Features,
+    Floats,
+    GrowingHead,
+    Head,
+    Matrix,
+    RouterKind,
+    TrainingContext,
+)
 from benchcoe_jobs.routers.fallback import USUAL_MOST, Fallback, calibrate
 
 
@@ -31,7 +40,7 @@ class RouterModel:
     head: Head
     fallback: Fallback | None = None
 
-    def read(self, questions: Sequence[Asked]) -> tuple[Floats, Floats | None]:
+    def read(self, questions: Sequence[RouterInput]) -> tuple[Floats, Floats | None]:
         """Predictions (n, k) as by `predict`, and how familiar each question is (n,), see `fallback`.
 
         Familiarity is None where the router was trained without a fallback.
@@ -42,7 +51,7 @@ class RouterModel:
         predictions = self.head.predict(x)
         return predictions, self.fallback.familiarity(self.level, x, predictions) if self.fallback else None
 
-    def predict(self, questions: Sequence[Asked]) -> Floats:
+    def predict(self, questions: Sequence[RouterInput]) -> Floats:
         """Predictions (n, k), one row a question, one column an output; the highest is the choice."""
         return self.head.predict(self.features.transform(questions)) if questions else np.zeros((0, len(self.outputs)))
 
@@ -62,13 +71,13 @@ class RouterModel:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class RouterTrainer:
     """A level, a kind and one of its heads, with what training needs beside examples."""
 
     level: Level
     kind: str
     head: str
-    setting: Setting
+    setting: TrainingContext
 
     def fit(
         self,
@@ -94,23 +103,27 @@ class Recipe:
         if self.level is Level.SUBJECT:
             _check_one_hot(usable.targets, outputs)
         features, head = self._kind.fit(self.level, self.head, usable, validation, self.setting)
-        judged, of_judged = (usable, scores) if not self.learns_features else (validation, validation_scores)
+        calibrated_on, calibration_scores = (
+            (usable, scores) if not self.learns_features else (validation, validation_scores)
+        )
         fallback = None
-        if judged is not None and of_judged is not None:
+        if calibrated_on is not None and calibration_scores is not None:
             if self.level is Level.SUBJECT:  # not every subject need have a question there
-                judged = replace(judged, targets=judged.targets[:, judged.targets.any(axis=0)])
-            x = features.transform(judged.questions)
-            fallback = calibrate(self.level, head, self._refit, x, judged, of_judged, most_fallback)
+                calibrated_on = replace(
+                    calibrated_on, targets=calibrated_on.targets[:, calibrated_on.targets.any(axis=0)]
+                )
+            x = features.transform(calibrated_on.questions)
+            fallback = calibrate(self.level, head, self._refit, x, calibrated_on, calibration_scores, most_fallback)
         return RouterModel(self.level, self.kind, self.head, outputs, features, head, fallback)
 
     @property
     def learns_features(self) -> bool:
-        """See `Kind.learns_features`."""
+        """See `RouterKind.learns_features`."""
         return self._kind.learns_features
 
     @property
-    def _kind(self) -> Kind:
-        kind: Kind = registry.load("routers", self.kind)
+    def _kind(self) -> RouterKind:
+        kind: RouterKind = registry.load("routers", self.kind)
         return kind
 
     def _refit(self, x: Matrix, examples: Examples) -> Head:
@@ -119,20 +132,20 @@ class Recipe:
         return head
 
 
-def new_recipe(level: Level, kind: str, head: str | None, setting: Setting) -> Recipe:
+def new_trainer(level: Level, kind: str, head: str | None, setting: TrainingContext) -> RouterTrainer:
     """How a router of a kind is trained; without `head`, with the first that the kind has for the level.
 
     Raises UsageError for an unknown kind, for a level or a head that the kind does not go with, and what
     the kind raises for an encoder.
     """
-    found: Kind = registry.load("routers", kind)
+    found: RouterKind = registry.load("routers", kind)
     if level not in found.heads:
         raise UsageError(f"a {kind} router is not {level}-level: choose {' or '.join(found.heads)}")
     heads = found.heads[level]
     if head is not None and head not in heads:
         raise UsageError(f"a {level}-level {kind} router has no head {head!r}: choose {' or '.join(heads)}")
     found.check(setting)
-    return Recipe(level, kind, head or next(iter(heads)), setting)
+    return RouterTrainer(level, kind, head or next(iter(heads)), setting)
 
 
 def _known(examples: Examples, outputs: tuple[str, ...]) -> NDArray[np.intp]:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from benchcoe_jobs.domain import Asked, Level
+from benchcoe_jobs.domain import Level, RouterInput
 from benchcoe_jobs.errors import UsageError
-from benchcoe_jobs.routers.base import Matrix, Setting, Unlabelled, VectorCache
+from benchcoe_jobs.routers.base import FrozenFeatureKind, Matrix, TrainingContext, VectorCache
 from benchcoe_jobs.routers.linear import LogisticHead, RidgeHead
 
 # Punctuation and single characters are words of their own: formulas and code tell subjects apart
@@ -28,12 +28,12 @@ _MANY_TEXTS = 1_000
 class TfidfFeatures:
     """Words and pairs of words, weighted by (1 + log of their count) x inverse document frequency."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: TrainingContext) -> None:
         if setting.encoder is not None or setting.revision is not None:
             raise UsageError("a tfidf router has no encoder: drop the encoder, or choose the kind embedding")
         self._vectorizer = _vectorizer()
 
-    def fit(self, questions: Sequence[Asked]) -> None:
+    def fit(self, questions: Sequence[RouterInput]) -> None:
         """Learn the vocabulary. Raises UsageError where no question holds a word."""
         texts = [question.whole for question in questions]
         self._vectorizer = _vectorizer(min_df=2 if len(texts) >= _MANY_TEXTS else 1)
@@ -42,7 +42,7 @@ class TfidfFeatures:
         except ValueError as error:
             raise UsageError("the questions hold no words to learn from") from error
 
-    def transform(self, questions: Sequence[Asked]) -> Matrix:
+    def transform(self, questions: Sequence[RouterInput]) -> Matrix:
         """Sparse float64 rows of length one, or zero where no word is known: (n, d)."""
         return self._vectorizer.transform([question.whole for question in questions])
 
@@ -57,7 +57,7 @@ class TfidfFeatures:
     @classmethod
     def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], cache: VectorCache | None) -> Self:
         """The fitted features back from `config()` and `arrays()`."""
-        features = cls(Setting())
+        features = cls(TrainingContext())
         features._vectorizer = _vectorizer(vocabulary=config["vocabulary"])
         features._vectorizer.idf_ = arrays["idf"]
         return features
@@ -69,4 +69,4 @@ def _vectorizer(**options: Any) -> TfidfVectorizer:
     )
 
 
-TFIDF = Unlabelled(TfidfFeatures, {Level.SUBJECT: {"linear": LogisticHead}, Level.QUERY: {"linear": RidgeHead}})
+TFIDF = FrozenFeatureKind(TfidfFeatures, {Level.SUBJECT: {"linear": LogisticHead}, Level.QUERY: {"linear": RidgeHead}})

@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from benchcoe_jobs.domain import Asked
+from benchcoe_jobs.domain import RouterInput
 from benchcoe_jobs.errors import InputError, MissingError
 from benchcoe_jobs.routers.encoder import Encoder, first_line
 from benchcoe_jobs.routers.window import readable
@@ -33,7 +33,7 @@ _ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
 _TOKENS = {"cpu": 2_048, "cuda": 16_384}
 
 
-def insist_on_packages() -> None:
+def require_packages() -> None:
     """Raise MissingError where a package that fine-tuning needs is not installed; imports none."""
     if any(find_spec(package) is None for package in PACKAGES):
         raise MissingError("a fine-tuned encoder needs more packages: pip install 'benchcoe-jobs[routers]'")
@@ -56,7 +56,7 @@ class Transformer:
     @classmethod
     def open(cls, found: Encoder) -> Self:
         """An encoder from disk. Raises InputError where what is there is none, or not whole."""
-        insist_on_packages()
+        require_packages()
         transformers = _quiet_transformers()
         where: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
@@ -78,7 +78,7 @@ class Transformer:
                 raise ValueError(f"{len(missing)} of its weights are missing, {missing[0]} among them")
             pad_id = 0 if tokenizer.pad_token_id is None else tokenizer.pad_token_id
             opened = cls(model, tokenizer, _window(model.config, tokenizer), pad_id)
-            [read] = opened.ids([Asked("Can it read?")])
+            [read] = opened.ids([RouterInput("Can it read?")])
             if set(read) <= set(tokenizer.all_special_ids):
                 raise ValueError("its tokenizer is missing, or knows no word")
             opened.vectors_of([read])
@@ -86,7 +86,7 @@ class Transformer:
             raise InputError(f"encoder {found.name} cannot be loaded: {first_line(error)}") from error
         return opened
 
-    def ids(self, questions: Sequence[Asked]) -> list[list[int]]:
+    def ids(self, questions: Sequence[RouterInput]) -> list[list[int]]:
         """Token ids of each question, at least one; what is too long is cut as in `window`."""
         texts = readable(questions, self._tokenizer, self._window)
         read = self._tokenizer(texts, truncation=True, max_length=self._window, return_attention_mask=False)
@@ -97,14 +97,14 @@ class Transformer:
         self.centre = np.zeros_like(self.centre)
         self.centre = self.vectors_of(ids).mean(axis=0)
 
-    def vectors(self, questions: Sequence[Asked]) -> NDArray[np.float32]:
+    def vectors(self, questions: Sequence[RouterInput]) -> NDArray[np.float32]:
         """Vectors of length one: (n, d)."""
         return self.vectors_of(self.ids(questions))
 
     def vectors_of(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
         """Vectors of questions that are read already: (n, d)."""
         torch = import_module("torch")
-        self.model.eval().to("cuda" if torch.cuda.is_available() else "cpu")  # training leaves it drawing lots
+        self.model.eval().to("cuda" if torch.cuda.is_available() else "cpu")  # training leaves it drawing shard_groups
         centre = torch.tensor(self.centre, device=self.model.device)
         found = np.empty((len(ids), len(self.centre)), dtype=np.float32)
         device = self.model.device.type
@@ -137,7 +137,7 @@ class Transformer:
     @classmethod
     def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
         """The encoder back from `config()` and `arrays()`; nothing else is read. Raises MissingError."""
-        insist_on_packages()
+        require_packages()
         transformers, tokenizers, torch = _quiet_transformers(), import_module("tokenizers"), import_module("torch")
         settings = dict(config["model"])
         model = transformers.AutoModel.from_config(

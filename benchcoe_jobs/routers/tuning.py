@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchcoe_jobs.routers.base import Curve, Floats
+from benchcoe_jobs.routers.base import Floats, TrainingHistory
 from benchcoe_jobs.routers.transformer import Transformer, bf16_helps, padded, pooled
 
 # transformers is imported by name: it says too little to a type checker.
@@ -58,7 +58,7 @@ class Schedule:
 
 
 @dataclass(frozen=True)
-class Lessons:
+class TokenisedExamples:
     """What is learned from: token ids of n questions, and targets (n, k), NaN where unknown."""
 
     ids: Sequence[Sequence[int]]
@@ -72,14 +72,14 @@ class Lessons:
 
 
 @dataclass(frozen=True)
-class Goal:
+class Objective:
     """What is made small in training, and what says on validation which epoch was the best.
 
-    `judge` takes what the head says and targets (both (n, k)); more is better. None: the smallest loss is best.
+    `measure` takes what the head says and targets (both (n, k)); more is better. None: the smallest loss is best.
     """
 
     loss: Loss
-    judge: Callable[[Floats, Floats], float] | None = None
+    measure: Callable[[Floats, Floats], float] | None = None
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Tuned:
 
     weights: Floats
     intercepts: Floats
-    curve: Curve
+    history: TrainingHistory
     is_better: bool
 
 
@@ -99,9 +99,9 @@ def tune(
     encoder: Transformer,
     weights: Floats,
     intercepts: Floats,
-    lessons: Lessons,
-    validation: Lessons | None,
-    goal: Goal,
+    examples: TokenisedExamples,
+    validation: TokenisedExamples | None,
+    objective: Objective,
     *,
     schedule: Schedule,
     scratch: Path | None,
@@ -114,18 +114,18 @@ def tune(
     `between` is called at every step; what it raises ends the training.
     """
     with _folder(scratch) as folder:
-        network = _Network(encoder.model, encoder.centre, weights, intercepts, goal.loss)
+        network = _Network(encoder.model, encoder.centre, weights, intercepts, objective.loss)
         keeps = scratch is not None or validation is not None  # the best epoch, or what a kill would cost
-        trainer = _trainer(network, encoder.pad_id, lessons, validation, goal, schedule, folder, keeps, between)
+        trainer = _trainer(network, encoder.pad_id, examples, validation, objective, schedule, folder, keeps, between)
         start = trainer.evaluate() if validation else {}
         trainer.train(resume_from_checkpoint=_last_whole(folder))
         state = trainer.state
-    measure = "eval_loss" if goal.judge is None else "eval_judged"
-    sign = -1.0 if goal.judge is None else 1.0
+    measure = "eval_loss" if objective.measure is None else "eval_score"
+    sign = -1.0 if objective.measure is None else 1.0
     return Tuned(
         network.weights.detach().double().cpu().numpy(),
         network.intercepts.detach().double().cpu().numpy(),
-        _curve([{"epoch": 0.0} | start if validation else {}, *state.log_history]),
+        _history([{"epoch": 0.0} | start if validation else {}, *state.log_history]),
         not validation or sign * state.best_metric > sign * start[measure],
     )
 
@@ -185,7 +185,7 @@ class _ByLength(_samplers.LengthGroupedSampler):  # type: ignore[misc]
 
 
 class _Trainer(_hf.Trainer):  # type: ignore[misc]
-    def _get_train_sampler(self, train_dataset: Lessons | None = None) -> _ByLength:
+    def _get_train_sampler(self, train_dataset: TokenisedExamples | None = None) -> _ByLength:
         lengths = [len(ids) for ids in self.train_dataset.ids]
         return _ByLength(self.args.train_batch_size, lengths=lengths)
 
@@ -216,15 +216,15 @@ class _Watch(_hf.TrainerCallback):  # type: ignore[misc]
 def _trainer(
     network: _Network,
     pad_id: int,
-    lessons: Lessons,
-    validation: Lessons | None,
-    goal: Goal,
+    examples: TokenisedExamples,
+    validation: TokenisedExamples | None,
+    objective: Objective,
     schedule: Schedule,
     folder: Path,
     keeps: bool,
     between: Callable[[], object],
 ) -> _Trainer:
-    steps = -(-len(lessons) // schedule.batch)
+    steps = -(-len(examples) // schedule.batch)
     args = _hf.TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=schedule.epochs,
@@ -238,8 +238,8 @@ def _trainer(
         save_strategy="epoch" if keeps else "no",
         save_total_limit=2,
         load_best_model_at_end=validation is not None,
-        metric_for_best_model=None if not validation else "loss" if goal.judge is None else "judged",
-        greater_is_better=goal.judge is not None,
+        metric_for_best_model=None if not validation else "loss" if objective.measure is None else "score",
+        greater_is_better=objective.measure is not None,
         restore_callback_states_from_checkpoint=True,
         logging_steps=max(1, steps // 20),
         seed=_SEED,
@@ -253,9 +253,9 @@ def _trainer(
         model=network,
         args=args,
         data_collator=_collator(pad_id),
-        train_dataset=lessons,
+        train_dataset=examples,
         eval_dataset=validation,
-        compute_metrics=_judged(goal.judge) if goal.judge else None,
+        compute_metrics=_measured(objective.measure) if objective.measure else None,
         callbacks=[_Watch(between), *([_hf.EarlyStoppingCallback(schedule.patience)] if validation else [])],
         optimizers=(torch.optim.AdamW(network.groups(schedule)), None),
     )
@@ -272,8 +272,8 @@ def _collator(pad_id: int) -> Callable[[Sequence[tuple[Sequence[int], Floats]]],
     return collate
 
 
-def _judged(judge: Callable[[Floats, Floats], float]) -> Callable[[Any], dict[str, float]]:
-    return lambda said: {"judged": judge(said.predictions, said.label_ids)}
+def _measured(measure: Callable[[Floats, Floats], float]) -> Callable[[Any], dict[str, float]]:
+    return lambda said: {"score": measure(said.predictions, said.label_ids)}
 
 
 @contextmanager
@@ -297,8 +297,8 @@ def _last_whole(folder: Path) -> str | None:
     return str(found[max(found)]) if found else None
 
 
-def _curve(log: Sequence[Mapping[str, float]]) -> Curve:
-    names = {"loss": "loss", "eval_loss": "validation_loss", "eval_judged": "validation_accuracy"}
+def _history(log: Sequence[Mapping[str, float]]) -> TrainingHistory:
+    names = {"loss": "loss", "eval_loss": "validation_loss", "eval_score": "validation_accuracy"}
     points: list[dict[str, float]] = []
     for entry in log:
         if said := {name: round(float(entry[key]), 6) for key, name in names.items() if key in entry}:
@@ -322,9 +322,9 @@ def _masked(loss: Loss) -> Loss:
 
 _losses = torch.nn.functional
 
-GOALS: Mapping[str, Goal] = {
-    "linear": Goal(_losses.cross_entropy, _accuracy),
-    "bce": Goal(_masked(partial(_losses.binary_cross_entropy_with_logits, reduction="sum"))),
-    "regression": Goal(_masked(partial(_losses.mse_loss, reduction="sum"))),
+OBJECTIVES: Mapping[str, Objective] = {
+    "linear": Objective(_losses.cross_entropy, _accuracy),
+    "bce": Objective(_masked(partial(_losses.binary_cross_entropy_with_logits, reduction="sum"))),
+    "regression": Objective(_masked(partial(_losses.mse_loss, reduction="sum"))),
 }
 """By the name of the head: one of all subjects, or each expert on its own."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from benchcoe_jobs.domain import Asked
+from benchcoe_jobs.domain import RouterInput
 
 RULE = 1
 """Changes with what is cut, so that no vector of another cut is taken for one of this."""
@@ -19,7 +19,7 @@ RULE = 1
 _CHARS_PER_TOKEN = 16
 
 
-def readable(questions: Sequence[Asked], tokenizer: Any, limit: int) -> list[str]:
+def readable(questions: Sequence[RouterInput], tokenizer: Any, limit: int) -> list[str]:
     """Each question in one piece of at most `limit` tokens, special ones counted.
 
     The options keep at least half of the window, where they need it, and are cut at their end; the text
@@ -29,7 +29,7 @@ def readable(questions: Sequence[Asked], tokenizer: Any, limit: int) -> list[str
     return [_readable(question, tokenizer, room) for question in questions]
 
 
-def _readable(question: Asked, tokenizer: Any, room: int) -> str:
+def _readable(question: RouterInput, tokenizer: Any, room: int) -> str:
     if len(question.whole) * 4 <= room:  # four bytes a character at most, and a byte a token at least
         return _clean(question.whole)
     text = _clean(question.text[-room * _CHARS_PER_TOKEN :])

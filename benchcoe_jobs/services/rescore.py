@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from benchcoe_jobs import registry
 from benchcoe_jobs.benchmarks.base import Benchmark
-from benchcoe_jobs.domain import Judgement
+from benchcoe_jobs.domain import ScoredAnswer
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.store.labels import live_labels
 from benchcoe_jobs.store.results import aggregates, catalog, prompt_inputs, rescoring
@@ -34,14 +34,14 @@ class Flip:
 
 @dataclass
 class Rescored:
-    """How many responses were judged, how many scores changed, and the labels that followed.
+    """How many responses were scored, how many scores changed, and the labels that followed.
 
     `query_flips` counts flipped query labels by pool.
     """
 
     benchmark: str
     dry_run: bool
-    judged: int = 0
+    scored: int = 0
     changed: int = 0
     subject_flips: list[Flip] = field(default_factory=list)
     query_flips: dict[str, int] = field(default_factory=dict)
@@ -54,7 +54,7 @@ class Rescored:
 def rescore(
     store: Store, name: str, *, dry_run: bool = False, progress: Callable[[int], None] = lambda responses: None
 ) -> Rescored:
-    """Judge every stored response of a benchmark that its scorer judged before; `dry_run` changes nothing.
+    """Judge every stored response of a benchmark that its scorer scored before; `dry_run` changes nothing.
 
     Scores that a file brought ready-made stay, and so do queries that only their key is known of.
     Raises UsageError for a benchmark without a scorer.
@@ -100,11 +100,11 @@ def _changes(
     for run_id in rescoring.runs(connection, benchmark_id):
         for start in range(0, len(ids), _BATCH):
             batch = ids[start : start + _BATCH]
-            rows = rescoring.judged(connection, run_id, batch)
+            rows = rescoring.scored(connection, run_id, batch)
             contents = prompt_inputs.contents(connection, [row.query_id for row in rows])
             for row in rows:
-                new = benchmark.judge(row.text, contents[row.query_id])
-                if new != Judgement(row.value, row.answer, row.stage):
+                new = benchmark.score(row.text, contents[row.query_id])
+                if new != ScoredAnswer(row.value, row.answer, row.rule):
                     yield Change(row.expert_id, row.query_id, row.stratum_id, run_id, row.value, new)
-            report.judged += len(rows)
+            report.scored += len(rows)
             progress(len(rows))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from benchcoe_jobs.store.results import score_table
-from benchcoe_jobs.store.results.score_table import Place
+from benchcoe_jobs.store.results.score_table import QueryRef
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +18,13 @@ class ScoreMatrix:
     """Scores (queries, experts), NaN where there is none; the queries in the order in which they came."""
 
     experts: list[str]
-    places: list[Place]
+    queries: list[QueryRef]
     values: NDArray[np.float64]
 
     def complete(self) -> ScoreMatrix:
         """Only the queries that every expert has a score on."""
         kept = np.flatnonzero(~np.isnan(self.values).any(axis=1))
-        return ScoreMatrix(self.experts, [self.places[row] for row in kept], self.values[kept])
+        return ScoreMatrix(self.experts, [self.queries[row] for row in kept], self.values[kept])
 
     def silent(self) -> set[str]:
         """The experts without a score."""
@@ -33,7 +33,7 @@ class ScoreMatrix:
     def without(self, experts: Collection[str]) -> ScoreMatrix:
         """The scores of the others."""
         kept = [column for column, name in enumerate(self.experts) if name not in experts]
-        return ScoreMatrix([self.experts[column] for column in kept], self.places, self.values[:, kept])
+        return ScoreMatrix([self.experts[column] for column in kept], self.queries, self.values[:, kept])
 
     def column(self, expert: str) -> NDArray[np.float64]:
         """One expert's scores, (queries,)."""
@@ -41,17 +41,17 @@ class ScoreMatrix:
 
     def subject_codes(self) -> NDArray[np.intp]:
         """A number for each query's subject, (queries,)."""
-        return np.unique([place.subject for place in self.places], return_inverse=True)[1]
+        return np.unique([query.subject for query in self.queries], return_inverse=True)[1]
 
 
 def read_matrix(
     connection: Connection, benchmark_id: int, experts: Mapping[str, int], split: str | None = None
 ) -> ScoreMatrix:
     """The scores of some experts (name -> id) on a benchmark, or on one split of it."""
-    places = score_table.places(connection, benchmark_id, split)
-    row_of = {place.id: row for row, place in enumerate(places)}
+    queries = score_table.query_refs(connection, benchmark_id, split)
+    row_of = {query.id: row for row, query in enumerate(queries)}
     column_of = {expert_id: column for column, expert_id in enumerate(experts.values())}
-    values = np.full((len(places), len(experts)), np.nan)
+    values = np.full((len(queries), len(experts)), np.nan)
     for query_id, expert_id, score in score_table.scores(connection, benchmark_id, list(column_of), split):
         values[row_of[query_id], column_of[expert_id]] = score
-    return ScoreMatrix(list(experts), places, values)
+    return ScoreMatrix(list(experts), queries, values)

@@ -27,7 +27,7 @@ Scores = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class PoolAccuracy:
     """What a pool reaches on a split, as fractions.
 
     `best_single` and the subject labels behind `by_subject` are chosen on the training split; `by_subject`
@@ -62,8 +62,8 @@ class WhatIf:
     without_scores: int
     added: list[str]
     dropped: list[str]
-    before: Reach
-    after: Reach
+    before: PoolAccuracy
+    after: PoolAccuracy
     change: dict[str, dict[str, float]]
 
     def as_json(self) -> dict[str, Any]:
@@ -94,12 +94,12 @@ def what_if(
         before, after = ({name: id_ for name, id_ in side.items() if name not in silent} for side in (before, after))
         matrix = matrix.without(silent)
         complete = matrix.complete()
-        if not complete.places:
+        if not complete.queries:
             scored = (~np.isnan(matrix.values)).sum(axis=0).tolist()
             n, fewest = min(zip(scored, matrix.experts, strict=True), default=(0, "nobody"))
             raise UsageError(
                 f"no query of {scope.benchmark}, split {split}, has a score of every expert concerned: {fewest} has "
-                f"{n} of {len(matrix.places)}. Import what is missing, or {how_to_leave(pool, fewest)}"
+                f"{n} of {len(matrix.queries)}. Import what is missing, or {how_to_leave(pool, fewest)}"
             )
         sides = [_reach(connection, scope, members, complete) for members in (before, after)]
         connection.rollback()
@@ -109,14 +109,14 @@ def what_if(
         gaps = would_be_scores[measure] - was_scores[measure]
         low, high = mean_interval(gaps)
         change[measure] = {"value": float(gaps.mean()), "low": low, "high": high}
-    n = len(complete.places)
+    n = len(complete.queries)
     return WhatIf(
         pool,
         scope.benchmark,
         trained_on,
         split,
         n,
-        len(matrix.places) - n,
+        len(matrix.queries) - n,
         list(add),
         list(drop),
         was,
@@ -146,7 +146,7 @@ def _changed(
 
 def _reach(
     connection: Connection, scope: Scope, members: Mapping[str, int], matrix: ScoreMatrix
-) -> tuple[Reach, dict[str, Scores]]:
+) -> tuple[PoolAccuracy, dict[str, Scores]]:
     """What the members reach on the queries of `matrix`, and the score of every query by measure."""
     by_subject, single = _choices(connection, scope, members)
     if single is None:
@@ -159,7 +159,7 @@ def _reach(
     totals = np.zeros((codes.max() + 1, own.shape[1]))
     np.add.at(totals, codes, own)
     rows = np.arange(len(own))
-    labelled = [matrix.experts.index(by_subject.get(place.subject, single)) for place in matrix.places]
+    labelled = [matrix.experts.index(by_subject.get(query.subject, single)) for query in matrix.queries]
     scores = {
         "best_single": matrix.column(single),
         "by_subject": matrix.values[rows, labelled],
@@ -167,11 +167,11 @@ def _reach(
         "oracle": own.max(axis=1),
     }
     means = {measure: float(values.mean()) for measure, values in scores.items()}
-    return Reach(list(members), single, **means), scores
+    return PoolAccuracy(list(members), single, **means), scores
 
 
 def _choices(connection: Connection, scope: Scope, members: Mapping[str, int]) -> tuple[dict[str, str], str | None]:
     """Subject -> expert, and the best single expert, of a pool with just these members."""
-    there = replace(scope, pool=experts.trial_pool(connection, members.values(), scope.pool.min_coverage))
-    by_subject = {label.subject: label.expert for label in live_labels.subject_labels(connection, there)}
-    return by_subject, live_labels.best_single(connection, there)
+    trial_scope = replace(scope, pool=experts.trial_pool(connection, members.values(), scope.pool.min_coverage))
+    by_subject = {label.subject: label.expert for label in live_labels.subject_labels(connection, trial_scope)}
+    return by_subject, live_labels.best_single(connection, trial_scope)

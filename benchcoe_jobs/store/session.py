@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 
 from benchcoe_jobs.errors import MissingError, StoreBusyError, StoreError, StoreUnavailableError, UsageError
 
-HEAD_REVISION = "0004"
+HEAD_REVISION = "0005"
 """The schema that this code reads and writes; a test holds it against the migrations."""
 
 OLDEST_SQLITE = (3, 35)  # UPDATE ... RETURNING
@@ -97,14 +97,14 @@ def open_store(url: str) -> Store:
     """
     store = connect(url)
     try:
-        _insist_on_schema(store.revision(), store.shown_url)
+        _require_schema(store.revision(), store.shown_url)
     except BaseException:
         store.close()
         raise
     return store
 
 
-def _insist_on_schema(revision: str | None, where: str) -> None:
+def _require_schema(revision: str | None, where: str) -> None:
     if revision is None:
         raise StoreError(f"there is no result store at {where}: run `benchcoe-jobs init` first")
     if revision < HEAD_REVISION:

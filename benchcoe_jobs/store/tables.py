@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     DateTime,
     Dialect,
@@ -220,7 +221,7 @@ class Extraction(Base):
     expert_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     query_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     answer: Mapped[str | None] = mapped_column(Text)
-    stage: Mapped[str] = mapped_column(String)
+    rule: Mapped[str] = mapped_column(String)
     claimed: Mapped[str | None] = mapped_column(Text)
 
 
@@ -321,8 +322,26 @@ class Router(Base):
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
 
 
+class RoutingSnapshot(Base):
+    """All that a router's decisions depend on, as it was when a job was planned (services/routing/snapshot.py).
+
+    `fingerprint` is the SHA-256 of `content`. The same snapshot is kept once.
+    """
+
+    __tablename__ = "routing_snapshot"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String, unique=True)
+    router_id: Mapped[int] = mapped_column(ForeignKey("router.id"), index=True)
+    artifact: Mapped[str] = mapped_column(String)
+    content: Mapped[dict[str, Any]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+
+
 class Evaluation(Base):
-    """`fingerprint` covers all that shapes the decisions, so the same evaluation is kept once."""
+    """`fingerprint` covers all that shapes the decisions, so the same evaluation is kept once.
+
+    `snapshot_id` is null for evaluations of releases before 0.2.0.
+    """
 
     __tablename__ = "evaluation"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
@@ -333,10 +352,14 @@ class Evaluation(Base):
     split: Mapped[str] = mapped_column(String)
     report: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    snapshot_id: Mapped[int | None] = mapped_column(ForeignKey("routing_snapshot.id"))
 
 
 class Decision(Base):
-    """Which expert a router chose for a query; stored before its outcome is looked up."""
+    """Which expert a router chose for a query; stored before its outcome is looked up.
+
+    `fell_back` is null for decisions of releases before 0.2.0.
+    """
 
     __tablename__ = "decision"
     __table_args__ = WITHOUT_ROWID
@@ -344,6 +367,7 @@ class Decision(Base):
     query_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     expert_id: Mapped[int] = mapped_column(Integer)
     subject_id: Mapped[int | None] = mapped_column(Integer)
+    fell_back: Mapped[bool | None] = mapped_column(Boolean)
 
 
 class Embedding(Base):

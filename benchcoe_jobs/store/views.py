@@ -54,6 +54,26 @@ expert_rank = _view(
     next_mean=Double,
 )
 
+expert_beaten_by_best = _view(
+    "expert_beaten_by_best",
+    pool_id=Integer,
+    stratum_id=Integer,
+    subject_id=Integer,
+    split=String,
+    expert_id=Integer,
+    expert=String,
+    mean=Double,
+    n=Integer,
+    source=String,
+    rank=Integer,
+    tied=Integer,
+    next_mean=Double,
+    best_expert_id=Integer,
+    best_mean=Double,
+    best_source=String,
+    beaten=Integer,
+)
+
 best_single = _view(
     "best_single",
     pool_id=Integer,
@@ -81,7 +101,7 @@ _SUBJECT_LABEL: dict[str, type] = {
     "source": String,
     "tied": Integer,
     "margin": Double,
-    "nobody_right": Integer,
+    "all_wrong": Integer,
 }
 
 subject_label = _view("subject_label", **_SUBJECT_LABEL)
@@ -106,7 +126,7 @@ query_label = _view(
     score=Double,
     tied=Integer,
     margin=Double,
-    nobody_right=Integer,
+    all_wrong=Integer,
 )
 
 query_target = _view(
@@ -133,5 +153,5 @@ pool_summary = _view(
     best_single_accuracy=Double,
     subject_oracle=Double,
     oracle=Double,
-    nobody_right=Integer,
+    all_wrong=Integer,
 )

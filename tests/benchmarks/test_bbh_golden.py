@@ -70,9 +70,9 @@ def test_every_output_file_is_known(queries: dict[str, list[Query]]) -> None:
 def test_the_published_accuracy(queries: dict[str, list[Query]], task: str) -> None:
     outputs, accuracy = published(task)
     pairs = list(zip(outputs, queries[task], strict=True))
-    judged = [BigBenchHard().judge(output["prediction"], query) for output, query in pairs]
-    right = sum(judgement.score for judgement in judged)
-    assert (right, sum(judgement.stage == "none" for judgement in judged)) == GOLDEN[task]
+    scored = [BigBenchHard().score(output["prediction"], query) for output, query in pairs]
+    right = sum(scored_answer.score for scored_answer in scored)
+    assert (right, sum(scored_answer.rule == "none" for scored_answer in scored)) == GOLDEN[task]
     assert 100 * right / len(outputs) == pytest.approx(accuracy, abs=1e-9)
 
 

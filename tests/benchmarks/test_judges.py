@@ -1,4 +1,4 @@
-"""What every judge promises: a verdict for any text, with a stage, in linear time, and never a guess."""
+"""What every judge promises: a verdict for any text, with a rule, in linear time, and never a guess."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchcoe_jobs import registry
-from benchcoe_jobs.benchmarks.base import NO_SHOTS, Benchmark, kept_text
+from benchcoe_jobs.benchmarks.base import NO_SHOTS, Benchmark, stored_text
 from benchcoe_jobs.domain import Completion, Query
 
 CHOICES = ("alpha", "beta x", "gamma", "delta")
@@ -65,11 +65,11 @@ def load(name: str) -> Benchmark:
 
 
 def check(benchmark: Benchmark, text: str, query: Query) -> None:
-    judged = benchmark.judge(text, query)
-    assert judged.score in {0.0, 1.0}
-    assert judged.stage
-    assert (judged.stage == "none") <= (judged.score == 0.0 and judged.extracted is None)
-    assert query.answer or not judged.score
+    scored = benchmark.score(text, query)
+    assert scored.score in {0.0, 1.0}
+    assert scored.rule
+    assert (scored.rule == "none") <= (scored.score == 0.0 and scored.extracted is None)
+    assert query.answer or not scored.score
 
 
 @pytest.mark.parametrize("kind", QUERIES)
@@ -124,8 +124,8 @@ def test_200_000_characters_do_not_hang(name: str, unit: str) -> None:
 def test_silence_is_no_answer(name: str) -> None:
     for query in QUERIES.values():
         for text in ("", " ", "\n"):
-            assert load(name).judge(text, query).stage == "none"
-            assert load(name).judge(text, query).score == 0.0
+            assert load(name).score(text, query).rule == "none"
+            assert load(name).score(text, query).score == 0.0
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
@@ -143,5 +143,5 @@ def test_nothing_else_is_built_in() -> None:
 
 def test_log_likelihoods_are_kept_exactly() -> None:
     values = (-0.1, -1e-300, float("-inf"), -123.456789012345678)
-    assert tuple(json.loads(kept_text(Completion(loglikelihoods=values)))) == values
-    assert kept_text(Completion(text="the answer is B")) == "the answer is B"
+    assert tuple(json.loads(stored_text(Completion(loglikelihoods=values)))) == values
+    assert stored_text(Completion(text="the answer is B")) == "the answer is B"

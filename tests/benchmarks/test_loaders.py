@@ -153,7 +153,7 @@ def test_mmmu(tmp_path: Path) -> None:
         "validation_Art_Theory_7", "Art_Theory", "<image 1> Which?", ("one", "two's"), "B", images=(PNG,)
     )
     assert (second.choices, second.answer) == ((), '["24/7", "3.43"]')
-    assert Mmmu().judge("It is 3.43", second).score == 1.0
+    assert Mmmu().score("It is 3.43", second).score == 1.0
 
 
 def test_mmstar(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
-"""Importer and scorer on the real result archives: counts, stages, and agreement with the files' own `pred`.
+"""Importer and scorer on the real result archives: counts, rules, and agreement with the files' own `pred`.
 
 The files were scored by different versions of the official script:
 
-| script | stages it ran                                                     | where they found nothing |
+| script | rules it ran                                                     | where they found nothing |
 |--------|-------------------------------------------------------------------|--------------------------|
 | first  | "answer is"                                                       | null                     |
 | older  | all three, but the last one took any last capital, as in "Dec"    | null                     |
@@ -21,12 +21,12 @@ from pathlib import Path
 import pytest
 
 from benchcoe_jobs.benchmarks.mmlu_pro import MmluPro
-from benchcoe_jobs.domain import Fault, Result
+from benchcoe_jobs.domain import Result, SkippedRow
 from benchcoe_jobs.importers.mmlu_pro import read
 
-STAGES = ("answer is", "answer:", "last letter", "none")
+RULES = ("answer is", "answer:", "last letter", "none")
 
-# name: (records, faults, responses per stage, script, right answers)
+# name: (records, faults, responses per rule, script, right answers)
 GOLDEN: dict[str, tuple[int, int, tuple[int, int, int, int], str, int]] = {
     "DeepSeek-Coder-V2": (10394, 43, (8792, 0, 1496, 63), "older", 6622),
     "Meta-Llama-3-8B": (12032, 0, (10742, 0, 349, 941), "first", 4142),
@@ -48,8 +48,8 @@ class Reading:
     """What one archive holds, without its text: twelve of them fit into memory, their rows do not."""
 
     lines: list[int]
-    faults: list[Fault]
-    stages: Counter[str]
+    faults: list[SkippedRow]
+    rules: Counter[str]
     right: float
     unexplained: list[str]
     hashes: dict[str, str]
@@ -59,28 +59,28 @@ class Reading:
 def reading(path: Path, script: str) -> Reading:
     rows = list(read(path))
     results = [row for row in rows if isinstance(row, Result)]
-    judged = [(row, MmluPro().judge(row.text or "", row.query)) for row in results]
+    scored = [(row, MmluPro().score(row.text or "", row.query)) for row in results]
     return Reading(
         lines=[row.line for row in rows],
-        faults=[row for row in rows if isinstance(row, Fault)],
-        stages=Counter(judgement.stage for _, judgement in judged),
-        right=sum(judgement.score for _, judgement in judged),
+        faults=[row for row in rows if isinstance(row, SkippedRow)],
+        rules=Counter(scored_answer.rule for _, scored_answer in scored),
+        right=sum(scored_answer.score for _, scored_answer in scored),
         unexplained=[
             row.query.key
-            for row, judgement in judged
-            if row.claimed != claim(script, row.text or "", judgement.stage, judgement.extracted)
+            for row, scored_answer in scored
+            if row.claimed != claim(script, row.text or "", scored_answer.rule, scored_answer.extracted)
         ],
         hashes={row.query.key: row.query.content_hash for row in results},
     )
 
 
-def claim(script: str, text: str, stage: str, extracted: str | None) -> str | None:
+def claim(script: str, text: str, rule: str, extracted: str | None) -> str | None:
     """What a version of the official script made of a response; see the table above."""
-    if stage == "answer is":
+    if rule == "answer is":
         return extracted
     if script == "first":
         return None
-    if script == "older" and stage != "answer:":
+    if script == "older" and rule != "answer:":
         last_capital = re.search(r"[A-J](?=[^A-J]*\Z)", text)
         return last_capital[0] if last_capital else None
     return "G" if script == "guess" and extracted is None else extracted
@@ -96,10 +96,10 @@ def readings(mmlu_pro_files: list[Path]) -> dict[str, Reading]:
 @pytest.mark.parametrize("name", GOLDEN)
 def test_real_file(readings: dict[str, Reading], name: str) -> None:
     found = readings[name]
-    records, faults, stages, _, right = GOLDEN[name]
+    records, faults, rules, _, right = GOLDEN[name]
     assert (len(found.lines), len(found.faults)) == (records, faults)
     assert found.lines == list(range(1, records + 1))
-    assert tuple(found.stages[stage] for stage in STAGES) == stages
+    assert tuple(found.rules[rule] for rule in RULES) == rules
     assert found.right == right
     assert found.unexplained == []
 

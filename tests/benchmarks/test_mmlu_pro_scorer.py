@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from benchcoe_jobs import registry
 from benchcoe_jobs.benchmarks.base import Benchmark
 from benchcoe_jobs.benchmarks.mmlu_pro import MmluPro
-from benchcoe_jobs.domain import Judgement, Query
+from benchcoe_jobs.domain import Query, ScoredAnswer
 
 QUERY = Query(key="1", subject="math", text="Which?", choices=tuple("ABCD"), answer="B")
 PIECES = ["answer is ", "Answer:", "answer:", "nswer", ":", "(", ")", "A", "B", "J", "K", "a", "_", "é", " "]
@@ -31,8 +31,8 @@ def official(text: str) -> tuple[str | None, str]:
 
 
 def ours(text: str) -> tuple[str | None, str]:
-    judged = MmluPro().judge(text, QUERY)
-    return judged.extracted, judged.stage
+    scored = MmluPro().score(text, QUERY)
+    return scored.extracted, scored.rule
 
 
 def test_every_short_text_of_telling_pieces_is_judged_as_officially() -> None:
@@ -56,26 +56,26 @@ def test_no_text_makes_it_raise(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "judgement"),
+    ("text", "scored_answer"),
     [
-        ("So the answer is (B).", Judgement(1.0, "B", "answer is")),
-        ("The answer is A, no, the answer is B", Judgement(0.0, "A", "answer is")),
-        ("Answer: A, answer: B\nanswer: C", Judgement(1.0, "B", "answer:")),
-        ("answer: Answer: B", Judgement(1.0, "B", "answer:")),
-        ("answer:\n\n B", Judgement(1.0, "B", "answer:")),
-        ("Either C\nor B", Judgement(1.0, "B", "last letter")),
-        ("BAD CAB", Judgement(0.0, None, "none")),
-        ("", Judgement(0.0, None, "none")),
-        ("\ud800\0", Judgement(0.0, None, "none")),
+        ("So the answer is (B).", ScoredAnswer(1.0, "B", "answer is")),
+        ("The answer is A, no, the answer is B", ScoredAnswer(0.0, "A", "answer is")),
+        ("Answer: A, answer: B\nanswer: C", ScoredAnswer(1.0, "B", "answer:")),
+        ("answer: Answer: B", ScoredAnswer(1.0, "B", "answer:")),
+        ("answer:\n\n B", ScoredAnswer(1.0, "B", "answer:")),
+        ("Either C\nor B", ScoredAnswer(1.0, "B", "last letter")),
+        ("BAD CAB", ScoredAnswer(0.0, None, "none")),
+        ("", ScoredAnswer(0.0, None, "none")),
+        ("\ud800\0", ScoredAnswer(0.0, None, "none")),
     ],
 )
-def test_stage_and_letter(text: str, judgement: Judgement) -> None:
-    assert MmluPro().judge(text, QUERY) == judgement
+def test_stage_and_letter(text: str, scored_answer: ScoredAnswer) -> None:
+    assert MmluPro().score(text, QUERY) == scored_answer
 
 
 def test_no_answer_is_never_right() -> None:
     unanswered = Query(key="1", subject="math", text="Which?")
-    assert MmluPro().judge("I do not know", unanswered).score == 0.0
+    assert MmluPro().score("I do not know", unanswered).score == 0.0
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_no_answer_is_never_right() -> None:
 def test_200_000_characters_do_not_hang(unit: str, last: str) -> None:
     """The official expressions take minutes for some of these; a quadratic slip would stall the suite."""
     text = (unit * 200_000)[:200_000] + last
-    assert MmluPro().judge(text, QUERY).stage in {"answer is", "answer:", "last letter", "none"}
+    assert MmluPro().score(text, QUERY).rule in {"answer is", "answer:", "last letter", "none"}
 
 
 def test_the_registry_knows_it() -> None:

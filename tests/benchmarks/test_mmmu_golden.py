@@ -81,13 +81,13 @@ def reading() -> Reading:
             answer = row["answer"]
             choices = tuple(row.get("index2ans", {}).values())
             text = answer if isinstance(answer, str) else json.dumps(answer)
-            judged = Mmmu().judge(
+            scored = Mmmu().score(
                 row["response"], Query(row["id"], file.parent.name, text="", choices=choices, answer=text)
             )
-            found.right[file.parent.name] += int(judged.score)
+            found.right[file.parent.name] += int(scored.score)
             found.answers[row["id"]] = answer
-            (found.choice_stages if choices else found.open_stages)[judged.stage] += 1
-            if choices and judged.stage == "none":
+            (found.choice_stages if choices else found.open_stages)[scored.rule] += 1
+            if choices and scored.rule == "none":
                 found.guessed_officially.append(row["id"])
     return found
 

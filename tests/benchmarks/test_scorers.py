@@ -16,7 +16,7 @@ from benchcoe_jobs.benchmarks.mmmu_open import normalised, numbers_in
 from benchcoe_jobs.benchmarks.mmstar import MmStar
 from benchcoe_jobs.benchmarks.scienceqa import ScienceQA
 from benchcoe_jobs.benchmarks.winogrande import WinoGrande
-from benchcoe_jobs.domain import Judgement, Query
+from benchcoe_jobs.domain import Query, ScoredAnswer
 
 CHOICES = ("alpha", "beta x", "be", "Al")
 CHOICE = Query("1", "Math", "Which?", choices=CHOICES, answer="B")
@@ -27,23 +27,23 @@ def opened(*answers: str) -> Query:
 
 
 @pytest.mark.parametrize(
-    ("text", "answer", "judgement"),
+    ("text", "answer", "scored_answer"),
     [
-        ("So the answer is (B).", "(B)", Judgement(1.0, "(B)", "the answer is")),
-        ("So the answer is ] ).", "] )", Judgement(1.0, "] )", "the answer is")),
-        ("the answer is 3.5", "3.5", Judgement(1.0, "3.5", "the answer is")),
-        ("the answer is no.\n\nQ: b?\nSo the answer is yes.", "no", Judgement(1.0, "no", "the answer is")),
-        ("the answer is no..", "no", Judgement(0.0, "no.", "the answer is")),
-        ("The answer is B.", "B", Judgement(0.0, None, "none")),
-        ("the answer is .", "", Judgement(0.0, None, "none")),
+        ("So the answer is (B).", "(B)", ScoredAnswer(1.0, "(B)", "the answer is")),
+        ("So the answer is ] ).", "] )", ScoredAnswer(1.0, "] )", "the answer is")),
+        ("the answer is 3.5", "3.5", ScoredAnswer(1.0, "3.5", "the answer is")),
+        ("the answer is no.\n\nQ: b?\nSo the answer is yes.", "no", ScoredAnswer(1.0, "no", "the answer is")),
+        ("the answer is no..", "no", ScoredAnswer(0.0, "no.", "the answer is")),
+        ("The answer is B.", "B", ScoredAnswer(0.0, None, "none")),
+        ("the answer is .", "", ScoredAnswer(0.0, None, "none")),
     ],
 )
-def test_bbh(text: str, answer: str, judgement: Judgement) -> None:
-    assert BigBenchHard().judge(text, Query("1", "snarks", "?", answer=answer)) == judgement
+def test_bbh(text: str, answer: str, scored_answer: ScoredAnswer) -> None:
+    assert BigBenchHard().score(text, Query("1", "snarks", "?", answer=answer)) == scored_answer
 
 
 @pytest.mark.parametrize(
-    ("text", "extracted", "stage"),
+    ("text", "extracted", "rule"),
     [
         ("(A) or (B)", "B", "(X)"),
         ("(B) or (A), not C", "A", "(X)"),
@@ -58,33 +58,33 @@ def test_bbh(text: str, answer: str, judgement: Judgement) -> None:
         ("none of these five words here", None, "none"),
     ],
 )
-def test_mmmu_choices(text: str, extracted: str | None, stage: str) -> None:
-    assert Mmmu().judge(text, CHOICE) == Judgement(float(extracted == "B"), extracted, stage)
+def test_mmmu_choices(text: str, extracted: str | None, rule: str) -> None:
+    assert Mmmu().score(text, CHOICE) == ScoredAnswer(float(extracted == "B"), extracted, rule)
 
 
 def test_mmmu_never_takes_a_blank_option() -> None:
     query = Query("1", "Math", "?", choices=(" ", ""), answer="A")
-    assert Mmmu().judge("a b c d e f g h", query).stage == "none"
+    assert Mmmu().score("a b c d e f g h", query).rule == "none"
 
 
 @pytest.mark.parametrize(
-    ("text", "answers", "judgement"),
+    ("text", "answers", "scored_answer"),
     [
-        ("The result is 1,234.5", ("1234.50",), Judgement(1.0, "1,234.5", "number")),
-        ("24.312", ("24.31",), Judgement(1.0, "24.312", "number")),
-        ("x = 3 = 6", ("6",), Judgement(1.0, "6", "number")),
-        ("x = 3\ny = 6", ("3",), Judgement(0.0, "6", "unmatched")),
-        ("So the capital is Tampa Bay.\nThat is so ", ("Tampa", "Florida"), Judgement(1.0, "tampa bay.", "phrase")),
-        ("a cab", ("b",), Judgement(0.0, "a cab", "unmatched")),
-        ("a b", ("b",), Judgement(1.0, "a b", "phrase")),
-        ("$1000", ("360",), Judgement(0.0, "$1000", "unmatched")),
-        ("x" * 500, ("y",), Judgement(0.0, "x" * 199 + "…", "unmatched")),
-        (" ", ("",), Judgement(0.0, None, "none")),
-        ("anything", ("",), Judgement(0.0, "anything", "unmatched")),
+        ("The result is 1,234.5", ("1234.50",), ScoredAnswer(1.0, "1,234.5", "number")),
+        ("24.312", ("24.31",), ScoredAnswer(1.0, "24.312", "number")),
+        ("x = 3 = 6", ("6",), ScoredAnswer(1.0, "6", "number")),
+        ("x = 3\ny = 6", ("3",), ScoredAnswer(0.0, "6", "unmatched")),
+        ("So the capital is Tampa Bay.\nThat is so ", ("Tampa", "Florida"), ScoredAnswer(1.0, "tampa bay.", "phrase")),
+        ("a cab", ("b",), ScoredAnswer(0.0, "a cab", "unmatched")),
+        ("a b", ("b",), ScoredAnswer(1.0, "a b", "phrase")),
+        ("$1000", ("360",), ScoredAnswer(0.0, "$1000", "unmatched")),
+        ("x" * 500, ("y",), ScoredAnswer(0.0, "x" * 199 + "…", "unmatched")),
+        (" ", ("",), ScoredAnswer(0.0, None, "none")),
+        ("anything", ("",), ScoredAnswer(0.0, "anything", "unmatched")),
     ],
 )
-def test_mmmu_open_answers(text: str, answers: tuple[str, ...], judgement: Judgement) -> None:
-    assert Mmmu().judge(text, opened(*answers)) == judgement
+def test_mmmu_open_answers(text: str, answers: tuple[str, ...], scored_answer: ScoredAnswer) -> None:
+    assert Mmmu().score(text, opened(*answers)) == scored_answer
 
 
 def official_numbers(text: str) -> list[str]:
@@ -110,7 +110,7 @@ def test_mmmu_normalises_anything(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "extracted", "stage"),
+    ("text", "extracted", "rule"),
     [
         ("B", "B", "at the start"),
         (" b: two", "B", "at the start"),
@@ -127,9 +127,9 @@ def test_mmmu_normalises_anything(text: str) -> None:
         ("((B", None, "none"),
     ],
 )
-def test_mmstar(text: str, extracted: str | None, stage: str) -> None:
+def test_mmstar(text: str, extracted: str | None, rule: str) -> None:
     query = Query("1", "math", "Which?", answer="B")
-    assert MmStar().judge(text, query) == Judgement(float(extracted == "B"), extracted, stage)
+    assert MmStar().score(text, query) == ScoredAnswer(float(extracted == "B"), extracted, rule)
 
 
 def official_mmstar(text: str, answer: str) -> bool:
@@ -143,11 +143,11 @@ def official_mmstar(text: str, answer: str) -> bool:
 @given(st.lists(st.sampled_from([*"abcDE( \n\t.İ", "option ", "The answer is ", "x"]), max_size=6).map("".join))
 def test_mmstar_scores_as_officially(text: str) -> None:
     for answer in "ABCD":
-        assert MmStar().judge(text, Query("1", "math", "?", answer=answer)).score == official_mmstar(text, answer)
+        assert MmStar().score(text, Query("1", "math", "?", answer=answer)).score == official_mmstar(text, answer)
 
 
 @pytest.mark.parametrize(
-    ("text", "extracted", "stage"),
+    ("text", "extracted", "rule"),
     [
         (" B\n", "B", "letter"),
         ("B. beta", "B", "letter and dot"),
@@ -159,15 +159,15 @@ def test_mmstar_scores_as_officially(text: str) -> None:
         ("(B)", None, "none"),
     ],
 )
-def test_scienceqa(text: str, extracted: str | None, stage: str) -> None:
-    assert ScienceQA().judge(text, CHOICE) == Judgement(float(extracted == "B"), extracted, stage)
+def test_scienceqa(text: str, extracted: str | None, rule: str) -> None:
+    assert ScienceQA().score(text, CHOICE) == ScoredAnswer(float(extracted == "B"), extracted, rule)
 
 
 HELLASWAG = Query("1", "Baking", "She", choices=("bakes", "bakes a cake", "is", "no"), answer="B")
 
 
 @pytest.mark.parametrize(
-    ("values", "extracted", "stage"),
+    ("values", "extracted", "rule"),
     [
         ([-10.0, -12.0, -9.0, -20.0], "B", "per character; by sum C"),
         ([-1.0, -1.2, -0.1, -0.1], None, "per character; by sum none"),
@@ -176,16 +176,16 @@ HELLASWAG = Query("1", "Baking", "She", choices=("bakes", "bakes a cake", "is", 
         ([-5.0, -12.0, -2.0, -2.0], None, "per character; by sum none"),
     ],
 )
-def test_hellaswag(values: list[float], extracted: str | None, stage: str) -> None:
-    judged = HellaSwag().judge(json.dumps(values), HELLASWAG)
-    assert judged == Judgement(float(extracted == "B"), extracted, stage)
+def test_hellaswag(values: list[float], extracted: str | None, rule: str) -> None:
+    scored = HellaSwag().score(json.dumps(values), HELLASWAG)
+    assert scored == ScoredAnswer(float(extracted == "B"), extracted, rule)
 
 
 @pytest.mark.parametrize(
     "text", ["[-1, -2]", "[]", "{}", "[-1, -2, -3, NaN]", "[-1, -2, -3, true]", "The answer is B."]
 )
 def test_a_text_is_no_log_likelihood(text: str) -> None:
-    assert HellaSwag().judge(text, HELLASWAG).stage == "none"
+    assert HellaSwag().score(text, HELLASWAG).rule == "none"
 
 
 @pytest.mark.parametrize(
@@ -200,5 +200,5 @@ def test_a_text_is_no_log_likelihood(text: str) -> None:
 )
 def test_winogrande(values: list[float], extracted: str | None) -> None:
     query = Query("1", "coreference", "a _ b", choices=("x", "y"), answer="2")
-    stage = "shared suffix" if extracted else "none"
-    assert WinoGrande().judge(json.dumps(values), query) == Judgement(float(extracted == "2"), extracted, stage)
+    rule = "shared suffix" if extracted else "none"
+    assert WinoGrande().score(json.dumps(values), query) == ScoredAnswer(float(extracted == "2"), extracted, rule)

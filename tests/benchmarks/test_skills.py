@@ -15,7 +15,7 @@ from benchcoe_jobs import demo
 from benchcoe_jobs.benchmarks.base import NO_ANSWER, NO_SHOTS
 from benchcoe_jobs.benchmarks.skills import Skills
 from benchcoe_jobs.demo.questions import SUBJECTS, drawn, write_questions
-from benchcoe_jobs.domain import Judgement, Query
+from benchcoe_jobs.domain import Query, ScoredAnswer
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +78,8 @@ def test_no_question_was_trained_on(queries: list[Query]) -> None:
 def test_the_whole_first_line_is_the_answer() -> None:
     query = Query("1", "units", "How many cents are 3 euros?", answer="300")
     judge = Skills().judge
-    assert judge(" 300", query) == Judgement(1.0, "300", "line")
-    assert judge("300 \nQ: And then?", query) == Judgement(1.0, "300", "line")
+    assert judge(" 300", query) == ScoredAnswer(1.0, "300", "line")
+    assert judge("300 \nQ: And then?", query) == ScoredAnswer(1.0, "300", "line")
     for wrong in ("3000", "the answer is 300", "300.", "30 0"):
         assert judge(wrong, query).score == 0
     assert judge(" \n", query) == NO_ANSWER

@@ -71,10 +71,10 @@ def test_a_killed_training_goes_on_and_the_router_routes(session: Cli, monkeypat
 
     assert found == [str(checkpoint.resolve())]
     assert not scratch.exists(), "checkpoints go when the router is registered"
-    judged = [point for point in trained["curve"] if "validation_loss" in point]
+    judged = [point for point in trained["history"] if "validation_loss" in point]
     assert [point["epoch"] for point in judged] == list(range(len(judged)))
     assert max(point["validation_accuracy"] for point in judged) > 0.9
-    assert min(point["loss"] for point in trained["curve"] if "loss" in point) > 0
+    assert min(point["loss"] for point in trained["history"] if "loss" in point) > 0
     assert trained["fallback"]["n"] < trained["n"] / 3, "calibrated on the validation split"
     report = session("evaluate tuned --json").json
     assert report["gain"]["value"] > 0

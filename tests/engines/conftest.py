@@ -11,7 +11,7 @@ from loopback import KEY_VARIABLE, Loopback, serving
 from needs import require_vllm
 
 from benchcoe_jobs.engines.base import ExpertSettings
-from benchcoe_jobs.engines.host import EngineHost
+from benchcoe_jobs.engines.engine_client import EngineClient
 from benchcoe_jobs.engines.transformers import TransformersEngine
 
 KEY = "sk-tiny-0123456789abcdef"
@@ -55,7 +55,7 @@ def key(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture(scope="session", params=["transformers", "vllm", "openai"])
-def host(request: pytest.FixtureRequest, llama: Path) -> Iterator[EngineHost]:
+def host(request: pytest.FixtureRequest, llama: Path) -> Iterator[EngineClient]:
     """The tiny Llama behind each engine, loaded once."""
     if request.param == "vllm":
         require_vllm()
@@ -64,6 +64,6 @@ def host(request: pytest.FixtureRequest, llama: Path) -> Iterator[EngineHost]:
         settings = ExpertSettings("openai", "tiny", base_url=url, timeout_s=60, deadline_s=60)
     else:
         settings = ExpertSettings(request.param, str(llama))
-    with EngineHost(settings, load_timeout_s=600) as opened:
+    with EngineClient(settings, load_timeout_s=600) as opened:
         opened.load()
         yield opened

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
-from benchcoe_jobs.engines.host import EngineHost
+from benchcoe_jobs.engines.engine_client import EngineClient
 from benchcoe_jobs.engines.transformers import TransformersEngine
 
 GREEDY = Decoding(max_new_tokens=16)
@@ -30,7 +30,7 @@ def plain_greedy(local: TransformersEngine, prompt: str, n: int) -> tuple[list[i
     return new, model.tokenizer.decode(new, skip_special_tokens=True)
 
 
-def test_greedy_answers_are_those_of_plain_generate(host: EngineHost, local: TransformersEngine) -> None:
+def test_greedy_answers_are_those_of_plain_generate(host: EngineClient, local: TransformersEngine) -> None:
     completions = host.run(QUESTIONS, GREEDY)
     for request, completion in zip(QUESTIONS, completions, strict=True):
         ids, text = plain_greedy(local, request.question, 16)
@@ -43,14 +43,14 @@ def test_greedy_answers_are_those_of_plain_generate(host: EngineHost, local: Tra
         assert completion.latency_s > 0
 
 
-def test_neighbours_do_not_change_a_greedy_answer(host: EngineHost) -> None:
+def test_neighbours_do_not_change_a_greedy_answer(host: EngineClient) -> None:
     together = host.run(QUESTIONS, GREEDY)
     for request, completion in list(zip(QUESTIONS, together, strict=True))[::3]:
         [alone] = host.run([request], GREEDY)
         assert replace(alone, latency_s=None) == replace(completion, latency_s=None)
 
 
-def test_a_sampled_answer_depends_on_seed_and_prompt_alone(host: EngineHost) -> None:
+def test_a_sampled_answer_depends_on_seed_and_prompt_alone(host: EngineClient) -> None:
     sampled = Decoding(max_new_tokens=16, temperature=1.0, seed=1)
     first = texts(host.run(QUESTIONS, sampled))
     assert texts(host.run(QUESTIONS[::-1], sampled))[::-1] == first
@@ -59,7 +59,7 @@ def test_a_sampled_answer_depends_on_seed_and_prompt_alone(host: EngineHost) -> 
     assert texts(host.run(QUESTIONS, GREEDY)) != first
 
 
-def test_a_stop_string_ends_the_answer_and_is_cut_from_it(host: EngineHost) -> None:
+def test_a_stop_string_ends_the_answer_and_is_cut_from_it(host: EngineClient) -> None:
     [whole] = host.run(QUESTIONS[:1], GREEDY)
     # Inside of the answer, and across tokens wherever they end.
     stop = whole.text[4:7]
@@ -71,12 +71,12 @@ def test_a_stop_string_ends_the_answer_and_is_cut_from_it(host: EngineHost) -> N
     assert cut.completion_tokens < whole.completion_tokens
 
 
-def test_a_stop_string_in_the_prompt_ends_nothing(host: EngineHost) -> None:
+def test_a_stop_string_in_the_prompt_ends_nothing(host: EngineClient) -> None:
     [completion] = host.run(QUESTIONS[:1], replace(GREEDY, stop=("think",)))
     assert completion.text == host.run(QUESTIONS[:1], GREEDY)[0].text
 
 
-def test_chat_puts_the_prompt_into_the_template(host: EngineHost, local: TransformersEngine) -> None:
+def test_chat_puts_the_prompt_into_the_template(host: EngineClient, local: TransformersEngine) -> None:
     [completion] = host.run([Request("What?")], replace(GREEDY, chat=True))
     ids = local._model.tokenizer("<|user|>What?<|assistant|>", add_special_tokens=False, return_tensors="pt")[
         "input_ids"
@@ -96,7 +96,7 @@ def test_chat_puts_the_prompt_into_the_template(host: EngineHost, local: Transfo
     ],
 )
 def test_log_likelihoods_are_those_of_a_plain_forward_pass(
-    host: EngineHost, local: TransformersEngine, prompt: str, continuations: tuple[str, ...]
+    host: EngineClient, local: TransformersEngine, prompt: str, continuations: tuple[str, ...]
 ) -> None:
     [completion] = host.run([Request(prompt, continuations=continuations)], GREEDY)
     expected = [plain_loglikelihood(local, prompt, one) for one in continuations]
@@ -117,7 +117,7 @@ def plain_loglikelihood(local: TransformersEngine, prompt: str, continuation: st
     return sum(logs[n - 1, whole[0, n]].item() for n in range(before, whole.shape[1]))
 
 
-def test_neighbours_do_not_change_log_likelihoods(host: EngineHost) -> None:
+def test_neighbours_do_not_change_log_likelihoods(host: EngineClient) -> None:
     requests = [Request("The answer " * n, continuations=(" two", " what is two plus")) for n in (1, 5, 9)]
     together = host.run(requests, GREEDY)
     for request, completion in zip(requests, together, strict=True):
@@ -125,7 +125,7 @@ def test_neighbours_do_not_change_log_likelihoods(host: EngineHost) -> None:
         assert alone.loglikelihoods == pytest.approx(completion.loglikelihoods, abs=2e-4)
 
 
-def test_examples_that_do_not_fit_are_dropped_from_the_end(host: EngineHost) -> None:
+def test_examples_that_do_not_fit_are_dropped_from_the_end(host: EngineClient) -> None:
     shots = tuple(f"{n}" + "~" * 149 for n in range(4))
     [completion] = host.run([Request("Now?", preamble="~" * 50, shots=shots)], GREEDY)
     [fitting] = host.run([Request("Now?", preamble="~" * 50, shots=shots[:2])], GREEDY)
@@ -135,7 +135,7 @@ def test_examples_that_do_not_fit_are_dropped_from_the_end(host: EngineHost) -> 
     assert completion.finish_reason != "error"
 
 
-def test_what_does_not_fit_without_examples_is_an_error_of_its_own(host: EngineHost) -> None:
+def test_what_does_not_fit_without_examples_is_an_error_of_its_own(host: EngineClient) -> None:
     long = Request("~" * 600, shots=("one", "two"))
     before, error, after = host.run([QUESTIONS[0], long, QUESTIONS[1]], GREEDY)
     assert error.finish_reason == "error"
@@ -145,7 +145,7 @@ def test_what_does_not_fit_without_examples_is_an_error_of_its_own(host: EngineH
     assert texts([before, after]) == texts(host.run(QUESTIONS[:2], GREEDY))
 
 
-def test_a_context_too_small_for_the_longest_answer_makes_it_shorter(host: EngineHost) -> None:
+def test_a_context_too_small_for_the_longest_answer_makes_it_shorter(host: EngineClient) -> None:
     """Half as long, and as many examples as fit beside that; the context is one of 512 tokens."""
     shots = ("~" * 150, "~" * 150)
     wordy, other = host.run([Request("Now?", shots=shots), Request("~" * 300)], replace(GREEDY, max_new_tokens=512))
@@ -157,23 +157,23 @@ def test_a_context_too_small_for_the_longest_answer_makes_it_shorter(host: Engin
     assert other.completion_tokens <= 128
 
 
-def test_a_prompt_of_one_megabyte(host: EngineHost) -> None:
+def test_a_prompt_of_one_megabyte(host: EngineClient) -> None:
     error, answer = host.run([Request("two plus " * 120_000), QUESTIONS[0]], GREEDY)
     assert error.finish_reason == "error"
     assert answer.finish_reason != "error"
 
 
-def test_an_empty_prompt_and_an_odd_one_are_answered(host: EngineHost) -> None:
+def test_an_empty_prompt_and_an_odd_one_are_answered(host: EngineClient) -> None:
     empty, surrogate = host.run([Request(""), Request("lone \ud800 surrogate")], GREEDY)
     assert empty.finish_reason != "error"
     assert surrogate.finish_reason != "error"
 
 
-def test_an_empty_batch(host: EngineHost) -> None:
+def test_an_empty_batch(host: EngineClient) -> None:
     assert host.run([], GREEDY) == []
 
 
-def test_images_for_a_model_that_cannot_see(host: EngineHost) -> None:
+def test_images_for_a_model_that_cannot_see(host: EngineClient) -> None:
     error, answer = host.run([Request("Look", images=(b"\x89PNG nonsense",)), QUESTIONS[0]], GREEDY)
     assert error.finish_reason == "error"
     assert error.error is not None
@@ -181,7 +181,7 @@ def test_images_for_a_model_that_cannot_see(host: EngineHost) -> None:
     assert answer.finish_reason != "error"
 
 
-def test_the_expert_was_loaded_once_for_all_of_this(host: EngineHost) -> None:
+def test_the_expert_was_loaded_once_for_all_of_this(host: EngineClient) -> None:
     assert host.loads == 1
     assert {"engine", "model"} <= host.version().keys()
 

@@ -16,7 +16,7 @@ from benchcoe_jobs.demo import train
 from benchcoe_jobs.demo.questions import SUBJECTS, write_questions
 from benchcoe_jobs.domain import Completion, Query
 from benchcoe_jobs.engines.base import ExpertSettings
-from benchcoe_jobs.engines.host import EngineHost
+from benchcoe_jobs.engines.engine_client import EngineClient
 from benchcoe_jobs.engines.transformers import TransformersEngine
 
 NEAR_TIE = 1e-3
@@ -33,14 +33,14 @@ def queries(tmp_path_factory: pytest.TempPathFactory) -> list[Query]:
 
 
 def ask(engine: str, expert: str, queries: Sequence[Query]) -> list[Completion]:
-    with EngineHost(ExpertSettings(engine, str(demo.model_folder(expert)))) as host:
+    with EngineClient(ExpertSettings(engine, str(demo.model_folder(expert)))) as host:
         return host.run([SKILLS.request(query, NO_SHOTS) for query in queries], SKILLS.decoding)
 
 
 def accuracy(queries: Sequence[Query], completions: Sequence[Completion]) -> dict[str, float]:
     scores: dict[str, list[float]] = {}
     for query, completion in zip(queries, completions, strict=True):
-        scores.setdefault(query.subject, []).append(SKILLS.judge(completion.text, query).score)
+        scores.setdefault(query.subject, []).append(SKILLS.score(completion.text, query).score)
     return {subject: sum(values) / len(values) for subject, values in scores.items()}
 
 

@@ -16,7 +16,7 @@ import pytest
 from benchcoe_jobs.domain import Completion, Decoding, Request
 from benchcoe_jobs.engines import errors
 from benchcoe_jobs.engines.base import ExpertSettings
-from benchcoe_jobs.engines.host import Batch, EngineHost
+from benchcoe_jobs.engines.engine_client import EngineClient, MicroBatch
 from benchcoe_jobs.errors import BenchcoeError, MissingError, UsageError
 
 GREEDY = Decoding()
@@ -34,11 +34,11 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", f"{info.parent}:{Path(__file__).parents[1] / 'helpers'}")
 
 
-def fake(model: str = "well", **settings: float) -> EngineHost:
-    return EngineHost(ExpertSettings("fake", model), **settings)
+def fake(model: str = "well", **settings: float) -> EngineClient:
+    return EngineClient(ExpertSettings("fake", model), **settings)
 
 
-def ask(host: EngineHost, *questions: str) -> list[str]:
+def ask(host: EngineClient, *questions: str) -> list[str]:
     """The texts of the answers, and the errors in their places."""
     completions = host.run([Request(question) for question in questions], GREEDY)
     return [completion.error or completion.text for completion in completions]
@@ -89,14 +89,14 @@ def test_a_missing_package_comes_with_what_to_install(
     package = "httpx2" if missing == "openai" else missing
     (tmp_path / "site" / f"{package}.py").write_text("raise ImportError('not here')\n")
     settings = ExpertSettings(missing, "model")
-    with EngineHost(settings) as host, pytest.raises(MissingError, match=r"pip install 'benchcoe-jobs\[") as raised:
+    with EngineClient(settings) as host, pytest.raises(MissingError, match=r"pip install 'benchcoe-jobs\[") as raised:
         host.load()
     assert raised.value.exit_code == 4
 
 
 def test_an_unknown_engine_names_the_known_ones() -> None:
     with (
-        EngineHost(ExpertSettings("magic", "m")) as host,
+        EngineClient(ExpertSettings("magic", "m")) as host,
         pytest.raises(UsageError, match="openai, transformers, vllm"),
     ):
         host.load()
@@ -174,8 +174,8 @@ PARENT = """
 import sys, threading, time
 from benchcoe_jobs.domain import Decoding, Request
 from benchcoe_jobs.engines.base import ExpertSettings
-from benchcoe_jobs.engines.host import EngineHost
-host = EngineHost(ExpertSettings("fake", sys.argv[1]))
+from benchcoe_jobs.engines.engine_client import EngineClient
+host = EngineClient(ExpertSettings("fake", sys.argv[1]))
 host.load()
 print("loaded", flush=True)
 host.run([Request(sys.argv[2])], Decoding())
@@ -214,11 +214,11 @@ def test_an_interrupted_batch_leaves_no_answer_for_the_next(monkeypatch: pytest.
         assert ask(host, "b") == ["B"]
 
 
-def eager() -> EngineHost:
-    return EngineHost(ExpertSettings("eager", "well"))
+def eager() -> EngineClient:
+    return EngineClient(ExpertSettings("eager", "well"))
 
 
-def batches(*questions: str) -> Iterator[Batch]:
+def batches(*questions: str) -> Iterator[MicroBatch]:
     """A batch for every word; a letter of it is a question, and a capital's is a word that the engine acts on."""
     acts = {"P": "poison", "R": "raise"}
     for word in questions:
@@ -232,16 +232,16 @@ def said(answers: Iterable[list[Completion]]) -> list[str]:
 
 @pytest.mark.parametrize("engine", ["fake", "eager"])
 def test_a_stream_of_batches_is_answered_in_order(engine: str) -> None:
-    with EngineHost(ExpertSettings(engine, "well")) as host:
+    with EngineClient(ExpertSettings(engine, "well")) as host:
         assert said(host.stream(batches("ab", "c", "def", "g", "h"))) == ["ab", "c", "def", "g", "h"]
         assert said(host.stream(batches())) == []
         assert host.loads == 1
 
 
 def test_the_next_batches_are_sent_before_one_is_done() -> None:
-    sent: list[Batch] = []
+    sent: list[MicroBatch] = []
 
-    def noted() -> Iterator[Batch]:
+    def noted() -> Iterator[MicroBatch]:
         for batch in batches(*"abcdefgh"):
             sent.append(batch)
             yield batch
@@ -265,7 +265,7 @@ def test_large_batches_under_way_together_do_not_wait_for_each_other() -> None:
 @pytest.mark.parametrize("engine", ["fake", "eager"])
 @pytest.mark.parametrize(("sent", "expected"), [("aPb c d e", "aXb c d e"), ("a bR P dPe f", "a bX X dXe f")])
 def test_what_fails_in_a_stream_costs_no_other_its_answer(engine: str, sent: str, expected: str) -> None:
-    with EngineHost(ExpertSettings(engine, "well")) as host:
+    with EngineClient(ExpertSettings(engine, "well")) as host:
         assert said(host.stream(batches(*sent.split()))) == expected.split()
 
 
@@ -278,7 +278,7 @@ def test_a_stream_that_is_left_leaves_no_answer_for_the_next() -> None:
 
 
 def test_the_child_sees_the_gpus_that_it_is_given() -> None:
-    with EngineHost(ExpertSettings("fake", "well"), gpus="3") as host:
+    with EngineClient(ExpertSettings("fake", "well"), gpus="3") as host:
         host.load()
         environment = Path(f"/proc/{child_of(host)}/environ").read_bytes().split(b"\0")
         assert b"CUDA_VISIBLE_DEVICES=3" in environment
@@ -286,7 +286,7 @@ def test_the_child_sees_the_gpus_that_it_is_given() -> None:
 
 def test_the_parent_imports_no_model_library() -> None:
     code = (
-        "import sys, benchcoe_jobs.engines.host; "
+        "import sys, benchcoe_jobs.engines.engine_client; "
         "print({'torch', 'transformers', 'vllm', 'numpy', 'httpx2', 'PIL'} & {*sys.modules})"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -300,7 +300,7 @@ def test_settings_that_an_engine_cannot_honour_are_refused() -> None:
         replace(settings, base_url="http://localhost").refuse("base_url")
 
 
-def child_of(host: EngineHost) -> int:
+def child_of(host: EngineClient) -> int:
     assert host._child is not None
     return host._child._process.pid
 

@@ -15,8 +15,8 @@ from loopback import KEY_VARIABLE, Loopback
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
 from benchcoe_jobs.engines.base import ExpertSettings
+from benchcoe_jobs.engines.engine_client import EngineClient
 from benchcoe_jobs.engines.errors import AccessDeniedError, EndpointDownError, EngineError, ModelNotFoundError
-from benchcoe_jobs.engines.host import EngineHost
 from benchcoe_jobs.engines.openai import OpenAIEngine
 from benchcoe_jobs.errors import BenchcoeError, MissingError, UsageError
 
@@ -58,7 +58,7 @@ def once(engine: OpenAIEngine, request: Request = ASKED, decoding: Decoding = GR
         lambda handler: loopback.send(handler, 200, b"[]"),
     ],
 )
-def test_what_passes_is_asked_again(endpoint: Loopback, make: Make, fault: loopback.Fault) -> None:
+def test_what_passes_is_asked_again(endpoint: Loopback, make: Make, fault: loopback.SkippedRow) -> None:
     engine = make()
     undisturbed = once(engine).text
     endpoint.seen.clear()
@@ -89,7 +89,7 @@ def test_a_retry_after_beyond_the_deadline_is_not_waited_for(endpoint: Loopback,
 
 @pytest.mark.parametrize("fault", [loopback.hanging, loopback.dripping])
 def test_a_connection_that_hangs_is_given_up_and_asked_again(
-    endpoint: Loopback, make: Make, fault: Callable[[Loopback], loopback.Fault]
+    endpoint: Loopback, make: Make, fault: Callable[[Loopback], loopback.SkippedRow]
 ) -> None:
     engine = make(timeout_s=1.0)
     endpoint.faults.append(fault(endpoint))
@@ -141,7 +141,7 @@ def test_concurrency_is_bounded(endpoint: Loopback, make: Make) -> None:
 def test_odd_answers(endpoint: Loopback, make: Make) -> None:
     engine = make()
 
-    def answer(content: object) -> loopback.Fault:
+    def answer(content: object) -> loopback.SkippedRow:
         return lambda handler: loopback.send(handler, 200, json.dumps(content).encode())
 
     endpoint.faults.append(answer({"choices": []}))
@@ -235,7 +235,7 @@ def test_a_key_that_no_header_can_hold(make: Make, monkeypatch: pytest.MonkeyPat
 
 def test_the_key_stays_out_of_the_host(endpoint: Loopback, key: str) -> None:
     settings = ExpertSettings("openai", "tiny", base_url=endpoint.url, api_key_env=KEY_VARIABLE, deadline_s=1.0)
-    with EngineHost(settings) as host:
+    with EngineClient(settings) as host:
         host.load()
         endpoint.faults.extend([loopback.status(500, f"I dislike {key}")] * 9)
         with pytest.raises(EndpointDownError) as raised:

@@ -15,8 +15,8 @@ import torch
 
 from benchcoe_jobs.domain import Decoding, Request
 from benchcoe_jobs.engines.base import ExpertSettings
+from benchcoe_jobs.engines.engine_client import EngineClient
 from benchcoe_jobs.engines.errors import ModelNotFoundError, OutOfMemoryError
-from benchcoe_jobs.engines.host import EngineHost
 from benchcoe_jobs.engines.transformers import TransformersEngine
 from benchcoe_jobs.errors import BenchcoeError, UsageError
 
@@ -149,7 +149,7 @@ def test_folders_that_are_no_model(
 ) -> None:
     folder = shutil.copytree(llama, tmp_path / "spoiled")
     (folder / spoil).unlink()
-    with EngineHost(ExpertSettings("transformers", str(folder))) as host, pytest.raises(kind, match=words) as raised:
+    with EngineClient(ExpertSettings("transformers", str(folder))) as host, pytest.raises(kind, match=words) as raised:
         host.load()
     assert "\n" not in str(raised.value)
 
@@ -195,9 +195,9 @@ def test_a_hub_model_is_pinned_to_its_commit(llama: Path, tmp_path: Path) -> Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HUB_CACHE", str(tmp_path))
         patch.setenv("HF_HUB_OFFLINE", "1")
-        with EngineHost(ExpertSettings("transformers", "owner/tiny", revision="main")) as host:
+        with EngineClient(ExpertSettings("transformers", "owner/tiny", revision="main")) as host:
             assert host.version()["revision"] == COMMIT
-        wrong = EngineHost(ExpertSettings("transformers", "owner/tiny", revision="v9"))
+        wrong = EngineClient(ExpertSettings("transformers", "owner/tiny", revision="v9"))
         with wrong, pytest.raises(ModelNotFoundError, match="owner/tiny@v9"):
             wrong.load()
 

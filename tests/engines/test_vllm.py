@@ -14,8 +14,8 @@ from test_host import assert_gone, child_of, members
 
 from benchcoe_jobs.domain import Decoding, Request
 from benchcoe_jobs.engines.base import ExpertSettings
+from benchcoe_jobs.engines.engine_client import EngineClient
 from benchcoe_jobs.engines.errors import ModelNotFoundError, OutOfMemoryError
-from benchcoe_jobs.engines.host import EngineHost
 from benchcoe_jobs.errors import UsageError
 
 QUESTIONS = [Request("What is two?"), Request("The answer is")]
@@ -38,7 +38,7 @@ def engine_core(group: int) -> int:
 
 def test_the_death_of_vllms_own_process_loses_no_answer(llama: Path) -> None:
     shared = set(SHARED_MEMORY.glob("psm_*"))
-    with EngineHost(ExpertSettings("vllm", str(llama))) as host:
+    with EngineClient(ExpertSettings("vllm", str(llama))) as host:
         before = [one.text for one in host.run(QUESTIONS, GREEDY)]
         first = child_of(host)
         os.kill(engine_core(first), signal.SIGKILL)
@@ -62,7 +62,7 @@ def test_images_give_the_answers_that_transformers_gives(idefics: Path) -> None:
     ]
     said = []
     for engine in ("transformers", "vllm"):
-        with EngineHost(ExpertSettings(engine, str(idefics))) as host:
+        with EngineClient(ExpertSettings(engine, str(idefics))) as host:
             answers = host.run(requests, GREEDY)
             assert [one.error is None for one in answers] == [True, True, False, False, True, True]
             assert "cannot be decoded" in str(answers[2].error)
@@ -74,7 +74,7 @@ def test_images_give_the_answers_that_transformers_gives(idefics: Path) -> None:
 def test_memory_that_does_not_suffice(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A cache of no byte at all."""
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "-1")
-    with EngineHost(ExpertSettings("vllm", str(llama))) as host, pytest.raises(OutOfMemoryError):
+    with EngineClient(ExpertSettings("vllm", str(llama))) as host, pytest.raises(OutOfMemoryError):
         host.load()
 
 
@@ -82,11 +82,11 @@ def test_memory_that_does_not_suffice(llama: Path, monkeypatch: pytest.MonkeyPat
 def test_folders_that_are_no_model(llama: Path, tmp_path: Path, spoil: str) -> None:
     folder = shutil.copytree(llama, tmp_path / "spoiled")
     (folder / spoil).unlink()
-    with EngineHost(ExpertSettings("vllm", str(folder))) as host, pytest.raises(ModelNotFoundError):
+    with EngineClient(ExpertSettings("vllm", str(folder))) as host, pytest.raises(ModelNotFoundError):
         host.load()
 
 
 def test_a_context_that_the_model_does_not_have(llama: Path) -> None:
     settings = ExpertSettings("vllm", str(llama), max_model_len=4096)
-    with EngineHost(settings) as host, pytest.raises(UsageError, match="max_model_len cannot be 4096"):
+    with EngineClient(settings) as host, pytest.raises(UsageError, match="max_model_len cannot be 4096"):
         host.load()

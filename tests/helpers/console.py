@@ -42,7 +42,7 @@ def run(line: str, capsys: pytest.CaptureFixture[str]) -> Outcome:
     return Outcome(code, *capsys.readouterr())
 
 
-RECORD_OF_WORK = {"job", "lot", "shard"}
+RECORD_OF_WORK = {"job", "shard_group", "shard"}
 """That something was tried, and failed, is on record; no result is."""
 
 

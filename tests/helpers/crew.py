@@ -30,7 +30,7 @@ from benchcoe_jobs.services.ingest.benchmark_import import add_benchmark
 from benchcoe_jobs.settings import Settings
 from benchcoe_jobs.store.job_queue import jobs, workers
 from benchcoe_jobs.store.job_queue.jobs import JobRow
-from benchcoe_jobs.store.job_queue.tables import Job, Lot, Shard
+from benchcoe_jobs.store.job_queue.tables import Job, Shard, ShardGroup
 from benchcoe_jobs.store.migrate import upgrade
 from benchcoe_jobs.store.results import experts
 from benchcoe_jobs.store.results.experts import ExpertRow
@@ -330,7 +330,10 @@ class Site:
     def through(self, job_id: int) -> int:
         """How many items of a job are through."""
         with self.store.reading() as connection:
-            return sum(lot.there + lot.answered + lot.errors for lot in jobs.lots(connection, [job_id]))
+            return sum(
+                shard_group.reused + shard_group.answered + shard_group.errors
+                for shard_group in jobs.shard_groups(connection, [job_id])
+            )
 
     def wait_until_through(self, job_id: int, items: int) -> None:
         """Until so many items of a job are through."""
@@ -340,7 +343,7 @@ class Site:
         """(state, attempts) of a job's shards."""
         with self.store.reading() as connection:
             rows = connection.execute(
-                select(Shard.state, Shard.attempts).where(Shard.lot_id.in_(lots_of(job_id))).order_by(Shard.id)
+                select(Shard.state, Shard.attempts).where(Shard.shard_group_id.in_(lots_of(job_id))).order_by(Shard.id)
             )
             return [(row.state, row.attempts) for row in rows]
 
@@ -357,8 +360,8 @@ class Site:
 
 
 def lots_of(job_id: int) -> Any:
-    """The lots of a job, as a sub-query."""
-    return select(Lot.id).where(Lot.job_id == job_id)
+    """The shard_groups of a job, as a sub-query."""
+    return select(ShardGroup.id).where(ShardGroup.job_id == job_id)
 
 
 @contextmanager

@@ -21,14 +21,14 @@ import pytest
 import quiz
 from sqlalchemy import Connection
 
-from benchcoe_jobs.benchmarks.base import Judgement
+from benchcoe_jobs.benchmarks.base import ScoredAnswer
 from benchcoe_jobs.benchmarks.mmlu_pro import MmluPro
 from benchcoe_jobs.domain import Completion, Decoding, Query, Queue, Request
 from benchcoe_jobs.engines.base import ExpertSettings
 from benchcoe_jobs.engines.errors import ModelNotFoundError
 from benchcoe_jobs.engines.vllm import VllmEngine
 from benchcoe_jobs.job_queue.job_kind import Assignment
-from benchcoe_jobs.store.job_queue.jobs import JobRow, NewLot
+from benchcoe_jobs.store.job_queue.jobs import JobRow, NewShardGroup
 
 FOLDER = "DRILL_FOLDER"
 POINTS = """\
@@ -47,11 +47,11 @@ class Drill(MmluPro):
 
     name = "drill"
 
-    def judge(self, text: str, query: Query) -> Judgement:
+    def score(self, text: str, query: Query) -> ScoredAnswer:
         """See `Benchmark.judge`."""
         if quiz.POISON in query.text and (folder() / "poisoned").exists():
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().judge(text, query)
+        return super().score(text, query)
 
 
 class DrillEngine:
@@ -95,13 +95,13 @@ class DrillVllm(VllmEngine):
 
 
 class Exercise:
-    """A job of nothing but shards: its request says how many there are in each lot of each stage."""
+    """A job of nothing but shards: its request says how many there are in each shard_group of each stage."""
 
     n_stages = 2
 
-    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewLot]:
-        """See `Kind.plan`."""
-        return [NewLot(Queue.CPU, [({}, 3)] * n) for n in job.request["stages"][job.stage]]
+    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewShardGroup]:
+        """See `JobKind.plan`."""
+        return [NewShardGroup(Queue.CPU, [({}, 3)] * n) for n in job.request["stages"][job.stage]]
 
     def run(self, assignment: Assignment) -> None:
         """There is nothing to do."""

@@ -123,7 +123,7 @@ def child_killed_in_mid_sweep(ground: Ground) -> float:
     recovery = ground.recovery_s(job_id)
     ground.insist(job_id)
     assert not forked, "SQLite in that child takes its parent's locks for its own"
-    _insist_on_integrity(ground.site)
+    _require_integrity(ground.site)
     return recovery
 
 
@@ -348,7 +348,7 @@ def eight_write_and_one_dies(ground: Ground) -> float:
         rows = crew.said(ground.site.store, name)
         assert (len(rows), set(rows.values())) == (N, {1})
     assert crew.open_ends(ground.site.store) == {"jobs": 0, "shards": 0}
-    _insist_on_integrity(ground.site)
+    _require_integrity(ground.site)
     return recovery
 
 
@@ -366,7 +366,7 @@ def disk_full(ground: Ground) -> float:
     assert full.returncode == 1, said
     assert said.splitlines()[-1].startswith("Error: "), said
     assert "Traceback" not in said
-    _insist_on_integrity(ground.site)
+    _require_integrity(ground.site)
     began = time.monotonic()
     again = _command(ground.site, "profile", "ann")
     said = again.communicate(timeout=crew.PATIENCE_S)[1]
@@ -388,7 +388,7 @@ def _command(site: Site, *words: str, limit: Callable[[], None] | None = None) -
     )
 
 
-def _insist_on_integrity(site: Site) -> None:
+def _require_integrity(site: Site) -> None:
     with site.store.reading() as connection:
         assert connection.scalar(text("PRAGMA integrity_check")) == "ok"
 
@@ -519,7 +519,7 @@ def foreground_interrupted_twice(ground: Ground) -> float:
         terminal.press_ctrl_c()
         time.sleep(pause)
         terminal.press_ctrl_c()
-        _insist_on_interruption(terminal)
+        _require_interruption(terminal)
     assert {state for state, _ in ground.site.shards(1)} <= {"waiting", "running", "done"}
     return _go_on(ground, interruptions=len(pauses))
 
@@ -538,7 +538,7 @@ def foreground_interrupted_while_it_waits(ground: Ground) -> float:
         time.sleep(1.5)  # a beat is due, and waits for the shard as well
         assert terminal.process.poll() is None, "it waits for the shard"
         terminal.press_ctrl_c()
-        _insist_on_interruption(terminal)
+        _require_interruption(terminal)
     assert "running" in {state for state, _ in ground.site.shards(1)}
     return _go_on(ground, interruptions=1)
 
@@ -551,7 +551,7 @@ def _profile_at_a_terminal(ground: Ground) -> Terminal:
     return terminal
 
 
-def _insist_on_interruption(terminal: Terminal) -> None:
+def _require_interruption(terminal: Terminal) -> None:
     code, said = terminal.end()
     assert code in (130, -signal.SIGINT), said  # a Python that is just ending dies of it; a shell calls both 130
     assert "Traceback" not in said, said

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from benchcoe_jobs.domain import Asked
+from benchcoe_jobs.domain import RouterInput
 from benchcoe_jobs.routers.base import Examples
 
 _TOPICS = """
@@ -27,15 +27,15 @@ class World:
 
     outputs: tuple[str, ...]
     examples: Examples
-    unseen: list[Asked]
+    unseen: list[RouterInput]
 
 
 def world(k: int) -> World:
     topics = _TOPICS.split()[:k]
     outputs = tuple(f"out-{topic}" for topic in topics)
-    questions = [Asked(form.format(topic)) for form in _SEEN for topic in topics]
+    questions = [RouterInput(form.format(topic)) for form in _SEEN for topic in topics]
     examples = Examples(questions, outputs * len(_SEEN), np.tile(np.eye(k), (len(_SEEN), 1)))
-    return World(outputs, examples, [Asked(_UNSEEN.format(topic)) for topic in topics])
+    return World(outputs, examples, [RouterInput(_UNSEEN.format(topic)) for topic in topics])
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchcoe_jobs.domain import Fault, Query, Result
+from benchcoe_jobs.domain import Query, Result, SkippedRow
 from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.importers.mmlu_pro import read
 
@@ -37,7 +37,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "results.json"
 
 
-def rows(path: Path, document: object) -> list[Result | Fault]:
+def rows(path: Path, document: object) -> list[Result | SkippedRow]:
     path.write_text(json.dumps(document))
     return list(read(path))
 
@@ -103,8 +103,8 @@ def test_what_may_be_missing(path: Path, column: str) -> None:
     ],
 )
 def test_strays_between_rows(path: Path, stray: object, reason: str) -> None:
-    assert rows(path, [stray, ROW | {"question_id": 8}, ROW])[0] == Fault(1, reason)
-    assert rows(path, {"math": [ROW, stray], "law": [ROW | {"question_id": 8}]})[1] == Fault(2, reason)
+    assert rows(path, [stray, ROW | {"question_id": 8}, ROW])[0] == SkippedRow(1, reason)
+    assert rows(path, {"math": [ROW, stray], "law": [ROW | {"question_id": 8}]})[1] == SkippedRow(2, reason)
 
 
 @pytest.mark.parametrize(
@@ -136,11 +136,14 @@ def test_strays_between_rows(path: Path, stray: object, reason: str) -> None:
     ],
 )
 def test_a_row_that_cannot_be_used(path: Path, row: dict[str, Any], reason: str) -> None:
-    assert rows(path, [row, ROW]) == [Fault(1, reason), Result(2, "mmlu-pro", QUERY, None, RESULT.text, claimed="C")]
+    assert rows(path, [row, ROW]) == [
+        SkippedRow(1, reason),
+        Result(2, "mmlu-pro", QUERY, None, RESULT.text, claimed="C"),
+    ]
 
 
 def test_the_same_question_twice(path: Path) -> None:
-    assert rows(path, [ROW, ROW])[1] == Fault(2, "question 7 has a row already, in line 1")
+    assert rows(path, [ROW, ROW])[1] == SkippedRow(2, "question 7 has a row already, in line 1")
 
 
 @pytest.mark.parametrize("document", [[], {}, "text", None, 3, ["other", "total"], {"math": []}, {"math": "none"}])

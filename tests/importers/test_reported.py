@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from benchcoe_jobs.domain import Fault, ReportedScore
+from benchcoe_jobs.domain import ReportedScore, SkippedRow
 from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.importers.reported import read_reported
 
 
-def reported(path: Path, content: str, benchmark: str | None = "exam") -> list[ReportedScore | Fault]:
+def reported(path: Path, content: str, benchmark: str | None = "exam") -> list[ReportedScore | SkippedRow]:
     path = path / "scores.csv"
     path.write_text(content)
     return list(read_reported(path, benchmark))
@@ -28,18 +28,18 @@ def test_every_column(tmp_path: Path) -> None:
 def test_rows_that_cannot_be_used(tmp_path: Path) -> None:
     content = "benchmark,subject,score,n\n,law,0.5,1\n,law,0.5,1\n,,0.5,1\n,a,50,1\n,b,0.5,0\nquiz,c,0.5,1\n,d,,1\n"
     assert reported(tmp_path, content)[1:] == [
-        Fault(3, "subject 'law' has a row already, in line 2"),
-        Fault(4, "subject is empty"),
-        Fault(5, "score '50' is not between 0 and 1; divide percentages by 100"),
-        Fault(6, "n '0' is not a whole number from 1 to 2147483647"),
-        Fault(7, "the row is about benchmark 'quiz', not 'exam'"),
-        Fault(8, "score is empty"),
+        SkippedRow(3, "subject 'law' has a row already, in line 2"),
+        SkippedRow(4, "subject is empty"),
+        SkippedRow(5, "score '50' is not between 0 and 1; divide percentages by 100"),
+        SkippedRow(6, "n '0' is not a whole number from 1 to 2147483647"),
+        SkippedRow(7, "the row is about benchmark 'quiz', not 'exam'"),
+        SkippedRow(8, "score is empty"),
     ]
 
 
 def test_experts_have_a_row_each(tmp_path: Path) -> None:
     content = "subject,expert,score\nlaw,a,0.5\nlaw,b,0.5\nlaw,a,0.5\n"
-    assert reported(tmp_path, content)[2] == Fault(4, "subject 'law' of expert 'a' has a row already, in line 2")
+    assert reported(tmp_path, content)[2] == SkippedRow(4, "subject 'law' of expert 'a' has a row already, in line 2")
 
 
 def test_columns(tmp_path: Path) -> None:

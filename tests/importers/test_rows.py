@@ -12,13 +12,13 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from benchcoe_jobs.domain import Fault
+from benchcoe_jobs.domain import SkippedRow
 from benchcoe_jobs.errors import InputError, MissingError
 from benchcoe_jobs.importers import rows
-from benchcoe_jobs.importers.cells import Row
+from benchcoe_jobs.importers.columns import Row
 from benchcoe_jobs.importers.table import read_results
 
-Read = list[tuple[int, Row] | Fault]
+Read = list[tuple[int, Row] | SkippedRow]
 
 
 def read(path: Path, content: bytes) -> Read:
@@ -47,8 +47,8 @@ def test_csv_lines_are_physical_ones(csv: Path) -> None:
     assert read(csv, content) == [
         (3, {"a": "1", "b": "one\ntwo\n\n"}),
         (8, {"a": "2", "b": "x"}),
-        Fault(9, "1 fields where the header has 2"),
-        Fault(10, "3 fields where the header has 2"),
+        SkippedRow(9, "1 fields where the header has 2"),
+        SkippedRow(10, "3 fields where the header has 2"),
         (11, {"a": "5", "b": '"\r\n'}),
         (13, {"a": "6", "b": "w"}),
     ]
@@ -66,18 +66,18 @@ def test_a_long_field(csv: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "fault"),
     [
-        (b'a,b\n1,"2\n3,4\n', Fault(2, "broken CSV, up to line 3: unexpected end of data")),
-        (b'a,b\n1,"2"x\n3,4\n', Fault(2, "broken CSV, up to line 2: ',' expected after '\"'")),
+        (b'a,b\n1,"2\n3,4\n', SkippedRow(2, "broken CSV, up to line 3: unexpected end of data")),
+        (b'a,b\n1,"2"x\n3,4\n', SkippedRow(2, "broken CSV, up to line 2: ',' expected after '\"'")),
     ],
 )
-def test_csv_with_broken_quotes(csv: Path, content: bytes, fault: Fault) -> None:
+def test_csv_with_broken_quotes(csv: Path, content: bytes, fault: SkippedRow) -> None:
     assert read(csv, content)[0] == fault
 
 
 def test_an_unclosed_quote_does_not_swallow_the_file(csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "MAX_FIELD", 10)
     assert read(csv, b'a,b\n1,"2\n333333\n444444\n5,6\n') == [
-        Fault(2, "broken CSV, up to line 4: field larger than field limit (10)"),
+        SkippedRow(2, "broken CSV, up to line 4: field larger than field limit (10)"),
         (5, {"a": "5", "b": "6"}),
     ]
 
@@ -90,10 +90,10 @@ def test_jsonl_lines_are_physical_ones(jsonl: Path) -> None:
     content = b'\n{"a": 1, "b": null}\r\n  \n[1]\n{"a": \n{"a": 2}\n' + b"[" * 100_000 + b"\n"
     assert read(jsonl, content) == [
         (2, {"a": 1, "b": None}),
-        Fault(4, "no JSON object"),
-        Fault(5, "broken JSON at character 1: Expecting value"),
+        SkippedRow(4, "no JSON object"),
+        SkippedRow(5, "broken JSON at character 1: Expecting value"),
         (6, {"a": 2}),
-        Fault(7, "JSON that is too large or too deep"),
+        SkippedRow(7, "JSON that is too large or too deep"),
     ]
 
 
@@ -176,7 +176,7 @@ def test_the_format_of_a_zip_is_that_of_its_member(tmp_path: Path) -> None:
         with zipfile.ZipFile(tmp_path / "rows.zip", "w", zipfile.ZIP_DEFLATED) as file:
             file.write(tmp_path / name, name)
         [row] = read_results(tmp_path / "rows.zip", "exam")
-        assert not isinstance(row, Fault)
+        assert not isinstance(row, SkippedRow)
         found.append((row.line, row.query.key, row.query.subject, row.score))
     assert found == [(2, "1", "law", 1.0), (1, "1", "law", 1.0), (1, "1", "law", 1.0)]
 

@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
-from benchcoe_jobs.domain import Fault, Query, Result, Split
+from benchcoe_jobs.domain import Query, Result, SkippedRow, Split
 from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.importers.table import read_queries, read_results
 
 ROW: dict[str, Any] = {"key": "q1", "subject": "law", "score": 0.5}
 
 
-def results(path: Path, *rows: dict[str, Any], benchmark: str | None = "exam") -> list[Result | Fault]:
+def results(path: Path, *rows: dict[str, Any], benchmark: str | None = "exam") -> list[Result | SkippedRow]:
     path = path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return list(read_results(path, benchmark))
 
 
-def csv_results(path: Path, content: str) -> list[Result | Fault]:
+def csv_results(path: Path, content: str) -> list[Result | SkippedRow]:
     path = path / "rows.csv"
     path.write_text(content, newline="")
     return list(read_results(path, "exam"))
@@ -121,7 +121,7 @@ def test_gaps_in_optional_columns(tmp_path: Path) -> None:
 def test_a_careless_row(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
     good = ROW | {"key": "q2"}
     assert results(tmp_path, ROW | change, good) == [
-        Fault(1, reason),
+        SkippedRow(1, reason),
         Result(2, "exam", Query("q2", "law", ""), score=0.5),
     ]
 
@@ -134,25 +134,25 @@ def test_a_whole_number_that_pandas_wrote_beside_gaps(tmp_path: Path) -> None:
 
 def test_a_row_that_names_no_benchmark(tmp_path: Path) -> None:
     rows = [ROW | {"benchmark": "exam"}, ROW | {"benchmark": " "}]
-    assert results(tmp_path, *rows, benchmark=None)[1] == Fault(2, "benchmark is empty")
+    assert results(tmp_path, *rows, benchmark=None)[1] == SkippedRow(2, "benchmark is empty")
 
 
 def test_later_objects_must_have_what_the_first_needs(tmp_path: Path) -> None:
     known = "benchmark, key, text, subject, choices, answer, split, expert, score, tokens, cost"
     rows = [ROW, {"key": "q2", "subject": "law"}, ROW | {"key": "q3", "points": 1}, {"subject": "law", "score": 1}]
     assert results(tmp_path, *rows)[1:] == [
-        Fault(2, f"no column 'score'; known are {known}"),
-        Fault(3, f"unknown column 'points'; known are {known}"),
-        Fault(4, f"no column 'key' or 'text'; known are {known}"),
+        SkippedRow(2, f"no column 'score'; known are {known}"),
+        SkippedRow(3, f"unknown column 'points'; known are {known}"),
+        SkippedRow(4, f"no column 'key' or 'text'; known are {known}"),
     ]
 
 
 def test_a_duplicate_says_where_the_first_stands(tmp_path: Path) -> None:
     rows = [ROW | {"score": 2}, ROW, ROW | {"expert": "llama"}, ROW | {"expert": "llama"}, ROW | {"score": 1}]
-    assert [row for row in results(tmp_path, *rows) if isinstance(row, Fault)] == [
-        Fault(1, "score 2 is not between 0 and 1; divide percentages by 100"),
-        Fault(4, "query 'q1' of expert 'llama' has a row already, in line 3"),
-        Fault(5, "query 'q1' has a row already, in line 2"),
+    assert [row for row in results(tmp_path, *rows) if isinstance(row, SkippedRow)] == [
+        SkippedRow(1, "score 2 is not between 0 and 1; divide percentages by 100"),
+        SkippedRow(4, "query 'q1' of expert 'llama' has a row already, in line 3"),
+        SkippedRow(5, "query 'q1' has a row already, in line 2"),
     ]
 
 
@@ -160,7 +160,7 @@ def test_two_texts_alike_are_duplicates(tmp_path: Path) -> None:
     row = {"text": "Which?", "subject": "law", "score": 1}
     [first, second] = results(tmp_path, row, row)
     assert isinstance(first, Result)
-    assert second == Fault(2, f"query {first.query.key!r} has a row already, in line 1")
+    assert second == SkippedRow(2, f"query {first.query.key!r} has a row already, in line 1")
 
 
 def test_one_key_of_two_benchmarks_is_no_duplicate(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_the_benchmark_must_come_from_somewhere(tmp_path: Path) -> None:
         results(tmp_path, ROW, benchmark=None)
 
 
-def queries(path: Path, *rows: dict[str, Any]) -> list[tuple[int, Query] | Fault]:
+def queries(path: Path, *rows: dict[str, Any]) -> list[tuple[int, Query] | SkippedRow]:
     path = path / "rows.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return list(read_queries(path, "exam"))
@@ -216,11 +216,11 @@ def test_queries_that_cannot_be_used(tmp_path: Path) -> None:
         {"text": "", "subject": "law"},
     ]
     assert queries(tmp_path, row, *faulty)[1:] == [
-        Fault(2, "text is empty"),
-        Fault(3, "subject is empty"),
-        Fault(4, "the row is about benchmark 'other', not 'exam'"),
-        Fault(5, "query 'q1' has a row already, in line 1"),
-        Fault(6, "text is empty"),
+        SkippedRow(2, "text is empty"),
+        SkippedRow(3, "subject is empty"),
+        SkippedRow(4, "the row is about benchmark 'other', not 'exam'"),
+        SkippedRow(5, "query 'q1' has a row already, in line 1"),
+        SkippedRow(6, "text is empty"),
     ]
 
 

@@ -12,8 +12,8 @@ from tiny_encoder import write_encoder
 from worlds import MemoryCache, World, world
 
 from benchcoe_jobs.domain import Level
-from benchcoe_jobs.routers.base import Setting
-from benchcoe_jobs.routers.model import Recipe, new_recipe
+from benchcoe_jobs.routers.base import TrainingContext
+from benchcoe_jobs.routers.model import RouterTrainer, new_trainer
 from benchcoe_jobs.routers.transformer import PACKAGES
 
 _WAYS = [
@@ -66,35 +66,41 @@ def shared_cache() -> MemoryCache:
 
 
 @pytest.fixture
-def recipe_of(request: pytest.FixtureRequest) -> Callable[[Level, str, str], Recipe]:
+def recipe_of(request: pytest.FixtureRequest) -> Callable[[Level, str, str], RouterTrainer]:
     """How a level, a kind and a head are trained here."""
 
-    def build(level: Level, kind: str, head: str) -> Recipe:
+    def build(level: Level, kind: str, head: str) -> RouterTrainer:
         fixture = _ENCODERS.get(kind)
         encoder = request.getfixturevalue(fixture) if fixture else None
-        return new_recipe(level, kind, head, Setting(encoder, cache=request.getfixturevalue("shared_cache")))
+        return new_trainer(level, kind, head, TrainingContext(encoder, cache=request.getfixturevalue("shared_cache")))
 
     return build
 
 
 @pytest.fixture(params=_WAYS, ids="-".join)
-def recipe(request: pytest.FixtureRequest, recipe_of: Callable[[Level, str, str], Recipe]) -> Recipe:
+def trainer(request: pytest.FixtureRequest, recipe_of: Callable[[Level, str, str], RouterTrainer]) -> RouterTrainer:
     """Every level, kind and head that go together."""
     return recipe_of(*request.param)
 
 
 @pytest.fixture(params=[way for way in _WAYS if way[0] is Level.SUBJECT], ids="-".join)
-def subject_recipe(request: pytest.FixtureRequest, recipe_of: Callable[[Level, str, str], Recipe]) -> Recipe:
+def subject_recipe(
+    request: pytest.FixtureRequest, recipe_of: Callable[[Level, str, str], RouterTrainer]
+) -> RouterTrainer:
     return recipe_of(*request.param)
 
 
 @pytest.fixture(params=[way for way in _WAYS if way[0] is Level.QUERY], ids="-".join)
-def query_recipe(request: pytest.FixtureRequest, recipe_of: Callable[[Level, str, str], Recipe]) -> Recipe:
+def query_recipe(
+    request: pytest.FixtureRequest, recipe_of: Callable[[Level, str, str], RouterTrainer]
+) -> RouterTrainer:
     return recipe_of(*request.param)
 
 
 @pytest.fixture(params=[way for way in _WAYS if way[0] is Level.QUERY and way[1] != "bert"], ids="-".join)
-def frozen_query_recipe(request: pytest.FixtureRequest, recipe_of: Callable[[Level, str, str], Recipe]) -> Recipe:
+def frozen_query_recipe(
+    request: pytest.FixtureRequest, recipe_of: Callable[[Level, str, str], RouterTrainer]
+) -> RouterTrainer:
     """Those whose features do not depend on the experts that there are."""
     return recipe_of(*request.param)
 

@@ -18,22 +18,22 @@ from safetensors.numpy import load_file, save_file
 from tiny_encoder import WINDOW
 from worlds import World, world
 
-from benchcoe_jobs.domain import Asked, Level
+from benchcoe_jobs.domain import Level, RouterInput
 from benchcoe_jobs.errors import InputError, MissingError, UsageError
 from benchcoe_jobs.routers import artifact, transformer
-from benchcoe_jobs.routers.base import Curve, Examples, LearnedFeatures, Setting
+from benchcoe_jobs.routers.base import Examples, LearnedFeatures, TrainingContext, TrainingHistory
 from benchcoe_jobs.routers.bert import Bert
 from benchcoe_jobs.routers.encoder import find_encoder
 from benchcoe_jobs.routers.fallback import Calibration
-from benchcoe_jobs.routers.model import new_recipe
+from benchcoe_jobs.routers.model import new_trainer
 from benchcoe_jobs.routers.transformer import Transformer
 
 EIGHT = world(8)
 
 
-def curve_of(features: object) -> Curve:
+def history_of(features: object) -> TrainingHistory:
     assert isinstance(features, LearnedFeatures)
-    return features.curve
+    return features.history
 
 
 def relabelled(examples: Examples, seed: int) -> Examples:
@@ -48,16 +48,16 @@ def test_both_losses_are_kept_and_the_best_epoch(tiny_encoder: str, monkeypatch:
     for module in (transformer, tuning):
         monkeypatch.setattr(module, "bf16_helps", lambda: False)  # batches differ, and round differently
     features, head = Bert(epochs=20, patience=20, encoder_rate=1e-3).fit(
-        Level.SUBJECT, "linear", EIGHT.examples, relabelled(EIGHT.examples, 0), Setting(tiny_encoder)
+        Level.SUBJECT, "linear", EIGHT.examples, relabelled(EIGHT.examples, 0), TrainingContext(tiny_encoder)
     )
-    curve = curve_of(features)
-    losses = [point["loss"] for point in curve if "loss" in point]
+    history = history_of(features)
+    losses = [point["loss"] for point in history if "loss" in point]
     assert losses[-1] < losses[0] / 2
-    judged = [point["validation_accuracy"] for point in curve if "validation_accuracy" in point]
-    assert [point["epoch"] for point in curve if "validation_loss" in point] == list(range(len(judged)))
+    score = [point["validation_accuracy"] for point in history if "validation_accuracy" in point]
+    assert [point["epoch"] for point in history if "validation_loss" in point] == list(range(len(score)))
     said = head.predict(features.transform(EIGHT.examples.questions)).argmax(axis=1)
     right = said == relabelled(EIGHT.examples, 0).targets.argmax(axis=1)
-    assert right.mean() == pytest.approx(max(judged), abs=1e-6)
+    assert right.mean() == pytest.approx(max(score), abs=1e-6)
 
 
 def test_it_stops_early_and_goes_back_to_what_it_was(tiny_encoder: str) -> None:
@@ -66,8 +66,8 @@ def test_it_stops_early_and_goes_back_to_what_it_was(tiny_encoder: str) -> None:
     examples = replace(EIGHT.examples, targets=targets)
     wrong = replace(EIGHT.examples, targets=1 - targets)  # the more is learned, the worse
     bert = Bert(epochs=50, encoder_rate=1e-3, head_rate=1e-2)
-    features, head = bert.fit(Level.QUERY, "bce", examples, wrong, Setting(tiny_encoder))
-    assert curve_of(features)[-1]["epoch"] < 10
+    features, head = bert.fit(Level.QUERY, "bce", examples, wrong, TrainingContext(tiny_encoder))
+    assert history_of(features)[-1]["epoch"] < 10
     encoder = Transformer.open(find_encoder(tiny_encoder, None))
     encoder.centre_on(encoder.ids(examples.questions))
     x = features.transform(examples.questions)
@@ -85,7 +85,7 @@ def test_scores_are_learned_beyond_what_the_frozen_encoder_gives(tiny_encoder: s
     examples = replace(EIGHT.examples, targets=scores)
 
     def errors(bert: Bert) -> float:
-        features, fitted = bert.fit(Level.QUERY, head, examples, None, Setting(tiny_encoder))
+        features, fitted = bert.fit(Level.QUERY, head, examples, None, TrainingContext(tiny_encoder))
         wrong: NDArray[np.float64] = fitted.predict(features.transform(examples.questions)) - scores
         return float(np.nanmean(np.square(wrong)))
 
@@ -94,7 +94,7 @@ def test_scores_are_learned_beyond_what_the_frozen_encoder_gives(tiny_encoder: s
 
 def test_an_artifact_needs_no_encoder(tiny_encoder: str, tmp_path: Path) -> None:
     folder = shutil.copytree(tiny_encoder, tmp_path / "encoder")
-    model = new_recipe(Level.SUBJECT, "bert", None, Setting(str(folder))).fit(EIGHT.outputs, EIGHT.examples)
+    model = new_trainer(Level.SUBJECT, "bert", None, TrainingContext(str(folder))).fit(EIGHT.outputs, EIGHT.examples)
     artifact.save(model, tmp_path / "router")
     expected = model.predict(EIGHT.unseen)
     shutil.rmtree(folder)
@@ -106,9 +106,11 @@ def test_an_artifact_needs_no_encoder(tiny_encoder: str, tmp_path: Path) -> None
 def test_the_end_of_a_long_question_and_its_options_are_read(tiny_encoder: str) -> None:
     encoder = Transformer.open(find_encoder(tiny_encoder, None))
     options = ("an orchestra", "a penguin")
-    asked = [Asked(f"{'old ' * 500}{beginning} Who made this?", options) for beginning in ("kettle", "kettle " * 9)]
-    same, other = Asked(f"zebra {asked[0].text}", options), Asked(asked[0].text, options[::-1])
-    lengths = [len(ids) for ids in encoder.ids([*asked, Asked("kettle")])]
+    asked = [
+        RouterInput(f"{'old ' * 500}{beginning} Who made this?", options) for beginning in ("kettle", "kettle " * 9)
+    ]
+    same, other = RouterInput(f"zebra {asked[0].text}", options), RouterInput(asked[0].text, options[::-1])
+    lengths = [len(ids) for ids in encoder.ids([*asked, RouterInput("kettle")])]
     assert lengths[:2] == [WINDOW, WINDOW]
     assert lengths[2] < 10
     first, _, third, fourth = encoder.ids([*asked, same, other])
@@ -117,11 +119,11 @@ def test_the_end_of_a_long_question_and_its_options_are_read(tiny_encoder: str) 
 
 
 def test_the_fallback_is_calibrated_on_questions_that_were_not_learned(tiny_encoder: str) -> None:
-    recipe = new_recipe(Level.SUBJECT, "bert", None, Setting(tiny_encoder))
+    trainer = new_trainer(Level.SUBJECT, "bert", None, TrainingContext(tiny_encoder))
     unseen = Examples(EIGHT.unseen, EIGHT.outputs, np.eye(8))
     few = unseen.take(np.arange(5))
-    assert recipe.fit(EIGHT.outputs, EIGHT.examples, scores=EIGHT.examples.targets).fallback is None
-    fitted = recipe.fit(
+    assert trainer.fit(EIGHT.outputs, EIGHT.examples, scores=EIGHT.examples.targets).fallback is None
+    fitted = trainer.fit(
         EIGHT.outputs, EIGHT.examples, few, scores=EIGHT.examples.targets, validation_scores=few.targets[:, :4]
     )
     assert fitted.fallback is not None
@@ -149,15 +151,17 @@ train(sys.argv[1], Path(sys.argv[2]), between)
 """
 
 
-def train(encoder: str, scratch: Path | None, between: object = lambda: None) -> tuple[Curve, NDArray[np.float64]]:
-    """Curve and predictions; ten steps an epoch, four epochs."""
+def train(
+    encoder: str, scratch: Path | None, between: object = lambda: None
+) -> tuple[TrainingHistory, NDArray[np.float64]]:
+    """TrainingHistory and predictions; ten steps an epoch, four epochs."""
     examples = world(64).examples
-    setting = Setting(encoder, scratch=scratch, between=between)  # type: ignore[arg-type]
+    setting = TrainingContext(encoder, scratch=scratch, between=between)  # type: ignore[arg-type]
     unseen = Examples(world(64).unseen, world(64).outputs, np.eye(64))
     features, head = Bert(epochs=4, patience=4, encoder_rate=1e-4).fit(
         Level.SUBJECT, "linear", examples, unseen, setting
     )
-    return curve_of(features), head.predict(features.transform(world(64).unseen))
+    return history_of(features), head.predict(features.transform(world(64).unseen))
 
 
 def test_a_killed_training_goes_on_where_it_was_and_ends_the_same(tiny_encoder: str, tmp_path: Path) -> None:
@@ -177,16 +181,16 @@ def test_a_killed_training_goes_on_where_it_was_and_ends_the_same(tiny_encoder: 
     (torn / "model.safetensors").write_bytes(b"half of it")
 
     steps: list[int] = []
-    curve, predictions = train(tiny_encoder, scratch, lambda: steps.append(1))
+    history, predictions = train(tiny_encoder, scratch, lambda: steps.append(1))
     assert len(steps) == 40 - 20
     expected_curve, expected = train(tiny_encoder, None)
-    assert curve == expected_curve
+    assert history == expected_curve
     np.testing.assert_array_equal(predictions, expected)
 
 
 def test_another_training_does_not_go_on_from_it(tiny_encoder: str, tmp_path: Path) -> None:
     steps: list[int] = []
-    setting = Setting(tiny_encoder, scratch=tmp_path, between=lambda: steps.append(1))
+    setting = TrainingContext(tiny_encoder, scratch=tmp_path, between=lambda: steps.append(1))
     bert = Bert(epochs=2)
     bert.fit(Level.SUBJECT, "linear", EIGHT.examples, None, setting)
     first = len(steps)
@@ -239,21 +243,21 @@ def test_a_folder_that_is_no_encoder(tiny_encoder: str, tmp_path: Path, two: Wor
         (wordless, "its tokenizer is missing"),
         (unknown, "abacus"),
     ]:
-        recipe = new_recipe(Level.SUBJECT, "bert", None, Setting(str(folder)))
+        trainer = new_trainer(Level.SUBJECT, "bert", None, TrainingContext(str(folder)))
         with pytest.raises(InputError, match=f"encoder {folder} cannot be loaded: .*{says}") as refusal:
-            recipe.fit(two.outputs, two.examples)
+            trainer.fit(two.outputs, two.examples)
         assert "\n" not in str(refusal.value)
 
 
 def test_missing_packages_are_named(tiny_encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "accelerate", None)
     with pytest.raises(MissingError, match=r"pip install 'benchcoe-jobs\[routers\]'"):
-        new_recipe(Level.SUBJECT, "bert", None, Setting(tiny_encoder))
+        new_trainer(Level.SUBJECT, "bert", None, TrainingContext(tiny_encoder))
 
 
 def test_an_encoder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises((InputError, UsageError), match="there is no such folder"):
-        new_recipe(Level.SUBJECT, "bert", None, Setting(str(tmp_path / "nowhere")))
+        new_trainer(Level.SUBJECT, "bert", None, TrainingContext(str(tmp_path / "nowhere")))
 
 
 def test_lengths_go_together() -> None:

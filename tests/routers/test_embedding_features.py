@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchcoe_jobs.domain import Asked, Level
+from benchcoe_jobs.domain import Level, RouterInput
 from benchcoe_jobs.errors import InputError, MissingError
 from benchcoe_jobs.routers import artifact, embedding
-from benchcoe_jobs.routers.base import Examples, Setting
+from benchcoe_jobs.routers.base import Examples, TrainingContext
 from benchcoe_jobs.routers.embedding import EmbeddingFeatures
 from benchcoe_jobs.routers.encoder import Encoder, find_encoder
-from benchcoe_jobs.routers.model import new_recipe
+from benchcoe_jobs.routers.model import new_trainer
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -42,8 +42,8 @@ class Cache:
         self.kept |= vectors
 
 
-def asked(*texts: str) -> list[Asked]:
-    return [Asked(text) for text in texts]
+def asked(*texts: str) -> list[RouterInput]:
+    return [RouterInput(text) for text in texts]
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The texts that were really encoded, in order."""
     seen: list[str] = []
 
-    def encode(self: Encoder, questions: Sequence[Asked]) -> NDArray[np.float32]:
+    def encode(self: Encoder, questions: Sequence[RouterInput]) -> NDArray[np.float32]:
         texts = [question.whole for question in questions]
         seen.extend(texts)
         return np.array([[len(text), 1, 0] for text in texts], dtype="<f4")
@@ -74,11 +74,11 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 
 def test_nothing_is_encoded_twice(folder: Path, encoded: list[str]) -> None:
     cache = Cache()
-    features = EmbeddingFeatures(Setting(str(folder), cache=cache))
+    features = EmbeddingFeatures(TrainingContext(str(folder), cache=cache))
     first = features.transform(asked("one", "three", "one", "lone \ud800"))
     assert encoded == ["one", "three", "lone \ud800"]
     assert list(first[:, 0]) == [3, 5, 3, 6]
-    again = EmbeddingFeatures(Setting(str(folder), cache=cache)).transform(asked("three", "seventeen"))
+    again = EmbeddingFeatures(TrainingContext(str(folder), cache=cache)).transform(asked("three", "seventeen"))
     assert encoded[3:] == ["seventeen"]
     assert list(again[:, 0]) == [5, 9]
     key = hashlib.sha256(b"5 three").hexdigest()
@@ -90,17 +90,17 @@ def test_a_crash_keeps_the_chunks_before_it(folder: Path, encoded: list[str], mo
     cache = Cache(holds=2)
     texts = ["x" * length for length in range(10, 0, -1)]
     with pytest.raises(OSError, match="disk is full"):
-        EmbeddingFeatures(Setting(str(folder), cache=cache)).transform(asked(*texts))
+        EmbeddingFeatures(TrainingContext(str(folder), cache=cache)).transform(asked(*texts))
     assert len(cache.kept) == 8
     encoded.clear()
     cache.holds = np.inf
-    EmbeddingFeatures(Setting(str(folder), cache=cache)).transform(asked(*texts))
+    EmbeddingFeatures(TrainingContext(str(folder), cache=cache)).transform(asked(*texts))
     assert encoded == ["x" * 9, "x" * 10]  # by length: the shortest went first
 
 
 def test_a_router_refuses_another_encoder(folder: Path, encoded: list[str], tmp_path: Path) -> None:
-    recipe = new_recipe(Level.SUBJECT, "embedding", "linear", Setting(str(folder)))
-    model = recipe.fit(("short", "long"), Examples(asked("x", "x" * 50), ["short", "long"], np.eye(2)))
+    trainer = new_trainer(Level.SUBJECT, "embedding", "linear", TrainingContext(str(folder)))
+    model = trainer.fit(("short", "long"), Examples(asked("x", "x" * 50), ["short", "long"], np.eye(2)))
     artifact.save(model, tmp_path / "router")
     artifact.load(tmp_path / "router")
     (folder / "config.json").write_text('{"hidden_size": 3}')
@@ -128,7 +128,7 @@ def test_a_hub_encoder_is_pinned_to_its_commit(folder: Path, monkeypatch: pytest
         return str(snapshot)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    config = EmbeddingFeatures(Setting("owner/name", revision="v1")).config()
+    config = EmbeddingFeatures(TrainingContext("owner/name", revision="v1")).config()
     assert config == {"encoder": "owner/name", "revision": COMMIT, "fingerprint": f"owner/name@{COMMIT}"}
     assert EmbeddingFeatures.restore(config, {}, None).config() == config
     assert asked == [("owner/name", "v1"), ("owner/name", COMMIT)]

@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from benchcoe_jobs.cli.router import train_router
-from benchcoe_jobs.domain import Asked, Level
+from benchcoe_jobs.domain import Level, RouterInput
 from benchcoe_jobs.routers import artifact
-from benchcoe_jobs.routers.base import Examples, Setting
+from benchcoe_jobs.routers.base import Examples, TrainingContext
 from benchcoe_jobs.routers.fallback import USUAL_MOST
-from benchcoe_jobs.routers.model import RouterModel, new_recipe
+from benchcoe_jobs.routers.model import RouterModel, new_trainer
 
 SUBJECTS = ("apples", "bricks", "clouds", "drums", "engines", "ferns")
 EXPERTS = ("ann", "bob")
 FORMS = ["how many {} are there in case {}", "tell me of {} and of {}", "why would {} be worth {}", "{} or {} pieces"]
-FOREIGN = [Asked("zebra crossings paint themselves"), Asked("quantum yoghurt")]
+FOREIGN = [RouterInput("zebra crossings paint themselves"), RouterInput("quantum yoghurt")]
 
 
 def lesson(level: Level, transfers: bool) -> tuple[tuple[str, ...], Examples, np.ndarray]:
@@ -34,7 +34,7 @@ def lesson(level: Level, transfers: bool) -> tuple[tuple[str, ...], Examples, np
             shared = ("please dear bob" if bobs else "") if transfers else f"word{number // 2}"
             own = "" if transfers else f"{subject}small {subject}large {subject}old {subject}new"
             text = f"{FORMS[case % 4].format(subject, case)} {own} {shared}"
-            questions.append(Asked(text))
+            questions.append(RouterInput(text))
             subjects.append(subject)
             right = np.array([0.6, 0.9] if bobs else [0.95, 0.1])
             scores.append((rng.random(2) < right).astype(float))
@@ -47,7 +47,7 @@ def lesson(level: Level, transfers: bool) -> tuple[tuple[str, ...], Examples, np
 
 def trained(level: Level, transfers: bool) -> RouterModel:
     outputs, examples, scores = lesson(level, transfers)
-    return new_recipe(level, "tfidf", None, Setting()).fit(outputs, examples, scores=scores, most_fallback=1.0)
+    return new_trainer(level, "tfidf", None, TrainingContext()).fit(outputs, examples, scores=scores, most_fallback=1.0)
 
 
 @pytest.mark.parametrize("level", list(Level))
@@ -69,12 +69,12 @@ def test_what_is_unlike_training_falls_back_and_what_is_like_it_does_not(level: 
 
 def test_a_question_of_either_subject_is_unfamiliar_however_near_it_is() -> None:
     _, examples, _ = lesson(Level.SUBJECT, transfers=False)
-    either = [Asked("the same words stand in both")] * 24
+    either = [RouterInput("the same words stand in both")] * 24
     asked = [*examples.questions, *either]
     subjects = [*examples.subjects, *SUBJECTS[:2] * 12]
     one_hot = np.eye(len(SUBJECTS))[[SUBJECTS.index(subject) for subject in subjects]]
     scores = np.tile([1.0, 0.0], (len(asked), 1))
-    found = new_recipe(Level.SUBJECT, "tfidf", None, Setting()).fit(
+    found = new_trainer(Level.SUBJECT, "tfidf", None, TrainingContext()).fit(
         SUBJECTS, Examples(asked, subjects, one_hot), scores=scores
     )
     _, familiarity = found.read([either[0], examples.questions[0]])
@@ -101,7 +101,9 @@ def test_where_what_was_learned_carries_over_nothing_falls_back() -> None:
 def test_caution_has_a_limit(most: float) -> None:
     outputs, examples, scores = lesson(Level.QUERY, transfers=False)
     assert trained(Level.QUERY, transfers=False).fallback.calibration.share > most  # type: ignore[union-attr]
-    model = new_recipe(Level.QUERY, "tfidf", None, Setting()).fit(outputs, examples, scores=scores, most_fallback=most)
+    model = new_trainer(Level.QUERY, "tfidf", None, TrainingContext()).fit(
+        outputs, examples, scores=scores, most_fallback=most
+    )
     assert model.fallback is not None
     assert model.fallback.calibration.share == most
     _, usual = model.read(examples.questions)
@@ -127,12 +129,14 @@ def test_a_fallback_survives_the_round_trip(level: Level, tmp_path: Path) -> Non
 def test_too_few_subjects_to_leave_one_out() -> None:
     outputs, examples, scores = lesson(Level.QUERY, transfers=False)
     two = np.flatnonzero(np.isin(examples.subjects, SUBJECTS[:2]))
-    model = new_recipe(Level.QUERY, "tfidf", None, Setting()).fit(outputs, examples.take(two), scores=scores[two])
+    model = new_trainer(Level.QUERY, "tfidf", None, TrainingContext()).fit(
+        outputs, examples.take(two), scores=scores[two]
+    )
     assert model.fallback is None
     assert model.read(FOREIGN)[1] is None
 
 
 def test_no_score_to_judge_by() -> None:
     outputs, examples, scores = lesson(Level.SUBJECT, transfers=False)
-    recipe = new_recipe(Level.SUBJECT, "tfidf", None, Setting())
-    assert recipe.fit(outputs, examples, scores=np.full_like(scores, np.nan)).fallback is None
+    trainer = new_trainer(Level.SUBJECT, "tfidf", None, TrainingContext())
+    assert trainer.fit(outputs, examples, scores=np.full_like(scores, np.nan)).fallback is None

@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchcoe_jobs.domain import Asked, Level
+from benchcoe_jobs.domain import Level, RouterInput
 from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.routers import artifact
-from benchcoe_jobs.routers.base import Examples, Setting
-from benchcoe_jobs.routers.model import RouterModel, new_recipe
+from benchcoe_jobs.routers.base import Examples, TrainingContext
+from benchcoe_jobs.routers.model import RouterModel, new_trainer
 
 
 def _model(flip: bool = False) -> RouterModel:
-    questions = [Asked("apples grow on trees"), Asked("trains run on rails")]
+    questions = [RouterInput("apples grow on trees"), RouterInput("trains run on rails")]
     examples = Examples(questions, ["fruit", "travel"], np.eye(2)[::-1] if flip else np.eye(2))
-    return new_recipe(Level.QUERY, "tfidf", None, Setting()).fit(("first", "second"), examples)
+    return new_trainer(Level.QUERY, "tfidf", None, TrainingContext()).fit(("first", "second"), examples)
 
 
-APPLES = [Asked("apples")]
+APPLES = [RouterInput("apples")]
 
 
 @pytest.fixture

@@ -10,26 +10,30 @@ import numpy as np
 import pytest
 from worlds import World
 
-from benchcoe_jobs.domain import Asked, Level
+from benchcoe_jobs.domain import Level, RouterInput
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.routers import artifact
-from benchcoe_jobs.routers.base import Examples, Setting
-from benchcoe_jobs.routers.model import Recipe, RouterModel, new_recipe
+from benchcoe_jobs.routers.base import Examples, TrainingContext
+from benchcoe_jobs.routers.model import RouterModel, RouterTrainer, new_trainer
 
 _TEXTS = ["", " \n\t", "\0", "lone \ud800 surrogate", "日本語 العربية 🙂", "word " * 20_000, "x" * 100_000]
-STRANGE = [*map(Asked, _TEXTS), Asked("", ("", "")), Asked("which?", ("x" * 100_000, "word " * 20_000))]
+STRANGE = [
+    *map(RouterInput, _TEXTS),
+    RouterInput("", ("", "")),
+    RouterInput("which?", ("x" * 100_000, "word " * 20_000)),
+]
 
 
-def trained(recipe: Recipe, on: World, targets: Any = None) -> RouterModel:
+def trained(trainer: RouterTrainer, on: World, targets: Any = None) -> RouterModel:
     examples = on.examples if targets is None else replace(on.examples, targets=targets)
-    return recipe.fit(on.outputs, examples)
+    return trainer.fit(on.outputs, examples)
 
 
 def columns(of: World, which: slice | list[int]) -> Examples:
     return replace(of.examples, targets=of.examples.targets[:, which])
 
 
-def with_more(examples: Examples, questions: list[Asked], target: list[float]) -> Examples:
+def with_more(examples: Examples, questions: list[RouterInput], target: list[float]) -> Examples:
     """More questions, all of the first subject and with the same targets."""
     n = len(questions)
     return Examples(
@@ -41,27 +45,29 @@ def with_more(examples: Examples, questions: list[Asked], target: list[float]) -
 
 @pytest.mark.parametrize("size", ["two", "sixty_four"])
 def test_chooses_the_right_output_for_unseen_questions(
-    recipe: Recipe, size: str, request: pytest.FixtureRequest
+    trainer: RouterTrainer, size: str, request: pytest.FixtureRequest
 ) -> None:
     known = request.getfixturevalue(size)
-    predictions = trained(recipe, known).predict(known.unseen)
+    predictions = trained(trainer, known).predict(known.unseen)
     assert predictions.shape == (len(known.unseen), len(known.outputs))
     assert predictions.dtype == np.float64
     right = predictions.argmax(axis=1) == np.arange(len(known.outputs))
     assert right.mean() > 0.95
 
 
-def test_subject_predictions_are_probabilities(subject_recipe: Recipe, eight: World) -> None:
+def test_subject_predictions_are_probabilities(subject_recipe: RouterTrainer, eight: World) -> None:
     predictions = trained(subject_recipe, eight).predict(eight.unseen + STRANGE)
     assert predictions.min() >= 0
     np.testing.assert_allclose(predictions.sum(axis=1), 1)
 
 
-def test_two_fits_and_a_saved_router_say_the_same_bit_for_bit(recipe: Recipe, eight: World, tmp_path: Path) -> None:
-    first, second = trained(recipe, eight), trained(recipe, eight)
+def test_two_fits_and_a_saved_router_say_the_same_bit_for_bit(
+    trainer: RouterTrainer, eight: World, tmp_path: Path
+) -> None:
+    first, second = trained(trainer, eight), trained(trainer, eight)
     assert artifact.save(first, tmp_path / "first") == artifact.save(second, tmp_path / "second")
-    loaded = artifact.load(tmp_path / "first", cache=recipe.setting.cache)
-    assert (loaded.level, loaded.kind, loaded.head_name) == (recipe.level, recipe.kind, recipe.head)
+    loaded = artifact.load(tmp_path / "first", cache=trainer.setting.cache)
+    assert (loaded.level, loaded.kind, loaded.head_name) == (trainer.level, trainer.kind, trainer.head)
     assert loaded.outputs == eight.outputs
     questions = eight.unseen + STRANGE
     expected = first.predict(questions)
@@ -69,8 +75,10 @@ def test_two_fits_and_a_saved_router_say_the_same_bit_for_bit(recipe: Recipe, ei
     np.testing.assert_array_equal(loaded.predict(questions), expected)
 
 
-def test_a_saved_router_has_equal_files_and_none_is_a_pickle(recipe: Recipe, eight: World, tmp_path: Path) -> None:
-    model = trained(recipe, eight)
+def test_a_saved_router_has_equal_files_and_none_is_a_pickle(
+    trainer: RouterTrainer, eight: World, tmp_path: Path
+) -> None:
+    model = trained(trainer, eight)
     for name in ("first", "second"):
         artifact.save(model, tmp_path / name)
     assert sorted(path.name for path in (tmp_path / "first").iterdir()) == ["router.json", "weights.safetensors"]
@@ -79,21 +87,23 @@ def test_a_saved_router_has_equal_files_and_none_is_a_pickle(recipe: Recipe, eig
     assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "second"]
 
 
-def test_strange_questions_to_learn_from_and_to_route(recipe: Recipe, two: World) -> None:
-    model = recipe.fit(two.outputs, with_more(two.examples, STRANGE, [1.0, 0.0]))
+def test_strange_questions_to_learn_from_and_to_route(trainer: RouterTrainer, two: World) -> None:
+    model = trainer.fit(two.outputs, with_more(two.examples, STRANGE, [1.0, 0.0]))
     assert np.isfinite(model.predict(STRANGE)).all()
 
 
-def test_no_questions_no_predictions(recipe: Recipe, two: World) -> None:
-    assert trained(recipe, two).predict([]).shape == (0, 2)
+def test_no_questions_no_predictions(trainer: RouterTrainer, two: World) -> None:
+    assert trained(trainer, two).predict([]).shape == (0, 2)
 
 
-def test_a_question_of_which_nothing_is_known_teaches_nothing(recipe: Recipe, two: World, tmp_path: Path) -> None:
-    model = recipe.fit(two.outputs, with_more(two.examples, [Asked("a nameless thing")], [np.nan, np.nan]))
-    assert artifact.save(model, tmp_path / "a") == artifact.save(trained(recipe, two), tmp_path / "b")
+def test_a_question_of_which_nothing_is_known_teaches_nothing(
+    trainer: RouterTrainer, two: World, tmp_path: Path
+) -> None:
+    model = trainer.fit(two.outputs, with_more(two.examples, [RouterInput("a nameless thing")], [np.nan, np.nan]))
+    assert artifact.save(model, tmp_path / "a") == artifact.save(trained(trainer, two), tmp_path / "b")
 
 
-def test_unknown_scores_are_left_out_not_taken_for_zero(query_recipe: Recipe, eight: World) -> None:
+def test_unknown_scores_are_left_out_not_taken_for_zero(query_recipe: RouterTrainer, eight: World) -> None:
     targets = np.ones_like(eight.examples.targets)
     targets[:, 0] = 0.4
     known = np.random.default_rng(0).random(targets.shape) < 0.3
@@ -104,7 +114,7 @@ def test_unknown_scores_are_left_out_not_taken_for_zero(query_recipe: Recipe, ei
     np.testing.assert_allclose(predictions[:, 1:], 1.0)
 
 
-def test_an_expert_known_on_a_single_question(query_recipe: Recipe, eight: World) -> None:
+def test_an_expert_known_on_a_single_question(query_recipe: RouterTrainer, eight: World) -> None:
     targets = eight.examples.targets.copy()
     targets[1:, 0] = np.nan
     model = trained(query_recipe, eight, targets)
@@ -114,7 +124,7 @@ def test_an_expert_known_on_a_single_question(query_recipe: Recipe, eight: World
 @pytest.mark.parametrize("newcomers", [1, 5])
 @pytest.mark.parametrize("coverage", [1.0, 0.9])
 def test_new_experts_leave_the_old_ones_bit_for_bit(
-    query_recipe: Recipe, eight: World, newcomers: int, coverage: float, tmp_path: Path
+    query_recipe: RouterTrainer, eight: World, newcomers: int, coverage: float, tmp_path: Path
 ) -> None:
     old = 8 - newcomers
     model = query_recipe.fit(eight.outputs[:old], columns(eight, slice(old)))
@@ -134,7 +144,7 @@ def test_new_experts_leave_the_old_ones_bit_for_bit(
     np.testing.assert_array_equal(loaded.predict(eight.unseen), after)
 
 
-def test_growing_twice_is_as_good_as_at_once(frozen_query_recipe: Recipe, eight: World) -> None:
+def test_growing_twice_is_as_good_as_at_once(frozen_query_recipe: RouterTrainer, eight: World) -> None:
     model = frozen_query_recipe.fit(eight.outputs[:6], columns(eight, slice(6)))
     for column in (6, 7):
         model = model.extended(columns(eight, [column]), (eight.outputs[column],))
@@ -142,7 +152,9 @@ def test_growing_twice_is_as_good_as_at_once(frozen_query_recipe: Recipe, eight:
     np.testing.assert_allclose(model.predict(eight.unseen), at_once, atol=1e-6)
 
 
-def test_what_cannot_be_grown_is_refused(query_recipe: Recipe, subject_recipe: Recipe, two: World) -> None:
+def test_what_cannot_be_grown_is_refused(
+    query_recipe: RouterTrainer, subject_recipe: RouterTrainer, two: World
+) -> None:
     column = columns(two, [0])
     with pytest.raises(UsageError, match="only a query-level router takes new experts"):
         trained(subject_recipe, two).extended(column, ("new",))
@@ -153,17 +165,17 @@ def test_what_cannot_be_grown_is_refused(query_recipe: Recipe, subject_recipe: R
         model.extended(replace(column, targets=np.full_like(column.targets, np.nan)), ("new",))
 
 
-def test_targets_that_cannot_be_learned_are_refused(recipe: Recipe, two: World) -> None:
+def test_targets_that_cannot_be_learned_are_refused(trainer: RouterTrainer, two: World) -> None:
     with pytest.raises(ValueError, match="2 outputs, but targets"):
-        recipe.fit(two.outputs, columns(two, [0]))
+        trainer.fit(two.outputs, columns(two, [0]))
     nobody = two.examples.targets.copy()
-    nobody[:, 1] = np.nan if recipe.level is Level.QUERY else 0.0
+    nobody[:, 1] = np.nan if trainer.level is Level.QUERY else 0.0
     nobody[:, 0] = 1.0
     with pytest.raises(UsageError, match="no question to learn from for out-bridge"):
-        trained(recipe, two, nobody)
+        trained(trainer, two, nobody)
 
 
-def test_subjects_must_be_one_hot(subject_recipe: Recipe, two: World) -> None:
+def test_subjects_must_be_one_hot(subject_recipe: RouterTrainer, two: World) -> None:
     with pytest.raises(ValueError, match="one-hot"):
         trained(subject_recipe, two, np.full_like(two.examples.targets, 0.5))
 
@@ -184,13 +196,13 @@ def test_wrong_combinations_are_refused_in_one_line(
     level: Level, kind: str, options: dict[str, Any], says: str
 ) -> None:
     with pytest.raises(UsageError, match=says) as refusal:
-        new_recipe(level, kind, options.get("head"), Setting(options.get("encoder"), options.get("revision")))
+        new_trainer(level, kind, options.get("head"), TrainingContext(options.get("encoder"), options.get("revision")))
     assert "\n" not in str(refusal.value)
 
 
 def test_blend_is_query_level() -> None:
     with pytest.raises(UsageError, match="a blend router is not subject-level: choose query"):
-        new_recipe(Level.SUBJECT, "blend", None, Setting())
+        new_trainer(Level.SUBJECT, "blend", None, TrainingContext())
 
 
 @pytest.mark.parametrize(
@@ -198,13 +210,13 @@ def test_blend_is_query_level() -> None:
     [(("a",), "a router needs two or more outputs"), (("a", "a", "b"), "with names of their own")],
 )
 def test_outputs_that_are_no_choice_are_refused(
-    recipe: Recipe, two: World, outputs: tuple[str, ...], says: str
+    trainer: RouterTrainer, two: World, outputs: tuple[str, ...], says: str
 ) -> None:
     with pytest.raises(UsageError, match=says):
-        recipe.fit(outputs, two.examples)
+        trainer.fit(outputs, two.examples)
 
 
 def test_texts_without_a_word_are_refused_by_tfidf(two: World) -> None:
-    nothing = Examples([Asked(""), Asked(" ")], two.outputs, np.eye(2))
+    nothing = Examples([RouterInput(""), RouterInput(" ")], two.outputs, np.eye(2))
     with pytest.raises(UsageError, match="no words to learn from"):
-        new_recipe(Level.SUBJECT, "tfidf", None, Setting()).fit(two.outputs, nothing)
+        new_trainer(Level.SUBJECT, "tfidf", None, TrainingContext()).fit(two.outputs, nothing)

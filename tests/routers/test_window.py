@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchcoe_jobs.domain import Asked
+from benchcoe_jobs.domain import RouterInput
 from benchcoe_jobs.routers.window import readable
 
 
@@ -21,21 +21,21 @@ OPTIONS = ("red", "white", "green")
 
 
 def test_the_question_and_its_options_stay(tokenizer: object) -> None:
-    [text] = readable([Asked(LONG + QUESTION, OPTIONS)], tokenizer, 64)
+    [text] = readable([RouterInput(LONG + QUESTION, OPTIONS)], tokenizer, 64)
     assert text.endswith(f"{QUESTION}\nred\nwhite\ngreen")
     assert text.startswith(("story", "the", "old", "goes", "on", "."))
     assert len(tokenizer(text)["input_ids"]) == 64
 
 
 def test_what_fits_is_left_alone(tokenizer: object) -> None:
-    [text] = readable([Asked(QUESTION, OPTIONS)], tokenizer, 64)
+    [text] = readable([RouterInput(QUESTION, OPTIONS)], tokenizer, 64)
     assert text == f"{QUESTION}\nred\nwhite\ngreen"
 
 
 def test_endless_options_leave_half_of_the_window_to_the_question(tokenizer: object) -> None:
-    [text] = readable([Asked(LONG + QUESTION, tuple(f"option number {n}" for n in range(500)))], tokenizer, 64)
+    [text] = readable([RouterInput(LONG + QUESTION, tuple(f"option number {n}" for n in range(500)))], tokenizer, 64)
     assert f"{QUESTION}\noption number 0\noption number 1\n" in text
     assert len(tokenizer(text)["input_ids"]) == 64
-    [text] = readable([Asked(QUESTION, ("very " * 1000,))], tokenizer, 64)
+    [text] = readable([RouterInput(QUESTION, ("very " * 1000,))], tokenizer, 64)
     assert text.startswith(QUESTION)
     assert len(tokenizer(text)["input_ids"]) == 64

@@ -79,7 +79,7 @@ def _of_benchmark(connection: Connection, benchmark: str) -> Iterator[Finding]:
         return
     for one in unrelated_experts(matrix):
         yield _unrelated(benchmark, one)
-    answers = repairs.answers(connection, benchmark_id)
+    answers = repairs.extracted_answers(connection, benchmark_id)
     yield from _constant(benchmark, matrix, names, answers)
     yield from _never_right(benchmark, matrix, answers)
     yield from _disagreements(benchmark, names, matrix, answers)
@@ -87,7 +87,7 @@ def _of_benchmark(connection: Connection, benchmark: str) -> Iterator[Finding]:
 
 def _with_scores(matrix: ScoreMatrix) -> ScoreMatrix:
     known = np.flatnonzero(~np.isnan(matrix.values).all(axis=0))
-    return ScoreMatrix([matrix.experts[column] for column in known], matrix.places, matrix.values[:, known])
+    return ScoreMatrix([matrix.experts[column] for column in known], matrix.queries, matrix.values[:, known])
 
 
 # --- duplicates ------------------------------------------------------------------------------
@@ -181,21 +181,21 @@ def _never_right(benchmark: str, matrix: ScoreMatrix, answers: Sequence[Any]) ->
     rows = np.flatnonzero((best == 0) & (known > len(matrix.experts) / 2))
     if len(matrix.experts) < 3 or not len(rows):
         return
-    wrong: dict[int, Counter[str]] = {matrix.places[row].id: Counter() for row in rows}
+    wrong: dict[int, Counter[str]] = {matrix.queries[row].id: Counter() for row in rows}
     for row in answers:
         if row.query_id in wrong and row.answer is not None:
             wrong[row.query_id][row.answer] += 1
     agreed = [
-        place.key
-        for place in (matrix.places[row] for row in rows)
-        if (votes := wrong[place.id]) and votes.most_common(1)[0][1] * 2 > votes.total() and votes.total() > 2
+        query.key
+        for query in (matrix.queries[row] for row in rows)
+        if (votes := wrong[query.id]) and votes.most_common(1)[0][1] * 2 > votes.total() and votes.total() > 2
     ]
-    what = f"{len(rows)} of {len(matrix.places)} questions were got right by none of {len(matrix.experts)} experts"
+    what = f"{len(rows)} of {len(matrix.queries)} questions were got right by none of {len(matrix.experts)} experts"
     if agreed:
         what += (
             f"; on {len(agreed)} of them most experts give the same other answer: their answer keys are worth a look"
         )
-    keys = agreed or [matrix.places[row].key for row in rows]
+    keys = agreed or [matrix.queries[row].key for row in rows]
     yield Finding(Severity.NOTE, "never right", benchmark, None, what, _list_keys(benchmark), keys)
 
 
@@ -207,7 +207,7 @@ def _disagreements(
         if row.claimed is not None:
             claims.setdefault(row.expert_id, []).append(row)
     name_of = {id_: name for name, id_ in names.items()}
-    key_of = {place.id: place.key for place in matrix.places}
+    key_of = {query.id: query.key for query in matrix.queries}
     for expert_id, rows in sorted(claims.items(), key=lambda pair: name_of[pair[0]]):
         otherwise = [key_of[row.query_id] for row in rows if row.claimed != row.answer]
         judged_otherwise = sum((row.claimed == row.right) != (row.value == 1) for row in rows)
@@ -223,7 +223,7 @@ def _disagreements(
             name_of[expert_id],
             f"its file reads {len(otherwise)} of {len(rows)} answers otherwise, and {judged_otherwise} verdicts "
             f"with them: {theirs:.1%} by the file, {ours:.1%} here",
-            _judge_again(benchmark) if warns else _list_keys(benchmark),
+            _rescored(benchmark) if warns else _list_keys(benchmark),
             otherwise,
         )
 
@@ -232,7 +232,7 @@ def _list_keys(benchmark: str) -> str:
     return f"benchcoe-jobs audit --benchmark {shlex.quote(benchmark)} --json"
 
 
-def _judge_again(benchmark: str) -> str:
+def _rescored(benchmark: str) -> str:
     if benchmark in registry.names("benchmarks"):
         return f"benchcoe-jobs rescore {shlex.quote(benchmark)}"
     return f"benchcoe-jobs import-results EXPERT FILE --benchmark {shlex.quote(benchmark)} --replace"

@@ -34,7 +34,7 @@ class Repaired:
 def repair_order(store: Store, benchmark: str | None, expert: str) -> Repaired:
     """Give an expert's scores to the questions that they belong to, and bring the labels up to date.
 
-    Only scores that came ready-made move: one that was judged here was judged against another question's
+    Only scores that came ready-made move: one that was scored here was scored against another question's
     answer. Raises UsageError where no order is found that brings back what the others have.
     """
     with store.writing() as connection:
@@ -42,7 +42,7 @@ def repair_order(store: Store, benchmark: str | None, expert: str) -> Repaired:
         expert_id = experts.find_expert(connection, expert)
         if repairs.has_extractions(connection, expert_id, benchmark_id):
             raise UsageError(
-                f"the scores of {expert} on {name} stand on responses that were judged here: "
+                f"the scores of {expert} on {name} stand on responses that were scored here: "
                 "import a corrected file with --replace"
             )
         matrix = read_matrix(connection, benchmark_id, experts.expert_ids(connection))
@@ -50,10 +50,10 @@ def repair_order(store: Store, benchmark: str | None, expert: str) -> Repaired:
         if found is None or found.order is None:
             why = "its scores go with the others' as they are" if found is None else "no order brings its scores back"
             raise UsageError(f"nothing to repair for {expert} on {name}: {why}")
-        stored, true = true_rows(matrix.places, ~np.isnan(matrix.column(expert)), found.order)
-        places = matrix.places
+        stored, true = true_rows(matrix.queries, ~np.isnan(matrix.column(expert)), found.order)
+        queries = matrix.queries
         moves = {
-            places[old].id: (places[new].id, places[new].stratum_id)
+            queries[old].id: (queries[new].id, queries[new].stratum_id)
             for old, new in zip(stored, true, strict=True)
             if old != new
         }

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchcoe_jobs.services.score_matrix import ScoreMatrix
-from benchcoe_jobs.store.results.score_table import Place
+from benchcoe_jobs.store.results.score_table import QueryRef
 
 WORKERS = (2, 4, 8)
 LINKED = 0.1
@@ -36,7 +36,7 @@ class Order:
     """How the rows of a log were laid out.
 
     `workers` shared the questions. `layout` gathered: worker r had questions r, r + w, r + 2w, ..., and
-    the logs stand one after the other. dealt: each worker had a stretch of the questions, and the logs
+    the logs stand one after the other. interleaved: each worker had a stretch of the questions, and the logs
     are interleaved row by row. The questions are counted in the order of `by`, arrival in the store or key;
     over the expert's `own` rows or over `all` of the benchmark's; `within` the benchmark or each subject.
     """
@@ -82,12 +82,12 @@ def unrelated_experts(matrix: ScoreMatrix) -> list[Unrelated]:
     ]
 
 
-def true_rows(places: list[Place], has_row: NDArray[np.bool_], order: Order) -> tuple[Rows, Rows]:
-    """(rows as they are stored, rows of the questions that they belong to), both positions in `places`."""
-    counted = has_row if order.over == "own" else np.ones(len(places), dtype=bool)
+def true_rows(queries: list[QueryRef], has_row: NDArray[np.bool_], order: Order) -> tuple[Rows, Rows]:
+    """(rows as they are stored, rows of the questions that they belong to), both positions in `queries`."""
+    counted = has_row if order.over == "own" else np.ones(len(queries), dtype=bool)
     key = _arrival if order.by == "arrival" else _natural
-    listed = np.array(sorted(np.flatnonzero(counted), key=lambda row: key(places[row])), dtype=np.intp)
-    subjects = np.array([places[row].subject if order.within == "subject" else "" for row in listed])
+    listed = np.array(sorted(np.flatnonzero(counted), key=lambda row: key(queries[row])), dtype=np.intp)
+    subjects = np.array([queries[row].subject if order.within == "subject" else "" for row in listed])
     stored, true = [], []
     for subject in np.unique(subjects):
         part = listed[subjects == subject]
@@ -114,7 +114,7 @@ def _unrelated(matrix: ScoreMatrix, codes: Rows, column: int, consensus: Floats,
 
 
 def _reordered(matrix: ScoreMatrix, values: Floats, order: Order) -> Floats:
-    stored, true = true_rows(matrix.places, ~np.isnan(values), order)
+    stored, true = true_rows(matrix.queries, ~np.isnan(values), order)
     moved = np.full(len(values), np.nan)
     moved[true] = values[stored]
     return moved
@@ -122,7 +122,7 @@ def _reordered(matrix: ScoreMatrix, values: Floats, order: Order) -> Floats:
 
 def _orders() -> Iterator[Order]:
     for by, over, within in product(("key", "arrival"), ("own", "all"), ("benchmark", "subject")):
-        for workers, layout in product(WORKERS, ("gathered", "dealt")):
+        for workers, layout in product(WORKERS, ("gathered", "interleaved")):
             yield Order(workers, layout, by, over, within)
 
 
@@ -172,10 +172,10 @@ def _correlation(a: Floats, b: Floats) -> float:
     return float(x @ y) / size if size > 0 else 0.0
 
 
-def _arrival(place: Place) -> int:
-    return place.id
+def _arrival(query: QueryRef) -> int:
+    return query.id
 
 
-def _natural(place: Place) -> list[tuple[int, int, str]]:
+def _natural(query: QueryRef) -> list[tuple[int, int, str]]:
     """Keys as people count them: 9 before 10."""
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", place.key) if part]
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", query.key) if part]

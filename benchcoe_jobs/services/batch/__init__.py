@@ -1,1 +1,1 @@
-"""Batch files in OpenAI's format: each line is routed to one expert and answered."""
+"""MicroBatch files in OpenAI's format: each line is routed to one expert and answered."""

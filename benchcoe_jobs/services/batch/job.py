@@ -13,18 +13,18 @@ from typing import Any
 from sqlalchemy import Connection
 
 from benchcoe_jobs.domain import Completion, Decoding, Queue, Request
-from benchcoe_jobs.engines.host import Batch
+from benchcoe_jobs.engines.engine_client import MicroBatch
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.job_queue.job_kind import Assignment
 from benchcoe_jobs.job_queue.lifecycle import submit
-from benchcoe_jobs.services.batch.openai_format import asked, engine_request, read_lines
+from benchcoe_jobs.services.batch.openai_format import engine_request, read_lines, router_input
+from benchcoe_jobs.services.inference import stream
 from benchcoe_jobs.services.inference.expert_settings import RECORDED, settings_of
-from benchcoe_jobs.services.inference.shards import batch_size, placed, shard_size
-from benchcoe_jobs.services.inference.stream import answers
-from benchcoe_jobs.services.routing.decider import eligible_experts, open_decider
+from benchcoe_jobs.services.inference.shards import micro_batch_size, placed, shard_size
+from benchcoe_jobs.services.routing.decider import choosable_experts, open_decider
 from benchcoe_jobs.store.job_queue import batch_lines, jobs, workers
-from benchcoe_jobs.store.job_queue.batch_lines import Line, Outcome
-from benchcoe_jobs.store.job_queue.jobs import JobRow, NewLot
+from benchcoe_jobs.store.job_queue.batch_lines import Line, LineResult
+from benchcoe_jobs.store.job_queue.jobs import JobRow, NewShardGroup
 from benchcoe_jobs.store.job_queue.leases import Tally
 from benchcoe_jobs.store.results import experts
 from benchcoe_jobs.store.routing import routers
@@ -54,19 +54,19 @@ def submit_file(store: Store, path: Path, router: str | None) -> tuple[int, bool
 
 
 class BatchJob:
-    """See `jobs.kinds.Kind`: first every line is routed, then each expert is asked its lines."""
+    """See `job_queue.job_kind.JobKind`: first every line is routed, then each expert is asked its lines."""
 
     n_stages = 2
 
-    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewLot]:
+    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewShardGroup]:
         """Raises UsageError where the router may choose an expert that cannot answer."""
         if job.stage == 0:
-            _insist_on_engines(connection, job.request["router"])
+            _require_engines(connection, job.request["router"])
             n = job.request["lines"]
             starts = range(0, n, _ROUTED_AT_ONCE)
-            return [NewLot(Queue.CPU, [({"from": at, "to": min(at + _ROUTED_AT_ONCE, n)}, 0) for at in starts])]
+            return [NewShardGroup(Queue.CPU, [({"from": at, "to": min(at + _ROUTED_AT_ONCE, n)}, 0) for at in starts])]
         return [
-            _lot(connection, expert_id, numbers)
+            _shard_group(connection, expert_id, numbers)
             for expert_id, numbers in batch_lines.by_expert(connection, job.id).items()
         ]
 
@@ -86,8 +86,8 @@ class BatchJob:
         return []
 
 
-def _insist_on_engines(connection: Connection, router: str) -> None:
-    names = eligible_experts(connection, routers.find_router(connection, router))
+def _require_engines(connection: Connection, router: str) -> None:
+    names = choosable_experts(connection, routers.find_router(connection, router))
     mute = [name for name in names if experts.read_expert(connection, name)[1].engine == RECORDED]
     if mute:
         raise UsageError(
@@ -96,12 +96,12 @@ def _insist_on_engines(connection: Connection, router: str) -> None:
         )
 
 
-def _lot(connection: Connection, expert_id: int, numbers: Sequence[int]) -> NewLot:
+def _shard_group(connection: Connection, expert_id: int, numbers: Sequence[int]) -> NewShardGroup:
     expert = experts.read_expert_by_id(connection, expert_id)
     queue, gpus = placed(settings_of(expert))
     size = shard_size(expert.engine, None, len(numbers), workers.n_serving(connection, queue))
     pieces = [numbers[start : start + size] for start in range(0, len(numbers), size)]
-    return NewLot(queue, [({"lines": piece}, len(piece)) for piece in pieces], expert_id=expert_id, gpus=gpus)
+    return NewShardGroup(queue, [({"lines": piece}, len(piece)) for piece in pieces], expert_id=expert_id, gpus=gpus)
 
 
 def _route(assignment: Assignment) -> None:
@@ -110,7 +110,7 @@ def _route(assignment: Assignment) -> None:
     with store.reading() as connection:
         numbers = batch_lines.numbers(connection, claim.job_id)[claim.work["from"] : claim.work["to"]]
         lines = list(batch_lines.lines(connection, claim.job_id, numbers))
-    choices = decider.choose([asked(line.url, line.body) for line in lines])
+    choices = decider.choose([router_input(line.url, line.body) for line in lines])
     chosen = [
         (line.line, decider.members[choice.expert], choice.why) for line, choice in zip(lines, choices, strict=True)
     ]
@@ -124,52 +124,52 @@ def _route(assignment: Assignment) -> None:
 
 def _ask(assignment: Assignment) -> None:
     claim, lease = assignment.claim, assignment.lease
-    assert claim.expert_id is not None  # noqa: S101  (the lot has one)
+    assert claim.expert_id is not None  # noqa: S101  (the shard_group has one)
     with assignment.store.reading() as connection:
         settings = settings_of(experts.read_expert_by_id(connection, claim.expert_id))
         lines = list(batch_lines.lines(connection, claim.job_id, claim.work["lines"]))
     again = bool(claim.request.get("retry_errors"))
     is_open = [line.text is None and (line.error is None or again) for line in lines]
-    standing = Tally(
+    recorded = Tally(
         answered=sum(line.text is not None for line in lines),
         errors=sum(line.error is not None and not to_ask for line, to_ask in zip(lines, is_open, strict=True)),
     )
     host = assignment.host(claim.expert_id, settings)
     loads = host.loads
     host.load()
-    lease.commit(lambda connection: standing - lease.tally, loads=host.loads - loads)
+    lease.commit(lambda connection: recorded - lease.tally, loads=host.loads - loads)
     to_ask = [
         (line, *engine_request(line.url, line.body)) for line, is_asked in zip(lines, is_open, strict=True) if is_asked
     ]
-    size = batch_size(settings.engine)
+    size = micro_batch_size(settings.engine)
     # What is decoded alike is asked together.
     alike = sorted(to_ask, key=lambda one: (repr(one[2]), one[0].line))
     groups = [list(group) for _, group in groupby(alike, key=lambda one: one[2])]
     pieces = [group[start : start + size] for group in groups for start in range(0, len(group), size)]
-    with closing(answers(host, lease, pieces, _batch)) as under_way:
+    with closing(stream.completions(host, lease, pieces, _batch)) as under_way:
         for piece, completions, seconds in under_way:
             _commit(assignment, [line for line, *_ in piece], completions, seconds)
 
 
-def _batch(piece: Sequence[tuple[Line, Request, Decoding]]) -> Batch:
+def _batch(piece: Sequence[tuple[Line, Request, Decoding]]) -> MicroBatch:
     return [request for _, request, _ in piece], piece[0][2]
 
 
 def _commit(assignment: Assignment, lines: Sequence[Line], completions: Sequence[Completion], seconds: float) -> None:
-    outcomes = [_outcome(line, completion) for line, completion in zip(lines, completions, strict=True)]
-    n_errors = sum(outcome.error is not None for outcome in outcomes)
+    results = [_line_result(line, completion) for line, completion in zip(lines, completions, strict=True)]
+    n_errors = sum(result.error is not None for result in results)
 
     def write(connection: Connection) -> Tally:
-        batch_lines.store_outcomes(connection, assignment.claim.job_id, outcomes)
-        return Tally(answered=len(outcomes) - n_errors, errors=n_errors)
+        batch_lines.store_results(connection, assignment.claim.job_id, results)
+        return Tally(answered=len(results) - n_errors, errors=n_errors)
 
     assignment.lease.commit(write, seconds=seconds)
 
 
-def _outcome(line: Line, completion: Completion) -> Outcome:
+def _line_result(line: Line, completion: Completion) -> LineResult:
     if completion.finish_reason == "error":
-        return Outcome(line.line, None, completion.error or "the engine gave no reason", "error")
-    return Outcome(
+        return LineResult(line.line, None, completion.error or "the engine gave no reason", "error")
+    return LineResult(
         line.line,
         completion.text,
         None,

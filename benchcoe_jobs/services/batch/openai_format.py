@@ -1,6 +1,6 @@
 """OpenAI's batch format: a line of a submitted file, and the line that answers it.
 
-Source: OpenAI's API reference, "Batch", the request input object and the request output object. What would
+Source: OpenAI's API reference, "MicroBatch", the request input object and the request output object. What would
 change an answer and is not honoured here is refused, never dropped in silence.
 """
 
@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from benchcoe_jobs.domain import Asked, Decoding, Request
+from benchcoe_jobs.domain import Decoding, Request, RouterInput
 from benchcoe_jobs.errors import InputError
 
 CHAT, PLAIN = "/v1/chat/completions", "/v1/completions"
@@ -169,10 +169,10 @@ def read_lines(path: Path) -> Iterator[tuple[int, str, str, dict[str, Any]]]:
     return iter(lines)
 
 
-def asked(url: str, body: Mapping[str, Any]) -> Asked:
+def router_input(url: str, body: Mapping[str, Any]) -> RouterInput:
     """What a router reads of a request: the last message, or the prompt."""
     parsed = _BODIES[url].model_validate(body)
-    return Asked(parsed.messages[-1].text if isinstance(parsed, _ChatBody) else parsed.prompt)
+    return RouterInput(parsed.messages[-1].text if isinstance(parsed, _ChatBody) else parsed.prompt)
 
 
 def engine_request(url: str, body: Mapping[str, Any]) -> tuple[Request, Decoding]:

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from benchcoe_jobs.domain import Stage
+from benchcoe_jobs.domain import Distribution
 from benchcoe_jobs.errors import UsageError
-from benchcoe_jobs.services.evaluation.evaluate import Decided
+from benchcoe_jobs.services.evaluation.evaluate import SplitDecisions
 from benchcoe_jobs.services.intervals import mean_interval
-from benchcoe_jobs.store.job_queue.jobs import LotRow
+from benchcoe_jobs.store.job_queue.jobs import ShardGroupRow
 from benchcoe_jobs.store.routing import evaluations
 from benchcoe_jobs.store.session import Store
 
@@ -32,7 +32,7 @@ class ChosenExpert:
 
 
 @dataclass(frozen=True, slots=True)
-class AskedReport:
+class ChosenOnlyReport:
     """A router on the `n` queries whose chosen expert has a score; accuracies are fractions.
 
     `interval` is the 95 % bootstrap interval of the accuracy. There is no comparison with other experts: they were
@@ -46,7 +46,7 @@ class AskedReport:
     pool: str
     benchmark: str
     split: str
-    stage: str
+    distribution: str
     in_sample: bool
     n: int
     without_scores: int
@@ -63,8 +63,10 @@ class AskedReport:
         return asdict(self) | dict.fromkeys(_UNKNOWN)
 
 
-def report_asked(store: Store, decided: Decided, lots: Sequence[LotRow]) -> AskedReport:
-    """The report on decisions whose experts were asked in `lots`. Raises UsageError where nothing has a score."""
+def report_chosen_only(
+    store: Store, decided: SplitDecisions, shard_groups: Sequence[ShardGroupRow]
+) -> ChosenOnlyReport:
+    """The report on decisions whose experts were asked in `shard_groups`. Raises UsageError if nothing has a score."""
     decider, names = decided.decider, decided.names
     chosen = {q.id: decider.members[c.expert] for q, c in zip(decided.questions, decided.choices, strict=True)}
     with store.reading() as connection:
@@ -75,19 +77,19 @@ def report_asked(store: Store, decided: Decided, lots: Sequence[LotRow]) -> Aske
     scores = np.array([score for score, _ in outcomes.values()])
     low, high = mean_interval(scores)
     scope = decider.router.scope
-    stage = scope.stage(decided.benchmark, decided.split)
+    distribution = scope.distribution(decided.benchmark, decided.split)
     of_expert: dict[int, list[float]] = {}
     for query, (score, _) in outcomes.items():
         of_expert.setdefault(chosen[query], []).append(score)
     calls = {names[id_]: count / len(chosen) for id_, count in Counter(chosen.values()).most_common()}
-    return AskedReport(
+    return ChosenOnlyReport(
         router=decider.router.name,
         level=decider.router.level,
         pool=scope.pool.name,
         benchmark=decided.benchmark,
         split=decided.split,
-        stage=stage,
-        in_sample=stage == Stage.NAIVE,
+        distribution=distribution,
+        in_sample=distribution == Distribution.NAIVE,
         n=len(outcomes),
         without_scores=len(chosen) - len(outcomes),
         accuracy=float(scores.mean()),
@@ -101,15 +103,15 @@ def report_asked(store: Store, decided: Decided, lots: Sequence[LotRow]) -> Aske
         ],
         cost=_cost(decided, [cost for _, cost in outcomes.values()]),
         asked={
-            "queries": sum(lot.answered for lot in lots),
-            "errors": sum(lot.errors for lot in lots),
-            "loads": sum(lot.loads for lot in lots),
-            "seconds": round(sum(lot.seconds for lot in lots), 3),
+            "queries": sum(shard_group.answered for shard_group in shard_groups),
+            "errors": sum(shard_group.errors for shard_group in shard_groups),
+            "loads": sum(shard_group.loads for shard_group in shard_groups),
+            "seconds": round(sum(shard_group.seconds for shard_group in shard_groups), 3),
         },
     )
 
 
-def _cost(decided: Decided, costs: Sequence[float | None]) -> dict[str, float] | None:
+def _cost(decided: SplitDecisions, costs: Sequence[float | None]) -> dict[str, float] | None:
     expected = [decided.decider.costs.get(name) for name in decided.decider.eligible]
     known = [cost for cost in costs if cost is not None]
     of_all = [cost for cost in expected if cost is not None]

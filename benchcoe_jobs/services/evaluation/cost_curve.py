@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from benchcoe_jobs.services.routing.budget import Spending
+from benchcoe_jobs.services.routing.budget import Budget
 from benchcoe_jobs.services.routing.decider import Choice, Decider, Estimates
 
 WEIGHTS = (0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1.0)
@@ -82,7 +82,7 @@ def cost_report(
     low = names[int(np.argmin(np.array(expected, dtype=np.float64)))]
     cheapest, best = (point(name, [name] * len(scores)) for name in (low, decider.best_single))
     mix = _mix(cheapest, best, router.cost)
-    curve = [routed(f"{w:g}", decider.pick(estimates, Spending(max_cost, w))) for w in WEIGHTS]
+    curve = [routed(f"{w:g}", decider.pick(estimates, Budget(max_cost, w))) for w in WEIGHTS]
     return CostReport(router, cheapest, best, mix, router.accuracy - mix.accuracy, seconds, curve)
 
 

@@ -16,7 +16,7 @@ from benchcoe_jobs.services.evaluation.cost_curve import cost_report
 from benchcoe_jobs.services.evaluation.report import Report, compare, gather
 from benchcoe_jobs.services.inference.expert_settings import RECORDED
 from benchcoe_jobs.services.labelling.scope import how_to_leave
-from benchcoe_jobs.services.routing.budget import Spending
+from benchcoe_jobs.services.routing.budget import Budget
 from benchcoe_jobs.services.routing.decider import Choice, Decider, Estimates, open_decider
 from benchcoe_jobs.store.results import catalog, experts
 from benchcoe_jobs.store.results.catalog import Question
@@ -25,7 +25,7 @@ from benchcoe_jobs.store.session import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class SplitDecisions:
     """Every query of a split with its decision, which is stored. `seconds` is what deciding one took."""
 
     decider: Decider
@@ -35,7 +35,7 @@ class Decided:
     questions: list[Question]
     estimates: Estimates
     choices: list[Choice]
-    spending: Spending
+    budget: Budget
     seconds: float
     evaluation_id: int
 
@@ -53,7 +53,7 @@ def evaluate(
     benchmark: str | None,
     split: str,
     falls_back: bool = True,
-    spending: Spending | None = None,
+    budget: Budget | None = None,
     second_price: float = 0.0,
 ) -> Report:
     """Decide every query of a split, store the decisions, then look up what became of them.
@@ -63,7 +63,7 @@ def evaluate(
     Raises UsageError where there is none.
     """
     decided = decide(
-        store, home, router, benchmark=benchmark, split=split, falls_back=falls_back, spending=spending or Spending()
+        store, home, router, benchmark=benchmark, split=split, falls_back=falls_back, budget=budget or Budget()
     )
     return compare_all(store, decided, second_price)
 
@@ -76,8 +76,8 @@ def decide(
     benchmark: str | None,
     split: str,
     falls_back: bool,
-    spending: Spending,
-) -> Decided:
+    budget: Budget,
+) -> SplitDecisions:
     """Decide every query of a split that has a text, and store the decisions. Raises UsageError where there is none."""
     decider = open_decider(store, home, router, falls_back=falls_back)
     with store.reading() as connection:
@@ -87,10 +87,10 @@ def decide(
             raise UsageError(f"{benchmark} has no queries with a text in split {split}")
         names = {decider.members[name]: name for name in decider.eligible}
         if all(experts.read_expert_by_id(connection, expert_id).engine == RECORDED for expert_id in names):
-            _insist_on_scores(connection, decider, names, benchmark_id, benchmark, split, questions)
+            _require_scores(connection, decider, names, benchmark_id, benchmark, split, questions)
     start = time.perf_counter()
-    estimates = decider.estimate([question.asked for question in questions])
-    choices = decider.pick(estimates, spending)
+    estimates = decider.estimate([question.router_input for question in questions])
+    choices = decider.pick(estimates, budget)
     seconds = (time.perf_counter() - start) / len(questions)
     with store.writing() as connection:
         evaluation_id = evaluations.store_decisions(
@@ -101,17 +101,17 @@ def decide(
             _fingerprint(decider, benchmark, split, choices),
             [(q.id, decider.members[c.expert], c.subject) for q, c in zip(questions, choices, strict=True)],
         )
-    return Decided(
-        decider, benchmark_id, benchmark, split, questions, estimates, choices, spending, seconds, evaluation_id
+    return SplitDecisions(
+        decider, benchmark_id, benchmark, split, questions, estimates, choices, budget, seconds, evaluation_id
     )
 
 
-def compare_all(store: Store, decided: Decided, second_price: float) -> Report:
+def compare_all(store: Store, decided: SplitDecisions, second_price: float) -> Report:
     """The report over the queries that all experts have a score on. Raises UsageError where there is none."""
     decider, names, questions = decided.decider, decided.names, decided.questions
     about = decided.benchmark_id, decided.split
     with store.writing() as connection:
-        _insist_on_scores(connection, decider, names, decided.benchmark_id, decided.benchmark, decided.split, questions)
+        _require_scores(connection, decider, names, decided.benchmark_id, decided.benchmark, decided.split, questions)
         seen = evaluations.seen_in_training(connection, decider.router, *about)
         rows = evaluations.outcomes(connection, *about, names)
         outcomes = gather(rows, names, experts.costs(connection), questions)
@@ -124,7 +124,7 @@ def compare_all(store: Store, decided: Decided, second_price: float) -> Report:
             outcomes.scores,
             outcomes.costs,
             outcomes.experts,
-            decided.spending.max_cost,
+            decided.budget.max_cost,
             decided.seconds,
             second_price,
         )
@@ -133,7 +133,7 @@ def compare_all(store: Store, decided: Decided, second_price: float) -> Report:
     return report
 
 
-def _insist_on_scores(
+def _require_scores(
     connection: Connection,
     decider: Decider,
     names: Mapping[int, str],

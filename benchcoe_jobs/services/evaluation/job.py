@@ -11,14 +11,14 @@ from sqlalchemy import Connection
 from benchcoe_jobs import registry
 from benchcoe_jobs.domain import Queue
 from benchcoe_jobs.job_queue.job_kind import Assignment
-from benchcoe_jobs.services.evaluation.chosen_only_report import report_asked
-from benchcoe_jobs.services.evaluation.evaluate import Decided, compare_all, decide
+from benchcoe_jobs.services.evaluation.chosen_only_report import report_chosen_only
+from benchcoe_jobs.services.evaluation.evaluate import SplitDecisions, compare_all, decide
 from benchcoe_jobs.services.inference.expert_settings import RECORDED
-from benchcoe_jobs.services.inference.plan import plan_of
-from benchcoe_jobs.services.inference.run import ask, lot_to_ask
-from benchcoe_jobs.services.routing.budget import Spending
+from benchcoe_jobs.services.inference.plan import prompt_plan
+from benchcoe_jobs.services.inference.run import ask, shard_group_for
+from benchcoe_jobs.services.routing.budget import Budget
 from benchcoe_jobs.store.job_queue import jobs
-from benchcoe_jobs.store.job_queue.jobs import JobRow, NewLot
+from benchcoe_jobs.store.job_queue.jobs import JobRow, NewShardGroup
 from benchcoe_jobs.store.job_queue.leases import Tally
 from benchcoe_jobs.store.results import catalog, experts, prompt_inputs
 from benchcoe_jobs.store.routing import evaluations, routers
@@ -49,21 +49,21 @@ def evaluate_request(
 
 
 class EvaluateJob:
-    """See `jobs.kinds.Kind`."""
+    """See `job_queue.job_kind.JobKind`."""
 
     n_stages = 3
 
-    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewLot]:
+    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewShardGroup]:
         """Raises UsageError for names that there are not."""
         request = job.request
         router = routers.find_router(connection, request["router"])
         benchmark_id, benchmark = catalog.find_benchmark(connection, request["benchmark"] or router.scope.benchmark)
         open_evaluation = (job.report or {}).get("evaluation")
         if job.stage == _ASK and open_evaluation:
-            return _lots(connection, benchmark_id, benchmark, open_evaluation)
-        if job.stage != _DECIDE and not open_evaluation and not jobs.lots(connection, [job.id], stage=_ASK):
+            return _shard_groups(connection, benchmark_id, benchmark, open_evaluation)
+        if job.stage != _DECIDE and not open_evaluation and not jobs.shard_groups(connection, [job.id], stage=_ASK):
             return []  # nobody had to be asked: the report was made with the decisions
-        return [NewLot(Queue.CPU, [({}, 1)])]
+        return [NewShardGroup(Queue.CPU, [({}, 1)])]
 
     def run(self, assignment: Assignment) -> None:
         """Decide, ask, or report."""
@@ -85,7 +85,7 @@ class EvaluateJob:
         assignment.lease.commit(write)
 
     def report(self, connection: Connection, job: JobRow) -> Mapping[str, Any] | None:
-        """The evaluation's report: a `Report`, or where only the chosen experts were asked an `AskedReport`."""
+        """The evaluation's report: a `Report`, or where only the chosen experts were asked an `ChosenOnlyReport`."""
         return job.report
 
     def follow_ups(self, connection: Connection, job: JobRow) -> Sequence[tuple[str, Mapping[str, Any]]]:
@@ -93,7 +93,7 @@ class EvaluateJob:
         return []
 
 
-def _decide(assignment: Assignment) -> Decided:
+def _decide(assignment: Assignment) -> SplitDecisions:
     """The same decisions each time: they follow from the router, and from labels that asking does not change."""
     request = assignment.claim.request
     return decide(
@@ -103,7 +103,7 @@ def _decide(assignment: Assignment) -> Decided:
         benchmark=request["benchmark"],
         split=request["split"],
         falls_back=request["falls_back"],
-        spending=Spending(request["max_cost"], request["quality_weight"]),
+        budget=Budget(request["max_cost"], request["quality_weight"]),
     )
 
 
@@ -114,31 +114,31 @@ def _first_seconds(assignment: Assignment, again: float) -> float:
     return float(found.get("seconds", again))
 
 
-def _anything_to_ask(assignment: Assignment, decided: Decided) -> bool:
+def _anything_to_ask(assignment: Assignment, decided: SplitDecisions) -> bool:
     with assignment.store.reading() as connection:
-        return bool(_lots(connection, decided.benchmark_id, decided.benchmark, decided.evaluation_id))
+        return bool(_shard_groups(connection, decided.benchmark_id, decided.benchmark, decided.evaluation_id))
 
 
-def _lots(connection: Connection, benchmark_id: int, benchmark: str, evaluation_id: int) -> list[NewLot]:
+def _shard_groups(connection: Connection, benchmark_id: int, benchmark: str, evaluation_id: int) -> list[NewShardGroup]:
     """What the chosen experts have no score on, of those that can be asked; each expert is loaded once."""
     if benchmark not in registry.names("benchmarks"):
         return []
-    lots = []
+    shard_groups = []
     for expert_id, query_ids in evaluations.undecided(connection, evaluation_id).items():
         expert = experts.read_expert_by_id(connection, expert_id)
         if expert.engine != RECORDED:
-            plan = plan_of(connection, benchmark_id, benchmark, prompt_inputs.by_id(connection, query_ids))
-            lots.append(lot_to_ask(connection, expert_id, expert, plan))
-    return lots
+            plan = prompt_plan(connection, benchmark_id, benchmark, prompt_inputs.by_id(connection, query_ids))
+            shard_groups.append(shard_group_for(connection, expert_id, expert, plan))
+    return shard_groups
 
 
-def _report(assignment: Assignment, decided: Decided) -> dict[str, Any]:
+def _report(assignment: Assignment, decided: SplitDecisions) -> dict[str, Any]:
     """Against every expert where most queries have a score of each, else of the chosen ones alone."""
     with assignment.store.reading() as connection:
         scored = evaluations.fully_scored(connection, decided.benchmark_id, decided.split, decided.names)
-        asked = jobs.lots(connection, [assignment.claim.job_id], stage=_ASK)
+        asked = jobs.shard_groups(connection, [assignment.claim.job_id], stage=_ASK)
         engines = {experts.read_expert_by_id(connection, expert_id).engine for expert_id in decided.names}
     n_complete = sum(question.id in scored for question in decided.questions)
     if engines != {RECORDED} and 2 * n_complete < len(decided.questions):
-        return report_asked(assignment.store, decided, asked).as_json()
+        return report_chosen_only(assignment.store, decided, asked).as_json()
     return compare_all(assignment.store, decided, assignment.claim.request["second_price"]).as_json()

@@ -10,7 +10,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from benchcoe_jobs.domain import Source, Split, Stage
+from benchcoe_jobs.domain import Distribution, Source, Split
 from benchcoe_jobs.routers.base import LearnedFeatures
 from benchcoe_jobs.services.evaluation.cost_curve import CostReport
 from benchcoe_jobs.services.intervals import mean_interval
@@ -22,7 +22,7 @@ from benchcoe_jobs.store.results.catalog import Question
 class Report:
     """A router against its baselines, all over the same `n` queries. Accuracies are fractions.
 
-    `stage` is the paper's (section 4): naive, in distribution or out of distribution. `best_single`
+    `distribution` is the paper's (section 4): naive, in distribution or out of distribution. `best_single`
     was chosen on the router's training split, the two oracles in hindsight: the best expert of every
     subject, and of every query. `gain` is over `best_single`, with a 95 % bootstrap interval over
     queries. `fell_back` is the share of questions that were too unlike those of training to be routed.
@@ -36,7 +36,7 @@ class Report:
     pool: str
     benchmark: str
     split: str
-    stage: str
+    distribution: str
     in_sample: bool
     seen_in_training: int
     n: int
@@ -114,15 +114,15 @@ def compare(
     routed = outcomes.scores[np.arange(n), chosen]
     best = outcomes.scores[:, names.index(best_single)]
     low, high = mean_interval(routed - best)
-    stage = scope.stage(benchmark, split)
+    distribution = scope.distribution(benchmark, split)
     return Report(
         router=decider.router.name,
         level=decider.router.level,
         pool=scope.pool.name,
         benchmark=benchmark,
         split=split,
-        stage=stage,
-        in_sample=stage == Stage.NAIVE,
+        distribution=distribution,
+        in_sample=distribution == Distribution.NAIVE,
         seen_in_training=seen,
         n=n,
         without_scores=without,
@@ -136,7 +136,9 @@ def compare(
         fell_back=float(np.mean([choices[at].fell_back for at in outcomes.positions])),
         experts=dict(zip(names, outcomes.scores.mean(axis=0).tolist(), strict=True)),
         cost=_cost(outcomes.costs, chosen, names.index(best_single)),
-        warnings=_warnings(decider, stage, seen, without, len(questions), _chose_the_epoch(decider, benchmark, split)),
+        warnings=_warnings(
+            decider, distribution, seen, without, len(questions), _chose_the_epoch(decider, benchmark, split)
+        ),
     )
 
 
@@ -166,9 +168,11 @@ def _chose_the_epoch(decider: Decider, benchmark: str, split: str) -> bool:
     return is_validation and isinstance(decider.model.features, LearnedFeatures)
 
 
-def _warnings(decider: Decider, stage: Stage, seen: int, without: int, n: int, chose_the_epoch: bool) -> list[str]:
+def _warnings(
+    decider: Decider, distribution: Distribution, seen: int, without: int, n: int, chose_the_epoch: bool
+) -> list[str]:
     found = []
-    if stage == Stage.NAIVE:
+    if distribution == Distribution.NAIVE:
         found.append("in-sample: the router was trained on these very queries; the accuracy says nothing of new ones")
     elif chose_the_epoch:
         found.append("the router kept the epoch that was best on these very queries: the accuracy is a little too high")

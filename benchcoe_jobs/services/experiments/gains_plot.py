@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchcoe_jobs.services.evaluation.cost_plot import COLOURS, FORMATS, MARKERS, drawn
-from benchcoe_jobs.services.experiments.report import Row
+from benchcoe_jobs.services.experiments.report import TrialSummary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def plot_gains(rows: Sequence[Row], title: str, folder: Path) -> list[Path]:
+def plot_gains(rows: Sequence[TrialSummary], title: str, folder: Path) -> list[Path]:
     """gains.png and gains.svg: a panel per protocol, gains with intervals by pool and router.
 
     Raises MissingError without matplotlib.
@@ -36,7 +36,7 @@ def plot_gains(rows: Sequence[Row], title: str, folder: Path) -> list[Path]:
     return files
 
 
-def _panel(panel: Axes, rows: Sequence[Row], pools: Sequence[str], routers: Sequence[str]) -> None:
+def _panel(panel: Axes, rows: Sequence[TrialSummary], pools: Sequence[str], routers: Sequence[str]) -> None:
     in_sample = any(row.in_sample for row in rows)
     panel.set_title(rows[0].protocol + (" (in-sample)" if in_sample else ""))
     panel.axvline(0, color="#444444", linewidth=0.8, zorder=0)

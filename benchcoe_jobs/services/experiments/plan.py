@@ -1,4 +1,4 @@
-"""What an experiment is: pools, protocols, routers and seeds, read from a TOML file, and the cells that they make."""
+"""What an experiment is: pools, protocols, routers and seeds, read from a TOML file, and the trials that they make."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Protocol(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RouterSpec:
-    """A router to train in every cell, with the settings of `train-router`."""
+    """A router to train in every trial, with the settings of `train-router`."""
 
     name: str
     level: Level = Level.SUBJECT
@@ -75,7 +75,7 @@ def read_experiment(path: Path) -> Experiment:
 
 
 def _experiment(document: Mapping[str, Any]) -> Experiment:
-    _insist_on_keys("the file", document, {field.name for field in fields(Experiment)})
+    _require_keys("the file", document, {field.name for field in fields(Experiment)})
     protocols = tuple(_one_of("protocols", name, Protocol) for name in _list(document, "protocols"))
     if (Protocol.OTHER_BENCHMARK in protocols) != ("other_benchmark" in document):
         raise ValueError(f"protocol {Protocol.OTHER_BENCHMARK} and the key other_benchmark go together")
@@ -104,7 +104,7 @@ def _experiment(document: Mapping[str, Any]) -> Experiment:
 def _routers(rows: list[Any]) -> tuple[RouterSpec, ...]:
     routers = []
     for row in rows:
-        _insist_on_keys("routers", row, {field.name for field in fields(RouterSpec)})
+        _require_keys("routers", row, {field.name for field in fields(RouterSpec)})
         kind = row.get("kind", "tfidf")
         if kind not in registry.names("routers"):
             raise ValueError(f"routers: unknown kind {kind!r}; there are {', '.join(registry.names('routers'))}")
@@ -120,7 +120,7 @@ def _routers(rows: list[Any]) -> tuple[RouterSpec, ...]:
     return tuple(routers)
 
 
-def _insist_on_keys(where: str, table: Any, known: set[str]) -> None:
+def _require_keys(where: str, table: Any, known: set[str]) -> None:
     if not isinstance(table, dict):
         raise ValueError(f"{where}: a table is expected")
     if unknown := sorted(table.keys() - known):

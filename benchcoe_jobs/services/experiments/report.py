@@ -15,10 +15,10 @@ from benchcoe_jobs.services.intervals import clustered_interval
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TrialSummary:
     """A router on a pool under a protocol, over all of its folds and seeds. Accuracies are fractions.
 
-    `gain` is over the best single expert, which is chosen on the training split of each cell; the mean over
+    `gain` is over the best single expert, which is chosen on the training split of each trial; the mean over
     all measurements, with a 95 % bootstrap interval over queries: one that several seeds tested is drawn
     with all of its measurements. `seeds_low` and `seeds_high` are the least and the greatest gain of a
     single seed. `n` counts measurements, `n_queries` distinct queries.
@@ -27,7 +27,7 @@ class Row:
     protocol: str
     pool: str
     router: str
-    cells: int
+    trials: int
     n: int
     n_queries: int
     best_single: float
@@ -46,20 +46,20 @@ class Row:
         return asdict(self)
 
 
-def summarise(outcomes: Sequence[Outcome]) -> list[Row]:
+def summarise(outcomes: Sequence[Outcome]) -> list[TrialSummary]:
     """One row per protocol, pool and router, in the order in which they come."""
     groups: dict[tuple[Protocol, str, str], list[Outcome]] = {}
     for one in outcomes:
-        groups.setdefault((one.cell.protocol, one.cell.pool, one.cell.router.name), []).append(one)
+        groups.setdefault((one.trial.protocol, one.trial.pool, one.trial.router.name), []).append(one)
     order = list(Protocol)
     return [_row(*about, group) for about, group in sorted(groups.items(), key=lambda pair: order.index(pair[0][0]))]
 
 
-def _row(protocol: Protocol, pool: str, router: str, group: Sequence[Outcome]) -> Row:
+def _row(protocol: Protocol, pool: str, router: str, group: Sequence[Outcome]) -> TrialSummary:
     by_query: dict[str, list[float]] = defaultdict(list)
     by_seed: dict[int, list[float]] = defaultdict(list)
     for one in group:
-        by_seed[one.cell.seed] += one.gains.values()
+        by_seed[one.trial.seed] += one.gains.values()
         for key, gain in one.gains.items():
             by_query[key].append(gain)
     totals = np.array([sum(gains) for gains in by_query.values()])
@@ -71,11 +71,11 @@ def _row(protocol: Protocol, pool: str, router: str, group: Sequence[Outcome]) -
     def mean(values: Sequence[float]) -> float:
         return float(sizes @ np.array(values) / sizes.sum())
 
-    return Row(
+    return TrialSummary(
         protocol=protocol.value,
         pool=pool,
         router=router,
-        cells=len(group),
+        trials=len(group),
         n=int(counts.sum()),
         n_queries=len(by_query),
         best_single=mean([one.report["best_single"]["accuracy"] for one in group]),
@@ -105,7 +105,7 @@ COLUMNS = [
 ]
 
 
-def cells_of(row: Row) -> list[str]:
+def cells_of(row: TrialSummary) -> list[str]:
     """A row of the table, as text, under COLUMNS; accuracies in percent, gains in points."""
     return [
         row.protocol + (" (IN-SAMPLE)" if row.in_sample else ""),
@@ -121,7 +121,7 @@ def cells_of(row: Row) -> list[str]:
     ]
 
 
-def markdown(rows: Sequence[Row]) -> str:
+def markdown(rows: Sequence[TrialSummary]) -> str:
     """The table for a document."""
     lines = [COLUMNS, ["---"] * len(COLUMNS), *(cells_of(row) for row in rows)]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import Connection, select
 
-from benchcoe_jobs.domain import Query, Split, dealt_split
+from benchcoe_jobs.domain import Query, Split, assign_split
 from benchcoe_jobs.store import bulk
 from benchcoe_jobs.store.migrate import upgrade
 from benchcoe_jobs.store.results import aggregates, catalog, experts, responses, score_table
 from benchcoe_jobs.store.results.experts import ExpertRow
 from benchcoe_jobs.store.results.responses import NewScore
-from benchcoe_jobs.store.results.score_table import Answer
+from benchcoe_jobs.store.results.score_table import ScoredQuery
 from benchcoe_jobs.store.session import Store, connect
 from benchcoe_jobs.store.tables import Embedding
 
@@ -31,7 +31,7 @@ class Results:
 
     benchmark: str
     queries: list[Query]
-    answers: dict[str, list[Answer]]
+    answers: dict[str, list[ScoredQuery]]
     experts: list[ExpertRow]
 
     def fingerprint(self) -> str:
@@ -49,7 +49,7 @@ class Results:
 
 
 @dataclass(frozen=True, slots=True)
-class DealtPool:
+class PoolSpec:
     """Whom to route among, and the share of a stratum's queries that an expert needs scores for."""
 
     members: tuple[str, ...]
@@ -62,21 +62,21 @@ def read_results(connection: Connection, benchmark: str, names: Sequence[str]) -
     rows = [experts.read_expert(connection, name) for name in names]
     queries = score_table.queries(connection, benchmark_id)
     position = {query_id: row for row, (query_id, _) in enumerate(queries)}
-    answers: dict[str, list[Answer]] = {}
+    answers: dict[str, list[ScoredQuery]] = {}
     for expert_id, expert in rows:
-        answers[expert.name] = score_table.answers(connection, benchmark_id, expert_id, position)
+        answers[expert.name] = score_table.expert_scores(connection, benchmark_id, expert_id, position)
     return Results(benchmark, [query for _, query in queries], answers, [expert for _, expert in rows])
 
 
-def dealt(query: Query, seed: int) -> Split:
+def resplit_of(query: Query, seed: int) -> Split:
     """The split of a query under a seed; 0 is where it stands. Copies of a question stay together."""
     if seed == 0 and query.split is not None:
         return query.split
-    return dealt_split(hashlib.sha256(f"{seed}:{query.content_hash}".encode()).hexdigest())
+    return assign_split(hashlib.sha256(f"{seed}:{query.content_hash}".encode()).hexdigest())
 
 
-def write_deal(
-    path: Path, parts: Mapping[str, tuple[Results, Mapping[int, Split]]], pools: Mapping[str, DealtPool]
+def write_resplit(
+    path: Path, parts: Mapping[str, tuple[Results, Mapping[int, Split]]], pools: Mapping[str, PoolSpec]
 ) -> Store:
     """A scratch store with, by benchmark name, some results and the split of each position that is to be in it."""
     store = connect(f"sqlite:///{path}")
@@ -101,7 +101,7 @@ def _write_part(connection: Connection, name: str, found: Results, split_of: Map
     changed = set()
     for expert in found.experts:
         expert_id = experts.find_expert(connection, expert.name)
-        run_id = responses.ensure_run(connection, expert_id, benchmark_id, {"dealt": found.benchmark})
+        run_id = responses.ensure_run(connection, expert_id, benchmark_id, {"resplit_of": found.benchmark})
         new = [
             NewScore(
                 places[answer.position].id,

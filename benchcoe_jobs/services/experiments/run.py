@@ -1,9 +1,9 @@
-"""The paper's three stages over pools, routers and seeds, cell by cell; what is done is not done again.
+"""The paper's three stages over pools, routers and seeds, trial by trial; what is done is not done again.
 
-A cell is one router, trained and evaluated once by the jobs behind `train-router` and `evaluate`, on a
+A trial is one router, trained and evaluated once by the jobs behind `train-router` and `evaluate`, on a
 scratch store with the deal of its protocol, fold and seed. Its outcome is one file, put in place whole,
 named by all that shapes it: a run that was killed goes on where it was, and other data or settings
-are other cells.
+are other trials.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from benchcoe_jobs.errors import StoreError, UsageError
 from benchcoe_jobs.services.evaluation.evaluate import evaluate
 from benchcoe_jobs.services.experiments.plan import Experiment, Protocol, RouterSpec
 from benchcoe_jobs.services.experiments.resplit import (
-    DealtPool,
+    PoolSpec,
     Results,
-    dealt,
     read_results,
+    resplit_of,
     share_vectors,
-    write_deal,
+    write_resplit,
 )
 from benchcoe_jobs.services.score_matrix import read_matrix
 from benchcoe_jobs.services.training.train import train_router
@@ -43,7 +43,7 @@ Parts = dict[str, tuple[Results, dict[int, Split]]]
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class Trial:
     """One router to train and evaluate. `fold` is what is held out, empty where nothing is."""
 
     protocol: Protocol
@@ -59,21 +59,21 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a cell: the report as `evaluate --json` prints it, and per query, by key, the gain
+    """What became of a trial: the report as `evaluate --json` prints it, and per query, by key, the gain
     over the best single expert, of the queries that the report is over."""
 
-    cell: Cell
+    trial: Trial
     report: dict[str, Any]
     gains: dict[str, float]
 
 
 @dataclass
 class Progress:
-    """What a run of an experiment found done, did, and could not do (cell and reason)."""
+    """What a run of an experiment found done, did, and could not do (trial and reason)."""
 
     outcomes: list[Outcome] = field(default_factory=list)
     done_before: int = 0
-    failed: list[tuple[Cell, str]] = field(default_factory=list)
+    failed: list[tuple[Trial, str]] = field(default_factory=list)
 
 
 def run_experiment(
@@ -81,12 +81,12 @@ def run_experiment(
     experiment: Experiment,
     folder: Path,
     *,
-    planned: Callable[[int], None] = lambda cells: None,
-    progress: Callable[[int], None] = lambda cells: None,
+    planned: Callable[[int], None] = lambda trials: None,
+    progress: Callable[[int], None] = lambda trials: None,
 ) -> Progress:
-    """Do every cell of an experiment that `folder` does not hold yet; `planned` hears how many there are.
+    """Do every trial of an experiment that `folder` does not hold yet; `planned` hears how many there are.
 
-    A cell that cannot be done does not stop the others; it is tried again next time. Raises UsageError
+    A trial that cannot be done does not stop the others; it is tried again next time. Raises UsageError
     for names that the store does not know.
     """
     pools = _pools(store, experiment)
@@ -94,36 +94,36 @@ def run_experiment(
     with store.reading() as connection:
         main = read_results(connection, experiment.benchmark, everybody)
         other = read_results(connection, experiment.other_benchmark, everybody) if experiment.other_benchmark else None
-    cells = _Cells(folder, f"{__version__} {main.fingerprint()} {other.fingerprint() if other else ''}", pools)
-    deals = [
-        (deal, [Cell(*deal, pool, router) for pool in pools for router in experiment.routers])
+    trials = _TrialStore(folder, f"{__version__} {main.fingerprint()} {other.fingerprint() if other else ''}", pools)
+    resplits = [
+        (part, [Trial(*part, pool, router) for pool in pools for router in experiment.routers])
         for protocol in experiment.protocols
         for seed in experiment.seeds
-        for deal in ((protocol, fold, seed) for fold in _folds(protocol, main))
+        for part in ((protocol, fold, seed) for fold in _folds(protocol, main))
     ]
-    planned(sum(len(of_deal) for _, of_deal in deals))
+    planned(sum(len(trials_of) for _, trials_of in resplits))
     found = Progress()
-    for (protocol, fold, seed), of_deal in deals:
-        there = {cell: cells.read(cell) for cell in of_deal}
-        found.outcomes += (done := [outcome for outcome in there.values() if outcome])
+    for (protocol, fold, seed), trials_of in resplits:
+        on_disk = {trial: trials.read(trial) for trial in trials_of}
+        found.outcomes += (done := [outcome for outcome in on_disk.values() if outcome])
         found.done_before += len(done)
         progress(len(done))
-        missing = [cell for cell, outcome in there.items() if outcome is None]
+        missing = [trial for trial, outcome in on_disk.items() if outcome is None]
         if missing:
-            with tempfile.TemporaryDirectory(prefix=".deal-", dir=folder) as scratch:
-                _run_deal(
-                    store, Path(scratch), _parts(protocol, fold, seed, main, other), missing, cells, found, progress
+            with tempfile.TemporaryDirectory(prefix=".resplit-", dir=folder) as scratch:
+                _run_resplit(
+                    store, Path(scratch), _parts(protocol, fold, seed, main, other), missing, trials, found, progress
                 )
     return found
 
 
-def _pools(store: Store, experiment: Experiment) -> dict[str, DealtPool]:
+def _pools(store: Store, experiment: Experiment) -> dict[str, PoolSpec]:
     """The pools of the file by name; one of the store keeps its own min_coverage."""
-    found = {name: DealtPool(members) for name, members in experiment.pools.items() if members}
+    found = {name: PoolSpec(members) for name, members in experiment.pools.items() if members}
     with store.reading() as connection:
         for name in experiment.pools.keys() - found.keys():
             pool = experts.find_pool(connection, name)
-            found[name] = DealtPool(tuple(experts.pool_members(connection, pool.id)), pool.min_coverage)
+            found[name] = PoolSpec(tuple(experts.pool_members(connection, pool.id)), pool.min_coverage)
     return {name: found[name] for name in experiment.pools}
 
 
@@ -140,9 +140,9 @@ def _folds(protocol: Protocol, found: Results) -> list[str]:
 
 def _parts(protocol: Protocol, fold: str, seed: int, main: Results, other: Results | None) -> Parts:
     """What a deal's store holds, by benchmark name: what is learned from, and apart from it what is tested."""
-    split_of = {row: dealt(query, seed) for row, query in enumerate(main.queries)}
+    split_of = {row: resplit_of(query, seed) for row, query in enumerate(main.queries)}
     if protocol is Protocol.OTHER_BENCHMARK and other is not None:
-        tested = {row: dealt(query, seed) for row, query in enumerate(other.queries)}
+        tested = {row: resplit_of(query, seed) for row, query in enumerate(other.queries)}
         return {main.benchmark: (main, split_of), TESTED: (other, tested)}
     if protocol in (Protocol.HELD_OUT_SUBJECTS, Protocol.HELD_OUT_SOURCES):
         by_subject = protocol is Protocol.HELD_OUT_SUBJECTS
@@ -153,51 +153,51 @@ def _parts(protocol: Protocol, fold: str, seed: int, main: Results, other: Resul
     return {main.benchmark: (main, split_of)}
 
 
-def _run_deal(
+def _run_resplit(
     store: Store,
     scratch: Path,
     parts: Parts,
-    missing: list[Cell],
-    cells: _Cells,
+    missing: list[Trial],
+    trials: _TrialStore,
     found: Progress,
     progress: Callable[[int], None],
 ) -> None:
     benchmark = next(iter(parts))
-    pools = {f"p {cell.pool}": cells.pools[cell.pool] for cell in missing}  # "all" is no name for a pool of some
-    deal = write_deal(scratch / "deal.db", parts, pools)
+    pools = {f"p {trial.pool}": trials.pools[trial.pool] for trial in missing}  # "all" is no name for a pool of some
+    resplit = write_resplit(scratch / "resplit.db", parts, pools)
     try:
-        share_vectors(store, deal)
-        for cell in missing:
+        share_vectors(store, resplit)
+        for trial in missing:
             try:
-                found.outcomes.append(cells.keep(_run_cell(deal, scratch, benchmark, cell)))
+                found.outcomes.append(trials.keep(_run_trial(resplit, scratch, benchmark, trial)))
             except UsageError as error:
-                found.failed.append((cell, str(error)))
+                found.failed.append((trial, str(error)))
             progress(1)
-        share_vectors(deal, store)
+        share_vectors(resplit, store)
     finally:
-        deal.close()
+        resplit.close()
 
 
-def _run_cell(deal: Store, home: Path, benchmark: str, cell: Cell) -> Outcome:
-    spec = asdict(cell.router)
-    name = hashlib.sha256(json.dumps([cell.pool, spec]).encode()).hexdigest()[:16]
-    split = Split.TEST if cell.protocol is Protocol.NAIVE else Split.TRAIN
+def _run_trial(resplit: Store, home: Path, benchmark: str, trial: Trial) -> Outcome:
+    spec = asdict(trial.router)
+    name = hashlib.sha256(json.dumps([trial.pool, spec]).encode()).hexdigest()[:16]
+    split = Split.TEST if trial.protocol is Protocol.NAIVE else Split.TRAIN
     settings = {key: value for key, value in spec.items() if key != "name"}
-    train_router(deal, home, name, pool=f"p {cell.pool}", benchmark=benchmark, split=split, **settings)
-    outside = cell.protocol not in (Protocol.NAIVE, Protocol.IN_DISTRIBUTION)
+    train_router(resplit, home, name, pool=f"p {trial.pool}", benchmark=benchmark, split=split, **settings)
+    outside = trial.protocol not in (Protocol.NAIVE, Protocol.IN_DISTRIBUTION)
     tested = TESTED if outside else benchmark
-    report = evaluate(deal, home, name, benchmark=tested, split=Split.TEST)
-    shown = report.as_json() | {"router": cell.router.name, "pool": cell.pool}
-    return Outcome(cell, shown, _gains(deal, name, tested, report.best_single["expert"], list(report.experts)))
+    report = evaluate(resplit, home, name, benchmark=tested, split=Split.TEST)
+    shown = report.as_json() | {"router": trial.router.name, "pool": trial.pool}
+    return Outcome(trial, shown, _gains(resplit, name, tested, report.best_single["expert"], list(report.experts)))
 
 
-def _gains(deal: Store, router: str, benchmark: str, best_single: str, names: list[str]) -> dict[str, float]:
-    with deal.reading() as connection:
+def _gains(resplit: Store, router: str, benchmark: str, best_single: str, names: list[str]) -> dict[str, float]:
+    with resplit.reading() as connection:
         ids = experts.expert_ids(connection)
         benchmark_id, _ = catalog.find_benchmark(connection, benchmark)
         decided = evaluations.decided(connection, routers.find_router(connection, router).id)
         matrix = read_matrix(connection, benchmark_id, {name: ids[name] for name in names}, Split.TEST).complete()
-    row_of = {place.id: row for row, place in enumerate(matrix.places)}
+    row_of = {query.id: row for row, query in enumerate(matrix.queries)}
     column_of = {ids[name]: column for column, name in enumerate(matrix.experts)}
     best = matrix.experts.index(best_single)
     return {
@@ -207,12 +207,12 @@ def _gains(deal: Store, router: str, benchmark: str, best_single: str, names: li
     }
 
 
-class _Cells:
+class _TrialStore:
     """The outcomes in a folder, one file each."""
 
-    def __init__(self, folder: Path, data: str, pools: Mapping[str, DealtPool]) -> None:
+    def __init__(self, folder: Path, data: str, pools: Mapping[str, PoolSpec]) -> None:
         self.pools = pools
-        self._folder = folder / "cells"
+        self._folder = folder / "trials"
         self._data = data
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -221,27 +221,27 @@ class _Cells:
         for left in _remains(folder, self._folder):
             shutil.rmtree(left) if left.is_dir() else left.unlink()
 
-    def _file(self, cell: Cell) -> Path:
-        pool = self.pools[cell.pool]
-        about = [self._data, asdict(cell), sorted(pool.members), pool.min_coverage]
+    def _file(self, trial: Trial) -> Path:
+        pool = self.pools[trial.pool]
+        about = [self._data, asdict(trial), sorted(pool.members), pool.min_coverage]
         return self._folder / f"{hashlib.sha256(json.dumps(about).encode()).hexdigest()[:32]}.json"
 
-    def read(self, cell: Cell) -> Outcome | None:
+    def read(self, trial: Trial) -> Outcome | None:
         try:
-            stored = json.loads(self._file(cell).read_text(encoding="utf-8"))
+            stored = json.loads(self._file(trial).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        return Outcome(cell, stored["report"], stored["gains"])
+        return Outcome(trial, stored["report"], stored["gains"])
 
     def keep(self, outcome: Outcome) -> Outcome:
-        file = self._file(outcome.cell)
+        file = self._file(outcome.trial)
         new = file.with_suffix(".new")
         new.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
         new.replace(file)
         return outcome
 
 
-def _remains(folder: Path, cells: Path) -> Iterator[Path]:
+def _remains(folder: Path, trials: Path) -> Iterator[Path]:
     """What a killed run left."""
-    yield from folder.glob(".deal-*")
-    yield from cells.glob("*.new")
+    yield from folder.glob(".resplit-*")
+    yield from trials.glob("*.new")

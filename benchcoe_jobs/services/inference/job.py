@@ -11,10 +11,10 @@ from benchcoe_jobs.domain import Level
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.job_queue.job_kind import Assignment
 from benchcoe_jobs.services.inference.expert_settings import settings_of
-from benchcoe_jobs.services.inference.plan import make_plans
-from benchcoe_jobs.services.inference.run import ask, lot_to_ask
+from benchcoe_jobs.services.inference.plan import prompt_plans
+from benchcoe_jobs.services.inference.run import ask, shard_group_for
 from benchcoe_jobs.store.job_queue import jobs
-from benchcoe_jobs.store.job_queue.jobs import JobRow, NewLot
+from benchcoe_jobs.store.job_queue.jobs import JobRow, NewShardGroup
 from benchcoe_jobs.store.results import catalog, experts, responses
 from benchcoe_jobs.store.routing import routers
 
@@ -38,19 +38,19 @@ def profile_request(
 
 
 class ProfileJob:
-    """See `jobs.kinds.Kind`."""
+    """See `job_queue.job_kind.JobKind`."""
 
     n_stages = 1
 
-    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewLot]:
-        """One lot per benchmark. Raises UsageError where there is none, or the expert has no engine."""
+    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewShardGroup]:
+        """One shard_group per benchmark. Raises UsageError where there is none, or the expert has no engine."""
         request = job.request
         expert_id, expert = experts.read_expert(connection, request["expert"])
         settings_of(expert)
-        plans = make_plans(connection, request["benchmarks"], split=request["split"], limit=request["limit"])
+        plans = prompt_plans(connection, request["benchmarks"], split=request["split"], limit=request["limit"])
         if not plans:
             raise UsageError("there is no benchmark to ask yet: add one with `benchcoe-jobs add-benchmark NAME FOLDER`")
-        return [lot_to_ask(connection, expert_id, expert, plan) for plan in plans]
+        return [shard_group_for(connection, expert_id, expert, plan) for plan in plans]
 
     def run(self, assignment: Assignment) -> None:
         """Ask a shard's queries."""
@@ -62,27 +62,27 @@ class ProfileJob:
         `mean` is over every score of the expert's newest run, `seconds` the time of all workers together.
         """
         expert_id, _ = experts.read_expert(connection, job.request["expert"])
-        lots = jobs.lots(connection, [job.id])
+        shard_groups = jobs.shard_groups(connection, [job.id])
         return {
             "expert": job.request["expert"],
-            "loads": sum(lot.loads for lot in lots),
+            "loads": sum(shard_group.loads for shard_group in shard_groups),
             "benchmarks": [
                 {
-                    "benchmark": lot.benchmark,
-                    "queries": lot.items,
-                    "there": lot.there,
-                    "answered": lot.answered,
-                    "errors": lot.errors,
-                    "mean": _mean(connection, expert_id, lot.benchmark),
-                    "seconds": round(lot.seconds, 3),
+                    "benchmark": shard_group.benchmark,
+                    "queries": shard_group.items,
+                    "reused": shard_group.reused,
+                    "answered": shard_group.answered,
+                    "errors": shard_group.errors,
+                    "mean": _mean(connection, expert_id, shard_group.benchmark),
+                    "seconds": round(shard_group.seconds, 3),
                 }
-                for lot in lots
+                for shard_group in shard_groups
             ],
         }
 
     def follow_ups(self, connection: Connection, job: JobRow) -> Sequence[tuple[str, Mapping[str, Any]]]:
         """A head for the expert in every query-level router that may choose it: labels follow by themselves."""
-        if not any(lot.answered for lot in jobs.lots(connection, [job.id])):
+        if not any(shard_group.answered for shard_group in jobs.shard_groups(connection, [job.id])):
             return []
         return [
             ("train-router", {"router": router.name, "extend": True})

@@ -15,10 +15,10 @@ from benchcoe_jobs import registry
 from benchcoe_jobs.benchmarks.base import NO_SHOTS, Benchmark, Shots
 from benchcoe_jobs.domain import Query, Request
 from benchcoe_jobs.errors import UsageError
-from benchcoe_jobs.services.inference.shards import batch_size
+from benchcoe_jobs.services.inference.shards import micro_batch_size
 from benchcoe_jobs.store.results import catalog, prompt_inputs, responses
 from benchcoe_jobs.store.results.experts import ExpertRow
-from benchcoe_jobs.store.results.prompt_inputs import Askable
+from benchcoe_jobs.store.results.prompt_inputs import PromptableQuery
 from benchcoe_jobs.store.session import Store
 
 CHARACTERS_PER_TOKEN = 4
@@ -26,7 +26,7 @@ CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True)
-class Plan:
+class PromptPlan:
     """A benchmark's queries in the order of asking, and how they are put.
 
     `asked_as` is the part of a run's provenance that the benchmark decides.
@@ -35,7 +35,7 @@ class Plan:
     benchmark_id: int
     benchmark: Benchmark
     shots: Mapping[str, Shots]
-    queries: Sequence[Askable]
+    queries: Sequence[PromptableQuery]
     asked_as: Mapping[str, Any]
 
     def request(self, query: Query) -> Request:
@@ -47,14 +47,14 @@ class Plan:
 class Forecast:
     """What profiling a benchmark would do.
 
-    `there` are answered already, `errors` have an error row; `to_ask` are asked, in `batches`.
+    `reused` are answered already, `errors` have an error row; `to_ask` are asked, in `batches`.
     `prompt_tokens` is an estimate from characters. `seconds` is what the expert's earlier answers to this
     benchmark took, None where there are none.
     """
 
     benchmark: str
     queries: int
-    there: int
+    reused: int
     errors: int
     to_ask: int
     batches: int
@@ -62,9 +62,9 @@ class Forecast:
     seconds: float | None
 
 
-def make_plans(
+def prompt_plans(
     connection: Connection, names: Sequence[str] = (), *, split: str | None = None, limit: int | None = None
-) -> list[Plan]:
+) -> list[PromptPlan]:
     """What there is to ask: of some benchmarks, else of every stored one that this program knows.
 
     `limit` is per benchmark, see `asking.askable`. Raises UsageError for a benchmark that cannot be asked.
@@ -80,11 +80,11 @@ def make_plans(
         queries = prompt_inputs.askable(connection, benchmark_id, split, limit)
         if not queries:
             raise UsageError(f"{name} has no query with a text" + (f" in split {split}" if split else ""))
-        plans.append(plan_of(connection, benchmark_id, name, queries))
+        plans.append(prompt_plan(connection, benchmark_id, name, queries))
     return plans
 
 
-def plan_of(connection: Connection, benchmark_id: int, name: str, queries: Sequence[Askable]) -> Plan:
+def prompt_plan(connection: Connection, benchmark_id: int, name: str, queries: Sequence[PromptableQuery]) -> PromptPlan:
     """How some queries of a benchmark are asked. Raises UsageError for a benchmark that cannot be."""
     known = registry.names("benchmarks")
     if name not in known:
@@ -103,10 +103,12 @@ def plan_of(connection: Connection, benchmark_id: int, name: str, queries: Seque
     digest = hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()
     asked_as = {"template": benchmark.template, "decoding": asdict(benchmark.decoding), "shots": digest}
     # As the store gives it back, where a tuple has become a list.
-    return Plan(benchmark_id, benchmark, shots, queries, json.loads(json.dumps(asked_as)))
+    return PromptPlan(benchmark_id, benchmark, shots, queries, json.loads(json.dumps(asked_as)))
 
 
-def forecast(store: Store, expert_id: int, expert: ExpertRow, plan: Plan, *, retry_errors: bool = False) -> Forecast:
+def forecast(
+    store: Store, expert_id: int, expert: ExpertRow, plan: PromptPlan, *, retry_errors: bool = False
+) -> Forecast:
     """What profiling would do, without an engine.
 
     Only the engine knows its exact version, so what is there already is that of the expert's newest run
@@ -114,10 +116,10 @@ def forecast(store: Store, expert_id: int, expert: ExpertRow, plan: Plan, *, ret
     """
     with store.reading() as connection:
         run_id = newest_run(connection, expert_id, plan)
-        there = {} if run_id is None else responses.answered(connection, run_id)
+        recorded = {} if run_id is None else responses.answered(connection, run_id)
         latency_s = None if run_id is None else responses.mean_latency_s(connection, run_id)
-    to_ask = still_open(plan, there, retry_errors)
-    size = batch_size(expert.engine)
+    to_ask = still_open(plan, recorded, retry_errors)
+    size = micro_batch_size(expert.engine)
     characters = 0
     for start in range(0, len(to_ask), size):
         with store.reading() as connection:
@@ -125,11 +127,11 @@ def forecast(store: Store, expert_id: int, expert: ExpertRow, plan: Plan, *, ret
         for request in map(plan.request, contents.values()):
             characters += len(request.prompt(len(request.shots)))
     batches = math.ceil(len(to_ask) / size)
-    mine = [there[query.id] for query in plan.queries if query.id in there]
+    mine = [recorded[query.id] for query in plan.queries if query.id in recorded]
     return Forecast(
         benchmark=plan.benchmark.name,
         queries=len(plan.queries),
-        there=sum(mine),
+        reused=sum(mine),
         errors=len(mine) - sum(mine),
         to_ask=len(to_ask),
         batches=batches,
@@ -138,14 +140,16 @@ def forecast(store: Store, expert_id: int, expert: ExpertRow, plan: Plan, *, ret
     )
 
 
-def newest_run(connection: Connection, expert_id: int, plan: Plan) -> int | None:
+def newest_run(connection: Connection, expert_id: int, plan: PromptPlan) -> int | None:
     """The newest run in which an expert was asked in a plan's way, by whichever version of its engine."""
     runs = responses.runs_of(connection, expert_id, plan.benchmark_id)
     return next((id_ for id_, provenance in runs if provenance.get("asked_as") == plan.asked_as), None)
 
 
-def still_open(plan: Plan, there: Mapping[int, bool], retry_errors: bool) -> list[Askable]:
+def still_open(plan: PromptPlan, recorded: Mapping[int, bool], retry_errors: bool) -> list[PromptableQuery]:
     """The queries that have no response, nor with `retry_errors` unset an error row."""
     return [
-        query for query in plan.queries if not there.get(query.id, False) and (retry_errors or query.id not in there)
+        query
+        for query in plan.queries
+        if not recorded.get(query.id, False) and (retry_errors or query.id not in recorded)
     ]

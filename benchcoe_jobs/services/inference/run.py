@@ -12,25 +12,25 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection
 
-from benchcoe_jobs.benchmarks.base import kept_text
+from benchcoe_jobs.benchmarks.base import stored_text
 from benchcoe_jobs.domain import Completion, Query
-from benchcoe_jobs.engines.host import Batch, EngineHost
+from benchcoe_jobs.engines.engine_client import EngineClient, MicroBatch
 from benchcoe_jobs.job_queue.job_kind import Assignment
-from benchcoe_jobs.job_queue.lease import patiently
+from benchcoe_jobs.job_queue.lease import retry_until_available
+from benchcoe_jobs.services.inference import stream
 from benchcoe_jobs.services.inference.expert_settings import settings_of
-from benchcoe_jobs.services.inference.plan import Plan, newest_run, plan_of, still_open
-from benchcoe_jobs.services.inference.shards import batch_size, placed, shard_size
-from benchcoe_jobs.services.inference.stream import answers
+from benchcoe_jobs.services.inference.plan import PromptPlan, newest_run, prompt_plan, still_open
+from benchcoe_jobs.services.inference.shards import micro_batch_size, placed, shard_size
 from benchcoe_jobs.store.job_queue import workers
-from benchcoe_jobs.store.job_queue.jobs import NewLot
+from benchcoe_jobs.store.job_queue.jobs import NewShardGroup
 from benchcoe_jobs.store.job_queue.leases import Tally
 from benchcoe_jobs.store.results import aggregates, catalog, experts, prompt_inputs, responses
 from benchcoe_jobs.store.results.experts import ExpertRow
-from benchcoe_jobs.store.results.prompt_inputs import Askable
+from benchcoe_jobs.store.results.prompt_inputs import PromptableQuery
 from benchcoe_jobs.store.results.responses import ErrorRow, NewScore
 
 
-def lot_to_ask(connection: Connection, expert_id: int, expert: ExpertRow, plan: Plan) -> NewLot:
+def shard_group_for(connection: Connection, expert_id: int, expert: ExpertRow, plan: PromptPlan) -> NewShardGroup:
     """The shards in which an expert is asked a plan's queries. Raises UsageError where it has no engine.
 
     All of them: only the engine knows the version that it answers with, and so what has been answered by it.
@@ -41,7 +41,7 @@ def lot_to_ask(connection: Connection, expert_id: int, expert: ExpertRow, plan: 
     batch_s = None if run_id is None else responses.mean_latency_s(connection, run_id)
     size = shard_size(expert.engine, batch_s, len(ids), workers.n_serving(connection, queue))
     pieces = [ids[start : start + size] for start in range(0, len(ids), size)]
-    return NewLot(
+    return NewShardGroup(
         queue,
         [({"benchmark": plan.benchmark.name, "queries": piece}, len(piece)) for piece in pieces],
         expert_id=expert_id,
@@ -51,12 +51,12 @@ def lot_to_ask(connection: Connection, expert_id: int, expert: ExpertRow, plan: 
 
 
 def ask(assignment: Assignment) -> None:
-    """Run a shard of such a lot: load the expert unless it is resident, and ask what has no response yet."""
+    """Run a shard of such a shard_group: load the expert unless it is resident, and ask what has no response yet."""
     work, expert_id = assignment.claim.work, assignment.claim.expert_id
-    assert expert_id is not None  # noqa: S101  (the lot has one)
+    assert expert_id is not None  # noqa: S101  (the shard_group has one)
     with assignment.store.reading() as connection:
         benchmark_id, name = catalog.find_benchmark(connection, work["benchmark"])
-        plan = plan_of(connection, benchmark_id, name, prompt_inputs.by_id(connection, work["queries"]))
+        plan = prompt_plan(connection, benchmark_id, name, prompt_inputs.by_id(connection, work["queries"]))
         expert = experts.read_expert_by_id(connection, expert_id)
     settings = settings_of(expert)
     host = assignment.host(expert_id, settings)
@@ -68,13 +68,13 @@ def ask(assignment: Assignment) -> None:
         "asked_as": plan.asked_as,
     }
     under_way.begin(provenance)
-    under_way.ask(batch_size(settings.engine))
+    under_way.ask(micro_batch_size(settings.engine))
 
 
 class _Asking:
     """A shard under way. `to_ask` is known once it has begun."""
 
-    def __init__(self, assignment: Assignment, plan: Plan, expert_id: int, host: EngineHost) -> None:
+    def __init__(self, assignment: Assignment, plan: PromptPlan, expert_id: int, host: EngineClient) -> None:
         self._store = assignment.store
         self._lease = assignment.lease
         self._retry_errors = bool(assignment.claim.request.get("retry_errors"))
@@ -83,7 +83,7 @@ class _Asking:
         self._host = host
         self._loads = host.loads
         self._run_id = 0
-        self.to_ask: list[Askable] = []
+        self.to_ask: list[PromptableQuery] = []
 
     def begin(self, provenance: Mapping[str, Any]) -> None:
         """See what has been answered in the run with this provenance."""
@@ -92,26 +92,26 @@ class _Asking:
     def _look(self, connection: Connection, provenance: Mapping[str, Any]) -> Tally:
         self._run_id = responses.ensure_run(connection, self._expert_id, self._plan.benchmark_id, provenance)
         queries = self._plan.queries
-        there = responses.answered(connection, self._run_id, [query.id for query in queries])
-        self.to_ask = still_open(self._plan, there, self._retry_errors)
-        n_there = sum(there.values())
-        answered = min(self._lease.tally.answered, n_there)  # by an earlier claim of this shard
-        found = Tally(n_there - answered, answered, len(queries) - n_there - len(self.to_ask))
+        recorded = responses.answered(connection, self._run_id, [query.id for query in queries])
+        self.to_ask = still_open(self._plan, recorded, self._retry_errors)
+        n_reused = sum(recorded.values())
+        answered = min(self._lease.tally.answered, n_reused)  # by an earlier claim of this shard
+        found = Tally(n_reused - answered, answered, len(queries) - n_reused - len(self.to_ask))
         return found - self._lease.tally
 
     def ask(self, size: int) -> None:
         """Ask what is open in micro-batches of so many, and commit what comes of each."""
         batches = (self.to_ask[start : start + size] for start in range(0, len(self.to_ask), size))
-        asked = answers(self._host, self._lease, map(self._with_contents, batches), self._requests)
-        with closing(asked):
-            for batch, completions, seconds in asked:
+        under_way = stream.completions(self._host, self._lease, map(self._with_contents, batches), self._requests)
+        with closing(under_way):
+            for batch, completions, seconds in under_way:
                 self._commit(batch, completions, seconds)
 
-    def _with_contents(self, batch: Sequence[Askable]) -> list[_Open]:
-        contents = patiently(lambda: self._contents([query.id for query in batch]))
+    def _with_contents(self, batch: Sequence[PromptableQuery]) -> list[_Open]:
+        contents = retry_until_available(lambda: self._contents([query.id for query in batch]))
         return [(query, contents[query.id]) for query in batch]
 
-    def _requests(self, batch: Sequence[_Open]) -> Batch:
+    def _requests(self, batch: Sequence[_Open]) -> MicroBatch:
         return [self._plan.request(content) for _, content in batch], self._plan.benchmark.decoding
 
     def _commit(self, batch: Sequence[_Open], completions: Sequence[Completion], seconds: float) -> None:
@@ -121,7 +121,7 @@ class _Asking:
             if completion.finish_reason == "error":
                 errors.append(ErrorRow(query.id, completion.error or "the engine gave no reason", completion.latency_s))
             else:
-                scores.append(_judged(self._plan, query, content, completion))
+                scores.append(_scored(self._plan, query, content, completion))
         ids = [query.id for query, _ in batch]
         self._lease.commit(
             lambda connection: self._write(connection, ids, scores, errors), seconds=seconds, loads=self._new_loads()
@@ -142,29 +142,29 @@ class _Asking:
         # Whoever asks the same expert beside us may have been first: its response stays, and so must
         # the score of it. What it found to be an error, we may have an answer to.
         responses.hold_run(connection, self._run_id)
-        there = {id_ for id_, fine in responses.answered(connection, self._run_id, ids).items() if fine}
+        recorded = {id_ for id_, fine in responses.answered(connection, self._run_id, ids).items() if fine}
         responses.forget_errors(connection, self._run_id, ids)
-        new = [answer for answer in answers if answer.query_id not in there]
-        failed = [row for row in errors if row.query_id not in there]
+        new = [answer for answer in answers if answer.query_id not in recorded]
+        failed = [row for row in errors if row.query_id not in recorded]
         responses.write_scores(connection, self._expert_id, self._run_id, new)
         responses.write_errors(connection, self._run_id, failed)
         aggregates.refresh_strata(connection, {(self._expert_id, answer.stratum_id) for answer in new})
-        return Tally(there=len(there), answered=len(new), errors=len(failed))
+        return Tally(reused=len(recorded), answered=len(new), errors=len(failed))
 
 
-_Open: TypeAlias = tuple[Askable, Query]
+_Open: TypeAlias = tuple[PromptableQuery, Query]
 """A query to ask, and its content."""
 
 
-def _judged(plan: Plan, query: Askable, content: Query, completion: Completion) -> NewScore:
-    text = responses.storable(kept_text(completion))  # judged as it is stored, so that rescoring finds the same
-    judged = plan.benchmark.judge(text, content)
+def _scored(plan: PromptPlan, query: PromptableQuery, content: Query, completion: Completion) -> NewScore:
+    text = responses.storable(stored_text(completion))  # scored as it is stored, so that rescoring finds the same
+    scored = plan.benchmark.score(text, content)
     return NewScore(
         query_id=query.id,
         stratum_id=query.stratum_id,
-        value=judged.score,
-        extracted=judged.extracted,
-        stage=judged.stage,
+        value=scored.score,
+        extracted=scored.extracted,
+        rule=scored.rule,
         text=text,
         prompt_tokens=completion.prompt_tokens,
         completion_tokens=completion.completion_tokens,

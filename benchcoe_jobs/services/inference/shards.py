@@ -24,7 +24,7 @@ _SHARES = 2
 """Every worker gets so many shards at least, where there are batches enough: they then end at about the same time."""
 
 
-def batch_size(engine: str) -> int:
+def micro_batch_size(engine: str) -> int:
     """How many queries an engine is asked at once: what a kill costs, and what one commit holds."""
     return _LARGER_BATCH.get(engine, _BATCH)
 
@@ -34,7 +34,7 @@ def shard_size(engine: str, batch_s: float | None, n_queries: int, n_workers: in
 
     An engine that is fed without a break has a shard of as many batches as may be: it idles at the end of each.
     """
-    batch = batch_size(engine)
+    batch = micro_batch_size(engine)
     n_batches = _MOST_BATCHES if engine in _LARGER_BATCH else _UNKNOWN_BATCHES
     if batch_s is not None:
         n_batches = max(1, min(int(_SHARD_S / max(batch_s, 1e-3)), _MOST_BATCHES))

@@ -8,14 +8,14 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TypeVar
 
 from benchcoe_jobs.domain import Completion
-from benchcoe_jobs.engines.host import Batch, EngineHost
+from benchcoe_jobs.engines.engine_client import EngineClient, MicroBatch
 from benchcoe_jobs.job_queue.lease import Lease
 
 Item = TypeVar("Item")
 
 
-def answers(
-    host: EngineHost, lease: Lease, items: Iterable[Item], batch_of: Callable[[Item], Batch]
+def completions(
+    host: EngineClient, lease: Lease, items: Iterable[Item], batch_of: Callable[[Item], MicroBatch]
 ) -> Generator[tuple[Item, list[Completion], float], None, None]:
     """(item, completions, seconds since the ones before) of what is asked as `batch_of` says, in order.
 
@@ -25,7 +25,7 @@ def answers(
     sent: deque[Item] = deque()
     is_stopped = False
 
-    def batches() -> Iterator[Batch]:
+    def batches() -> Iterator[MicroBatch]:
         nonlocal is_stopped
         for item in items:
             if lease.is_over:
@@ -35,9 +35,9 @@ def answers(
             yield batch_of(item)
 
     since = time.monotonic()
-    for completions in host.stream(batches()):
+    for answered in host.stream(batches()):
         now = time.monotonic()
-        yield sent.popleft(), completions, now - since
+        yield sent.popleft(), answered, now - since
         since = now
     if is_stopped:
         lease.check()

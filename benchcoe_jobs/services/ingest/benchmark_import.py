@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from benchcoe_jobs import registry
 from benchcoe_jobs.benchmarks import hub
 from benchcoe_jobs.benchmarks.base import Benchmark
-from benchcoe_jobs.domain import Fault, Query
+from benchcoe_jobs.domain import Query, SkippedRow
 from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.importers.table import read_queries
 from benchcoe_jobs.services.ingest.result_import import ImportSummary
@@ -33,23 +33,23 @@ def add_benchmark(store: Store, name: str, path: Path) -> ImportSummary:
         fresh: dict[str, Query] = {}
         for row in _rows(name, path):
             summary.read += 1
-            if isinstance(row, Fault):
+            if isinstance(row, SkippedRow):
                 summary.skipped.append(row)
                 continue
             line, query = row
-            there = stored.get(query.key)
-            if there is None and query.key not in fresh:
+            earlier = stored.get(query.key)
+            if earlier is None and query.key not in fresh:
                 fresh[query.key] = query
-            elif there is not None and there.is_like(query):
+            elif earlier is not None and earlier.is_like(query):
                 summary.unchanged += 1
             else:
                 what = "content or subject"
-                summary.skipped.append(Fault(line, f"query {query.key!r} is there already, with another {what}"))
+                summary.skipped.append(SkippedRow(line, f"query {query.key!r} is there already, with another {what}"))
         catalog.add_queries(connection, benchmark_id, list(fresh.values()))
         if name in registry.names("benchmarks"):
             _keep_shots(connection, benchmark_id, name, path, summary)
         summary.new_queries = len(fresh)
-        summary.insist_on_something()
+        summary.require_something()
         aggregates.refresh(connection, [benchmark_id])
     return summary
 
@@ -77,7 +77,7 @@ def _keep_shots(connection: Connection, benchmark_id: int, name: str, path: Path
         summary.notes.append(f"worked examples for {changed} subjects")
 
 
-def _rows(name: str, path: Path) -> Iterator[tuple[int, Query] | Fault]:
+def _rows(name: str, path: Path) -> Iterator[tuple[int, Query] | SkippedRow]:
     if name not in registry.names("benchmarks"):
         return read_queries(path, name)
     return enumerate(registry.load("benchmarks", name)().load(path), 1)

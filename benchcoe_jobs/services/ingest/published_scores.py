@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from benchcoe_jobs.domain import EVERY_EXPERT, Fault, ReportedScore
+from benchcoe_jobs.domain import EVERY_EXPERT, ReportedScore, SkippedRow
 from benchcoe_jobs.importers.reported import read_reported
 from benchcoe_jobs.services.ingest.query_matching import unknown_subject
 from benchcoe_jobs.services.ingest.result_import import ImportSummary
@@ -27,15 +27,17 @@ def import_scores(store: Store, expert: str, path: Path, *, benchmark: str | Non
         rows: dict[str, list[ReportedScore]] = {}
         for row in read_reported(path, benchmark):
             summary.read += 1
-            if isinstance(row, Fault):
+            if isinstance(row, SkippedRow):
                 summary.skipped.append(row)
             elif (row.expert or expert) not in known:
-                summary.skipped.append(Fault(row.line, f"a row of another or unknown expert: {row.expert or expert!r}"))
+                summary.skipped.append(
+                    SkippedRow(row.line, f"a row of another or unknown expert: {row.expert or expert!r}")
+                )
             else:
                 rows.setdefault(row.benchmark, []).append(row)
         for name, of_benchmark in rows.items():
             _write(connection, name, of_benchmark, expert, known, summary)
-        summary.insist_on_something()
+        summary.require_something()
     return summary
 
 
@@ -51,7 +53,7 @@ def _write(
     subjects = catalog.subject_ids(connection, benchmark_id)
     if catalog.has_queries(connection, benchmark_id):
         strangers = [row for row in rows if row.subject not in subjects]
-        summary.skipped += [Fault(row.line, unknown_subject(row.subject, set(subjects))) for row in strangers]
+        summary.skipped += [SkippedRow(row.line, unknown_subject(row.subject, set(subjects))) for row in strangers]
         rows = [row for row in rows if row.subject in subjects]
     subjects = catalog.add_subjects(connection, benchmark_id, [row.subject for row in rows])
     scores = [(known[row.expert or expert], subjects[row.subject], row.score, row.n) for row in rows]

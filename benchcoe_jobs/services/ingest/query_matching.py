@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from benchcoe_jobs import registry
-from benchcoe_jobs.domain import Fault, Query, Result, derived_key
+from benchcoe_jobs.domain import Query, Result, SkippedRow, derived_key
 from benchcoe_jobs.store.results import catalog
 from benchcoe_jobs.store.results.catalog import StoredQuery
 
@@ -29,17 +29,17 @@ class Matcher:
         self._may_add_subjects = may_add_subjects or not self._subjects
         self._by_text: dict[str, list[str]] | None = None
 
-    def match(self, rows: Sequence[Result]) -> tuple[list[Match], list[Fault], int]:
+    def match(self, rows: Sequence[Result]) -> tuple[list[Match], list[SkippedRow], int]:
         """The rows that stand for a stored query, the faults, and how many queries were new."""
-        faults: list[Fault] = []
+        faults: list[SkippedRow] = []
         kept: list[tuple[Result, str]] = []
         fresh: dict[str, Query] = {}
         for row in rows:
             key = self._key(row.query)
-            there = self._stored.get(key)
+            stored = self._stored.get(key)
             query = fresh.get(key, row.query)
-            if there is not None:
-                reason = self._difference(row.query, key, there)
+            if stored is not None:
+                reason = self._difference(row.query, key, stored)
             elif query is not row.query:
                 reason = None if query.content_hash == row.query.content_hash else _OTHER_CONTENT
             elif row.query.subject not in self._subjects and not self._may_add_subjects:
@@ -50,7 +50,7 @@ class Matcher:
             if reason is None:
                 kept.append((row, key))
             else:
-                faults.append(Fault(row.line, reason))
+                faults.append(SkippedRow(row.line, reason))
         if fresh:
             self._stored |= catalog.add_queries(self._connection, self.benchmark_id, list(fresh.values()))
             self._by_text = None
@@ -63,12 +63,14 @@ class Matcher:
         same_text = self._texts().get(query.text, []) if _is_bare(query) else []
         return same_text[0] if len(same_text) == 1 else query.key
 
-    def _difference(self, query: Query, key: str, there: StoredQuery) -> str | None:
-        if query.subject != there.subject:
-            return f"its subject {query.subject!r} differs from the stored {there.subject!r}"
+    def _difference(self, query: Query, key: str, stored: StoredQuery) -> str | None:
+        if query.subject != stored.subject:
+            return f"its subject {query.subject!r} differs from the stored {stored.subject!r}"
         if not query.text:
             return None
-        same = key in self._texts().get(query.text, []) if _is_bare(query) else query.content_hash == there.content_hash
+        same = (
+            key in self._texts().get(query.text, []) if _is_bare(query) else query.content_hash == stored.content_hash
+        )
         return None if same else _OTHER_CONTENT
 
     def _texts(self) -> dict[str, list[str]]:

@@ -20,7 +20,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from benchcoe_jobs import registry
-from benchcoe_jobs.domain import EVERY_EXPERT, Fault, Judgement, Result
+from benchcoe_jobs.domain import EVERY_EXPERT, Result, ScoredAnswer, SkippedRow
 from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.importers.archive import open_file
 from benchcoe_jobs.services.ingest.query_matching import Match, Matcher
@@ -29,7 +29,7 @@ from benchcoe_jobs.store.results.catalog import StoredQuery
 from benchcoe_jobs.store.results.responses import NewScore
 from benchcoe_jobs.store.session import Store
 
-BATCH = 20_000
+ROWS_AT_ONCE = 20_000
 
 
 @dataclass
@@ -41,16 +41,16 @@ class ImportSummary:
     scored: Counter[str] = field(default_factory=Counter)
     unchanged: int = 0
     new_queries: int = 0
-    stages: Counter[str] = field(default_factory=Counter)
+    rules: Counter[str] = field(default_factory=Counter)
     disagreements: int = 0
     notes: list[str] = field(default_factory=list)
-    skipped: list[Fault] = field(default_factory=list)
+    skipped: list[SkippedRow] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """The summary as one JSON object."""
         return {**vars(self), "skipped": [asdict(fault) for fault in self.skipped]}
 
-    def insist_on_something(self) -> None:
+    def require_something(self) -> None:
         """Raise InputError where not a single row could be used."""
         if not (self.scored or self.unchanged or self.new_queries):
             why = ""
@@ -88,7 +88,7 @@ def import_results(
         writer = _Writer(connection, summary, {"format": form, "sha256": _digest(path)}, replace)
         matchers: dict[str, Matcher] = {}
         benchmarks = {str(row["benchmark"]) for row in catalog.benchmarks(connection)}
-        while batch := list(islice(rows, BATCH)):
+        while batch := list(islice(rows, ROWS_AT_ONCE)):
             usable = _of_known_experts(batch, expert, known, summary)
             for name, group in groupby(sorted(usable, key=_benchmark), key=_benchmark):
                 if name not in matchers:
@@ -100,7 +100,7 @@ def import_results(
                 summary.new_queries += new
                 writer.write(name, matchers[name].benchmark_id, matches, expert, known)
             progress(len(batch))
-        summary.insist_on_something()
+        summary.require_something()
         aggregates.refresh(connection, [matcher.benchmark_id for matcher in matchers.values()], writer.changed)
     return summary
 
@@ -161,19 +161,21 @@ class _Writer:
         if earlier == run_id:
             self._summary.unchanged += 1
         elif earlier == _THIS_FILE:
-            self._summary.skipped.append(Fault(row.line, "its query has an earlier row in this file"))
+            self._summary.skipped.append(SkippedRow(row.line, "its query has an earlier row in this file"))
         else:
-            self._summary.skipped.append(Fault(row.line, "scored by an earlier import; --replace takes this file's"))
+            self._summary.skipped.append(
+                SkippedRow(row.line, "scored by an earlier import; --replace takes this file's")
+            )
         return False
 
     def _score(self, benchmark: str, row: Result, query: StoredQuery) -> NewScore:
-        judged = self._judge(benchmark, row) if row.score is None else None
+        scored = self._score_text(benchmark, row) if row.score is None else None
         return NewScore(
             query_id=query.id,
             stratum_id=query.stratum_id,
-            value=judged.score if judged else row.score or 0.0,
-            extracted=judged.extracted if judged else None,
-            stage=judged.stage if judged else None,
+            value=scored.score if scored else row.score or 0.0,
+            extracted=scored.extracted if scored else None,
+            rule=scored.rule if scored else None,
             text=row.text,
             prompt_tokens=row.prompt_tokens,
             completion_tokens=row.completion_tokens,
@@ -181,11 +183,11 @@ class _Writer:
             claimed=row.claimed,
         )
 
-    def _judge(self, benchmark: str, row: Result) -> Judgement:
-        judged: Judgement = _scorer(benchmark).judge(row.text or "", row.query)
-        self._summary.stages[judged.stage] += 1
-        self._summary.disagreements += judged.extracted != row.claimed
-        return judged
+    def _score_text(self, benchmark: str, row: Result) -> ScoredAnswer:
+        scored: ScoredAnswer = _scorer(benchmark).score(row.text or "", row.query)
+        self._summary.rules[scored.rule] += 1
+        self._summary.disagreements += scored.extracted != row.claimed
+        return scored
 
 
 _THIS_FILE = -1
@@ -203,18 +205,18 @@ def _benchmark(row: Result) -> str:
 
 
 def _of_known_experts(
-    batch: Sequence[Result | Fault], expert: str, known: dict[str, int], summary: ImportSummary
+    batch: Sequence[Result | SkippedRow], expert: str, known: dict[str, int], summary: ImportSummary
 ) -> list[Result]:
     summary.read += len(batch)
     usable = []
     for row in batch:
-        if isinstance(row, Fault):
+        if isinstance(row, SkippedRow):
             summary.skipped.append(row)
         elif row.expert is None and expert == EVERY_EXPERT:
-            summary.skipped.append(Fault(row.line, "it names no expert, and the command names none either"))
+            summary.skipped.append(SkippedRow(row.line, "it names no expert, and the command names none either"))
         elif row.expert is not None and row.expert not in known:
             which = "unknown expert" if expert == EVERY_EXPERT else "a row of another expert"
-            summary.skipped.append(Fault(row.line, f"{which}: {row.expert!r}"))
+            summary.skipped.append(SkippedRow(row.line, f"{which}: {row.expert!r}"))
         else:
             usable.append(row)
     return usable

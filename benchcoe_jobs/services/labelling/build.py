@@ -9,9 +9,9 @@ from sqlalchemy import Connection
 from benchcoe_jobs.domain import Level, Policy, Source
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.services.labelling.flip_rate import flip_rate, within_reach
-from benchcoe_jobs.services.labelling.scope import find_scope, insist_on_policy
+from benchcoe_jobs.services.labelling.scope import find_scope, require_policy
 from benchcoe_jobs.store.labels import live_labels
-from benchcoe_jobs.store.labels.label_sets import Frozen, freeze
+from benchcoe_jobs.store.labels.label_sets import LabelSetRef, freeze
 from benchcoe_jobs.store.labels.live_labels import LeftOut, QueryLabelCounts, Scope, SubjectLabel
 from benchcoe_jobs.store.results import experts
 from benchcoe_jobs.store.session import Store
@@ -28,7 +28,7 @@ class BuiltLabels:
     level: Level
     policy: Policy
     scope: Scope
-    frozen: Frozen
+    frozen: LabelSetRef
     left_out: list[LeftOut]
     subjects: list[SubjectLabel]
     flip_rates: dict[str, float]
@@ -49,7 +49,7 @@ def build_labels(
 
     Raises UsageError where no expert of the pool is eligible for a single label, and for a policy at query level.
     """
-    insist_on_policy(level, policy)
+    require_policy(level, policy)
     with store.writing() as connection:
         if min_coverage is not None:
             experts.set_min_coverage(connection, experts.find_pool(connection, pool), min_coverage)

@@ -36,7 +36,7 @@ def how_to_leave(pool: str, expert: str) -> str:
     return f"leave it out: benchcoe-jobs {command}"
 
 
-def insist_on_policy(level: Level, policy: Policy) -> None:
+def require_policy(level: Level, policy: Policy) -> None:
     """Raises UsageError for a policy at query level: one query has no margin that could be significant."""
     if level is Level.QUERY and policy is not Policy.BEST:
         raise UsageError(f"policy {policy} is one of subject labels: leave it out, or use --level subject")

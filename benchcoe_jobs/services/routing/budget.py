@@ -14,7 +14,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Spending:
+class Budget:
     """`max_cost` is the most that a query may be expected to cost, None for no limit.
 
     With `quality_weight` w the choice is the highest w x expected score - (1 - w) x cost, the cost as a

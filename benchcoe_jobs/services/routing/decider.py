@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from benchcoe_jobs.domain import Asked, Level
+from benchcoe_jobs.domain import Level, RouterInput
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.routers import artifact
 from benchcoe_jobs.routers.model import RouterModel
 from benchcoe_jobs.services.labelling.scope import best_single
-from benchcoe_jobs.services.routing.budget import Spending
+from benchcoe_jobs.services.routing.budget import Budget
 from benchcoe_jobs.store.labels import live_labels
 from benchcoe_jobs.store.labels.live_labels import SubjectLabel
 from benchcoe_jobs.store.results import experts
@@ -84,12 +84,12 @@ class Decider:
     falls_back: bool = True
     costs: Mapping[str, float | None] = field(default_factory=dict)
 
-    def choose(self, questions: Sequence[Asked], spending: Spending | None = None) -> list[Choice]:
+    def choose(self, questions: Sequence[RouterInput], budget: Budget | None = None) -> list[Choice]:
         """One choice per question, within what may be spent."""
         estimates = self.estimate(questions)
-        return self.pick(estimates, spending or Spending())
+        return self.pick(estimates, budget or Budget())
 
-    def estimate(self, questions: Sequence[Asked]) -> Estimates:
+    def estimate(self, questions: Sequence[RouterInput]) -> Estimates:
         """What the router makes of the questions."""
         predictions, familiarity = self.model.read(questions)
         scores = self._by_subject(predictions) if self.router.level == Level.SUBJECT else self._by_score(predictions)
@@ -99,11 +99,11 @@ class Decider:
             scores[fell_back] = self._row(self.overall)
         return Estimates(scores, predictions, familiarity, fell_back)
 
-    def pick(self, estimates: Estimates, spending: Spending) -> list[Choice]:
-        """The best expert of every question, within what may be spent. Raises UsageError as `Spending` does."""
-        worth = spending.worth(estimates.scores, self.eligible, self.costs)
+    def pick(self, estimates: Estimates, budget: Budget) -> list[Choice]:
+        """The best expert of every question, within what may be spent. Raises UsageError as `Budget` does."""
+        worth = budget.worth(estimates.scores, self.eligible, self.costs)
         chosen = worth.argmax(axis=1) if len(worth) else np.zeros(0, dtype=np.intp)
-        return [self._choice(estimates, row, int(column), spending) for row, column in enumerate(chosen)]
+        return [self._choice(estimates, row, int(column), budget) for row, column in enumerate(chosen)]
 
     def _row(self, of: Mapping[str, float]) -> Floats:
         return np.array([of.get(name, -np.inf) for name in self.eligible])
@@ -125,7 +125,7 @@ class Decider:
             scores[:, self.eligible.index(name)] = predictions[:, self.model.outputs.index(name)]
         return scores
 
-    def _choice(self, estimates: Estimates, row: int, column: int, spending: Spending) -> Choice:
+    def _choice(self, estimates: Estimates, row: int, column: int, budget: Budget) -> Choice:
         expert, scores = self.eligible[column], estimates.scores[row]
         familiarity = None if estimates.familiarity is None else float(estimates.familiarity[row])
         fell_back = bool(estimates.fell_back[row])
@@ -139,9 +139,7 @@ class Decider:
             why = self._why_subject(expert, subject, scores[column])
         else:
             why = self._why_score(scores, column)
-        return Choice(
-            expert, subject, confidence, f"{why}{spending.why(self.costs.get(expert))}", familiarity, fell_back
-        )
+        return Choice(expert, subject, confidence, f"{why}{budget.why(self.costs.get(expert))}", familiarity, fell_back)
 
     def _why_fallen(self, expert: str, familiarity: float | None) -> str:
         fallback = self.model.fallback
@@ -174,10 +172,10 @@ class Decider:
         return why
 
 
-def eligible_experts(connection: Connection, router: TrainedRouter) -> list[str]:
+def choosable_experts(connection: Connection, router: TrainedRouter) -> list[str]:
     """The experts that a router may choose now: with enough scores, or a subject's label, on its training split."""
     labelled = {label.expert for label in live_labels.subject_labels(connection, router.scope, router.policy)}
-    return sorted({*live_labels.eligible_experts(connection, router.scope), *labelled})
+    return sorted({*live_labels.measured_experts(connection, router.scope), *labelled})
 
 
 def open_decider(store: Store, home: Path, name: str | None, *, falls_back: bool = True) -> Decider:

@@ -7,19 +7,19 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchcoe_jobs.domain import Asked
+from benchcoe_jobs.domain import RouterInput
 from benchcoe_jobs.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
+class InputQuestion:
     """A question to route; `id` is the caller's own, given back with the answer."""
 
     id: str | None
-    asked: Asked
+    router_input: RouterInput
 
 
-def read_questions(path: Path) -> list[Brought]:
+def read_questions(path: Path) -> list[InputQuestion]:
     """Every line of a JSONL file ("-": stdin). Raises InputError naming the first line at fault."""
     try:
         content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
@@ -31,7 +31,7 @@ def read_questions(path: Path) -> list[Brought]:
     return [_question(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
 
 
-def _question(path: Path, number: int, line: str) -> Brought:
+def _question(path: Path, number: int, line: str) -> InputQuestion:
     try:
         row = json.loads(line)
     except json.JSONDecodeError as error:
@@ -43,4 +43,6 @@ def _question(path: Path, number: int, line: str) -> Brought:
     choices = row.get("choices") or []
     if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
         raise InputError(f'{path}, line {number}: "choices" must be a list of strings')
-    return Brought(None if row.get("id") is None else str(row["id"]), Asked(row["question"], tuple(choices)))
+    return InputQuestion(
+        None if row.get("id") is None else str(row["id"]), RouterInput(row["question"], tuple(choices))
+    )

@@ -10,11 +10,11 @@ from sqlalchemy import Connection
 
 from benchcoe_jobs.domain import Level, Policy, Queue
 from benchcoe_jobs.job_queue.job_kind import Assignment
-from benchcoe_jobs.services.labelling.scope import find_scope, insist_on_policy
+from benchcoe_jobs.services.labelling.scope import find_scope, require_policy
 from benchcoe_jobs.services.training.train import check_name, extend_router, train_router
 from benchcoe_jobs.services.training.training_set import learnable_experts
 from benchcoe_jobs.store.job_queue import jobs, leases
-from benchcoe_jobs.store.job_queue.jobs import JobRow, NewLot
+from benchcoe_jobs.store.job_queue.jobs import JobRow, NewShardGroup
 from benchcoe_jobs.store.job_queue.leases import Tally
 from benchcoe_jobs.store.routing import routers
 
@@ -23,20 +23,20 @@ _LOOK_S = 5.0
 
 
 class TrainJob:
-    """See `jobs.kinds.Kind`. A request is `{"router": name, "extend": true}`, or has the options of `train_router`."""
+    """See `JobKind`. A request is `{"router": name, "extend": true}`, or has the options of `train_router`."""
 
     n_stages = 1
 
-    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewLot]:
+    def plan(self, connection: Connection, job: JobRow) -> Sequence[NewShardGroup]:
         """Raises UsageError for names that there are not."""
         request = job.request
         if request.get("extend"):
             routers.find_router(connection, request["router"])
         else:
             check_name(request["router"])
-            insist_on_policy(Level(request["level"]), Policy(request["policy"]))
+            require_policy(Level(request["level"]), Policy(request["policy"]))
             find_scope(connection, request["pool"], request["benchmark"], request["split"])
-        return [NewLot(Queue.TRAIN, [({}, 1)])]
+        return [NewShardGroup(Queue.TRAIN, [({}, 1)])]
 
     def run(self, assignment: Assignment) -> None:
         """Train, with no expert resident: both want the memory."""
@@ -45,7 +45,7 @@ class TrainJob:
 
         def guard(connection: Connection) -> None:
             leases.hold(connection, claim)
-            leases.insist_on_going_on(connection, claim)
+            leases.require_not_cancelled(connection, claim)
 
         started = looked = time.monotonic()
 
@@ -54,7 +54,7 @@ class TrainJob:
             lease.check()
             if time.monotonic() - looked >= _LOOK_S:
                 with store.reading() as connection:
-                    leases.insist_on_going_on(connection, claim)
+                    leases.require_not_cancelled(connection, claim)
                 looked = time.monotonic()
 
         options = dict(claim.request)

@@ -15,12 +15,12 @@ from sqlalchemy import Connection
 from benchcoe_jobs.domain import Level, Policy
 from benchcoe_jobs.errors import StoreError, UsageError
 from benchcoe_jobs.routers import artifact
-from benchcoe_jobs.routers.base import Curve, LearnedFeatures, Setting
+from benchcoe_jobs.routers.base import LearnedFeatures, TrainingContext, TrainingHistory
 from benchcoe_jobs.routers.fallback import USUAL_MOST, Calibration
-from benchcoe_jobs.routers.model import RouterModel, new_recipe
-from benchcoe_jobs.services.labelling.scope import best_single, find_scope, insist_on_policy
-from benchcoe_jobs.services.training.training_set import Known
-from benchcoe_jobs.store.labels.label_sets import Frozen, freeze
+from benchcoe_jobs.routers.model import RouterModel, new_trainer
+from benchcoe_jobs.services.labelling.scope import best_single, find_scope, require_policy
+from benchcoe_jobs.services.training.training_set import TrainingSet
+from benchcoe_jobs.store.labels.label_sets import LabelSetRef, freeze
 from benchcoe_jobs.store.labels.live_labels import Scope
 from benchcoe_jobs.store.routing import routers
 from benchcoe_jobs.store.session import Store
@@ -47,7 +47,7 @@ def _uninterrupted() -> None:
 class Trained:
     """What a training ended with: the names that the outputs stand for, and what it learned from.
 
-    `calibration` is what its fallback rests on, None where it has none. `curve` is how a training in epochs went,
+    `calibration` is what its fallback rests on, None where it has none. `history` is how a training in epochs went,
     None where there are no epochs.
     """
 
@@ -60,7 +60,7 @@ class Trained:
     outputs: tuple[str, ...]
     new_outputs: tuple[str, ...]
     calibration: Calibration | None
-    curve: Curve | None
+    history: TrainingHistory | None
 
     def as_json(self) -> dict[str, Any]:
         """The summary as one JSON object."""
@@ -76,7 +76,7 @@ class Trained:
             "outputs": list(self.outputs),
             "new_outputs": list(self.new_outputs),
             "fallback": asdict(self.calibration) if self.calibration else None,
-            "curve": None if self.curve is None else list(self.curve),
+            "history": None if self.history is None else list(self.history),
         }
 
 
@@ -105,35 +105,37 @@ def train_router(
     training, which ends with what it raises, and goes on from its last checkpoint when it is asked for again. Raises
     UsageError where there is nothing to learn from, and for a policy at query level.
     """
-    insist_on_policy(level, policy)
+    require_policy(level, policy)
     check_name(name)
     # Outside the transaction: a download must not hold the store.
-    setting = Setting(
+    setting = TrainingContext(
         encoder, revision, routers.StoredVectors(store), scratch=home / "routers" / name / _SCRATCH, between=between
     )
-    recipe = new_recipe(level, kind, head, setting)
+    trainer = new_trainer(level, kind, head, setting)
     with store.writing() as connection:  # labels are frozen with what is learned from, or not at all
         scope = find_scope(connection, pool, benchmark, split)
         frozen = freeze(connection, level, scope, policy)
         best_single(connection, scope)
-        known = Known.read(connection, scope, level)
-        if len(known.outputs) < 2:
+        training_set = TrainingSet.read(connection, scope, level)
+        if len(training_set.outputs) < 2:
             what = "subject" if level is Level.SUBJECT else "eligible expert"
             raise UsageError(
-                f"{scope.benchmark}, split {split}, has {len(known.outputs)} {what}: a router chooses between two or "
-                "more"
+                f"{scope.benchmark}, split {split}, has {len(training_set.outputs)} {what}: "
+                "a router chooses between two or more"
             )
-        judges = known.validation(connection) if recipe.learns_features else None
+        validation = training_set.validation(connection) if trainer.learns_features else None
         _make_place(home, name)
-    model = recipe.fit(
-        known.outputs,
-        known.examples,
-        judges.examples if judges else None,
-        scores=known.calibrating if max_fallback else None,
-        validation_scores=judges.calibrating if judges else None,
+    model = trainer.fit(
+        training_set.outputs,
+        training_set.examples,
+        validation.examples if validation else None,
+        scores=training_set.calibration_scores if max_fallback else None,
+        validation_scores=validation.calibration_scores if validation else None,
         most_fallback=max_fallback,
     )
-    return _register(store, home, name, model, scope, frozen, len(known.examples.questions), known.outputs, guard)
+    return _register(
+        store, home, name, model, scope, frozen, len(training_set.examples.questions), training_set.outputs, guard
+    )
 
 
 def check_name(name: str) -> None:
@@ -156,13 +158,13 @@ def extend_router(store: Store, home: Path, name: str, *, guard: Guard = _unguar
     scope = router.scope
     with store.writing() as connection:
         frozen = freeze(connection, Level.QUERY, scope)
-        known = Known.read(connection, scope, Level.QUERY)
-    added = tuple(expert for expert in known.outputs if expert not in model.outputs)
+        training_set = TrainingSet.read(connection, scope, Level.QUERY)
+    added = tuple(expert for expert in training_set.outputs if expert not in model.outputs)
     if added:
-        columns = [known.outputs.index(expert) for expert in added]
-        examples = replace(known.examples, targets=known.examples.targets[:, columns])
+        columns = [training_set.outputs.index(expert) for expert in added]
+        examples = replace(training_set.examples, targets=training_set.examples.targets[:, columns])
         model = model.extended(examples, added)
-    return _register(store, home, name, model, scope, frozen, len(known.examples.questions), added, guard)
+    return _register(store, home, name, model, scope, frozen, len(training_set.examples.questions), added, guard)
 
 
 def _register(
@@ -171,7 +173,7 @@ def _register(
     name: str,
     model: RouterModel,
     scope: Scope,
-    frozen: Frozen,
+    frozen: LabelSetRef,
     n_queries: int,
     new_outputs: tuple[str, ...],
     guard: Guard,
@@ -211,7 +213,7 @@ def _register(
         model.outputs,
         new_outputs,
         model.fallback.calibration if model.fallback else None,
-        model.features.curve if isinstance(model.features, LearnedFeatures) else None,
+        model.features.history if isinstance(model.features, LearnedFeatures) else None,
     )
 
 

@@ -19,7 +19,7 @@ from benchcoe_jobs.store.routing import routers
 
 
 @dataclass(frozen=True)
-class Known:
+class TrainingSet:
     """What there is to learn of a scope: examples with a column an output, and the scores (n, experts) of `names`."""
 
     scope: Scope
@@ -30,12 +30,12 @@ class Known:
     scores: NDArray[np.float64]
 
     @property
-    def calibrating(self) -> NDArray[np.float64] | None:
+    def calibration_scores(self) -> NDArray[np.float64] | None:
         """The scores; None where there is none: reported ones say nothing of single questions."""
         return None if np.isnan(self.scores).all() else self.scores
 
     @classmethod
-    def read(cls, connection: Connection, scope: Scope, level: Level) -> Known:
+    def read(cls, connection: Connection, scope: Scope, level: Level) -> TrainingSet:
         """Raises UsageError where no query has a text."""
         questions = _with_text(catalog.questions(connection, scope.benchmark_id, scope.split), scope)
         members = experts.pool_members(connection, scope.pool.id)
@@ -45,7 +45,7 @@ class Known:
         subjects = tuple(sorted({question.subject for question in questions}))
         return cls(scope, level, subjects, names, _examples(questions, _one_hot(questions, subjects)), scores)
 
-    def validation(self, connection: Connection) -> Known | None:
+    def validation(self, connection: Connection) -> TrainingSet | None:
         """The like of the validation split, with the same outputs and experts; None where that has nothing to say."""
         scope = replace(self.scope, split=Split.VALIDATION)
         if scope == self.scope:
@@ -68,7 +68,9 @@ class Known:
 
 
 def _examples(questions: Sequence[Question], targets: NDArray[np.float64]) -> Examples:
-    return Examples([question.asked for question in questions], [question.subject for question in questions], targets)
+    return Examples(
+        [question.router_input for question in questions], [question.subject for question in questions], targets
+    )
 
 
 def _with_text(questions: Sequence[Question], scope: Scope) -> list[Question]:

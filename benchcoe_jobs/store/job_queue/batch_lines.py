@@ -35,7 +35,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class LineResult:
     """What became of a line: a text, or an error."""
 
     line: int
@@ -105,7 +105,7 @@ def by_expert(connection: Connection, job_id: int) -> dict[int, list[int]]:
     return found
 
 
-def store_outcomes(connection: Connection, job_id: int, outcomes: Sequence[Outcome]) -> None:
+def store_results(connection: Connection, job_id: int, results: Sequence[LineResult]) -> None:
     """Keep what became of lines."""
     columns = ["text", "error", "finish_reason", "prompt_tokens", "completion_tokens", "answered_at"]
     _update(
@@ -122,7 +122,7 @@ def store_outcomes(connection: Connection, job_id: int, outcomes: Sequence[Outco
                 "completion_tokens": one.completion_tokens,
                 "answered_at": now(),
             }
-            for one in outcomes
+            for one in results
         ],
     )
 

@@ -11,13 +11,13 @@ from sqlalchemy import ColumnElement, Connection, func, select, update
 from benchcoe_jobs.domain import JobState, ShardState
 from benchcoe_jobs.store.clock import database_time
 from benchcoe_jobs.store.job_queue.leases import Claim, Tally, let_go, move_counts
-from benchcoe_jobs.store.job_queue.tables import Job, Lot, Shard
+from benchcoe_jobs.store.job_queue.tables import Job, Shard, ShardGroup
 
 _LOOKED_AT = 200
-"""Among so many of the oldest lots the expert with the most waiting is looked for: younger ones wait their turn."""
+"""How many of the oldest shard groups a claim considers when it looks for the expert with the most waiting shards."""
 
 _TRIED = 8
-"""So many lots are tried for a shard that nobody else is just claiming."""
+"""So many shard_groups are tried for a shard that nobody else is just claiming."""
 
 
 def claim(
@@ -34,10 +34,12 @@ def claim(
 
     `gpus` is how many the worker has, `job_ids` limits the claim to some jobs. None where nothing waits.
     """
-    for lot_id, job_id, kind, stage, request, expert_id in _lots_to_claim(connection, queues, resident, gpus, job_ids):
-        row = _take(connection, owner, lot_id, lease_s)
+    for shard_group_id, job_id, kind, stage, request, expert_id in _groups_to_claim(
+        connection, queues, resident, gpus, job_ids
+    ):
+        row = _take(connection, owner, shard_group_id, lease_s)
         if row is not None:
-            move_counts(connection, lot_id, {ShardState.WAITING: -1, ShardState.RUNNING: 1})
+            move_counts(connection, shard_group_id, {ShardState.WAITING: -1, ShardState.RUNNING: 1})
             return Claim(
                 shard_id=row.id,
                 fence=row.fence,
@@ -45,19 +47,19 @@ def claim(
                 attempts=row.attempts,
                 work=row.work,
                 items=row.items,
-                lot_id=lot_id,
+                shard_group_id=shard_group_id,
                 job_id=job_id,
                 kind=kind,
                 stage=stage,
                 request=request,
                 expert_id=expert_id,
-                tally=Tally(row.there, row.answered, row.errors),
+                tally=Tally(row.reused, row.answered, row.errors),
             )
     return None
 
 
 def finish_and_claim(connection: Connection, claim: Claim, *, lease_s: float) -> tuple[Claim | None, bool]:
-    """The shard is done; returns another one of its lot, taken in the same breath, and whether the lot is over.
+    """Finish a shard. Returns the next shard of its group, already claimed, and whether the group is over.
 
     Half the round trips and half the commits of `finish` and `claim`. Raises LostLeaseError.
     """
@@ -65,10 +67,10 @@ def finish_and_claim(connection: Connection, claim: Claim, *, lease_s: float) ->
     # Where there is one, the commit does not wait for PostgreSQL's disk: what a crash of the server loses of it is
     # only done again. Said with the shard that is returned, it costs no round trip.
     lazily = [func.set_config("synchronous_commit", "off", True)] if connection.dialect.name == "postgresql" else []
-    row = _take(connection, claim.owner, claim.lot_id, lease_s, *lazily)
+    row = _take(connection, claim.owner, claim.shard_group_id, lease_s, *lazily)
     if row is None:
-        return None, move_counts(connection, claim.lot_id, {ShardState.RUNNING: -1, ShardState.DONE: 1})
-    move_counts(connection, claim.lot_id, {ShardState.WAITING: -1, ShardState.DONE: 1})
+        return None, move_counts(connection, claim.shard_group_id, {ShardState.RUNNING: -1, ShardState.DONE: 1})
+    move_counts(connection, claim.shard_group_id, {ShardState.WAITING: -1, ShardState.DONE: 1})
     taken = replace(
         claim,
         shard_id=row.id,
@@ -76,44 +78,46 @@ def finish_and_claim(connection: Connection, claim: Claim, *, lease_s: float) ->
         attempts=row.attempts,
         work=row.work,
         items=row.items,
-        tally=Tally(row.there, row.answered, row.errors),
+        tally=Tally(row.reused, row.answered, row.errors),
     )
     return taken, False
 
 
-def _lots_to_claim(
+def _groups_to_claim(
     connection: Connection,
     queues: Sequence[str],
     resident: int | None,
     gpus: int,
     job_ids: Collection[int] | None,
 ) -> Iterator[Any]:
-    """The lots to claim from, best first; how many wait besides does not matter to what it costs."""
-    lot = (
-        select(Lot.id, Lot.job_id, Job.kind, Lot.stage, Job.request, Lot.expert_id)
-        .join(Job, Job.id == Lot.job_id)
+    """The shard_groups to claim from, best first; how many wait besides does not matter to what it costs."""
+    shard_group = (
+        select(ShardGroup.id, ShardGroup.job_id, Job.kind, ShardGroup.stage, Job.request, ShardGroup.expert_id)
+        .join(Job, Job.id == ShardGroup.job_id)
         .where(
-            Lot.waiting > 0,
-            Lot.queue.in_(queues),
-            Lot.gpus <= gpus,
+            ShardGroup.waiting > 0,
+            ShardGroup.queue.in_(queues),
+            ShardGroup.gpus <= gpus,
             Job.state == JobState.OPEN,
             Job.cancelled_at.is_(None),
         )
     )
     if job_ids is not None:
-        lot = lot.where(Lot.job_id.in_(job_ids))
+        shard_group = shard_group.where(ShardGroup.job_id.in_(job_ids))
     if resident is not None:
-        yield from connection.execute(lot.where(Lot.expert_id == resident).order_by(Lot.id).limit(_TRIED)).all()
-    oldest = lot.add_columns(Lot.waiting).order_by(Lot.id).limit(_LOOKED_AT).subquery().c
+        yield from connection.execute(
+            shard_group.where(ShardGroup.expert_id == resident).order_by(ShardGroup.id).limit(_TRIED)
+        ).all()
+    oldest = shard_group.add_columns(ShardGroup.waiting).order_by(ShardGroup.id).limit(_LOOKED_AT).subquery().c
     of_expert = func.sum(oldest.waiting).over(partition_by=oldest.expert_id)
     best = select(oldest.id, oldest.job_id, oldest.kind, oldest.stage, oldest.request, oldest.expert_id)
     yield from connection.execute(best.order_by(of_expert.desc(), oldest.id).limit(_TRIED)).all()
 
 
-def _take(connection: Connection, owner: str, lot_id: int, lease_s: float, *besides: ColumnElement[Any]) -> Any:
+def _take(connection: Connection, owner: str, shard_group_id: int, lease_s: float, *besides: ColumnElement[Any]) -> Any:
     best = (
         select(Shard.id)
-        .where(Shard.lot_id == lot_id, Shard.state == ShardState.WAITING)
+        .where(Shard.shard_group_id == shard_group_id, Shard.state == ShardState.WAITING)
         .order_by(Shard.id)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -134,7 +138,7 @@ def _take(connection: Connection, owner: str, lot_id: int, lease_s: float, *besi
             Shard.attempts,
             Shard.work,
             Shard.items,
-            Shard.there,
+            Shard.reused,
             Shard.answered,
             Shard.errors,
             *besides,

@@ -1,4 +1,4 @@
-"""Jobs, and the lots and shards that they are cut into."""
+"""Jobs, and the shard_groups and shards that they are cut into."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from sqlalchemy.exc import IntegrityError
 from benchcoe_jobs.domain import JobState, Queue, ShardState
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.store import bulk
-from benchcoe_jobs.store.job_queue.tables import Job, Lot, Shard
+from benchcoe_jobs.store.job_queue.tables import Job, Shard, ShardGroup
 from benchcoe_jobs.store.tables import Benchmark, Expert, now
 
 
 @dataclass(frozen=True, slots=True)
-class NewLot:
+class NewShardGroup:
     """Shards to be added: what each is about (as JSON can hold it), and how many items are in it.
 
     `gpus` is how many of them a worker must have.
@@ -72,8 +72,8 @@ _COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
-class LotRow:
-    """A lot with the names that it is about, and its counts (see the table)."""
+class ShardGroupRow:
+    """A shard_group with the names that it is about, and its counts (see the table)."""
 
     job_id: int
     stage: int
@@ -87,7 +87,7 @@ class LotRow:
     failed: int
     cancelled: int
     items: int
-    there: int
+    reused: int
     answered: int
     errors: int
     loads: int
@@ -122,26 +122,27 @@ def finished_job(connection: Connection, kind: str, request: Mapping[str, Any]) 
     )
 
 
-def add_lots(connection: Connection, job_id: int, stage: int, lots: Iterable[NewLot]) -> None:
+def add_shard_groups(connection: Connection, job_id: int, stage: int, shard_groups: Iterable[NewShardGroup]) -> None:
     """Cut a job's stage into shards, all of them waiting."""
-    for lot in lots:
-        lot_id = connection.scalars(
-            insert(Lot)
+    for shard_group in shard_groups:
+        shard_group_id = connection.scalars(
+            insert(ShardGroup)
             .values(
                 job_id=job_id,
                 stage=stage,
-                queue=lot.queue.value,
-                expert_id=lot.expert_id,
-                benchmark_id=lot.benchmark_id,
-                gpus=lot.gpus,
-                waiting=len(lot.shards),
-                items=sum(items for _, items in lot.shards),
+                queue=shard_group.queue.value,
+                expert_id=shard_group.expert_id,
+                benchmark_id=shard_group.benchmark_id,
+                gpus=shard_group.gpus,
+                waiting=len(shard_group.shards),
+                items=sum(items for _, items in shard_group.shards),
             )
-            .returning(Lot.id)
+            .returning(ShardGroup.id)
         ).one()
-        columns = ["lot_id", "state", "work", "items", "there", "answered", "errors", "attempts", "fence"]
+        columns = ["shard_group_id", "state", "work", "items", "reused", "answered", "errors", "attempts", "fence"]
         rows = (
-            (lot_id, ShardState.WAITING.value, json.dumps(work), items, 0, 0, 0, 0, 0) for work, items in lot.shards
+            (shard_group_id, ShardState.WAITING.value, json.dumps(work), items, 0, 0, 0, 0, 0)
+            for work, items in shard_group.shards
         )
         bulk.insert(connection, Shard, columns, rows)
 
@@ -173,65 +174,75 @@ def followers(connection: Connection, job_id: int) -> list[int]:
     return found
 
 
-def lots(connection: Connection, job_ids: Iterable[int], *, stage: int | None = None) -> list[LotRow]:
-    """The lots of some jobs, of all stages or of one."""
+def shard_groups(connection: Connection, job_ids: Iterable[int], *, stage: int | None = None) -> list[ShardGroupRow]:
+    """The shard_groups of some jobs, of all stages or of one."""
     query = (
         select(
-            Lot.job_id,
-            Lot.stage,
-            Lot.queue,
+            ShardGroup.job_id,
+            ShardGroup.stage,
+            ShardGroup.queue,
             Expert.name.label("expert"),
             Benchmark.name.label("benchmark"),
-            Lot.gpus,
-            Lot.waiting,
-            Lot.running,
-            Lot.done,
-            Lot.failed,
-            Lot.cancelled,
-            Lot.items,
-            Lot.there,
-            Lot.answered,
-            Lot.errors,
-            Lot.loads,
-            Lot.seconds,
+            ShardGroup.gpus,
+            ShardGroup.waiting,
+            ShardGroup.running,
+            ShardGroup.done,
+            ShardGroup.failed,
+            ShardGroup.cancelled,
+            ShardGroup.items,
+            ShardGroup.reused,
+            ShardGroup.answered,
+            ShardGroup.errors,
+            ShardGroup.loads,
+            ShardGroup.seconds,
         )
-        .outerjoin(Expert, Expert.id == Lot.expert_id)
-        .outerjoin(Benchmark, Benchmark.id == Lot.benchmark_id)
-        .where(Lot.job_id.in_(list(job_ids)))
-        .order_by(Lot.id)
+        .outerjoin(Expert, Expert.id == ShardGroup.expert_id)
+        .outerjoin(Benchmark, Benchmark.id == ShardGroup.benchmark_id)
+        .where(ShardGroup.job_id.in_(list(job_ids)))
+        .order_by(ShardGroup.id)
     )
     if stage is not None:
-        query = query.where(Lot.stage == stage)
-    return [LotRow(**row._asdict()) for row in connection.execute(query)]
+        query = query.where(ShardGroup.stage == stage)
+    return [ShardGroupRow(**row._asdict()) for row in connection.execute(query)]
 
 
 def waiting_shards(connection: Connection, at_most: int) -> dict[str, int]:
     """Queue -> how many shards wait in it, of the queues where some do; it is not counted beyond `at_most`."""
     found = {}
     for queue in Queue:
-        lots = (
-            select(Lot.waiting)
-            .join(Job, Job.id == Lot.job_id)
-            .where(Lot.queue == queue, Lot.waiting > 0, Job.state == JobState.OPEN, Job.cancelled_at.is_(None))
-            .order_by(Lot.id)
+        shard_groups = (
+            select(ShardGroup.waiting)
+            .join(Job, Job.id == ShardGroup.job_id)
+            .where(
+                ShardGroup.queue == queue,
+                ShardGroup.waiting > 0,
+                Job.state == JobState.OPEN,
+                Job.cancelled_at.is_(None),
+            )
+            .order_by(ShardGroup.id)
             .limit(at_most)
             .subquery()
         )
-        if n := connection.scalar(select(func.sum(lots.c.waiting))):
+        if n := connection.scalar(select(func.sum(shard_groups.c.waiting))):
             found[queue.value] = min(int(n), at_most)
     return found
 
 
 def n_unfinished(connection: Connection, job_id: int) -> int:
     """How many shards of a job wait or run."""
-    return connection.scalar(select(func.sum(Lot.waiting + Lot.running)).where(Lot.job_id == job_id)) or 0
+    return (
+        connection.scalar(select(func.sum(ShardGroup.waiting + ShardGroup.running)).where(ShardGroup.job_id == job_id))
+        or 0
+    )
 
 
 def left_open(connection: Connection) -> list[int]:
     """Open jobs with nothing more to wait for: no shard is unfinished, or those that wait are cancelled."""
-    of_job = select(Lot.id).where(Lot.job_id == Job.id)
-    waits = of_job.where(Lot.waiting > 0).exists()
-    is_unfinished = of_job.where(or_(Lot.waiting > 0, Lot.running > 0)).exists()  # the first such lot is enough
+    of_job = select(ShardGroup.id).where(ShardGroup.job_id == Job.id)
+    waits = of_job.where(ShardGroup.waiting > 0).exists()
+    is_unfinished = of_job.where(
+        or_(ShardGroup.waiting > 0, ShardGroup.running > 0)
+    ).exists()  # the first such shard_group is enough
     left = or_(~is_unfinished, and_(Job.cancelled_at.is_not(None), waits))
     return list(connection.scalars(select(Job.id).where(Job.state == JobState.OPEN, left).order_by(Job.id)))
 
@@ -264,9 +275,9 @@ def close_job(connection: Connection, job_id: int, state: JobState, report: Mapp
 
 def forget_stages_after(connection: Connection, job_id: int, stage: int) -> None:
     """What came after a stage is planned anew when the stage is over again."""
-    later = select(Lot.id).where(Lot.job_id == job_id, Lot.stage > stage)
-    connection.execute(delete(Shard).where(Shard.lot_id.in_(later)))
-    connection.execute(delete(Lot).where(Lot.job_id == job_id, Lot.stage > stage))
+    later = select(ShardGroup.id).where(ShardGroup.job_id == job_id, ShardGroup.stage > stage)
+    connection.execute(delete(Shard).where(Shard.shard_group_id.in_(later)))
+    connection.execute(delete(ShardGroup).where(ShardGroup.job_id == job_id, ShardGroup.stage > stage))
 
 
 def flag_cancelled(connection: Connection, job_id: int) -> None:

@@ -2,7 +2,7 @@
 
 Whoever claimed it (`claims`) proves it by owner and fence at every write: a worker that was believed dead, and
 whose shard went to another (`moves`), changes nothing any more. Every change of a shard, there and here, moves the
-counts of its lot in the same transaction, and locks are always taken in the order shard, lot, job.
+counts of its shard_group in the same transaction, and locks are always taken in the order shard, shard_group, job.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, and_, select, update
 from benchcoe_jobs.domain import ShardState
 from benchcoe_jobs.errors import BenchcoeError
 from benchcoe_jobs.store.clock import database_time
-from benchcoe_jobs.store.job_queue.tables import Job, Lot, Shard
+from benchcoe_jobs.store.job_queue.tables import Job, Shard, ShardGroup
 
 MAX_ATTEMPTS = 3
 """How often a shard is claimed before it is given up. The claim counts, so a shard that kills its worker counts."""
@@ -34,15 +34,15 @@ class JobCancelledError(BenchcoeError):
 class Tally:
     """What became of a shard's items: answered before the job, answered by it, ended in an error."""
 
-    there: int = 0
+    reused: int = 0
     answered: int = 0
     errors: int = 0
 
     def __add__(self, other: Tally) -> Tally:
-        return Tally(self.there + other.there, self.answered + other.answered, self.errors + other.errors)
+        return Tally(self.reused + other.reused, self.answered + other.answered, self.errors + other.errors)
 
     def __sub__(self, other: Tally) -> Tally:
-        return Tally(self.there - other.there, self.answered - other.answered, self.errors - other.errors)
+        return Tally(self.reused - other.reused, self.answered - other.answered, self.errors - other.errors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Claim:
     attempts: int
     work: dict[str, Any]
     items: int
-    lot_id: int
+    shard_group_id: int
     job_id: int
     kind: str
     stage: int
@@ -79,14 +79,14 @@ def hold(connection: Connection, claim: Claim) -> Tally:
     Returns what is recorded so far. Raises LostLeaseError.
     """
     row = connection.execute(
-        select(Shard.there, Shard.answered, Shard.errors).where(_is_held(claim)).with_for_update()
+        select(Shard.reused, Shard.answered, Shard.errors).where(_is_held(claim)).with_for_update()
     ).first()
     if row is None:
         raise LostLeaseError(f"shard {claim.shard_id} has gone to another worker")
     return Tally(*row)
 
 
-def insist_on_going_on(connection: Connection, claim: Claim) -> None:
+def require_not_cancelled(connection: Connection, claim: Claim) -> None:
     """Raise JobCancelledError where somebody cancelled the job."""
     if _is_cancelled(connection, claim):
         raise JobCancelledError(f"job {claim.job_id} was cancelled")
@@ -97,41 +97,41 @@ def record(
 ) -> None:
     """Set what became of the shard's items so far; a record that is written twice counts once.
 
-    `seconds` and `loads` are added to the lot's. Raises LostLeaseError.
+    `seconds` and `loads` are added to the shard_group's. Raises LostLeaseError.
     """
     before = hold(connection, claim)
     connection.execute(
         update(Shard)
         .where(Shard.id == claim.shard_id)
         .values(
-            there=tally.there,
+            reused=tally.reused,
             answered=tally.answered,
             errors=tally.errors,
             lease_until=database_time() + lease_s,
         )
     )
     connection.execute(
-        update(Lot)
-        .where(Lot.id == claim.lot_id)
+        update(ShardGroup)
+        .where(ShardGroup.id == claim.shard_group_id)
         .values(
-            there=Lot.there + (tally.there - before.there),
-            answered=Lot.answered + (tally.answered - before.answered),
-            errors=Lot.errors + (tally.errors - before.errors),
-            seconds=Lot.seconds + seconds,
-            loads=Lot.loads + loads,
+            reused=ShardGroup.reused + (tally.reused - before.reused),
+            answered=ShardGroup.answered + (tally.answered - before.answered),
+            errors=ShardGroup.errors + (tally.errors - before.errors),
+            seconds=ShardGroup.seconds + seconds,
+            loads=ShardGroup.loads + loads,
         )
     )
 
 
 def finish(connection: Connection, claim: Claim, state: ShardState, error: str | None = None) -> bool:
-    """The shard is over: done, failed or cancelled; returns whether its lot is. Raises LostLeaseError."""
+    """The shard is over: done, failed or cancelled; returns whether its shard_group is. Raises LostLeaseError."""
     return _end(connection, claim, state, error=error)
 
 
 def give_back(connection: Connection, claim: Claim, error: str | None = None) -> bool:
     """The shard waits again, or is cancelled with its job. Without an `error` the attempt does not count.
 
-    Returns whether its lot is over. Raises LostLeaseError.
+    Returns whether its shard_group is over. Raises LostLeaseError.
     """
     attempts = Shard.attempts if error else Shard.attempts - 1
     state = ShardState.CANCELLED if _is_cancelled(connection, claim) else ShardState.WAITING
@@ -139,25 +139,30 @@ def give_back(connection: Connection, claim: Claim, error: str | None = None) ->
 
 
 def let_go(connection: Connection, claim: Claim, state: ShardState, **values: Any) -> None:
-    """The shard is nobody's any more; its lot is not told. Raises LostLeaseError."""
+    """The shard is nobody's any more; its shard_group is not told. Raises LostLeaseError."""
     ended = update(Shard).where(_is_held(claim)).values(state=state, owner=None, lease_until=None, **values)
     if connection.execute(ended).rowcount != 1:
         raise LostLeaseError(f"shard {claim.shard_id} has gone to another worker")
 
 
-def move_counts(connection: Connection, lot_id: int, steps: Mapping[ShardState, int]) -> bool:
-    """Move a lot's counts; returns whether none of its shards waits or runs any more.
+def move_counts(connection: Connection, shard_group_id: int, steps: Mapping[ShardState, int]) -> bool:
+    """Move a shard_group's counts; returns whether none of its shards waits or runs any more.
 
-    The lot's row stays locked: of two that end its last two shards at once, the second sees that all is over.
+    The shard_group's row stays locked: of two that end its last two shards at once, the second sees that all is over.
     """
-    counts = {state.value: getattr(Lot, state.value) + n for state, n in steps.items()}
-    moved = update(Lot).where(Lot.id == lot_id).values(**counts).returning(Lot.waiting + Lot.running)
+    counts = {state.value: getattr(ShardGroup, state.value) + n for state, n in steps.items()}
+    moved = (
+        update(ShardGroup)
+        .where(ShardGroup.id == shard_group_id)
+        .values(**counts)
+        .returning(ShardGroup.waiting + ShardGroup.running)
+    )
     return connection.execute(moved).scalar_one() == 0
 
 
 def _end(connection: Connection, claim: Claim, state: ShardState, **values: Any) -> bool:
     let_go(connection, claim, state, **values)
-    return move_counts(connection, claim.lot_id, {ShardState.RUNNING: -1, state: 1})
+    return move_counts(connection, claim.shard_group_id, {ShardState.RUNNING: -1, state: 1})
 
 
 def _is_held(claim: Claim) -> ColumnElement[bool]:

@@ -41,7 +41,7 @@ class Job(Base):
     finished_at: Mapped[datetime | None] = mapped_column(UtcTime)
 
 
-class Lot(Base):
+class ShardGroup(Base):
     """The shards of a job's stage that want the same expert on the same benchmark, and their counts.
 
     The counts are kept with every change of a shard, in the same transaction: a status and a claim then cost
@@ -49,7 +49,7 @@ class Lot(Base):
     (queries, lines): all of them, those answered before the job, by it, and those that ended in an error.
     """
 
-    __tablename__ = "lot"
+    __tablename__ = "shard_group"
     __table_args__ = (
         Index(None, "job_id", "stage"),
         Index(None, "queue", "id", sqlite_where=_CLAIMABLE, postgresql_where=_CLAIMABLE),
@@ -68,7 +68,7 @@ class Lot(Base):
     failed: Mapped[int] = mapped_column(Integer, default=0)
     cancelled: Mapped[int] = mapped_column(Integer, default=0)
     items: Mapped[int] = mapped_column(Integer, default=0)
-    there: Mapped[int] = mapped_column(Integer, default=0)
+    reused: Mapped[int] = mapped_column(Integer, default=0)
     answered: Mapped[int] = mapped_column(Integer, default=0)
     errors: Mapped[int] = mapped_column(Integer, default=0)
     loads: Mapped[int] = mapped_column(Integer, default=0)
@@ -76,20 +76,20 @@ class Lot(Base):
 
 
 class Shard(Base):
-    """A piece of a lot that is small enough to lose. `fence` grows with every claim: who claimed before is late."""
+    """A piece of a shard group that is small enough to lose. `fence` grows with each claim: earlier claims are void."""
 
     __tablename__ = "shard"
     __table_args__ = (
         CheckConstraint("state IN ('waiting', 'running', 'done', 'failed', 'cancelled')", name="state"),
-        Index(None, "lot_id", "state", "id"),
+        Index(None, "shard_group_id", "state", "id"),
         Index(None, "lease_until", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
     )
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    lot_id: Mapped[int] = mapped_column(ForeignKey("lot.id"))
+    shard_group_id: Mapped[int] = mapped_column(ForeignKey("shard_group.id"))
     state: Mapped[str] = mapped_column(String)
     work: Mapped[dict[str, Any]] = mapped_column(JSON)
     items: Mapped[int] = mapped_column(Integer)
-    there: Mapped[int] = mapped_column(Integer, default=0)
+    reused: Mapped[int] = mapped_column(Integer, default=0)
     answered: Mapped[int] = mapped_column(Integer, default=0)
     errors: Mapped[int] = mapped_column(Integer, default=0)
     attempts: Mapped[int] = mapped_column(Integer, default=0)

@@ -27,7 +27,7 @@ class WorkerRow:
         return queue in self.queues.split(",")
 
 
-def greet(connection: Connection, name: str, queues: Sequence[str], gpus: str | None) -> None:
+def heartbeat(connection: Connection, name: str, queues: Sequence[str], gpus: str | None) -> None:
     """A worker is there, or still there."""
     seen = {"queues": ",".join(queues), "gpus": gpus, "seen_at": database_time()}
     if connection.execute(update(Worker).where(Worker.name == name).values(**seen)).rowcount == 0:
@@ -39,7 +39,7 @@ def note_resident(connection: Connection, name: str, expert_id: int | None) -> N
     connection.execute(update(Worker).where(Worker.name == name).values(expert_id=expert_id))
 
 
-def leave(connection: Connection, name: str) -> None:
+def unregister(connection: Connection, name: str) -> None:
     """A worker is gone."""
     connection.execute(delete(Worker).where(Worker.name == name))
 

@@ -19,7 +19,7 @@ from benchcoe_jobs.store.views import query_label
 
 
 @dataclass(frozen=True, slots=True)
-class Frozen:
+class LabelSetRef:
     """A label set: its id, fingerprint and whether it was new."""
 
     id: int
@@ -27,7 +27,7 @@ class Frozen:
     created: bool
 
 
-def freeze(connection: Connection, level: Level, scope: Scope, policy: Policy = Policy.BEST) -> Frozen:
+def freeze(connection: Connection, level: Level, scope: Scope, policy: Policy = Policy.BEST) -> LabelSetRef:
     """Copy the scope's current labels into a label set; the same labels are kept once.
 
     The fingerprint is the SHA-256 of the scope, the policy and every (subject or query key, expert).
@@ -47,7 +47,7 @@ def freeze(connection: Connection, level: Level, scope: Scope, policy: Policy = 
 
     found = connection.scalar(select(LabelSet.id).where(LabelSet.fingerprint == fingerprint))
     if found is not None:
-        return Frozen(found, fingerprint, created=False)
+        return LabelSetRef(found, fingerprint, created=False)
     connection.execute(
         insert(LabelSet).values(
             fingerprint=fingerprint,
@@ -63,7 +63,7 @@ def freeze(connection: Connection, level: Level, scope: Scope, policy: Policy = 
     target = FrozenSubjectLabel if level is Level.SUBJECT else FrozenQueryLabel
     rows_of_set = ((set_id, id_, expert_id) for _, id_, expert_id in labels)
     bulk.insert(connection, target, ["label_set_id", item_id.name, "expert_id"], rows_of_set)
-    return Frozen(set_id, fingerprint, created=True)
+    return LabelSetRef(set_id, fingerprint, created=True)
 
 
 def label_sets(connection: Connection) -> list[dict[str, object]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Double, Table, and_, cast, func, literal, select, text
 
-from benchcoe_jobs.domain import MICRO, Policy, Stage
+from benchcoe_jobs.domain import MICRO, Distribution, Policy
 from benchcoe_jobs.store.results.experts import PoolRef
 from benchcoe_jobs.store.tables import Expert, PoolRank, ScoreSum, Stratum, Subject
 from benchcoe_jobs.store.views import (
@@ -40,11 +40,11 @@ class Scope:
     benchmark: str
     split: str
 
-    def stage(self, benchmark: str, split: str) -> Stage:
+    def distribution(self, benchmark: str, split: str) -> Distribution:
         """What testing on a split of a benchmark shows of what was learned from these labels."""
         if benchmark != self.benchmark:
-            return Stage.OUT_OF_DISTRIBUTION
-        return Stage.NAIVE if split == self.split else Stage.IN_DISTRIBUTION
+            return Distribution.OUT_OF_DISTRIBUTION
+        return Distribution.NAIVE if split == self.split else Distribution.IN_DISTRIBUTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +62,17 @@ class SubjectLabel:
     tied: int
     source: str
     rank: int
-    nobody_right: bool
+    all_wrong: bool
 
 
 @dataclass(frozen=True, slots=True)
 class QueryLabelCounts:
-    """How the query labels of a scope fall: per winning expert, tied, and with nobody right."""
+    """How the query labels of a scope fall: per winning expert, tied, and with every expert wrong."""
 
     n: int
     by_expert: dict[str, int]
     tied: int
-    nobody_right: int
+    all_wrong: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def subject_labels(connection: Connection, scope: Scope, policy: Policy = Policy
     c = SUBJECT_VIEWS[policy].c
     rank: ColumnElement[int] = literal(1) if policy is Policy.BEST else c.rank
     rows = connection.execute(
-        select(c.subject, c.expert, c.mean, c.n, c.margin, c.tied, c.source, rank, c.nobody_right == 1)
+        select(c.subject, c.expert, c.mean, c.n, c.margin, c.tied, c.source, rank, c.all_wrong == 1)
         .where(*in_scope(c, scope))
         .order_by(c.subject)
     )
@@ -122,7 +122,7 @@ def query_label_counts(connection: Connection, scope: Scope) -> QueryLabelCounts
             c.expert_id,
             func.count(),
             func.count().filter(c.tied > 1),
-            func.sum(c.nobody_right),
+            func.sum(c.all_wrong),
         )
         .where(*in_scope(c, scope))
         .group_by(c.expert_id)
@@ -133,7 +133,7 @@ def query_label_counts(connection: Connection, scope: Scope) -> QueryLabelCounts
         n=sum(row[1] for row in rows),
         by_expert={name: count for count, name in won},
         tied=sum(row[2] for row in rows),
-        nobody_right=sum(int(row[3]) for row in rows),
+        all_wrong=sum(int(row[3]) for row in rows),
     )
 
 
@@ -225,7 +225,7 @@ def score_patterns(connection: Connection, stratum_id: int, expert_ids: Sequence
     return [row for row in rows if any(score is not None for score in row[:-1])]
 
 
-def eligible_experts(connection: Connection, scope: Scope) -> list[str]:
+def measured_experts(connection: Connection, scope: Scope) -> list[str]:
     """Names of the experts that are measured and eligible on at least one subject of the scope."""
     return sorted({c.expert for ranked in contenders(connection, scope).values() for c in ranked})
 

@@ -18,7 +18,7 @@ from benchcoe_jobs.store import bulk
 from benchcoe_jobs.store.tables import PoolRank, QueryBest, ScoreSum, Stratum, Subject
 from benchcoe_jobs.store.views import expert_rank
 
-Standing = tuple[int, int]
+RankingKey = tuple[int, int]
 """(pool id, stratum id): what a ranking is about."""
 
 _SUMS = text("""
@@ -176,36 +176,34 @@ def _rerank(connection: Connection, strata: Select[Any] | Sequence[int], changed
         .order_by(view.pool_id, view.stratum_id, view.rank),
     )
 
-    rebuilt: list[Standing] = []
+    rebuilt: list[RankingKey] = []
     folds: list[tuple[int, int, int]] = []
-    reranked: list[Standing] = []
-    for standing in sorted(before.keys() | after.keys()):
-        old, new = before.get(standing, []), after.get(standing, [])
+    reranked: list[RankingKey] = []
+    for key in sorted(before.keys() | after.keys()):
+        old, new = before.get(key, []), after.get(key, [])
         stayed = set(old)
-        if any((expert, standing[1]) in changed for expert in old) or [e for e in new if e in stayed] != old:
-            rebuilt.append(standing)
-            folds += [(*standing, expert) for expert in new]
+        if any((expert, key[1]) in changed for expert in old) or [e for e in new if e in stayed] != old:
+            rebuilt.append(key)
+            folds += [(*key, expert) for expert in new]
         else:
-            folds += [(*standing, expert) for expert in new if expert not in stayed]
+            folds += [(*key, expert) for expert in new if expert not in stayed]
         if old != new:
-            reranked.append(standing)
+            reranked.append(key)
 
     _delete(connection, PoolRank, reranked)
-    ranks = [
-        (*standing, expert, rank) for standing in reranked for rank, expert in enumerate(after.get(standing, []), 1)
-    ]
+    ranks = [(*key, expert, rank) for key in reranked for rank, expert in enumerate(after.get(key, []), 1)]
     bulk.insert(connection, PoolRank, ["pool_id", "stratum_id", "expert_id", "rank"], ranks)
     _delete(connection, QueryBest, rebuilt)
     _fold(connection, folds)
 
 
-def _rankings(connection: Connection, query: object) -> dict[Standing, list[int]]:
+def _rankings(connection: Connection, query: object) -> dict[RankingKey, list[int]]:
     rows = connection.execute(query)  # type: ignore[call-overload]
-    return {standing: [row[2] for row in group] for standing, group in groupby(rows, key=lambda row: (row[0], row[1]))}
+    return {key: [row[2] for row in group] for key, group in groupby(rows, key=lambda row: (row[0], row[1]))}
 
 
-def _delete(connection: Connection, table: type[PoolRank] | type[QueryBest], standings: list[Standing]) -> None:
-    for pool_id, group in groupby(standings, key=lambda standing: standing[0]):
+def _delete(connection: Connection, table: type[PoolRank] | type[QueryBest], keys: list[RankingKey]) -> None:
+    for pool_id, group in groupby(keys, key=lambda key: key[0]):
         strata = [stratum for _, stratum in group]
         connection.execute(delete(table).where(table.pool_id == pool_id, table.stratum_id.in_(strata)))
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from benchcoe_jobs.domain import Asked, Split, dealt_split
 from benchcoe_jobs.domain import Query as DomainQuery
+from benchcoe_jobs.domain import RouterInput, Split, assign_split
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.store import bulk
 from benchcoe_jobs.store.tables import Benchmark, Query, QueryContent, QueryImage, Stratum, Subject
@@ -41,9 +41,9 @@ class Question:
     choices: tuple[str, ...]
 
     @property
-    def asked(self) -> Asked:
+    def router_input(self) -> RouterInput:
         """What a router sees."""
-        return Asked(self.text, self.choices)
+        return RouterInput(self.text, self.choices)
 
 
 def ensure_benchmark(connection: Connection, name: str) -> int:
@@ -113,7 +113,7 @@ def add_queries(connection: Connection, benchmark_id: int, queries: Sequence[Dom
     }
     hashes = [query.content_hash for query in queries]
     placed = [
-        strata[subjects[query.subject], query.split or dealt_split(content_hash)]
+        strata[subjects[query.subject], query.split or assign_split(content_hash)]
         for query, content_hash in zip(queries, hashes, strict=True)
     ]
     before = connection.scalar(select(func.max(Query.id))) or 0

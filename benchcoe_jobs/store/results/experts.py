@@ -47,7 +47,7 @@ class ExpertRow:
     price_gpu_second: float | None = None
 
 
-class Standing(StrEnum):
+class Registration(StrEnum):
     """What adding an expert does, or did."""
 
     NEW = "added"
@@ -80,14 +80,14 @@ def read_expert_by_id(connection: Connection, expert_id: int) -> ExpertRow:
     return ExpertRow(*row)
 
 
-def standing(connection: Connection, expert: ExpertRow) -> Standing:
+def registration(connection: Connection, expert: ExpertRow) -> Registration:
     """What adding an expert would do. Raises UsageError where its name is taken by another one.
 
     One that has neither answered anything nor been imported takes no name: it was misspelt, say. Costs change no
     answer, and can always be given anew; where none is given, they stay.
     """
     if expert.name not in expert_ids(connection):
-        return Standing.NEW
+        return Registration.NEW
     expert_id, stored = read_expert(connection, expert.name)
     differing = [key for key in ("engine", "model", "revision") if getattr(expert, key) != getattr(stored, key)]
     settings = expert.settings.keys() | stored.settings.keys()
@@ -95,13 +95,13 @@ def standing(connection: Connection, expert: ExpertRow) -> Standing:
     if differing and _has_results(connection, expert_id):
         raise UsageError(f"expert {expert.name!r} exists with another {' and '.join(differing)}: choose another name")
     costs_differ = _costs(expert) != _costs(stored) and any(cost is not None for cost in _costs(expert).values())
-    return Standing.CHANGED if differing or costs_differ else Standing.UNCHANGED
+    return Registration.CHANGED if differing or costs_differ else Registration.UNCHANGED
 
 
-def add_expert(connection: Connection, expert: ExpertRow) -> Standing:
-    """Register an expert, or change the one of its name; says which. Raises as `standing`."""
-    found = standing(connection, expert)
-    if found is Standing.UNCHANGED:
+def add_expert(connection: Connection, expert: ExpertRow) -> Registration:
+    """Register an expert, or change the one of its name; says which. Raises as `registration`."""
+    found = registration(connection, expert)
+    if found is Registration.UNCHANGED:
         return found
     values: dict[str, Any] = {
         "engine": expert.engine,
@@ -111,7 +111,7 @@ def add_expert(connection: Connection, expert: ExpertRow) -> Standing:
     }
     if any(cost is not None for cost in _costs(expert).values()):
         values |= _costs(expert)
-    if found is Standing.NEW:
+    if found is Registration.NEW:
         connection.execute(insert(Expert).values(name=expert.name, **values))
     else:
         connection.execute(update(Expert).where(Expert.name == expert.name).values(**values))

@@ -13,7 +13,7 @@ from benchcoe_jobs.store.tables import Query, QueryContent, QueryImage, Stratum,
 
 
 @dataclass(frozen=True, slots=True)
-class Askable:
+class PromptableQuery:
     """A stored query that has a text, and where it belongs."""
 
     id: int
@@ -21,7 +21,7 @@ class Askable:
     subject: str
 
 
-def askable(connection: Connection, benchmark_id: int, split: str | None, limit: int | None) -> list[Askable]:
+def askable(connection: Connection, benchmark_id: int, split: str | None, limit: int | None) -> list[PromptableQuery]:
     """The queries with a text, of one split or all, by subject and id.
 
     Subject by subject, because the prompts of a subject begin alike, which engines make use of. A `limit`
@@ -39,10 +39,12 @@ def askable(connection: Connection, benchmark_id: int, split: str | None, limit:
     )
     if split is not None:
         chosen = chosen.where(Stratum.split == split)
-    return sorted((Askable(*row) for row in connection.execute(chosen)), key=lambda query: (query.subject, query.id))
+    return sorted(
+        (PromptableQuery(*row) for row in connection.execute(chosen)), key=lambda query: (query.subject, query.id)
+    )
 
 
-def by_id(connection: Connection, query_ids: Collection[int]) -> list[Askable]:
+def by_id(connection: Connection, query_ids: Collection[int]) -> list[PromptableQuery]:
     """Some queries, by subject and id."""
     rows = connection.execute(
         select(Query.id, Query.stratum_id, Subject.name)
@@ -50,7 +52,7 @@ def by_id(connection: Connection, query_ids: Collection[int]) -> list[Askable]:
         .join(Subject, Subject.id == Stratum.subject_id)
         .where(Query.id.in_(query_ids))
     )
-    return sorted((Askable(*row) for row in rows), key=lambda query: (query.subject, query.id))
+    return sorted((PromptableQuery(*row) for row in rows), key=lambda query: (query.subject, query.id))
 
 
 def contents(connection: Connection, query_ids: Collection[int]) -> dict[int, DomainQuery]:

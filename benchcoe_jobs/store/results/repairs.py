@@ -48,8 +48,8 @@ def contents(connection: Connection, benchmark_id: int) -> list[Content]:
     ]
 
 
-def answers(connection: Connection, benchmark_id: int) -> Sequence[Any]:
-    """(expert id, query id, score, answer read, answer that the file claims, right answer) of every judged response."""
+def extracted_answers(connection: Connection, benchmark_id: int) -> Sequence[Any]:
+    """(expert id, query id, score, answer read, answer that the file claims, right answer) of every scored response."""
     return connection.execute(
         select(
             Extraction.expert_id,
@@ -67,7 +67,7 @@ def answers(connection: Connection, benchmark_id: int) -> Sequence[Any]:
 
 
 def has_extractions(connection: Connection, expert_id: int, benchmark_id: int) -> bool:
-    """Whether any of an expert's scores stands on a judged response."""
+    """Whether any of an expert's scores stands on a scored response."""
     found = (
         select(Extraction.query_id)
         .join(Query, Query.id == Extraction.query_id)

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select, text
 
-from benchcoe_jobs.domain import Judgement
+from benchcoe_jobs.domain import ScoredAnswer
 from benchcoe_jobs.store import bulk
 from benchcoe_jobs.store.tables import Extraction, Response, Run, Score
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedRow:
+class ScoredRow:
     """A response, the score that stands on it, and how its answer was read."""
 
     expert_id: int
@@ -22,24 +22,24 @@ class JudgedRow:
     text: str
     value: float
     answer: str | None
-    stage: str
+    rule: str
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Another judgement of a response of a run; `was` is the score before."""
+    """Another scored_answer of a response of a run; `was` is the score before."""
 
     expert_id: int
     query_id: int
     stratum_id: int
     run_id: int
     was: float
-    judgement: Judgement
+    scored_answer: ScoredAnswer
 
     @property
     def moves(self) -> bool:
         """Whether the score itself is another one, not only the way to it."""
-        return self.judgement.score != self.was
+        return self.scored_answer.score != self.was
 
 
 # A score that another run has replaced in the meantime is left alone.
@@ -54,8 +54,8 @@ def runs(connection: Connection, benchmark_id: int) -> Sequence[int]:
     return connection.scalars(select(Run.id).where(Run.benchmark_id == benchmark_id).order_by(Run.id)).all()
 
 
-def judged(connection: Connection, run_id: int, query_ids: Collection[int]) -> list[JudgedRow]:
-    """Of some queries, what a scorer judged in a run and is still the expert's score."""
+def scored(connection: Connection, run_id: int, query_ids: Collection[int]) -> list[ScoredRow]:
+    """Of some queries, what a scorer scored in a run and is still the expert's score."""
     rows = connection.execute(
         select(
             Score.expert_id,
@@ -64,7 +64,7 @@ def judged(connection: Connection, run_id: int, query_ids: Collection[int]) -> l
             Response.text,
             Score.value,
             Extraction.answer,
-            Extraction.stage,
+            Extraction.rule,
         )
         .select_from(Response)
         .join(Run, Run.id == Response.run_id)
@@ -78,8 +78,8 @@ def judged(connection: Connection, run_id: int, query_ids: Collection[int]) -> l
         .where(Response.run_id == run_id, Response.query_id.in_(query_ids), Response.text.is_not(None))
     )
     return [
-        JudgedRow(expert, query, stratum, said or "", value, answer, stage)
-        for expert, query, stratum, said, value, answer, stage in rows
+        ScoredRow(expert, query, stratum, said or "", value, answer, rule)
+        for expert, query, stratum, said, value, answer, rule in rows
     ]
 
 
@@ -89,13 +89,16 @@ def apply(connection: Connection, changes: Sequence[Change]) -> int:
     if moving:
         connection.execute(
             _UPDATE,
-            [{"value": c.judgement.score, "expert": c.expert_id, "query": c.query_id, "run": c.run_id} for c in moving],
+            [
+                {"value": c.scored_answer.score, "expert": c.expert_id, "query": c.query_id, "run": c.run_id}
+                for c in moving
+            ],
         )
     bulk.insert(
         connection,
         Extraction,
-        ["expert_id", "query_id", "answer", "stage"],
-        ((c.expert_id, c.query_id, c.judgement.extracted, c.judgement.stage) for c in changes),
+        ["expert_id", "query_id", "answer", "rule"],
+        ((c.expert_id, c.query_id, c.scored_answer.extracted, c.scored_answer.rule) for c in changes),
         replace=True,
     )
     return len(moving)

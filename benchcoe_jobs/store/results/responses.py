@@ -16,7 +16,7 @@ from benchcoe_jobs.store.tables import Benchmark, Expert, Extraction, ReportedSc
 
 
 class NewScore(NamedTuple):
-    """A judged response that is to be stored. `stage` is None where the file gave the score itself.
+    """A scored response that is to be stored. `rule` is None where the file gave the score itself.
 
     `claimed` is the answer that the file itself read out of the response. A tuple, as there is one for every
     row of a file: making a frozen dataclass takes twice as long.
@@ -26,7 +26,7 @@ class NewScore(NamedTuple):
     stratum_id: int
     value: float
     extracted: str | None = None
-    stage: str | None = None
+    rule: str | None = None
     text: str | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -174,11 +174,11 @@ def write_scores(connection: Connection, expert_id: int, run_id: int, scores: Se
     bulk.insert(
         connection,
         Extraction,
-        ["expert_id", "query_id", "answer", "stage", "claimed"],
+        ["expert_id", "query_id", "answer", "rule", "claimed"],
         (
-            (expert_id, s.query_id, s.extracted, s.stage, None if s.claimed is None else storable(s.claimed))
+            (expert_id, s.query_id, s.extracted, s.rule, None if s.claimed is None else storable(s.claimed))
             for s in scores
-            if s.stage is not None
+            if s.rule is not None
         ),
         replace=True,
     )

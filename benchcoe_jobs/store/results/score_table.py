@@ -13,7 +13,7 @@ from benchcoe_jobs.store.tables import Query, QueryContent, Response, Score, Str
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class QueryRef:
     """Where a query stands."""
 
     id: int
@@ -23,7 +23,7 @@ class Place:
     stratum_id: int
 
 
-def places(connection: Connection, benchmark_id: int, split: str | None = None) -> list[Place]:
+def query_refs(connection: Connection, benchmark_id: int, split: str | None = None) -> list[QueryRef]:
     """The queries of a benchmark, or of one split of it, in the order in which they came."""
     query = (
         select(Query.id, Query.key, Subject.name, Stratum.split, Stratum.id)
@@ -34,7 +34,7 @@ def places(connection: Connection, benchmark_id: int, split: str | None = None) 
     )
     if split is not None:
         query = query.where(Stratum.split == split)
-    return [Place(*row) for row in connection.execute(query)]
+    return [QueryRef(*row) for row in connection.execute(query)]
 
 
 def scores(
@@ -54,7 +54,7 @@ def scores(
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ScoredQuery:
     """An expert's score on the query at `position` of a list, and what its response took."""
 
     position: int
@@ -89,7 +89,9 @@ def queries(connection: Connection, benchmark_id: int) -> list[tuple[int, Domain
     ]
 
 
-def answers(connection: Connection, benchmark_id: int, expert_id: int, position: Mapping[int, int]) -> list[Answer]:
+def expert_scores(
+    connection: Connection, benchmark_id: int, expert_id: int, position: Mapping[int, int]
+) -> list[ScoredQuery]:
     """An expert's scores on a benchmark; `position` turns a query's id into its place in a list."""
     rows = connection.execute(
         select(Score.query_id, Score.value, Response.prompt_tokens, Response.completion_tokens, Response.cost)
@@ -97,4 +99,4 @@ def answers(connection: Connection, benchmark_id: int, expert_id: int, position:
         .outerjoin(Response, (Response.run_id == Score.run_id) & (Response.query_id == Score.query_id))
         .where(Score.expert_id == expert_id, Query.benchmark_id == benchmark_id)
     )
-    return [Answer(position[row.query_id], *row[1:]) for row in rows]
+    return [ScoredQuery(position[row.query_id], *row[1:]) for row in rows]

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select, update
 from benchcoe_jobs.domain import Policy
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.store import bulk
-from benchcoe_jobs.store.labels.label_sets import Frozen
+from benchcoe_jobs.store.labels.label_sets import LabelSetRef
 from benchcoe_jobs.store.labels.live_labels import Scope
 from benchcoe_jobs.store.results.experts import PoolRef
 from benchcoe_jobs.store.session import Store
@@ -91,7 +91,7 @@ def save_router(
     level: str,
     kind: str,
     scope: Scope,
-    labels: Frozen,
+    labels: LabelSetRef,
     artifact: str,
     n_queries: int,
 ) -> None:

@@ -20,12 +20,12 @@ from benchcoe_jobs.services.audit.repair import repair_duplicates, repair_order
 from benchcoe_jobs.services.audit.row_order import Order, true_rows, unrelated_experts
 from benchcoe_jobs.services.labelling.build import build_labels
 from benchcoe_jobs.services.score_matrix import ScoreMatrix
-from benchcoe_jobs.store.results.score_table import Place
+from benchcoe_jobs.store.results.score_table import QueryRef
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.store.tables import Response, Run
 
 N = 1200
-LAYOUTS = [(workers, layout) for workers in (2, 4, 8) for layout in ("gathered", "dealt")]
+LAYOUTS = [(workers, layout) for workers in (2, 4, 8) for layout in ("gathered", "interleaved")]
 
 
 def gathered(n: int, workers: int) -> list[int]:
@@ -33,7 +33,7 @@ def gathered(n: int, workers: int) -> list[int]:
     return [question for worker in range(workers) for question in range(worker, n, workers)]
 
 
-def dealt(n: int, workers: int) -> list[int]:
+def interleaved(n: int, workers: int) -> list[int]:
     """Stretches of the questions, one a worker, whose rows come in turns."""
     sizes = [len(range(worker, n, workers)) for worker in range(workers)]
     starts = [sum(sizes[:worker]) for worker in range(workers)]
@@ -82,14 +82,14 @@ def scores_of(store: Store) -> list[Any]:
         return list(connection.execute(text(query)).all())
 
 
-@pytest.mark.parametrize(("workers", "layout"), [(4, "gathered"), (8, "dealt")])
+@pytest.mark.parametrize(("workers", "layout"), [(4, "gathered"), (8, "interleaved")])
 def test_striped_rows_are_found_and_undone(store: Store, tmp_path: Path, workers: int, layout: str) -> None:
     true = correlated(ann=0.5, bob=0.6, cat=0.45)
     store_scores(store, tmp_path, true, tokens=7)
     assert kinds(audit(store, None)) == []
     sound, right_labels = scores_of(store), labels(store)
 
-    log = {"gathered": gathered, "dealt": dealt}[layout](N, workers)
+    log = {"gathered": gathered, "interleaved": interleaved}[layout](N, workers)
     wrong = [{**row, "score": true["cat"][log[i]], "tokens": log[i]} for i, row in enumerate(rows())]
     bring(store, tmp_path, "cat", *wrong, replace=True)
     assert scores_of(store) != sound
@@ -139,7 +139,7 @@ def test_another_order_than_these_is_said_and_left_alone(store: Store, tmp_path:
 @pytest.mark.parametrize("n", [1201, 1206])  # not to be divided by the workers
 @pytest.mark.parametrize("within", ["benchmark", "subject"])
 def test_every_order_is_recognised(workers: int, layout: str, n: int, within: str) -> None:
-    places = [Place(n - i, f"k{i}", "maps" if i % 3 else "math", "train", 1) for i in range(n)]
+    places = [QueryRef(n - i, f"k{i}", "maps" if i % 3 else "math", "train", 1) for i in range(n)]
     values = np.array(list(correlated(n, ann=0.5, bob=0.6, cat=0.45, dan=0.5).values())).T
     values[::7, 3] = np.nan
     order = Order(workers, layout, "key", "own", within)
@@ -156,9 +156,9 @@ def test_every_order_is_recognised(workers: int, layout: str, n: int, within: st
 
 
 def test_layouts_are_those_of_a_log() -> None:
-    places = [Place(i, str(i), "s", "train", 1) for i in range(11)]
+    places = [QueryRef(i, str(i), "s", "train", 1) for i in range(11)]
     for workers in (2, 4, 8):
-        for layout, log in (("gathered", gathered), ("dealt", dealt)):
+        for layout, log in (("gathered", gathered), ("interleaved", interleaved)):
             stored, true = true_rows(places, np.ones(11, dtype=bool), Order(workers, layout, "key", "own", "benchmark"))
             assert [int(true[list(stored).index(row)]) for row in range(11)] == log(11, workers)
 
@@ -272,7 +272,7 @@ def test_the_fault_in_real_results(tmp_path: Path, sqlite_template: Path, mmlu_p
     """The public score matrix's fault, made from the real files: it is found, and undone to the last score."""
     import shutil
 
-    from benchcoe_jobs.domain import Fault
+    from benchcoe_jobs.domain import SkippedRow
     from benchcoe_jobs.importers.mmlu_pro import read
     from benchcoe_jobs.store.session import open_store
 
@@ -283,7 +283,7 @@ def test_the_fault_in_real_results(tmp_path: Path, sqlite_template: Path, mmlu_p
     files = {name: path for path in mmlu_pro_files for name in names if f"outputs_{name}_5shots" in path.name}
     matrix: dict[str, list[dict[str, Any]]] = {}
     for name, path in files.items():
-        found = [row for row in read(path) if not isinstance(row, Fault)]
+        found = [row for row in read(path) if not isinstance(row, SkippedRow)]
         found.sort(key=lambda row: int(row.query.key))
         matrix[name] = [
             {"key": row.query.key, "subject": row.query.subject, "split": ["train", "test"][int(row.query.key) % 2]}

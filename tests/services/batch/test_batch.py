@@ -109,9 +109,13 @@ def test_every_line_ends_in_exactly_one_line(routed: Store, settings: Settings, 
 
     assert submit_file(routed, file, None) == (job_id, False), "the same file for the same router, also when over"
     with routed.reading() as connection:
-        lots = [lot for lot in jobs.lots(connection, [job_id]) if lot.stage == 1]
-    assert sum(lot.items for lot in lots) == 200
-    assert all(lot.loads <= 2 for lot in lots), "loaded once, and once more for the line that breaks it"
+        shard_groups = [
+            shard_group for shard_group in jobs.shard_groups(connection, [job_id]) if shard_group.stage == 1
+        ]
+    assert sum(shard_group.items for shard_group in shard_groups) == 200
+    assert all(shard_group.loads <= 2 for shard_group in shard_groups), (
+        "loaded once, and once more for the line that breaks it"
+    )
     assert retry(routed, job_id) == 1
     assert follow(routed, settings, job_id).state is JobState.PARTIAL
     assert write_results(routed, job_id, output, errors) == (199, 1)

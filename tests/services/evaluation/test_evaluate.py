@@ -66,7 +66,7 @@ def test_by_hand(toy: Store, tmp_path: Path) -> None:
 
 def test_what_was_seen_in_training_is_said(toy: Store, tmp_path: Path) -> None:
     report = evaluate(toy, tmp_path, "r", benchmark=None, split="test")
-    assert (report.stage, report.in_sample, report.seen_in_training) == ("in distribution", False, 1)
+    assert (report.distribution, report.in_sample, report.seen_in_training) == ("in distribution", False, 1)
     assert report.warnings == [
         "1 of 7 queries have the very content of a training query",
         "1 of 7 queries are left out: an expert of the pool has no score on them",
@@ -75,7 +75,7 @@ def test_what_was_seen_in_training_is_said(toy: Store, tmp_path: Path) -> None:
 
 def test_the_training_split_is_in_sample(toy: Store, tmp_path: Path) -> None:
     report = evaluate(toy, tmp_path, "r", benchmark=None, split="train")
-    assert (report.stage, report.in_sample, report.accuracy) == ("naive", True, 1.0)
+    assert (report.distribution, report.in_sample, report.accuracy) == ("naive", True, 1.0)
     assert report.warnings[0].startswith("in-sample")
 
 
@@ -91,7 +91,7 @@ def other(store: Store, folder: Path, *names: str) -> Report:
 
 def test_another_benchmark_is_out_of_distribution(toy: Store, tmp_path: Path) -> None:
     report = other(toy, tmp_path, "ann", "bob")
-    assert (report.stage, report.benchmark, report.n) == ("out of distribution", "other", 1)
+    assert (report.distribution, report.benchmark, report.n) == ("out of distribution", "other", 1)
     assert (report.accuracy, report.best_single["accuracy"]) == (1.0, 0.0)
 
 

@@ -18,7 +18,7 @@ from benchcoe_jobs.services.inference.job import profile_request
 from benchcoe_jobs.services.ingest.benchmark_import import add_benchmark
 from benchcoe_jobs.settings import Settings
 from benchcoe_jobs.store.job_queue import jobs
-from benchcoe_jobs.store.job_queue.jobs import JobRow, LotRow
+from benchcoe_jobs.store.job_queue.jobs import JobRow, ShardGroupRow
 from benchcoe_jobs.store.results import experts
 from benchcoe_jobs.store.results.experts import ExpertRow
 from benchcoe_jobs.store.session import Store
@@ -32,9 +32,9 @@ def done(store: Store, settings: Settings, kind: str, request: dict[str, Any]) -
     return InlineDispatcher(store, settings).follow(job_id, lambda _: None)
 
 
-def lots_of(store: Store, job: JobRow) -> list[LotRow]:
+def lots_of(store: Store, job: JobRow) -> list[ShardGroupRow]:
     with store.reading() as connection:
-        return jobs.lots(connection, [job.id])
+        return jobs.shard_groups(connection, [job.id])
 
 
 def test_only_the_chosen_are_asked(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,8 +58,10 @@ def test_only_the_chosen_are_asked(store: Store, tmp_path: Path, monkeypatch: py
     assert sum(report["calls"].values()) == pytest.approx(1)
     assert report["cost"] == {"router": 2.0, "every_expert": 4.0}
     assert report["interval"]["low"] <= report["accuracy"] <= report["interval"]["high"]
-    asked = [lot for lot in lots_of(store, job) if lot.stage == 1]
-    assert {lot.expert: lot.loads for lot in asked} == dict.fromkeys(report["calls"], 1), "each is loaded once"
+    asked = [shard_group for shard_group in lots_of(store, job) if shard_group.stage == 1]
+    assert {shard_group.expert: shard_group.loads for shard_group in asked} == dict.fromkeys(report["calls"], 1), (
+        "each is loaded once"
+    )
 
     again = done(store, settings, "evaluate", request)
     assert again.id != job.id
@@ -79,7 +81,7 @@ def test_only_the_chosen_are_asked(store: Store, tmp_path: Path, monkeypatch: py
     for name in ("ann", "bob"):
         done(store, settings, "profile", profile_request(name, split="train"))
     job = done(store, settings, "evaluate", request)
-    asked = [lot for lot in lots_of(store, job) if lot.stage == 1]
-    assert 0 < sum(lot.answered for lot in asked) < 10
+    asked = [shard_group for shard_group in lots_of(store, job) if shard_group.stage == 1]
+    assert 0 < sum(shard_group.answered for shard_group in asked) < 10
     assert ((job.report or {})["n"], (job.report or {})["costs"]["router_seconds"]) == (n, 7.0)
     assert next(seconds, None) is None

@@ -1,4 +1,4 @@
-"""An experiment end to end on a small world: what its cells are, that they are the jobs' own figures, and that a
+"""An experiment end to end on a small world: what its trials are, that they are the jobs' own figures, and that a
 killed run goes on where it was."""
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def test_cells_are_the_figures_of_the_jobs(toy: Store, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = run_experiment(toy, plan(tmp_path), out)
     assert (done.done_before, done.failed) == (0, [])
-    folds = [(one.cell.protocol, one.cell.fold, one.cell.seed) for one in done.outcomes]
+    folds = [(one.trial.protocol, one.trial.fold, one.trial.seed) for one in done.outcomes]
     held_out = [
         (Protocol.HELD_OUT_SUBJECTS, subject, seed) for seed in (0, 1) for subject in ("apples", "bricks", "cars")
     ]
@@ -82,23 +82,23 @@ def test_cells_are_the_figures_of_the_jobs(toy: Store, tmp_path: Path) -> None:
         toy, tmp_path, "r", level=Level.SUBJECT, kind="tfidf", head=None, pool="all", benchmark=None, split="train"
     )
     report = evaluate(toy, tmp_path, "r", benchmark=None, split="test")
-    cell = next(one for one in done.outcomes if one.cell.protocol is Protocol.IN_DISTRIBUTION and one.cell.seed == 0)
-    for key in ("n", "accuracy", "best_single", "subject_oracle", "oracle", "calls", "cost", "gain", "stage"):
-        assert cell.report[key] == getattr(report, key), key
-    assert len(cell.gains) == report.n
-    assert np.mean(list(cell.gains.values())) == pytest.approx(report.gain["value"])
-    again = next(one for one in done.outcomes if one.cell.protocol is Protocol.IN_DISTRIBUTION and one.cell.seed == 1)
-    assert again.gains.keys() != cell.gains.keys(), "another seed is another deal"
+    trial = next(one for one in done.outcomes if one.trial.protocol is Protocol.IN_DISTRIBUTION and one.trial.seed == 0)
+    for key in ("n", "accuracy", "best_single", "subject_oracle", "oracle", "calls", "cost", "gain", "distribution"):
+        assert trial.report[key] == getattr(report, key), key
+    assert len(trial.gains) == report.n
+    assert np.mean(list(trial.gains.values())) == pytest.approx(report.gain["value"])
+    again = next(one for one in done.outcomes if one.trial.protocol is Protocol.IN_DISTRIBUTION and one.trial.seed == 1)
+    assert again.gains.keys() != trial.gains.keys(), "another seed is another deal"
     for one in done.outcomes:
-        if one.cell.protocol is Protocol.HELD_OUT_SUBJECTS:
-            assert one.report["stage"] == "out of distribution"
-            assert {key.rstrip("0123456789") for key in one.gains} == {one.cell.fold}
+        if one.trial.protocol is Protocol.HELD_OUT_SUBJECTS:
+            assert one.report["distribution"] == "out of distribution"
+            assert {key.rstrip("0123456789") for key in one.gains} == {one.trial.fold}
     assert toy_is_as_it_was(toy)
 
     rows = {row.protocol: row for row in summarise(done.outcomes)}
     row = rows["in-distribution"]
-    assert (row.cells, row.n) == (2, cell.report["n"] + again.report["n"])
-    assert row.gain == pytest.approx(np.mean([*cell.gains.values(), *again.gains.values()]))
+    assert (row.trials, row.n) == (2, trial.report["n"] + again.report["n"])
+    assert row.gain == pytest.approx(np.mean([*trial.gains.values(), *again.gains.values()]))
     assert row.accuracy - row.best_single == pytest.approx(row.gain)
     assert row.low <= row.gain <= row.high
     assert rows["naive"].in_sample
@@ -115,11 +115,11 @@ def toy_is_as_it_was(store: Store) -> bool:
 
 
 def test_what_is_done_is_not_done_again(toy: Store, tmp_path: Path) -> None:
-    """Other routers, seeds and data are other cells; the rest stays."""
+    """Other routers, seeds and data are other trials; the rest stays."""
     out = tmp_path / "out"
     small = plan(tmp_path, FILE.replace(', "held-out-subjects"', ""))
     first = run_experiment(toy, small, out)
-    files = {path: path.stat().st_mtime_ns for path in (out / "cells").iterdir()}
+    files = {path: path.stat().st_mtime_ns for path in (out / "trials").iterdir()}
     assert len(files) == len(first.outcomes) == 4
 
     heard: list[int] = []
@@ -137,8 +137,8 @@ def test_what_is_done_is_not_done_again(toy: Store, tmp_path: Path) -> None:
 def test_a_cell_that_fails_does_not_stop_the_others(toy: Store, tmp_path: Path) -> None:
     text = FILE.replace('["naive", "in-distribution", "held-out-subjects"]', '["in-distribution"]')
     done = run_experiment(toy, plan(tmp_path, text.replace('"bob"]', '"bob"]\nnone = ["eve"]')), add_eve(toy, tmp_path))
-    assert [one.cell.pool for one in done.outcomes] == ["two", "two"]
-    assert [(cell.pool, cell.seed) for cell, _ in done.failed] == [("none", 0), ("none", 1)]
+    assert [one.trial.pool for one in done.outcomes] == ["two", "two"]
+    assert [(trial.pool, trial.seed) for trial, _ in done.failed] == [("none", 0), ("none", 1)]
     assert "no best single expert" in done.failed[0][1]
 
 
@@ -157,7 +157,7 @@ def test_another_benchmark(toy: Store, tmp_path: Path) -> None:
         import_results(toy, name, other, form="table", benchmark="other")
     small = Experiment("toy", (Protocol.OTHER_BENCHMARK,), {"all": ()}, (RouterSpec("r"),), other_benchmark="other")
     [outcome] = run_experiment(toy, small, tmp_path / "out").outcomes
-    assert (outcome.report["n"], outcome.report["stage"]) == (8, "out of distribution")
+    assert (outcome.report["n"], outcome.report["distribution"]) == (8, "out of distribution")
     assert outcome.report["calls"] == {"bob": 1.0}
 
 
@@ -183,17 +183,17 @@ def test_killed_and_started_again(tmp_path: Path, sqlite_template: Path) -> None
     small, out = plan(tmp_path), tmp_path / "out"
     words = [sys.executable, "-c", KILLED, url, str(tmp_path / "small.toml"), str(out)]
     child = subprocess.Popen(words, start_new_session=True)
-    while child.poll() is None and len(list((out / "cells").glob("*.json"))) < 2:
+    while child.poll() is None and len(list((out / "trials").glob("*.json"))) < 2:
         time.sleep(0.01)
     os.killpg(child.pid, signal.SIGKILL)
     child.wait()
-    there = len(list((out / "cells").glob("*.json")))
+    there = len(list((out / "trials").glob("*.json")))
     assert 2 <= there < 10
-    (out / "cells" / "torn.new").write_text("{")
+    (out / "trials" / "torn.new").write_text("{")
     done = run_experiment(store, small, out)
     assert (done.done_before, len(done.outcomes)) == (there, 10)
-    assert sorted(path.suffix for path in (out / "cells").iterdir()) == [".json"] * 10
-    assert not list(out.glob(".deal-*")), "the killed run's scratch store is swept up"
+    assert sorted(path.suffix for path in (out / "trials").iterdir()) == [".json"] * 10
+    assert not list(out.glob(".resplit-*")), "the killed run's scratch store is swept up"
     store.close()
 
 

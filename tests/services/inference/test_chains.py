@@ -11,7 +11,7 @@ from crew import Site
 
 from benchcoe_jobs.domain import JobState, Level, ShardState
 from benchcoe_jobs.job_queue.job_kind import Assignment
-from benchcoe_jobs.job_queue.lease import Beats, Lease
+from benchcoe_jobs.job_queue.lease import Heartbeat, Lease
 from benchcoe_jobs.job_queue.lifecycle import settle
 from benchcoe_jobs.services.training.job import TrainJob
 from benchcoe_jobs.services.training.train import train_router
@@ -38,7 +38,7 @@ def test_who_arrives_while_heads_are_trained_gets_one_after(
         with site.store.writing() as connection:
             claim = claims.claim(connection, "elsewhere", ["train"], lease_s=60)
         assert claim is not None
-        with Lease(site.store, claim, lease_s=60, beats=Beats()) as lease:
+        with Lease(site.store, claim, lease_s=60, beats=Heartbeat()) as lease:
             TrainJob().run(Assignment(site.store, site.settings.home, claim, lease, unused, unused))
         site.add_expert("late", "late")
         profile = site.profile("late")

@@ -17,7 +17,7 @@ from sqlalchemy import select, text
 
 from benchcoe_jobs.benchmarks.hellaswag import HellaSwag
 from benchcoe_jobs.dispatch.inline import InlineDispatcher
-from benchcoe_jobs.engines.host import EngineHost
+from benchcoe_jobs.engines.engine_client import EngineClient
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.job_queue.lifecycle import submit
 from benchcoe_jobs.services.inference import plan
@@ -69,13 +69,13 @@ def run(store: Store, row: ExpertRow, heard: list[int] | None = None, **options:
     job_id = start(store, row, **options)
     job = InlineDispatcher(store, Settings()).follow(job_id, (heard if heard is not None else []).append)
     assert job.report is not None, job.error
-    totals = {name: sum(of[name] for of in job.report["benchmarks"]) for name in ("there", "answered", "errors")}
+    totals = {name: sum(of[name] for of in job.report["benchmarks"]) for name in ("reused", "answered", "errors")}
     return totals | {"loads": job.report["loads"], "benchmarks": job.report["benchmarks"]}
 
 
-def plans_of(store: Store, **options: Any) -> list[plan.Plan]:
+def plans_of(store: Store, **options: Any) -> list[plan.PromptPlan]:
     with store.reading() as connection:
-        return plan.make_plans(connection, **options)
+        return plan.prompt_plans(connection, **options)
 
 
 def said(store: Store, expert: str) -> Counter[tuple[str, str | None, str | None, float | None]]:
@@ -98,9 +98,9 @@ def test_an_expert_is_asked_judged_and_ranked(store: Store, llama: Path, folder:
     ann = ExpertRow("ann", "diary", str(llama))
     expert_id = add(store, ann)
     with store.reading() as connection:
-        plans = plan.make_plans(connection)
+        plans = plan.prompt_plans(connection)
     before = plan.forecast(store, expert_id, ann, plans[1])
-    assert (before.benchmark, before.queries, before.there, before.to_ask) == ("quiz", N_QUIZ, 0, N_QUIZ)
+    assert (before.benchmark, before.queries, before.reused, before.to_ask) == ("quiz", N_QUIZ, 0, N_QUIZ)
     assert (before.batches, before.seconds) == (2, None)
     assert before.prompt_tokens > N_QUIZ * 100, "the worked examples count"
     assert quiz.loads(folder) == []
@@ -117,10 +117,10 @@ def test_an_expert_is_asked_judged_and_ranked(store: Store, llama: Path, folder:
     questions = [question for batch in quiz.asked(folder) for question in batch]
     assert len(questions) == N_QUIZ + N_SWAG
     again = run(store, ann)
-    assert (again["there"], again["answered"]) == (N_QUIZ + N_SWAG, 0)
+    assert (again["reused"], again["answered"]) == (N_QUIZ + N_SWAG, 0)
     assert len(quiz.asked(folder)) == 3, "nothing was asked twice"
     after = plan.forecast(store, expert_id, ann, plans[1])
-    assert (after.there, after.to_ask, after.seconds) == (N_QUIZ, 0, 0)
+    assert (after.reused, after.to_ask, after.seconds) == (N_QUIZ, 0, 0)
 
     # Every stored score is what the scorer says of the stored text, and some beginnings ended well.
     with store.reading() as connection:
@@ -133,7 +133,9 @@ def test_an_expert_is_asked_judged_and_ranked(store: Store, llama: Path, folder:
     assert set(rows.values()) == {1}
     assert len(rows) == N_QUIZ + N_SWAG
     of_swag = [row for row in rows if row[0] in by_key]
-    assert all(HellaSwag().judge(spoken or "", by_key[key]).score == score for key, spoken, _, score in of_swag)
+    assert all(
+        HellaSwag().score(chat_history or "", by_key[key]).score == score for key, chat_history, _, score in of_swag
+    )
     assert 0 < sum(score or 0 for *_, score in of_swag) < N_SWAG
     assert set(pools) == {("ann", "all")}, "the labels are there at once"
 
@@ -142,16 +144,16 @@ def test_what_cannot_be_answered_is_an_error_until_it_is_retried(store: Store, l
     add_benchmark(store, "quiz", quiz.write_quiz(folder / "quiz", 20, unanswerable=(3, 8)))
     ann = ExpertRow("ann", "diary", str(llama))
     assert run(store, ann)["errors"] == 2
-    failed = {key: (spoken, error, score) for key, spoken, error, score in said(store, "ann") if error}
+    failed = {key: (chat_history, error, score) for key, chat_history, error, score in said(store, "ann") if error}
     assert failed.keys() == {"3", "8"}
     assert set(failed.values()) == {(None, "nobody\N{REPLACEMENT CHARACTER} can answer this", None)}
 
     again = run(store, ann)
-    assert (again["there"], again["answered"], again["errors"]) == (18, 0, 2)
+    assert (again["reused"], again["answered"], again["errors"]) == (18, 0, 2)
     assert run(store, ann, retry_errors=True)["errors"] == 2
     (folder / "healed").touch()
     healed = run(store, ann, retry_errors=True)
-    assert (healed["there"], healed["answered"], healed["errors"]) == (18, 2, 0)
+    assert (healed["reused"], healed["answered"], healed["errors"]) == (18, 2, 0)
     assert [len(batch) for batch in quiz.asked(folder)] == [20, 2, 2]
     assert {(error, score is None) for _, _, error, score in said(store, "ann")} == {(None, False)}
     assert set(said(store, "ann").values()) == {1}
@@ -168,7 +170,7 @@ def test_two_jobs_for_the_same_expert_store_one_response(store: Store, llama: Pa
         ended = list(both.map(lambda job: InlineDispatcher(store, Settings()).follow(job, lambda _: None), jobs))
     assert len(quiz.asked(folder)) == 2, "both were at it at once"
     counts = [job.report["benchmarks"][0] for job in ended if job.report]
-    assert sum(count["answered"] for count in counts) == sum(count["there"] for count in counts) == N_SWAG
+    assert sum(count["answered"] for count in counts) == sum(count["reused"] for count in counts) == N_SWAG
     assert len(said(store, "ann")) == N_SWAG
 
 
@@ -203,9 +205,9 @@ def test_an_interrupt_ends_the_engine_before_the_shard_is_given_back(
     """Also after the last answer, when no batch is under way: somebody may have locked the shard."""
     add_benchmark(store, "quiz", quiz.write_quiz(folder / "quiz", 20))
     ended: list[str] = []
-    close, give_back = EngineHost.close, leases.give_back
+    close, give_back = EngineClient.close, leases.give_back
 
-    def noted_close(host: EngineHost, **options: float) -> None:
+    def noted_close(host: EngineClient, **options: float) -> None:
         ended.append("engine")
         close(host, **options)
 
@@ -213,7 +215,7 @@ def test_an_interrupt_ends_the_engine_before_the_shard_is_given_back(
         ended.append("shard")
         return give_back(*about)
 
-    monkeypatch.setattr(EngineHost, "close", noted_close)
+    monkeypatch.setattr(EngineClient, "close", noted_close)
     monkeypatch.setattr(leases, "give_back", noted_give_back)
     heard: list[int] = []
 
@@ -293,10 +295,10 @@ def judged(store: Store, folder: Path) -> Store:
             scores = []
             for query in ready.queries:
                 letter = contents[query.id].answer if right else "Z"
-                stage = "answer is" if right else "none"
+                rule = "answer is" if right else "none"
                 extracted = letter if right else None
                 spoken = f"the answer is ({letter})" if right else "no idea"
-                scores.append(NewScore(query.id, query.stratum_id, float(right), extracted, stage, spoken))
+                scores.append(NewScore(query.id, query.stratum_id, float(right), extracted, rule, spoken))
             responses.write_scores(connection, expert, run_id, scores)
             aggregates.refresh(connection, [ready.benchmark_id], {(expert, q.stratum_id) for q in ready.queries})
     return store

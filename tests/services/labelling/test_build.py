@@ -13,7 +13,6 @@ from benchcoe_jobs.services.ingest.published_scores import import_scores
 from benchcoe_jobs.services.labelling.build import BuiltLabels, build_labels
 from benchcoe_jobs.store.labels.live_labels import LeftOut
 from benchcoe_jobs.store.results import experts
-from benchcoe_jobs.store.results.experts import Standing
 from benchcoe_jobs.store.session import Store
 
 N = 40
@@ -78,7 +77,7 @@ def test_what_an_expert_costs_can_be_given_anew(store: Store, tmp_path: Path) ->
     assert counts.by_expert == {"bob": N}
     with store.writing() as connection:
         unpriced = experts.ExpertRow("bob", "recorded")
-        assert experts.add_expert(connection, unpriced) is Standing.UNCHANGED, "what is not said stays"
+        assert experts.add_expert(connection, unpriced) is experts.Registration.UNCHANGED, "what is not said stays"
         assert experts.read_expert(connection, "bob")[1].cost == 1.0
         with pytest.raises(UsageError, match="another engine"):
             experts.add_expert(connection, experts.ExpertRow("bob", "openai", "m", cost=3.0))

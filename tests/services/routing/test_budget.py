@@ -8,32 +8,32 @@ import numpy as np
 import pytest
 from tables import bring
 
-from benchcoe_jobs.domain import Asked, Level
+from benchcoe_jobs.domain import Level, RouterInput
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.services.evaluation.evaluate import evaluate
-from benchcoe_jobs.services.routing.budget import Spending
+from benchcoe_jobs.services.routing.budget import Budget
 from benchcoe_jobs.services.routing.decider import open_decider
 from benchcoe_jobs.services.training.train import train_router
 from benchcoe_jobs.store.results import experts
 from benchcoe_jobs.store.session import Store
 
 COSTS = {"small": 1.0, "large": 10.0}
-APPLES, BRICKS = Asked("how many apples in case 900"), Asked("how many bricks in case 900")
+APPLES, BRICKS = RouterInput("how many apples in case 900"), RouterInput("how many bricks in case 900")
 
 
 def test_worth_by_hand() -> None:
     scores = np.array([[0.5, 0.9], [0.6, 0.61]])
     names = ["small", "large"]
-    assert Spending().worth(scores, names, {}) is scores
-    assert Spending(quality_weight=0.5).worth(scores, names, COSTS) == pytest.approx(
+    assert Budget().worth(scores, names, {}) is scores
+    assert Budget(quality_weight=0.5).worth(scores, names, COSTS) == pytest.approx(
         np.array([[0.20, -0.05], [0.25, -0.195]])
     )
-    capped = Spending(max_cost=5).worth(scores, names, COSTS)
+    capped = Budget(max_cost=5).worth(scores, names, COSTS)
     assert capped.argmax(axis=1).tolist() == [0, 0]
     with pytest.raises(UsageError, match=r"at most 0\.5 a query: the cheapest is small with 1"):
-        Spending(max_cost=0.5).worth(scores, names, COSTS)
+        Budget(max_cost=0.5).worth(scores, names, COSTS)
     with pytest.raises(UsageError, match="what large costs is not known"):
-        Spending(quality_weight=0.5).worth(scores, names, {"small": 1.0, "large": None})
+        Budget(quality_weight=0.5).worth(scores, names, {"small": 1.0, "large": None})
 
 
 @pytest.fixture
@@ -66,16 +66,16 @@ def priced(store: Store, tmp_path: Path) -> Store:
 def test_money_goes_where_it_buys_something(priced: Store, tmp_path: Path) -> None:
     decider = open_decider(priced, tmp_path, "r")
     assert decider.costs == COSTS
-    chosen = [choice.expert for choice in decider.choose([APPLES, BRICKS], Spending(quality_weight=0.6))]
+    chosen = [choice.expert for choice in decider.choose([APPLES, BRICKS], Budget(quality_weight=0.6))]
     assert chosen == ["small", "large"]
-    assert [c.expert for c in decider.choose([APPLES, BRICKS], Spending(quality_weight=0.1))] == ["small", "small"]
-    capped = decider.choose([BRICKS], Spending(max_cost=2))[0]
+    assert [c.expert for c in decider.choose([APPLES, BRICKS], Budget(quality_weight=0.1))] == ["small", "small"]
+    capped = decider.choose([BRICKS], Budget(max_cost=2))[0]
     assert (capped.expert, capped.why) == ("small", "0.0% on bricks, where large has 100.0%; expected cost 1")
 
 
 def test_the_report_has_the_three_baselines_and_the_routers_own_cost(priced: Store, tmp_path: Path) -> None:
-    spending = Spending(quality_weight=0.6)
-    report = evaluate(priced, tmp_path, "r", benchmark=None, split="test", spending=spending).costs
+    budget = Budget(quality_weight=0.6)
+    report = evaluate(priced, tmp_path, "r", benchmark=None, split="test", budget=budget).costs
     assert report is not None
     assert (report.router.cost, report.router.accuracy) == (pytest.approx(5.5), pytest.approx(0.75))
     assert (report.cheapest.name, report.cheapest.cost, report.cheapest.accuracy) == ("small", 1.0, 0.25)
@@ -83,6 +83,6 @@ def test_the_report_has_the_three_baselines_and_the_routers_own_cost(priced: Sto
     assert (report.mix.cost, report.mix.accuracy) == (pytest.approx(5.5), pytest.approx(0.5))
     assert report.gain_over_mix == pytest.approx(0.25)
     assert (report.curve[0].cost, report.curve[0].accuracy) == (1.0, 0.25)
-    dear = evaluate(priced, tmp_path, "r", benchmark=None, split="test", spending=spending, second_price=1e6).costs
+    dear = evaluate(priced, tmp_path, "r", benchmark=None, split="test", budget=budget, second_price=1e6).costs
     assert dear is not None
     assert dear.router.cost == pytest.approx(5.5 + dear.router_seconds * 1e6)

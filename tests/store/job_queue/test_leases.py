@@ -28,7 +28,7 @@ from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.job_queue.lifecycle import cancel, retry, settle, submit, sweep
 from benchcoe_jobs.store.job_queue import claims, jobs, leases, transitions
 from benchcoe_jobs.store.job_queue.leases import MAX_ATTEMPTS, Claim, LostLeaseError, Tally
-from benchcoe_jobs.store.job_queue.tables import Job, Lot, Shard
+from benchcoe_jobs.store.job_queue.tables import Job, Shard, ShardGroup
 from benchcoe_jobs.store.session import Store
 
 OWNERS = st.sampled_from(["ann@here.1", "bob@here.2"])
@@ -50,7 +50,7 @@ class ShardLife(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         with self.store.writing() as connection:
-            for table in (Shard, Lot, Job):
+            for table in (Shard, ShardGroup, Job):
                 connection.execute(delete(table))
         self.current: dict[int, Claim] = {}
         self.fences: Counter[int] = Counter()
@@ -114,16 +114,18 @@ class ShardLife(RuleBasedStateMachine):
         taken: list[Claim] = []
 
         def write(connection: Connection) -> None:
-            following, lot_is_over = claims.finish_and_claim(connection, claim, lease_s=60)
+            following, group_is_over = claims.finish_and_claim(connection, claim, lease_s=60)
             taken.extend([] if following is None else [following])
-            unfinished = connection.scalar(select(Lot.waiting + Lot.running).where(Lot.id == claim.lot_id))
-            assert lot_is_over is (unfinished == 0)
+            unfinished = connection.scalar(
+                select(ShardGroup.waiting + ShardGroup.running).where(ShardGroup.id == claim.shard_group_id)
+            )
+            assert group_is_over is (unfinished == 0)
 
         self._end(claim, write)
         if not taken:
             return multiple()
         [following] = taken
-        assert (following.lot_id, following.owner) == (claim.lot_id, claim.owner)
+        assert (following.shard_group_id, following.owner) == (claim.shard_group_id, claim.owner)
         assert following.fence > self.fences[following.shard_id]
         assert following.shard_id not in self.current
         self.fences[following.shard_id] = following.fence
@@ -133,7 +135,7 @@ class ShardLife(RuleBasedStateMachine):
     @rule(claim=claims)
     def fail_with_the_lot(self, claim: Claim) -> None:
         def write(connection: Connection) -> None:
-            transitions.fail_lot(connection, claim.lot_id, "hopeless")
+            transitions.fail_group(connection, claim.shard_group_id, "hopeless")
             leases.finish(connection, claim, ShardState.FAILED, "hopeless")
 
         self._end(claim, write)
@@ -157,7 +159,7 @@ class ShardLife(RuleBasedStateMachine):
     @rule(owner=OWNERS)
     def die(self, owner: str) -> None:
         with self.store.writing() as connection:
-            transitions.take_back(connection, [owner])
+            transitions.reclaim_stalled(connection, [owner])
         self._forget(owner)
         sweep(self.store)
 
@@ -169,7 +171,7 @@ class ShardLife(RuleBasedStateMachine):
         if open_jobs:
             assert cancel(self.store, job_id).cancelled_at is not None
             with self.store.reading() as connection:
-                assert sum(lot.waiting for lot in jobs.lots(connection, [job_id])) == 0
+                assert sum(shard_group.waiting for shard_group in jobs.shard_groups(connection, [job_id])) == 0
         else:
             with pytest.raises(UsageError, match="is over"):
                 cancel(self.store, job_id)
@@ -179,7 +181,10 @@ class ShardLife(RuleBasedStateMachine):
         job_id = data.draw(st.sampled_from(self.submitted))
         with self.store.reading() as connection:
             job = jobs.read_job(connection, job_id)
-            failed = any(lot.failed or (lot.done and lot.errors) for lot in jobs.lots(connection, [job_id]))
+            failed = any(
+                shard_group.failed or (shard_group.done and shard_group.errors)
+                for shard_group in jobs.shard_groups(connection, [job_id])
+            )
             twins = [
                 other.id
                 for other in jobs.list_jobs(connection, only_open=True)
@@ -194,24 +199,26 @@ class ShardLife(RuleBasedStateMachine):
     @invariant()
     def counts_are_those_of_the_shards(self) -> None:
         with self.store.reading() as connection:
-            states = Counter(map(tuple, connection.execute(select(Shard.lot_id, Shard.state))))
+            states = Counter(map(tuple, connection.execute(select(Shard.shard_group_id, Shard.state))))
             tallies = {
-                lot: (items, there, answered, errors)
-                for lot, items, there, answered, errors in connection.execute(
+                shard_group: (items, reused, answered, errors)
+                for shard_group, items, reused, answered, errors in connection.execute(
                     select(
-                        Shard.lot_id,
+                        Shard.shard_group_id,
                         func.sum(Shard.items),
-                        func.sum(Shard.there),
+                        func.sum(Shard.reused),
                         func.sum(Shard.answered),
                         func.sum(Shard.errors),
-                    ).group_by(Shard.lot_id)
+                    ).group_by(Shard.shard_group_id)
                 )
             }
-            for lot in connection.execute(select(Lot.__table__)):
-                assert {state: getattr(lot, state) for state in ShardState} == {
-                    state: states[lot.id, state] for state in ShardState
+            for shard_group in connection.execute(select(ShardGroup.__table__)):
+                assert {state: getattr(shard_group, state) for state in ShardState} == {
+                    state: states[shard_group.id, state] for state in ShardState
                 }
-                assert (lot.items, lot.there, lot.answered, lot.errors) == tallies.get(lot.id, (0, 0, 0, 0))
+                assert (shard_group.items, shard_group.reused, shard_group.answered, shard_group.errors) == tallies.get(
+                    shard_group.id, (0, 0, 0, 0)
+                )
 
     @invariant()
     def a_job_is_open_while_a_shard_is(self) -> None:
@@ -219,14 +226,19 @@ class ShardLife(RuleBasedStateMachine):
             for job in jobs.list_jobs(connection):
                 assert job.is_open == bool(jobs.n_unfinished(connection, job.id)), job
                 assert job.is_open == (job.finished_at is None)
-                lots = jobs.lots(connection, [job.id])
-                assert job.cancelled_at is None or not any(lot.waiting for lot in lots), "nobody would take them"
+                shard_groups = jobs.shard_groups(connection, [job.id])
+                assert job.cancelled_at is None or not any(shard_group.waiting for shard_group in shard_groups), (
+                    "nobody would take them"
+                )
                 match job.state:
                     case JobState.DONE:
-                        assert not any(lot.failed or lot.errors or lot.cancelled for lot in lots)
+                        assert not any(
+                            shard_group.failed or shard_group.errors or shard_group.cancelled
+                            for shard_group in shard_groups
+                        )
                     case JobState.PARTIAL | JobState.FAILED:
                         assert job.error
-                        assert any(lot.failed or lot.errors for lot in lots)
+                        assert any(shard_group.failed or shard_group.errors for shard_group in shard_groups)
                     case JobState.CANCELLED:
                         assert job.cancelled_at is not None
 
@@ -295,10 +307,10 @@ def test_a_crowd_claims_every_shard_once(store: Store) -> None:
                 with store.writing() as connection:
                     leases.record(connection, claim, Tally(answered=ITEMS), lease_s=60)
                 with store.writing() as connection:
-                    transitions.take_back(connection)
+                    transitions.reclaim_stalled(connection)
                 with store.writing() as connection:
                     if len(claimed) > n_lots * n_shards - 10:
-                        transitions.fail_lot(connection, claim.lot_id, "hopeless")
+                        transitions.fail_group(connection, claim.shard_group_id, "hopeless")
                     leases.finish(connection, claim, ShardState.DONE)
                     settle(connection, job_id)
         except BaseException as error:
@@ -313,7 +325,7 @@ def test_a_crowd_claims_every_shard_once(store: Store) -> None:
     assert set(Counter(claimed).values()) == {1}
     with store.reading() as connection:
         job = jobs.read_job(connection, job_id)
-        lots = jobs.lots(connection, [job_id])
-    assert sum(lot.done for lot in lots) == len(claimed)
-    assert sum(lot.done + lot.failed for lot in lots) == n_lots * n_shards
+        shard_groups = jobs.shard_groups(connection, [job_id])
+    assert sum(shard_group.done for shard_group in shard_groups) == len(claimed)
+    assert sum(shard_group.done + shard_group.failed for shard_group in shard_groups) == n_lots * n_shards
     assert not job.is_open

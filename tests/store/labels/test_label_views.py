@@ -52,7 +52,7 @@ def stored_query_labels(store: Store) -> dict[tuple[str, str], tuple[str, float,
     with store.reading() as connection:
         rows = connection.execute(select(query_label)).all()
     assert all(row.benchmark == "bench" for row in rows)
-    return {(r.pool, r.key): (r.expert, r.score, r.tied, r.margin, r.nobody_right) for r in rows}
+    return {(r.pool, r.key): (r.expert, r.score, r.tied, r.margin, r.all_wrong) for r in rows}
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,8 +1,8 @@
 """Does the queue's depth cost anything? Submit, status and claim with a million queued shards, and with a thousand.
 
-    python bench/depth.py [--deep 1000000] [--times 20]
+    python bench/queue_depth.py [--deep 1000000] [--times 20]
 
-Shards wait in lots of fifty (an expert asked one benchmark), of twenty experts, in jobs of four lots. Submit is
+Shards wait in groups of fifty (an expert asked one benchmark), of twenty experts, in jobs of four groups. Submit is
 one further job of a hundred shards with its tickets counted, status what `benchcoe-jobs status` and `jobs` read,
 claim one shard taken by a worker that has an expert loaded, by one that has none, and one finished with the next
 taken. Every figure is the median of many, with both depths measured in turn.
@@ -26,7 +26,7 @@ from benchcoe_jobs.dispatch.celery import MOST_TICKETS
 from benchcoe_jobs.domain import Queue
 from benchcoe_jobs.job_queue.lifecycle import submit
 from benchcoe_jobs.store.job_queue import claims, jobs, leases, transitions, workers
-from benchcoe_jobs.store.job_queue.tables import Lot
+from benchcoe_jobs.store.job_queue.tables import ShardGroup
 from benchcoe_jobs.store.results import experts
 from benchcoe_jobs.store.session import Store
 
@@ -35,8 +35,8 @@ SHALLOW = 1000
 WORK = {"benchmark": "mmlu-pro", "queries": list(range(10_000, 10_032))}
 SHARDS = """
 WITH RECURSIVE piece (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM piece WHERE n < :n)
-INSERT INTO shard (lot_id, state, work, items, there, answered, errors, attempts, fence)
-SELECT lot.id, 'waiting', :work, 32, 0, 0, 0, 0, 0 FROM lot CROSS JOIN piece ORDER BY lot.id
+INSERT INTO shard (shard_group_id, state, work, items, reused, answered, errors, attempts, fence)
+SELECT shard_group.id, 'waiting', :work, 32, 0, 0, 0, 0, 0 FROM shard_group CROSS JOIN piece ORDER BY shard_group.id
 """
 
 
@@ -103,7 +103,7 @@ def fill(depth: Depth) -> None:
                 }
                 for number in range(first, min(first + LOTS_A_JOB, n_lots))
             ]
-        connection.execute(insert(Lot), rows)
+        connection.execute(insert(ShardGroup), rows)
         cast = ":work" if depth.store.is_sqlite else "CAST(:work AS JSON)"
         connection.execute(text(SHARDS.replace(":work", cast)), {"work": json.dumps(WORK), "n": SHARDS_A_LOT})
     with depth.store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
@@ -126,12 +126,12 @@ def status(depth: Depth, number: int) -> float:
     def step(connection: Connection) -> None:
         job_id = 1 + number
         jobs.read_job(connection, job_id)
-        jobs.lots(connection, [job_id])
+        jobs.shard_groups(connection, [job_id])
         transitions.failures(connection, job_id, 10)
         jobs.followers(connection, job_id)
         workers.workers(connection)
         found = jobs.list_jobs(connection, limit=50)
-        jobs.lots(connection, [job.id for job in found])
+        jobs.shard_groups(connection, [job.id for job in found])
 
     return timed(depth.store, step)
 
@@ -147,7 +147,7 @@ def claim_resident(depth: Depth, number: int) -> float:
 
 
 def finish_and_claim(depth: Depth, number: int) -> float:
-    """finish, and claim the next of the lot"""
+    """finish, and claim the next of the shard_group"""
     with depth.store.writing() as connection:
         claim = take(connection, 9)
     return timed(depth.store, lambda connection: claims.finish_and_claim(connection, claim, lease_s=60))

@@ -1,6 +1,6 @@
 """A new expert without retraining, on the real MMLU-Pro files: each expert is withheld in turn and added back.
 
-    python bench/newcomers.py [--pool "four 7-9B"] [--kind embedding] [--out FOLDER]
+    python bench/new_expert.py [--pool "four 7-9B"] [--kind embedding] [--out FOLDER]
 
 Without it, a router of each level is trained. Then it joins the pool: the subject level follows its label view,
 the query level gets one more head (train-router --extend). Then both are trained from scratch. Accuracies are on

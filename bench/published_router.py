@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging
 
-from benchcoe_jobs.domain import Asked, Fault
+from benchcoe_jobs.domain import RouterInput, SkippedRow
 from benchcoe_jobs.importers import mmlu_pro
 from benchcoe_jobs.store.results.catalog import Question
 
-WINDOW, BATCH, RATE = 512, 16, 2e-5
+WINDOW, ROWS_AT_ONCE, RATE = 512, 16, 2e-5
 
 
 class Published:
@@ -33,25 +33,25 @@ class Published:
         self._tokenizer = AutoTokenizer.from_pretrained(folder)
         self._model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=len(subjects))
 
-    def train(self, questions: Sequence[Asked], subjects: Sequence[str], epochs: int) -> None:
+    def train(self, questions: Sequence[RouterInput], subjects: Sequence[str], epochs: int) -> None:
         batches = self._read(questions)
         labels = torch.tensor([self.subjects.index(subject) for subject in subjects])
         optimizer = torch.optim.AdamW(self._model.parameters(), lr=RATE)
         self._model.train()
         for _ in range(epochs):
-            for rows in torch.randperm(len(questions)).split(BATCH):
+            for rows in torch.randperm(len(questions)).split(ROWS_AT_ONCE):
                 loss = self._model(**{name: part[rows] for name, part in batches.items()}, labels=labels[rows]).loss
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
 
-    def route(self, question: Asked) -> str:
+    def route(self, question: RouterInput) -> str:
         """The subject of one question."""
         self._model.eval()
         with torch.no_grad():
             return self.subjects[int(self._model(**self._read([question])).logits.argmax())]
 
-    def predict(self, questions: Sequence[Asked]) -> NDArray[np.str_]:
+    def predict(self, questions: Sequence[RouterInput]) -> NDArray[np.str_]:
         """What `route` says of many questions, without the padding that changes nothing of it."""
         self._model.eval()
         with torch.no_grad():
@@ -61,7 +61,7 @@ class Published:
             said = [int(self._model(**one).logits.argmax()) for one in read]
         return np.array(self.subjects)[said]
 
-    def _read(self, questions: Sequence[Asked]) -> dict[str, Any]:
+    def _read(self, questions: Sequence[RouterInput]) -> dict[str, Any]:
         texts = [question.whole for question in questions]
         return dict(
             self._tokenizer(texts, padding="max_length", truncation=True, max_length=WINDOW, return_tensors="pt")
@@ -70,6 +70,6 @@ class Published:
 
 def real_questions(n: int) -> list[Question]:
     """Some of MMLU-Pro's questions, drawn from a published file; always the same ones."""
-    results = [result for result in mmlu_pro.read(result_files()["gemma-7b"]) if not isinstance(result, Fault)]
+    results = [result for result in mmlu_pro.read(result_files()["gemma-7b"]) if not isinstance(result, SkippedRow)]
     queries = [results[row].query for row in np.random.default_rng(0).permutation(len(results))[:n]]
     return [Question(row, query.subject, query.text, query.choices) for row, query in enumerate(queries)]

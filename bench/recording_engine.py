@@ -66,7 +66,7 @@ def install(folder: Path, engine: str) -> dict[str, str]:
     info = folder / "site" / "diary-1.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: diary\nVersion: 1\n")
-    (info / "entry_points.txt").write_text(f"[benchcoe_jobs.engines]\ndiary = diary:{kept_by.__name__}\n")
+    (info / "entry_points.txt").write_text(f"[benchcoe_jobs.engines]\ndiary = recording_engine:{kept_by.__name__}\n")
     inner = {"DIARY": str(folder / "diary"), "DIARY_ENGINE": engine}
     return inner | {"PYTHONPATH": f"{info.parent}:{Path(__file__).parent}"}
 

@@ -12,7 +12,7 @@ _RESTART_S = 2.0
 _LOOK_S = 0.5
 
 
-class Member:
+class WorkerProcess:
     """One process. It leads a session of its own, so that a terminal's Ctrl-C reaches it through the crew alone."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -34,7 +34,7 @@ class Member:
         return self._process.poll()
 
 
-def supervise(crew: Sequence[Member], note: Callable[[str], None]) -> None:
+def supervise(crew: Sequence[WorkerProcess], note: Callable[[str], None]) -> None:
     """Until told to stop: the first SIGTERM or SIGINT lets every member finish, the second ends it at once."""
     told = threading.Event()
 

@@ -20,10 +20,10 @@ _NUMERIC = (str, int, float, Decimal)
 
 
 class RowError(ValueError):
-    """Why a row cannot be used. Becomes a Fault; never leaves the importers."""
+    """Why a row cannot be used. Becomes a SkippedRow; never leaves the importers."""
 
 
-class Firsts:
+class DuplicateGuard:
     """Where each row's identity was seen first, to refuse its duplicates."""
 
     def __init__(self) -> None:

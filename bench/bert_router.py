@@ -1,10 +1,10 @@
 """A fine-tuned encoder on real results, beside kinds that learned from the same questions.
 
-    python bench/tuned.py STORE_FOLDER [--train 300]
+    python bench/bert_router.py STORE_FOLDER [--train 300]
 
 STORE_FOLDER is one that bench/mmlu_pro.py kept (--store). Subject level, no fallback; learned from the stored deal's
 train questions, or from some of them: all take the better part of an hour on two cores. Early stopping on the
-validation split, judged on the test split.
+validation split, score on the test split.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 from harness import markdown
-from routing import NAMES, Data, Kind, best, complete, interval, read, recipe, scores_of, subject_table, subjects_of
+from routing import NAMES, Data, Kind, best, complete, interval, read, scores_of, subject_table, subjects_of, trainer
 
 from benchcoe_jobs.domain import Level
 
@@ -43,7 +43,7 @@ def tuned(data: Data, n: int | None) -> None:
         raise SystemExit(f"{n} questions lack a subject of the validation split: give more with --train")
     rows = []
     for kind in KINDS:
-        model = recipe(data, kind).fit(subjects, examples, judges)
+        model = trainer(data, kind).fit(subjects, examples, judges)
         predicted = model.predict([data.questions[row].asked for row in test]).argmax(axis=1)
         right = np.array(subjects)[predicted] == data.subjects[test]
         line = [f"{kind.kind} {kind.head}", f"{100 * right.mean():.1f}"]

@@ -1,6 +1,6 @@
 """How many questions may fall back: what its limit was chosen on, the train split alone.
 
-    OMP_NUM_THREADS=1 python bench/caution.py STORE_FOLDER [--processes 2]
+    OMP_NUM_THREADS=1 python bench/fallback_limit.py STORE_FOLDER [--processes 2]
 
 STORE_FOLDER is one that bench/mmlu_pro.py kept (--store). A fifth of the train split is held out in turn, or a
 subject; routers learn from the rest of it, and calibrate their fallback there.

@@ -32,13 +32,13 @@ from benchcoe_jobs.engines.errors import (
     ModelNotFoundError,
     named_error,
 )
-from benchcoe_jobs.engines.guard import GRACE_S, kill_group
+from benchcoe_jobs.engines.orphan_watchdog import GRACE_S, kill_group
 from benchcoe_jobs.engines.wire import Channel, pack_request, unpack_completion
 
 # Asking again, or asking less at once, changes nothing about these.
 _FINAL = (ModelNotFoundError, AccessDeniedError, EndpointDownError)
 
-Batch: TypeAlias = tuple[Sequence[Request], Decoding]
+MicroBatch: TypeAlias = tuple[Sequence[Request], Decoding]
 """Requests that are asked at once."""
 
 _Piece: TypeAlias = tuple[list[tuple[int, Request]], bool]
@@ -49,7 +49,7 @@ _KEPT_LINES = 200
 _KEPT_BYTES = 2000
 
 
-class EngineHost:
+class EngineClient:
     """One expert in a process of its own, loaded when first used. For one thread at a time.
 
     `gpus` becomes the child's CUDA_VISIBLE_DEVICES; None leaves it as it is here. `loads` counts how
@@ -127,13 +127,13 @@ class EngineHost:
                 self._note_answered([request for _, request in batch], decoding)
         return [completions[index] for index in range(len(requests))]
 
-    def stream(self, batches: Iterable[Batch]) -> Generator[list[Completion], None, None]:
+    def stream(self, batches: Iterable[MicroBatch]) -> Generator[list[Completion], None, None]:
         """The completions of each batch, in order and as `run` has them.
 
         An engine that wants to has its next batches before it is done with one; each is taken from `batches` when
         it is sent. Whoever stops before the end while some are under way ends the child.
         """
-        source, sent = iter(batches), deque[Batch]()
+        source, sent = iter(batches), deque[MicroBatch]()
         try:
             while True:
                 self._ready()
@@ -240,7 +240,14 @@ class _Child:
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  (our own module)
                 # -P keeps the working folder, and whatever lies in it, off the child's path.
-                [sys.executable, "-P", "-m", "benchcoe_jobs.engines.child", str(theirs.fileno()), str(os.getpid())],
+                [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "benchcoe_jobs.engines.engine_server",
+                    str(theirs.fileno()),
+                    str(os.getpid()),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

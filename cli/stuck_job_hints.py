@@ -9,7 +9,7 @@ from .command import Session
 
 if TYPE_CHECKING:
     from benchcoe_jobs.settings import Settings
-    from benchcoe_jobs.store.job_queue.jobs import JobRow, LotRow
+    from benchcoe_jobs.store.job_queue.jobs import JobRow, ShardGroupRow
     from benchcoe_jobs.store.job_queue.workers import WorkerRow
 
 
@@ -18,24 +18,26 @@ def note_hints(session: Session, job_id: int) -> None:
     from benchcoe_jobs.store.job_queue import jobs, workers
 
     with session.store.reading() as connection:
-        job, lots = jobs.read_job(connection, job_id), jobs.lots(connection, [job_id])
+        job, shard_groups = jobs.read_job(connection, job_id), jobs.shard_groups(connection, [job_id])
         crew = workers.workers(connection)
-    for hint in hints(job, lots, crew, session.settings):
+    for hint in hints(job, shard_groups, crew, session.settings):
         session.note(f"note: {hint}")
 
 
-def hints(job: JobRow, lots: Sequence[LotRow], crew: Sequence[WorkerRow], settings: Settings) -> Iterator[str]:
+def hints(
+    job: JobRow, shard_groups: Sequence[ShardGroupRow], crew: Sequence[WorkerRow], settings: Settings
+) -> Iterator[str]:
     """One line for each thing that a job waits for in vain."""
     if not job.is_open:
         return
     if settings.broker_url is None:
         yield "no broker is configured: the command that began it goes on with it"
         return
-    waiting = [lot for lot in lots if lot.waiting]
-    there = [worker for worker in crew if worker.seen_s_ago < settings.lease_s]  # they say so four times in a lease
-    for queue in sorted({lot.queue for lot in waiting}):
-        serving = [worker for worker in there if worker.serves(queue)]
-        wanted = max(lot.gpus for lot in waiting if lot.queue == queue)
+    waiting = [shard_group for shard_group in shard_groups if shard_group.waiting]
+    alive = [worker for worker in crew if worker.seen_s_ago < settings.lease_s]  # they say so four times in a lease
+    for queue in sorted({shard_group.queue for shard_group in waiting}):
+        serving = [worker for worker in alive if worker.serves(queue)]
+        wanted = max(shard_group.gpus for shard_group in waiting if shard_group.queue == queue)
         if not serving:
             yield f"no worker serves queue {queue}: start one with `benchcoe-jobs worker --queues {queue}`"
         elif not any(_has(worker, wanted) for worker in serving):

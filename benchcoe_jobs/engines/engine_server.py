@@ -1,4 +1,4 @@
-"""The process that an engine lives in: `python -m benchcoe_jobs.engines.child DESCRIPTOR PARENT`.
+"""The process that an engine lives in: `python -m benchcoe_jobs.engines.engine_server DESCRIPTOR PARENT`.
 
 It is told what to do in JSON lines over an inherited socket. Standard output belongs to the
 libraries, which print what they like: the parent takes it together with standard error.
@@ -20,22 +20,22 @@ from typing import Any, NoReturn
 
 from benchcoe_jobs import registry
 from benchcoe_jobs.domain import Completion
-from benchcoe_jobs.engines import guard
+from benchcoe_jobs.engines import orphan_watchdog
 from benchcoe_jobs.engines.base import ContinuousEngine, Engine, ExpertSettings
 from benchcoe_jobs.engines.errors import engine_error
 from benchcoe_jobs.engines.wire import Channel, pack_completion, unpack_decoding, unpack_request
 
 
 def main(descriptor: int, parent: int) -> None:
-    """Serve one parent until it closes its end; the guard then ends what is left of the process group."""
+    """Serve one parent until it closes its end; the watchdog then ends what is left of the process group."""
     if os.getpgrp() != os.getpid():
         os.setsid()
     os.set_inheritable(descriptor, False)
-    guard.start(parent, close=descriptor)
+    orphan_watchdog.start(parent, close=descriptor)
     channel = Channel(socket.socket(fileno=descriptor))
     with suppress(OSError):  # the parent is gone in the middle of a message
         serve(channel)
-    # Libraries leave threads and exit handlers that take seconds; the guard ends what they started.
+    # Libraries leave threads and exit handlers that take seconds; the watchdog ends what they started.
     os._exit(0)
 
 

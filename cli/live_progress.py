@@ -19,12 +19,12 @@ from rich.progress import (
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from benchcoe_jobs.store.job_queue.jobs import LotRow
+    from benchcoe_jobs.store.job_queue.jobs import ShardGroupRow
     from benchcoe_jobs.store.job_queue.workers import WorkerRow
 
 
-def show_bars(snapshots: Iterable[tuple[list[LotRow], list[WorkerRow]]]) -> None:
-    """A bar for each lot, and a line for each worker, until the snapshots end."""
+def show_bars(snapshots: Iterable[tuple[list[ShardGroupRow], list[WorkerRow]]]) -> None:
+    """A bar for each shard_group, and a line for each worker, until the snapshots end."""
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -36,18 +36,23 @@ def show_bars(snapshots: Iterable[tuple[list[LotRow], list[WorkerRow]]]) -> None
     )
     bars: dict[tuple[int, int, str | None, str | None], TaskID] = {}
     with Live(progress, console=Console(stderr=True), refresh_per_second=4, transient=True) as live:
-        for lots, workers in snapshots:
-            for lot in lots:
-                key = (lot.job_id, lot.stage, lot.expert, lot.benchmark)
-                about = " ".join(filter(None, [f"job {lot.job_id}", lot.expert, lot.benchmark or lot.queue]))
+        for shard_groups, workers in snapshots:
+            for shard_group in shard_groups:
+                key = (shard_group.job_id, shard_group.stage, shard_group.expert, shard_group.benchmark)
+                about = " ".join(
+                    filter(
+                        None,
+                        [f"job {shard_group.job_id}", shard_group.expert, shard_group.benchmark or shard_group.queue],
+                    )
+                )
                 if key not in bars:
-                    bars[key] = progress.add_task(about, total=lot.items, shards="")
+                    bars[key] = progress.add_task(about, total=shard_group.items, shards="")
                 progress.update(
                     bars[key],
-                    completed=lot.there + lot.answered + lot.errors,
-                    shards=f"{lot.running} running, {lot.waiting} waiting"
-                    + (f", {lot.failed} failed" if lot.failed else "")
-                    + (f", {lot.errors} errors" if lot.errors else ""),
+                    completed=shard_group.reused + shard_group.answered + shard_group.errors,
+                    shards=f"{shard_group.running} running, {shard_group.waiting} waiting"
+                    + (f", {shard_group.failed} failed" if shard_group.failed else "")
+                    + (f", {shard_group.errors} errors" if shard_group.errors else ""),
                 )
             live.update(Group(progress, _crew(workers)))
 

@@ -11,7 +11,7 @@ from benchcoe_jobs.domain import JobState
 from benchcoe_jobs.errors import BenchcoeError, UnfinishedError
 
 from .command import Session
-from .hints import note_hints
+from .stuck_job_hints import note_hints
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -65,21 +65,21 @@ def follow(session: Session, job_id: int, what: str) -> JobRow:
         note_hints(session, job_id)
     with session.store.reading() as connection:
         job_row = jobs.read_job(connection, job_id)
-        lots = jobs.lots(connection, [job_id])
-    through = sum(lot.there + lot.answered + lot.errors for lot in lots)
+        shard_groups = jobs.shard_groups(connection, [job_id])
+    n_processed = sum(shard_group.reused + shard_group.answered + shard_group.errors for shard_group in shard_groups)
     try:
-        total = job_row.request.get("lines") or sum(lot.items for lot in lots)
+        total = job_row.request.get("lines") or sum(shard_group.items for shard_group in shard_groups)
         with session.progress(what, total=total) as progress:
-            progress(through)
+            progress(n_processed)
             job = runner.follow(job_id, progress)
     except KeyboardInterrupt:
         session.note(f"job {job_id} {_how_to_go_on(session, job_id, runs_here=runner.runs_here)}")
         raise
-    insist_on_end(job)
+    require_end(job)
     return job
 
 
-def insist_on_end(job: JobRow) -> None:
+def require_end(job: JobRow) -> None:
     """Raise where a job came to nothing."""
     if job.state is JobState.CANCELLED:
         raise BenchcoeError(f"job {job.id} was cancelled; what it had stored stays")
@@ -89,7 +89,7 @@ def insist_on_end(job: JobRow) -> None:
         raise failed
 
 
-def insist_on_all(job: JobRow) -> None:
+def require_all(job: JobRow) -> None:
     """Raise UnfinishedError where items of a job failed."""
     if job.state is JobState.PARTIAL:
         where = f"`benchcoe-jobs status {job.id}` counts them by expert"
@@ -106,6 +106,7 @@ def _how_to_go_on(session: Session, job_id: int, *, runs_here: bool) -> str:
     if not runs_here:
         return f"goes on without you: benchcoe-jobs watch {job_id}"
     with session.store.reading() as connection:
-        lots = jobs.lots(connection, [job_id])
-    through = sum(lot.there + lot.answered for lot in lots)
-    return f"has {through} of {sum(lot.items for lot in lots)} stored; the same command goes on from there"
+        shard_groups = jobs.shard_groups(connection, [job_id])
+    n_processed = sum(shard_group.reused + shard_group.answered for shard_group in shard_groups)
+    n_items = sum(group.items for group in shard_groups)
+    return f"has {n_processed} of {n_items} stored; the same command goes on from there"

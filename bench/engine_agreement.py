@@ -1,6 +1,6 @@
 """Greedy answers of transformers and vLLM to the same 500 questions, for every demo expert, in float32.
 
-python bench/agreement.py        (where vLLM is installed)
+python bench/engine_agreement.py        (where vLLM is installed)
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from benchcoe_jobs.benchmarks.skills import Skills
 from benchcoe_jobs.demo.questions import write_questions
 from benchcoe_jobs.domain import Request
 from benchcoe_jobs.engines.base import ExpertSettings
-from benchcoe_jobs.engines.host import EngineHost
+from benchcoe_jobs.engines.engine_client import EngineClient
 
 SKILLS = Skills()
 
@@ -35,7 +35,7 @@ def main() -> None:
     for expert in demo.SKILLS:
         ours, theirs = (answers(engine, expert, requests) for engine in ("transformers", "vllm"))
         means = [
-            sum(SKILLS.judge(text, query).score for text, query in zip(texts, queries, strict=True)) / len(queries)
+            sum(SKILLS.score(text, query).score for text, query in zip(texts, queries, strict=True)) / len(queries)
             for texts in (ours, theirs)
         ]
         differing = [n for n in range(len(queries)) if ours[n] != theirs[n]]
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def answers(engine: str, expert: str, requests: list[Request]) -> list[str]:
-    with EngineHost(ExpertSettings(engine, str(demo.model_folder(expert)))) as host:
+    with EngineClient(ExpertSettings(engine, str(demo.model_folder(expert)))) as host:
         return [completion.text for completion in host.run(requests, SKILLS.decoding)]
 
 
