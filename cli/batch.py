@@ -53,7 +53,7 @@ def submit(
     if not (runner.runs_here or wait):
         show_queued(session, job_id, is_new=is_new)
         return
-    job = follow(session, job_id, f"asking {file.name}")
+    job = follow(session, runner, job_id, f"asking {file.name}")
     _write(session, job, output, errors)
 
 

@@ -215,7 +215,7 @@ def retry(session: Session, job: int, failed: bool, wait: bool) -> None:
     if not (runner.runs_here or wait):
         session.show({"job": job, "shards": n}, lambda: click.echo(f"job {job}: {n} shards wait again"))
         return
-    ended = follow(session, job, f"job {job}")
+    ended = follow(session, runner, job, f"job {job}")
     session.show(
         {"job": job, "shards": n, "state": str(ended.state), "report": ended.report},
         lambda: click.echo(f"job {job}: {ended.state}"),

@@ -16,6 +16,7 @@ from .stuck_job_hints import note_hints
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from benchcoe_jobs.dispatch.base import Dispatcher
     from benchcoe_jobs.store.job_queue.jobs import JobRow
 
 waits = click.option("--wait", is_flag=True, help="Where a broker is configured: follow the job to its end.")
@@ -43,7 +44,7 @@ def get_done(
         job_id, is_new = submit(connection, kind, request)
     runner.announce()
     if runner.runs_here or wait:
-        return follow(session, job_id, what)
+        return follow(session, runner, job_id, what)
     show_queued(session, job_id, is_new=is_new)
     return None
 
@@ -55,12 +56,10 @@ def show_queued(session: Session, job_id: int, *, is_new: bool) -> None:
     note_hints(session, job_id)
 
 
-def follow(session: Session, job_id: int, what: str) -> JobRow:
+def follow(session: Session, runner: Dispatcher, job_id: int, what: str) -> JobRow:
     """A job to its end, with a bar. Raises BenchcoeError where it failed or was cancelled."""
-    from benchcoe_jobs.dispatch.base import dispatcher
     from benchcoe_jobs.store.job_queue import jobs
 
-    runner = dispatcher(session.store, session.settings)
     if not runner.runs_here:
         note_hints(session, job_id)
     with session.store.reading() as connection:
