@@ -26,9 +26,10 @@ from harness import markdown, seconds
 from mmlu_pro import POOLS, encoder, score_matrix
 from numpy.typing import NDArray
 
+from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Level
 from benchcoe_jobs.routers import blend, fallback
-from benchcoe_jobs.routers.base import Examples, Floats, Matrix, TrainingContext
+from benchcoe_jobs.routers.base import Examples, Matrix, TrainingContext
 from benchcoe_jobs.routers.embedding import EMBEDDING
 from benchcoe_jobs.routers.linear import RidgeHead
 from benchcoe_jobs.routers.model import RouterTrainer, new_trainer

@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Level, RouterInput
 
 Matrix: TypeAlias = NDArray[np.floating[Any]] | sparse.csr_matrix
 """Features of n questions, one a row: (n, d), dense or sparse."""
-
-Floats: TypeAlias = NDArray[np.float64]
 
 TrainingHistory: TypeAlias = Sequence[Mapping[str, float]]
 """How a training went: points with an `epoch` (0 is before it), and `loss`, `validation_loss` or `validation_accuracy`.

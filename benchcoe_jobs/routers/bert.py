@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Level, RouterInput
 from benchcoe_jobs.routers.base import (
     Examples,
     Features,
-    Floats,
     Head,
     Matrix,
     TrainingContext,

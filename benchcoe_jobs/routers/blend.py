@@ -13,8 +13,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Level
-from benchcoe_jobs.routers.base import Examples, Floats, FrozenFeatureKind, Matrix
+from benchcoe_jobs.routers.base import Examples, FrozenFeatureKind, Matrix
 from benchcoe_jobs.routers.embedding import TwoViewFeatures
 from benchcoe_jobs.routers.linear import LogisticHead, column_products, ridge
 

@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Level
-from benchcoe_jobs.routers.base import Examples, Floats, Head, Matrix
+from benchcoe_jobs.routers.base import Examples, Head, Matrix
 
 NEIGHBOURS = 5
 REMEMBERED = 20_000

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.special import expit, logit
 
-from benchcoe_jobs.routers.base import Examples, Floats, Matrix
+from benchcoe_jobs.arrays import Floats
+from benchcoe_jobs.routers.base import Examples, Matrix
 
 # Chosen by 5-fold cross-validation on the train split of MMLU-Pro (7,186 questions), for rows of
 # length one as both kinds of features give them. A sparse matrix has many more columns, each of

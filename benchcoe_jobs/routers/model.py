@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchcoe_jobs import registry
+from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Level, RouterInput
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.routers.base import (
     Examples,
     Features,
-    Floats,
     GrowingHead,
     Head,
     Matrix,

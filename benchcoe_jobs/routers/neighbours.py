@@ -9,7 +9,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from benchcoe_jobs.routers.base import Examples, Floats, Matrix
+from benchcoe_jobs.arrays import Floats
+from benchcoe_jobs.routers.base import Examples, Matrix
 
 # A neighbour weighs exp(cosine / temperature); chosen, as the number of neighbours of each level
 # is, by 5-fold cross-validation on the train split of MMLU-Pro.

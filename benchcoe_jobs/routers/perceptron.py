@@ -12,7 +12,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from benchcoe_jobs.routers.base import Examples, Floats, Matrix
+from benchcoe_jobs.arrays import Floats
+from benchcoe_jobs.routers.base import Examples, Matrix
 
 # From this many questions on, a tenth of them says when to stop; fewer are learned to the end.
 _MANY = 1_000

@@ -21,7 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from benchcoe_jobs.routers.base import Floats, TrainingHistory
+from benchcoe_jobs.arrays import Floats
+from benchcoe_jobs.routers.base import TrainingHistory
 from benchcoe_jobs.routers.transformer import Transformer, bf16_helps, padded, pooled
 
 # transformers is imported by name: it says too little to a type checker.

@@ -11,19 +11,17 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.services.intervals import mean_interval
-from benchcoe_jobs.services.labelling.scope import find_scope, how_to_leave
-from benchcoe_jobs.services.score_matrix import ScoreMatrix, read_matrix
+from benchcoe_jobs.services.labelling.scope import best_single, find_scope, how_to_leave
+from benchcoe_jobs.services.score_matrix import ScoreMatrix, read_matrix, subject_oracle
 from benchcoe_jobs.store.labels import live_labels
 from benchcoe_jobs.store.labels.live_labels import Scope
 from benchcoe_jobs.store.results import experts
 from benchcoe_jobs.store.session import Store
-
-Scores = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,32 +144,24 @@ def _changed(
 
 def _reach(
     connection: Connection, scope: Scope, members: Mapping[str, int], matrix: ScoreMatrix
-) -> tuple[PoolAccuracy, dict[str, Scores]]:
+) -> tuple[PoolAccuracy, dict[str, Floats]]:
     """What the members reach on the queries of `matrix`, and the score of every query by measure."""
     by_subject, single = _choices(connection, scope, members)
-    if single is None:
-        raise UsageError(
-            f"none of {', '.join(members)} has scores for {scope.pool.min_coverage:.0%} of {scope.benchmark}, "
-            f"split {scope.split}: there is no best single expert"
-        )
     own = matrix.values[:, [matrix.experts.index(name) for name in members]]
-    codes = matrix.subject_codes()
-    totals = np.zeros((codes.max() + 1, own.shape[1]))
-    np.add.at(totals, codes, own)
     rows = np.arange(len(own))
     labelled = [matrix.experts.index(by_subject.get(query.subject, single)) for query in matrix.queries]
     scores = {
         "best_single": matrix.column(single),
         "by_subject": matrix.values[rows, labelled],
-        "subject_oracle": own[rows, totals.argmax(axis=1)[codes]],
+        "subject_oracle": subject_oracle(own, matrix.subject_codes()),
         "oracle": own.max(axis=1),
     }
     means = {measure: float(values.mean()) for measure, values in scores.items()}
     return PoolAccuracy(list(members), single, **means), scores
 
 
-def _choices(connection: Connection, scope: Scope, members: Mapping[str, int]) -> tuple[dict[str, str], str | None]:
+def _choices(connection: Connection, scope: Scope, members: Mapping[str, int]) -> tuple[dict[str, str], str]:
     """Subject -> expert, and the best single expert, of a pool with just these members."""
     trial_scope = replace(scope, pool=experts.trial_pool(connection, members.values(), scope.pool.min_coverage))
     by_subject = {label.subject: label.expert for label in live_labels.subject_labels(connection, trial_scope)}
-    return by_subject, live_labels.best_single(connection, trial_scope)
+    return by_subject, best_single(connection, trial_scope, f"{scope.pool.name!r} with {', '.join(members)}")

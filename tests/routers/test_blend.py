@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchcoe_jobs.routers.base import Examples, Floats
+from benchcoe_jobs.arrays import Floats
+from benchcoe_jobs.routers.base import Examples
 from benchcoe_jobs.routers.blend import PENALTIES, BlendHead
 
 SUBJECTS = ("alpha", "beta", "gamma")

@@ -16,6 +16,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.services.score_matrix import ScoreMatrix
 from benchcoe_jobs.store.results.score_table import QueryRef
 
@@ -27,7 +28,6 @@ SIGMAS = 5
 RESTORED = 0.5
 """An order is found where it brings back so much of the correlation that the others have."""
 
-Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 
 

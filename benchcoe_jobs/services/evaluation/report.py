@@ -15,6 +15,7 @@ from benchcoe_jobs.routers.base import LearnedFeatures
 from benchcoe_jobs.services.evaluation.cost_curve import CostReport
 from benchcoe_jobs.services.intervals import mean_interval
 from benchcoe_jobs.services.routing.decider import Choice, Decider
+from benchcoe_jobs.services.score_matrix import subject_oracle
 from benchcoe_jobs.store.results.catalog import Question
 
 
@@ -115,6 +116,7 @@ def compare(
     best = outcomes.scores[:, names.index(best_single)]
     low, high = mean_interval(routed - best)
     distribution = scope.distribution(benchmark, split)
+    _, subject_codes = np.unique([questions[at].subject for at in outcomes.positions], return_inverse=True)
     return Report(
         router=decider.router.name,
         level=decider.router.level,
@@ -129,7 +131,7 @@ def compare(
         accuracy=float(routed.mean()),
         best_single={"expert": best_single, "accuracy": float(best.mean())},
         random=float(outcomes.scores.mean()),
-        subject_oracle=_subject_oracle(outcomes.scores, [questions[at].subject for at in outcomes.positions]),
+        subject_oracle=float(subject_oracle(outcomes.scores, subject_codes).mean()),
         oracle=float(outcomes.scores.max(axis=1).mean()),
         gain={"value": float((routed - best).mean()), "low": low, "high": high},
         calls={names[column]: count / n for column, count in Counter(chosen.tolist()).most_common()},
@@ -140,14 +142,6 @@ def compare(
             decider, distribution, seen, without, len(questions), _chose_the_epoch(decider, benchmark, split)
         ),
     )
-
-
-def _subject_oracle(scores: NDArray[np.float64], subjects: Sequence[str]) -> float:
-    """Mean score where every subject goes to the expert that is best on it, in hindsight."""
-    _, subject_of = np.unique(subjects, return_inverse=True)
-    totals = np.zeros((subject_of.max() + 1, scores.shape[1]))
-    np.add.at(totals, subject_of, scores)
-    return float(totals.max(axis=1).sum() / len(scores))
 
 
 def _cost(costs: NDArray[np.float64], chosen: NDArray[np.intp], best: int) -> dict[str, float] | None:

@@ -18,13 +18,16 @@ def find_scope(connection: Connection, pool: str, benchmark: str | None, split: 
     return Scope(experts.find_pool(connection, pool), *catalog.find_benchmark(connection, benchmark), split)
 
 
-def best_single(connection: Connection, scope: Scope) -> str:
-    """The expert to compare with and to fall back to. Raises UsageError where nobody has scores enough."""
+def best_single(connection: Connection, scope: Scope, pool: str | None = None) -> str:
+    """The expert to compare with and to fall back to; `pool` is what the message calls a pool without a name.
+
+    Raises UsageError if no expert of the pool has enough scores.
+    """
     found = live_labels.best_single(connection, scope)
     if found is None:
         raise UsageError(
-            f"no expert of pool {scope.pool.name!r} has scores for {scope.pool.min_coverage:.0%} of {scope.benchmark}, "
-            f"split {scope.split}: there is no best single expert to compare with or to fall back to"
+            f"no best single expert to compare with or to fall back to: no expert of {pool or repr(scope.pool.name)} "
+            f"has scores for {scope.pool.min_coverage:.0%} of {scope.benchmark}, split {scope.split}"
         )
     return found
 

@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.errors import UsageError
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

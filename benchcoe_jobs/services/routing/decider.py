@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Level, RouterInput
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.routers import artifact
@@ -22,8 +23,6 @@ from benchcoe_jobs.store.results import experts
 from benchcoe_jobs.store.routing import evaluations, routers
 from benchcoe_jobs.store.routing.routers import TrainedRouter
 from benchcoe_jobs.store.session import Store
-
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
