@@ -5,8 +5,9 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import Connection
 
+import benchcoe_jobs.store.job_queue.tables
+import benchcoe_jobs.store.routing.tables  # noqa: F401  # both add their tables to Base
 from benchcoe_jobs.settings import Settings
-from benchcoe_jobs.store.job_queue import tables  # noqa: F401  # adds its tables to Base
 from benchcoe_jobs.store.session import connect
 from benchcoe_jobs.store.tables import Base
 

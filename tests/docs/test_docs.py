@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Table
 
-from benchcoe_jobs.store.job_queue.tables import Base
+import benchcoe_jobs.store.job_queue.tables
+import benchcoe_jobs.store.routing.tables  # noqa: F401  # both add their tables to Base
+from benchcoe_jobs.store.tables import Base
 from benchcoe_jobs.store.views import VIEWS
 
 ROOT = Path(__file__).parents[2]

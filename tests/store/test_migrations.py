@@ -14,11 +14,13 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
+import benchcoe_jobs.store.job_queue.tables
+import benchcoe_jobs.store.routing.tables  # noqa: F401  # both add their tables to Base
 from benchcoe_jobs.errors import StoreError
 from benchcoe_jobs.store import session
-from benchcoe_jobs.store.job_queue.tables import Base
 from benchcoe_jobs.store.migrate import alembic_config, upgrade
 from benchcoe_jobs.store.session import Store, connect, open_store
+from benchcoe_jobs.store.tables import Base
 from benchcoe_jobs.store.views import VIEWS
 
 

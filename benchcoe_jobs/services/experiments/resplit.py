@@ -21,8 +21,8 @@ from benchcoe_jobs.store.results import aggregates, catalog, experts, responses,
 from benchcoe_jobs.store.results.experts import ExpertRow
 from benchcoe_jobs.store.results.responses import NewScore
 from benchcoe_jobs.store.results.score_table import ScoredQuery
+from benchcoe_jobs.store.routing.tables import Embedding
 from benchcoe_jobs.store.session import Store, connect
-from benchcoe_jobs.store.tables import Embedding
 
 
 @dataclass(frozen=True)

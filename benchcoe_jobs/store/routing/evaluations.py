@@ -11,9 +11,8 @@ from benchcoe_jobs.store import bulk
 from benchcoe_jobs.store.results import catalog
 from benchcoe_jobs.store.routing.answer_cost import ANSWER_COST
 from benchcoe_jobs.store.routing.routers import TrainedRouter
+from benchcoe_jobs.store.routing.tables import Decision, Evaluation
 from benchcoe_jobs.store.tables import (
-    Decision,
-    Evaluation,
     Expert,
     Query,
     QueryContent,

@@ -13,8 +13,9 @@ from benchcoe_jobs.store import bulk
 from benchcoe_jobs.store.labels.label_sets import LabelSetRef
 from benchcoe_jobs.store.labels.live_labels import Scope
 from benchcoe_jobs.store.results.experts import PoolRef
+from benchcoe_jobs.store.routing.tables import Embedding, Router
 from benchcoe_jobs.store.session import Store
-from benchcoe_jobs.store.tables import Benchmark, Embedding, LabelSet, Pool, Router
+from benchcoe_jobs.store.tables import Benchmark, LabelSet, Pool
 from benchcoe_jobs.store.views import query_target
 
 SQL_VARIABLES = 500
