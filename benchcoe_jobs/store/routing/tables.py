@@ -1,0 +1,83 @@
+"""The tables of routers, their decisions and their evaluations. docs/store.md describes each of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, Boolean, ForeignKey, Integer, LargeBinary, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from benchcoe_jobs.store.tables import WITHOUT_ROWID, Base, Name, UtcTime, now
+
+
+class Router(Base):
+    __tablename__ = "router"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    name: Mapped[str] = mapped_column(Name, unique=True)
+    level: Mapped[str] = mapped_column(String)
+    kind: Mapped[str] = mapped_column(String)
+    pool_id: Mapped[int] = mapped_column(ForeignKey("pool.id"))
+    benchmark_id: Mapped[int] = mapped_column(ForeignKey("benchmark.id"))
+    split: Mapped[str] = mapped_column(String)
+    label_set_id: Mapped[int] = mapped_column(ForeignKey("label_set.id"))
+    artifact: Mapped[str] = mapped_column(String)
+    n_queries: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+
+
+class RoutingSnapshot(Base):
+    """All that a router's decisions depend on, as it was when a job was planned (services/routing/snapshot.py).
+
+    `fingerprint` is the SHA-256 of `content`. The same snapshot is kept once.
+    """
+
+    __tablename__ = "routing_snapshot"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String, unique=True)
+    router_id: Mapped[int] = mapped_column(ForeignKey("router.id"), index=True)
+    artifact: Mapped[str] = mapped_column(String)
+    content: Mapped[dict[str, Any]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+
+
+class Evaluation(Base):
+    """`fingerprint` covers all that shapes the decisions, so the same evaluation is kept once.
+
+    `snapshot_id` is null for evaluations of releases before 0.2.0.
+    """
+
+    __tablename__ = "evaluation"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    fingerprint: Mapped[str] = mapped_column(String, unique=True)
+    router_id: Mapped[int] = mapped_column(ForeignKey("router.id"))
+    artifact: Mapped[str] = mapped_column(String)
+    benchmark_id: Mapped[int] = mapped_column(ForeignKey("benchmark.id"))
+    split: Mapped[str] = mapped_column(String)
+    report: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    snapshot_id: Mapped[int | None] = mapped_column(ForeignKey("routing_snapshot.id"))
+
+
+class Decision(Base):
+    """Which expert a router chose for a query; stored before its outcome is looked up.
+
+    `fell_back` is null for decisions of releases before 0.2.0.
+    """
+
+    __tablename__ = "decision"
+    __table_args__ = WITHOUT_ROWID
+    evaluation_id: Mapped[int] = mapped_column(ForeignKey("evaluation.id"), primary_key=True)
+    query_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    expert_id: Mapped[int] = mapped_column(Integer)
+    subject_id: Mapped[int | None] = mapped_column(Integer)
+    fell_back: Mapped[bool | None] = mapped_column(Boolean)
+
+
+class Embedding(Base):
+    """A frozen encoder's vector of a question: float32, little-endian, keyed by SHA-256 of what was read."""
+
+    __tablename__ = "embedding"
+    encoder: Mapped[str] = mapped_column(String, primary_key=True)
+    text_hash: Mapped[str] = mapped_column(String, primary_key=True)
+    vector: Mapped[bytes] = mapped_column(LargeBinary)
