@@ -28,7 +28,7 @@ TESTS = Path(__file__).parents[1] / "tests"
 sys.path.insert(0, str(TESTS / "helpers"))
 
 import crew  # noqa: E402  (they are where the tests are)
-import drill  # noqa: E402
+import fake_plugins  # noqa: E402
 import scenarios  # noqa: E402
 
 from benchcoe_jobs.domain import JobState  # noqa: E402
@@ -62,7 +62,7 @@ def main() -> None:
 def bench(lease_s: float) -> Iterator[Bench]:
     """A folder, a PostgreSQL, and the plug-ins made known."""
     with tempfile.TemporaryDirectory(prefix="bf") as folder, pytest.MonkeyPatch.context() as patch:
-        drill.install(Path(folder), patch)
+        fake_plugins.install(Path(folder), patch)
         postgres = crew.Postgres(Path(folder) / "pg")
         try:
             yield Bench(Path(folder), postgres, lease_s)
@@ -125,14 +125,14 @@ class Bench:
                 found = crew.said(site.store, name)
                 assert found == expected, f"{name}: {len(found)} of {len(expected)}"
                 print(database, number + 1, f"{took[-1] if took else 0:.2f}", file=sys.stderr, flush=True)
-            assert rescore(site.store, "drill").changed == 0
+            assert rescore(site.store, "fake").changed == 0
             assert crew.open_ends(site.store) == {"jobs": 0, "shards": 0}
         tail = statistics.quantiles(took, n=20, method="inclusive")[-1] if len(took) > 1 else took[0]
         figures = [statistics.median(took), tail, max(took)]
         return [database, f"{self._lease_s:g}", str(n), *(f"{figure:.2f}" for figure in figures), "0"]
 
     def _profile(self, site: crew.Site, expert: str) -> int:
-        return site.submit("profile", profile_request(expert, ["drill"], limit=ASKED))
+        return site.submit("profile", profile_request(expert, ["fake"], limit=ASKED))
 
     @contextmanager
     def _ground(self, database: str) -> Iterator[scenarios.Ground]:

@@ -52,7 +52,7 @@ class Trial:
         self.diary = folder / "diary"
         self.url = f"sqlite:///{folder / 'benchcoe.db'}"
         self.environment = os.environ | recording_engine.install(folder, engine) | {"BENCHCOE_DATABASE_URL": self.url}
-        self.n_open = 1 + (VllmEngine.ahead if engine == "vllm" else 0)
+        self.n_open = 1 + (VllmEngine.prefetch if engine == "vllm" else 0)
         self.environment.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")
         write_questions(folder / "skills.jsonl", N_QUERIES // len(SUBJECTS))
         self.run("init")

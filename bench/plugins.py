@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from benchcoe_jobs.domain import Completion, Decoding, Queue, Request
-from benchcoe_jobs.engines.base import ExpertSettings
+from benchcoe_jobs.engines.base import EngineTraits, ExpertSettings
 from benchcoe_jobs.job_queue.job_kind import Assignment
 from benchcoe_jobs.store.job_queue.jobs import JobRow, NewShardGroup
 
@@ -57,6 +57,8 @@ class Sleep(NoOp):
 
 class SpinEngine:
     """See `benchcoe_jobs.engines.base.Engine`: every answer costs the same work of one core, and is (A)."""
+
+    traits = EngineTraits()
 
     def load(self, settings: ExpertSettings) -> None:
         pass

@@ -12,7 +12,7 @@ from typing import Any
 
 from benchcoe_jobs import registry
 from benchcoe_jobs.domain import Completion, Decoding, Request
-from benchcoe_jobs.engines.base import ExpertSettings
+from benchcoe_jobs.engines.base import EngineTraits, ExpertSettings
 from benchcoe_jobs.engines.vllm import VllmEngine
 
 WAIT_S = 0.2
@@ -21,6 +21,8 @@ WAIT_S = 0.2
 
 class DiaryEngine:
     """The real engine; every batch is written down before it is answered."""
+
+    traits = EngineTraits()
 
     def load(self, settings: ExpertSettings) -> None:
         inner = os.environ["DIARY_ENGINE"]
@@ -47,11 +49,11 @@ class DiaryEngine:
 class ContinuousDiaryEngine(DiaryEngine):
     """The same of an engine that has several batches under way."""
 
-    ahead = VllmEngine.ahead
+    prefetch = VllmEngine.prefetch
 
-    def begin(self, requests: Sequence[Request], decoding: Decoding) -> Callable[[], list[Completion]]:
+    def submit(self, requests: Sequence[Request], decoding: Decoding) -> Callable[[], list[Completion]]:
         self._note([request.question for request in requests])
-        answers = self._engine.begin(requests, decoding)
+        answers = self._engine.submit(requests, decoding)
 
         def finish() -> list[Completion]:
             time.sleep(WAIT_S)

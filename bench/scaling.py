@@ -32,7 +32,7 @@ from benchcoe_jobs.store.session import Store
 TESTS = HERE.parent / "tests" / "helpers"
 sys.path.append(str(TESTS))
 
-from quiz import write_quiz  # noqa: E402
+from tiny_quiz import write_quiz  # noqa: E402
 
 
 def main() -> None:
@@ -40,7 +40,9 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=2560)
     parser.add_argument("--times", type=int, default=3)
     options = parser.parse_args()
-    with site("benchcoe_jobs.benchmarks: quiz = quiz:Quiz", "benchcoe_jobs.engines: spin = plugins:SpinEngine") as made:
+    with site(
+        "benchcoe_jobs.benchmarks: quiz = tiny_quiz:Quiz", "benchcoe_jobs.engines: spin = plugins:SpinEngine"
+    ) as made:
         store = postgres_store(made, "scaling")
         add_benchmark(store, "quiz", write_quiz(made.folder / "quiz", options.questions))
         rounds = []

@@ -83,6 +83,9 @@ ALL_POOL = "all"
 EVERY_EXPERT = "all"
 """In an import: every expert that the file itself names."""
 
+RECORDED = "recorded"
+"""Stands in place of an engine for an expert that cannot answer: its results are imported."""
+
 MICRO = 1_000_000
 """Sums of scores are kept as whole micro-units: adding floats depends on row order and breaks ties."""
 

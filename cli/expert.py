@@ -61,7 +61,7 @@ def add_expert(
     anew under the same name, and what it costs always can. The key of an endpoint is read from the environment
     each time, and never stored.
     """
-    from benchcoe_jobs.services.inference.expert_settings import RECORDED, new_expert
+    from benchcoe_jobs.services.inference.expert_settings import new_expert
     from benchcoe_jobs.services.inference.job import profile_request
     from benchcoe_jobs.services.inference.plan import prompt_plans
     from benchcoe_jobs.store.results import experts
@@ -72,8 +72,8 @@ def add_expert(
     expert = new_expert(name, engine, model, revision, costs, given)
     with session.store.reading() as connection:
         registration = experts.registration(connection, expert)
-        can_be_asked = engine != RECORDED and not no_profile and bool(prompt_plans(connection))
-    if can_be_asked:
+        wants_answers = expert.can_answer and not no_profile and bool(prompt_plans(connection))
+    if wants_answers:
         job = get_done(
             session,
             "profile",
@@ -100,7 +100,7 @@ def add_expert(
     if job:
         require_all_queries(job)
     elif registration == "added":
-        session.note(f"next: {_next_step(name, is_recorded=engine == RECORDED, wants_profile=not no_profile)}")
+        session.note(f"next: {_next_step(name, is_recorded=not expert.can_answer, wants_profile=not no_profile)}")
 
 
 def _next_step(name: str, *, is_recorded: bool, wants_profile: bool) -> str:

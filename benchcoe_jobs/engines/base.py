@@ -1,4 +1,4 @@
-"""What every engine offers, and the settings of the expert that it runs."""
+"""The interface of an engine, and the settings of the expert that it runs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from benchcoe_jobs.errors import UsageError
 class ExpertSettings:
     """How an expert is run.
 
-    `model` is a folder, a hub id, or the name that an endpoint knows; `revision` a branch, tag or
-    commit of a hub id. `dtype` is auto, float32, bfloat16 or float16; auto is float32 on CPUs and the
-    checkpoint's own on GPUs. `max_model_len` (tokens) narrows the model's context. `batch_size` is
-    how many sequences `transformers` computes, and how many requests `openai` keeps in flight, at
-    once; vLLM schedules by itself. `timeout_s` bounds one HTTP exchange, `deadline_s` a request
-    with all its retries. The API key itself is never a setting: `api_key_env` names the environment
-    variable that holds it.
+    `model` is a folder, a hub id, or the name that an endpoint uses; `revision` is a branch, tag or commit of a hub
+    id. `dtype` is auto, float32, bfloat16 or float16; auto is float32 on CPUs and the checkpoint's dtype on GPUs.
+    `max_model_len` limits the model's context, in tokens. `batch_size` is the number of sequences that `transformers`
+    computes together, and of requests that `openai` has open at the same time; vLLM schedules its own batches.
+    `timeout_s` bounds one HTTP exchange, `deadline_s` a request with all its retries. The API key is never a
+    setting: `api_key_env` names the environment variable that holds it.
     """
 
     engine: str
@@ -36,46 +35,64 @@ class ExpertSettings:
     timeout_s: float = 120.0
     deadline_s: float = 600.0
 
-    def refuse(self, *names: str) -> None:
-        """Raise UsageError where a setting that this engine cannot honour differs from its default."""
-        plain = ExpertSettings(self.engine, self.model)
+    def require_default(self, *names: str) -> None:
+        """Raise UsageError if one of these settings, which the engine does not support, is not the default."""
+        defaults = ExpertSettings(self.engine, self.model)
         for name in names:
-            if getattr(self, name) != getattr(plain, name):
+            if getattr(self, name) != getattr(defaults, name):
                 raise UsageError(f"engine {self.engine} has no setting {name}")
 
 
-class Engine(Protocol):
-    """Loads one expert and answers batches. A plug-in of the group "engines" is a class like this.
+@dataclass(frozen=True, slots=True)
+class EngineTraits:
+    """What the scheduling of shards depends on; it is known without loading the engine.
 
-    It lives in a host process (see `child`), so it may hold memory, threads and processes as it likes.
+    `needs_gpu`: shards wait in the queue `gpu` if true, in `cpu` otherwise. `micro_batch` is the number of requests
+    that the engine is given in one call and that one commit holds. `schedules_itself`: the engine runs micro-batches
+    together and idles at the end of each shard, so that its shards should be long.
     """
 
+    needs_gpu: bool = True
+    micro_batch: int = 64
+    schedules_itself: bool = False
+
+
+class Engine(Protocol):
+    """Loads one expert and answers micro-batches. A plug-in of the group "engines" is a class like this.
+
+    It is instantiated in an engine server process (see `engine_server`), so it may use memory, threads and processes
+    freely. `traits` is required, and is read from the class on machines where the engine's library may be missing:
+    the module must not import the library at the top.
+    """
+
+    traits: EngineTraits
+
     def load(self, settings: ExpertSettings) -> None:
-        """Make the expert ready. Raises EngineError or one of its children, MissingError, UsageError."""
+        """Load the expert. Raises EngineError or a subclass, MissingError, UsageError."""
 
     def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
-        """One completion per request, in order.
+        """Return one completion per request, in order.
 
-        A request that cannot be answered becomes a completion with finish_reason "error". Raises
-        EngineError only for what concerns the whole batch.
+        A request that cannot be answered becomes a completion with finish_reason "error". Raises EngineError only for
+        what concerns the whole micro-batch.
         """
 
     def version(self) -> dict[str, str]:
-        """What can change an answer, for a run's fingerprint: engine, libraries, model, revision, dtype.
+        """Return all that can change an answer, for a run's fingerprint: engine, libraries, model, revision, dtype.
 
-        TrainingSet once the expert is loaded.
+        Available once the expert is loaded.
         """
 
     def close(self) -> None:
-        """Free what `load` took. Harmless where nothing is loaded."""
+        """Free what `load` allocated. Does nothing if no expert is loaded."""
 
 
 @runtime_checkable
 class ContinuousEngine(Engine, Protocol):
-    """An engine that takes on a batch beside those under way, and would idle at the end of each without one."""
+    """An engine that accepts a micro-batch while others are pending, and would idle between them otherwise."""
 
-    ahead: int
-    """How many batches it wants besides the one that is waited for."""
+    prefetch: int
+    """The number of micro-batches that it takes besides the one that is waited for."""
 
-    def begin(self, requests: Sequence[Request], decoding: Decoding) -> Callable[[], list[Completion]]:
-        """Take a batch on. What comes back waits for its completions; both are as `run`, and raise as it does."""
+    def submit(self, requests: Sequence[Request], decoding: Decoding) -> Callable[[], list[Completion]]:
+        """Accept a micro-batch; the function returned waits for its completions. Both raise as `run` does."""

@@ -71,7 +71,7 @@ class EngineClient:
         self._batch_timeout_s = batch_timeout_s
         self._child: _Child | None = None
         self._version: dict[str, str] = {}
-        self._ahead = 0
+        self._prefetch = 0
         self._answered: tuple[Request, Decoding] | None = None
 
     def load(self) -> None:
@@ -83,7 +83,7 @@ class EngineClient:
             child.send({"settings": asdict(self.settings)}, self._load_timeout_s)
             reply = child.receive(self._load_timeout_s)
         self.loads += 1
-        self._version, self._ahead = reply["version"], reply["ahead"]
+        self._version, self._prefetch = reply["version"], reply["prefetch"]
 
     def version(self) -> dict[str, str]:
         """What the engine says of itself, see `Engine.version`. Loads the expert if need be."""
@@ -138,7 +138,7 @@ class EngineClient:
             while True:
                 self._ready()
                 try:
-                    for batch in islice(source, 1 + self._ahead - len(sent)):
+                    for batch in islice(source, 1 + self._prefetch - len(sent)):
                         sent.append(batch)
                         self._send(*batch)
                     if not sent:

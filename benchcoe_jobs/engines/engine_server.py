@@ -56,7 +56,7 @@ def serve(channel: Channel) -> None:
         # The libraries' own objects never die: looking through them takes a third of a second, in the midst of a batch.
         gc.collect()
         gc.freeze()
-        return {"version": engine.version(), "ahead": engine.ahead if isinstance(engine, ContinuousEngine) else 0}
+        return {"version": engine.version(), "prefetch": engine.prefetch if isinstance(engine, ContinuousEngine) else 0}
 
     channel.send(_answer(load))
     if not engines:
@@ -86,7 +86,7 @@ def _take_on(engine: Engine, message: dict[str, Any]) -> Callable[[], dict[str, 
     finish: Callable[[], list[Completion]] = partial(engine.run, requests, decoding)
     if isinstance(engine, ContinuousEngine):
         try:
-            finish = engine.begin(requests, decoding)
+            finish = engine.submit(requests, decoding)
         except Exception as error:  # belongs to this batch, whose turn has yet to come
             finish = partial(_raise, error)
     return lambda: {"completions": [pack_completion(completion) for completion in finish()]}

@@ -16,7 +16,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
-from benchcoe_jobs.engines.base import ExpertSettings
+from benchcoe_jobs.engines.base import EngineTraits, ExpertSettings
 from benchcoe_jobs.engines.errors import (
     AccessDeniedError,
     ContextTooLongError,
@@ -48,13 +48,15 @@ _PROBE_DEADLINE_S = 20.0
 class OpenAIEngine:
     """One model behind one endpoint."""
 
+    traits = EngineTraits(needs_gpu=False)
+
     def __init__(self) -> None:
         self._endpoint: Endpoint | None = None
         self._runner = asyncio.Runner()  # makes its loop, and with it descriptors, when first used
 
     def load(self, settings: ExpertSettings) -> None:
         """See `Engine.load`: asks the endpoint for its models, where it has a list of them."""
-        settings.refuse("revision", "dtype", "max_model_len", "trust_remote_code", "tensor_parallel")
+        settings.require_default("revision", "dtype", "max_model_len", "trust_remote_code", "tensor_parallel")
         try:
             from benchcoe_jobs.engines.endpoint import Endpoint
         except ImportError as error:

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
-from benchcoe_jobs.engines.base import ExpertSettings
+from benchcoe_jobs.engines.base import EngineTraits, ExpertSettings
 from benchcoe_jobs.engines.batching import by_kind, in_batches
 from benchcoe_jobs.engines.errors import EngineError, OutOfMemoryError
 from benchcoe_jobs.engines.prompts import Prompt, Prompter, completed, failure, prepare, request_seed
@@ -30,12 +30,13 @@ Promptable = TypeVar("Promptable", Prompt, "VisionPrompt")
 class TransformersEngine:
     """One model of the Hugging Face kind: text, or images and text."""
 
+    traits = EngineTraits()
     _model: LocalModel
     _sight: VisionProcessor | None = None
 
     def load(self, settings: ExpertSettings) -> None:
         """See `Engine.load`."""
-        settings.refuse("base_url", "api_key_env", "tensor_parallel")
+        settings.require_default("base_url", "api_key_env", "tensor_parallel")
         try:
             from benchcoe_jobs.engines.model import LocalModel
         except ImportError as error:

@@ -20,7 +20,7 @@ from multiprocessing import connection
 from typing import Any
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
-from benchcoe_jobs.engines.base import ExpertSettings
+from benchcoe_jobs.engines.base import EngineTraits, ExpertSettings
 from benchcoe_jobs.engines.batching import by_kind, is_text
 from benchcoe_jobs.engines.errors import (
     ContextTooLongError,
@@ -52,7 +52,8 @@ _CPU_CACHE = "2"
 class VllmEngine:
     """One model in one `vllm.LLM`, whose own processes belong to the group of the host."""
 
-    ahead = 2
+    traits = EngineTraits(micro_batch=512, schedules_itself=True)
+    prefetch = 2
     _llm: Any = None
     _closing = False
     _free_since = 0.0
@@ -62,7 +63,7 @@ class VllmEngine:
 
     def load(self, settings: ExpertSettings) -> None:
         """See `Engine.load`. On CPUs float32, no compilation and a small cache; on GPUs vLLM's defaults."""
-        settings.refuse("base_url", "api_key_env", "batch_size")
+        settings.require_default("base_url", "api_key_env", "batch_size")
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", _CPU_CACHE)
         try:
@@ -95,9 +96,9 @@ class VllmEngine:
 
     def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
         """See `Engine.run`. Latency is that of the whole batch, without the time before it that others took."""
-        return self.begin(requests, decoding)()
+        return self.submit(requests, decoding)()
 
-    def begin(self, requests: Sequence[Request], decoding: Decoding) -> Callable[[], list[Completion]]:
+    def submit(self, requests: Sequence[Request], decoding: Decoding) -> Callable[[], list[Completion]]:
         """See `ContinuousEngine.begin`. Text is taken on at once; images and continuations when they are waited for."""
         begun = time.perf_counter()
         texts = {index: request for index, request in enumerate(requests) if is_text(request)}

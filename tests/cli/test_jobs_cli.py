@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import quiz
 import redis
+import tiny_quiz
 from console import Cli
 
 ADD_EXPERT = "benchcoe_jobs.cli.expert"
@@ -25,9 +25,9 @@ def folder(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli:
     """The current folder, with a store, a benchmark, and an engine that echoes."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCHCOE_DATABASE_URL", store_url)
-    quiz.install(tmp_path, monkeypatch)
+    tiny_quiz.install(tmp_path, monkeypatch)
     sys.modules.pop(ADD_EXPERT, None)  # --engine knows the plug-ins that there are when it is imported
-    quiz.write_quiz(tmp_path / "quiz", 40)
+    tiny_quiz.write_quiz(tmp_path / "quiz", 40)
     assert cli("add-benchmark quiz quiz").code == 0
     yield tmp_path
     sys.modules.pop(ADD_EXPERT, None)

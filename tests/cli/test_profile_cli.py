@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import quiz
+import tiny_quiz
 from console import Cli, hears_interrupts, rows_of
 
 from benchcoe_jobs.domain import Queue
@@ -38,7 +38,7 @@ WATCHED = (
 
 @pytest.fixture(scope="session")
 def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    quiz.require_engine()
+    tiny_quiz.require_engine()
     import tiny
 
     return tiny.save_llama(tmp_path_factory.mktemp("llama"))
@@ -52,7 +52,7 @@ def folder(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCHCOE_DATABASE_URL", store_url)
-    quiz.install(tmp_path, monkeypatch)
+    tiny_quiz.install(tmp_path, monkeypatch)
     sys.modules.pop(ADD_EXPERT, None)
     yield tmp_path
     sys.modules.pop(ADD_EXPERT, None)
@@ -66,7 +66,7 @@ def test_adding_an_expert_profiles_it_and_the_labels_move(folder: Path, llama: P
     Path("rival.csv").write_text(
         "subject,score\n" + "".join(f"Activity {number},0.001\n" for number in range(7)),
     )
-    quiz.write_hellaswag(folder / "swag", 70)
+    tiny_quiz.write_hellaswag(folder / "swag", 70)
     assert cli("add-benchmark hellaswag swag").code == 0
     cli("add-expert rival --engine recorded")
     assert cli("import-scores rival rival.csv --benchmark hellaswag").code == 0
@@ -76,7 +76,7 @@ def test_adding_an_expert_profiles_it_and_the_labels_move(folder: Path, llama: P
         return {row["expert"] for row in built["labels"]}
 
     assert labels() == {"rival"}
-    line = f"add-expert ann --engine diary --model {llama} --batch-size"
+    line = f"add-expert ann --engine logged --model {llama} --batch-size"
     added = cli(f"{line} 16 --json")
     assert added.code == 0, added.err
     assert added.json["added"] is True
@@ -92,9 +92,9 @@ def test_adding_an_expert_profiles_it_and_the_labels_move(folder: Path, llama: P
 
 
 def test_an_error_row_ends_with_exit_code_3(folder: Path, llama: Path, cli: Cli, store_url: str) -> None:
-    quiz.write_quiz(folder / "quiz", 12, unanswerable=(5,))
+    tiny_quiz.write_quiz(folder / "quiz", 12, unanswerable=(5,))
     cli("add-benchmark quiz quiz")
-    ended = cli(f"add-expert ann --engine diary --model {llama}")
+    ended = cli(f"add-expert ann --engine logged --model {llama}")
     assert ended.code == 3
     assert "loaded 1 time" in ended.out
     assert "1 queries have an error" in ended.err
@@ -106,7 +106,7 @@ def test_an_error_row_ends_with_exit_code_3(folder: Path, llama: Path, cli: Cli,
     assert plan["seconds"] > 0
     assert "estimate" in cli("profile ann --dry-run").out
     assert rows_of(store_url) == before, "looking stores nothing"
-    assert len(quiz.loads(folder)) == 1, "and loads nothing"
+    assert len(tiny_quiz.engine_pids(folder)) == 1, "and loads nothing"
 
     (folder / "healed").touch()
     healed = cli("profile ann --retry-errors --json")
@@ -115,9 +115,9 @@ def test_an_error_row_ends_with_exit_code_3(folder: Path, llama: Path, cli: Cli,
 
 @SQLITE_ALONE
 def test_a_shard_that_was_given_up_ends_with_exit_code_3(folder: Path, llama: Path, cli: Cli, store_url: str) -> None:
-    quiz.write_quiz(folder / "quiz", 300)
+    tiny_quiz.write_quiz(folder / "quiz", 300)
     cli("add-benchmark quiz quiz")
-    cli(f"add-expert ann --engine diary --model {llama} --no-profile")
+    cli(f"add-expert ann --engine logged --model {llama} --no-profile")
     store = open_store(store_url)
     with store.writing() as connection:
         submit(connection, "profile", profile_request("ann"))
@@ -137,14 +137,14 @@ def test_what_was_ended_goes_on_where_it_stopped(
     folder: Path, llama: Path, cli: Cli, store_url: str, sent: signal.Signals
 ) -> None:
     n = 130
-    quiz.write_quiz(folder / "quiz", n)
+    tiny_quiz.write_quiz(folder / "quiz", n)
     assert cli("add-benchmark quiz quiz").code == 0
     for name in ("ann", "undisturbed"):
-        assert cli(f"add-expert {name} --engine diary --model {llama} --no-profile").code == 0
+        assert cli(f"add-expert {name} --engine logged --model {llama} --no-profile").code == 0
     (folder / "slow").write_text("1.5")
     command = [CONSOLE, "profile", "ann"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=hears_interrupts)
-    while len(quiz.asked(folder)) < 2:
+    while len(tiny_quiz.batches(folder)) < 2:
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
     process.send_signal(sent)
@@ -153,14 +153,14 @@ def test_what_was_ended_goes_on_where_it_stopped(
     assert sent == signal.SIGKILL or f"64 of {n} stored" in err
     assert len(rows_of(store_url)["response"]) == 64, "the first batch, and nothing of the second"
     (folder / "slow").unlink()
-    cut_off = quiz.asked(folder)[1]
+    cut_off = tiny_quiz.batches(folder)[1]
 
     command = [sys.executable, "-c", WATCHED, "profile", "ann", "--json"]
     resumed = subprocess.run(command, capture_output=True, text=True, check=True)
     assert resumed.stderr.splitlines()[-1] == "set()", "the parent imports no model library"
     [done] = json.loads(resumed.stdout)["benchmarks"]
     assert (done["reused"], done["answered"], done["errors"]) == (0, n, 0), "it is the same job"
-    times = Counter(question for batch in quiz.asked(folder) for question in batch)
+    times = Counter(question for batch in tiny_quiz.batches(folder) for question in batch)
     assert len(times) == n
     assert {question for question, count in times.items() if count > 1} == set(cut_off)
 
@@ -193,9 +193,9 @@ def answers(url: str, expert: str) -> list[tuple[object, ...]]:
 
 @pytest.mark.parametrize("dialect", ["postgresql"])  # SQLite queues writers by itself
 def test_two_at_once(folder: Path, llama: Path, cli: Cli, store_url: str) -> None:
-    quiz.write_quiz(folder / "quiz", 100)
+    tiny_quiz.write_quiz(folder / "quiz", 100)
     cli("add-benchmark quiz quiz")
-    cli(f"add-expert ann --engine diary --model {llama} --no-profile")
+    cli(f"add-expert ann --engine logged --model {llama} --no-profile")
     both = [subprocess.Popen([CONSOLE, "profile", "ann"], stderr=subprocess.PIPE, text=True) for _ in range(2)]
     ended = [process.communicate(timeout=300)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], ended
@@ -222,7 +222,7 @@ def test_two_at_once(folder: Path, llama: Path, cli: Cli, store_url: str) -> Non
     ],
 )
 def test_the_careless_change_nothing(folder: Path, cli: Cli, store_url: str, line: str, code: int, says: str) -> None:
-    quiz.write_quiz(folder / "quiz", 5)
+    tiny_quiz.write_quiz(folder / "quiz", 5)
     Path("own.csv").write_text("text,subject\nwhat?,things\n")
     assert cli("add-benchmark own own.csv").code == 0
     assert cli("add-benchmark quiz quiz/test.jsonl").code == 0
@@ -237,17 +237,17 @@ def test_the_careless_change_nothing(folder: Path, cli: Cli, store_url: str, lin
 
 @SQLITE_ALONE
 def test_a_misspelt_model_takes_no_name(folder: Path, llama: Path, cli: Cli) -> None:
-    quiz.write_quiz(folder / "quiz", 5)
+    tiny_quiz.write_quiz(folder / "quiz", 5)
     note = cli("add-expert first --engine transformers --model nowhere")
     assert (note.code, "add-benchmark" in note.err) == (0, True), "with nothing to ask it is only registered"
     cli("add-benchmark quiz quiz")
-    ended = cli("add-expert eve --engine diary --model no/where/here")
+    ended = cli("add-expert eve --engine logged --model no/where/here")
     assert (ended.code, ended.out) == (1, "")
     assert "no/where/here" in ended.err
     [job] = cli("jobs --json").json["jobs"]
     assert (job["state"], "no/where/here" in job["error"]) == ("failed", True)
 
-    added = cli(f"add-expert eve --engine diary --model {llama} --json")
+    added = cli(f"add-expert eve --engine logged --model {llama} --json")
     assert (added.code, added.json["profile"]["benchmarks"][0]["answered"]) == (0, 5), added.err
-    taken = cli("add-expert eve --engine diary --model another")
+    taken = cli("add-expert eve --engine logged --model another")
     assert (taken.code, "exists with another model" in taken.err) == (2, True)

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import quiz
+import tiny_quiz
 from console import rows_of
 
 CONSOLE = Path(sys.executable).with_name("benchcoe-jobs")
@@ -20,7 +20,7 @@ def start(folder: Path, *words: str, **settings: str) -> subprocess.CompletedPro
 
 
 def test_the_whole_way_twice(tmp_path: Path) -> None:
-    quiz.require_engine()
+    tiny_quiz.require_engine()
     elsewhere = {"BENCHCOE_DATABASE_URL": "sqlite:///elsewhere.db"}
     first = start(tmp_path, **elsewhere)
     assert first.returncode == 0, first.stderr

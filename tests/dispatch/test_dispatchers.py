@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import crew
-import drill
+import fake_plugins
 import pytest
 from crew import Site
 
@@ -27,9 +27,9 @@ UNANSWERABLE = (3, 400)
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Where the engine takes its orders from."""
-    made = tmp_path_factory.mktemp("drill")
+    made = tmp_path_factory.mktemp("fake")
     with pytest.MonkeyPatch.context() as patch:
-        drill.install(made, patch)
+        fake_plugins.install(made, patch)
         yield made
 
 
@@ -85,7 +85,7 @@ def test_every_query_is_asked_once_and_the_report_says_so(site: Site) -> None:
         [row] = job.report.pop("benchmarks")
         assert row.pop("seconds") >= 0
         assert row.pop("mean") == pytest.approx(right / N)
-        assert row == {"benchmark": "drill", "queries": N, "reused": there, "answered": N - there, "errors": 0}
+        assert row == {"benchmark": "fake", "queries": N, "reused": there, "answered": N - there, "errors": 0}
     assert first.report == {"expert": "ann", "loads": 1}, "one load for all shards"
 
 
@@ -110,12 +110,12 @@ def test_what_cannot_be_answered_is_retried_by_itself(site: Site, orders: Callab
     assert failed == set(map(str, UNANSWERABLE))
 
     orders("healed")
-    asked = len(drill.asked())
+    asked = len(fake_plugins.batches())
     assert retry(site.store, job.id) == 2, "only the shards that they are in"
     site.runner.announce()
     healed = site.follow(job.id)
     assert (healed.state, healed.error, healed.exit_code) == (JobState.DONE, None, None)
-    assert sum(map(len, drill.asked()[asked:])) == len(UNANSWERABLE), "and of those nothing else"
+    assert sum(map(len, fake_plugins.batches()[asked:])) == len(UNANSWERABLE), "and of those nothing else"
     assert len(crew.said(site.store, "cat")) == N
     with pytest.raises(UsageError, match="nothing of job"):
         retry(site.store, job.id)
@@ -132,7 +132,7 @@ def test_a_profile_is_followed_by_a_head_for_the_newcomer(site: Site) -> None:
     for name in ("eve", "fay"):
         site.add_expert(name, name)
         site.follow(site.profile(name))
-    options = {"pool": "all", "benchmark": "drill", "split": "train", "kind": "tfidf", "head": None}
+    options = {"pool": "all", "benchmark": "fake", "split": "train", "kind": "tfidf", "head": None}
     train_router(site.store, site.settings.home, "guide", level=Level.QUERY, **options)
     site.add_expert("newcomer", "new")
     job_id = site.profile("newcomer")
@@ -156,7 +156,7 @@ def test_a_cancelled_job_stops_at_the_next_micro_batch(site: Site, orders: Calla
     site.wait_until_through(job_id, 64)
     cancel(site.store, job_id)
     with site.store.writing() as connection:  # at once, while the cancelled one has not ended
-        other, is_new = submit(connection, "profile", profile_request("gus", ["drill"]))
+        other, is_new = submit(connection, "profile", profile_request("gus", ["fake"]))
     assert is_new
     follower.join()
     assert site.wait(job_id).state is JobState.CANCELLED

@@ -295,9 +295,9 @@ def test_the_parent_imports_no_model_library() -> None:
 
 def test_settings_that_an_engine_cannot_honour_are_refused() -> None:
     settings = ExpertSettings("transformers", "m")
-    settings.refuse("base_url")
+    settings.require_default("base_url")
     with pytest.raises(UsageError, match="engine transformers has no setting base_url"):
-        replace(settings, base_url="http://localhost").refuse("base_url")
+        replace(settings, base_url="http://localhost").require_default("base_url")
 
 
 def child_of(host: EngineClient) -> int:

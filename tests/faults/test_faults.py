@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import drill
+import fake_plugins
 import pytest
 import scenarios
 from crew import Postgres, Site
@@ -18,7 +18,7 @@ from scenarios import Scenario
 @pytest.fixture(scope="module", autouse=True)
 def _plugins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        drill.install(tmp_path_factory.mktemp("orders"), patch)
+        fake_plugins.install(tmp_path_factory.mktemp("orders"), patch)
         yield
 
 

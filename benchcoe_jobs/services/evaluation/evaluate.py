@@ -14,7 +14,6 @@ from sqlalchemy import Connection
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.services.evaluation.cost_curve import cost_report
 from benchcoe_jobs.services.evaluation.report import Report, compare, gather
-from benchcoe_jobs.services.inference.expert_settings import RECORDED
 from benchcoe_jobs.services.labelling.scope import how_to_leave
 from benchcoe_jobs.services.routing.budget import Budget
 from benchcoe_jobs.services.routing.decider import Choice, Decider, Estimates, open_decider
@@ -86,7 +85,7 @@ def decide(
         if not questions:
             raise UsageError(f"{benchmark} has no queries with a text in split {split}")
         names = {decider.members[name]: name for name in decider.eligible}
-        if all(experts.read_expert_by_id(connection, expert_id).engine == RECORDED for expert_id in names):
+        if not any(experts.read_expert_by_id(connection, expert_id).can_answer for expert_id in names):
             _require_scores(connection, decider, names, benchmark_id, benchmark, split, questions)
     start = time.perf_counter()
     estimates = decider.estimate([question.router_input for question in questions])

@@ -13,9 +13,8 @@ from benchcoe_jobs.domain import Queue
 from benchcoe_jobs.job_queue.job_kind import Assignment
 from benchcoe_jobs.services.evaluation.chosen_only_report import report_chosen_only
 from benchcoe_jobs.services.evaluation.evaluate import SplitDecisions, compare_all, decide
-from benchcoe_jobs.services.inference.expert_settings import RECORDED
 from benchcoe_jobs.services.inference.plan import prompt_plan
-from benchcoe_jobs.services.inference.run import ask, shard_group_for
+from benchcoe_jobs.services.inference.run import run_shard, shard_group_for
 from benchcoe_jobs.services.routing.budget import Budget
 from benchcoe_jobs.store.job_queue import jobs
 from benchcoe_jobs.store.job_queue.jobs import JobRow, NewShardGroup
@@ -69,7 +68,7 @@ class EvaluateJob:
         """Decide, ask, or report."""
         claim = assignment.claim
         if claim.stage == _ASK:
-            ask(assignment)
+            run_shard(assignment)
             return
         decided = _decide(assignment)
         found: Mapping[str, Any] = {"evaluation": decided.evaluation_id, "seconds": decided.seconds}
@@ -126,7 +125,7 @@ def _shard_groups(connection: Connection, benchmark_id: int, benchmark: str, eva
     shard_groups = []
     for expert_id, query_ids in evaluations.undecided(connection, evaluation_id).items():
         expert = experts.read_expert_by_id(connection, expert_id)
-        if expert.engine != RECORDED:
+        if expert.can_answer:
             plan = prompt_plan(connection, benchmark_id, benchmark, prompt_inputs.by_id(connection, query_ids))
             shard_groups.append(shard_group_for(connection, expert_id, expert, plan))
     return shard_groups
@@ -137,8 +136,8 @@ def _report(assignment: Assignment, decided: SplitDecisions) -> dict[str, Any]:
     with assignment.store.reading() as connection:
         scored = evaluations.fully_scored(connection, decided.benchmark_id, decided.split, decided.names)
         asked = jobs.shard_groups(connection, [assignment.claim.job_id], stage=_ASK)
-        engines = {experts.read_expert_by_id(connection, expert_id).engine for expert_id in decided.names}
+        can_answer = any(experts.read_expert_by_id(connection, expert_id).can_answer for expert_id in decided.names)
     n_complete = sum(question.id in scored for question in decided.questions)
-    if engines != {RECORDED} and 2 * n_complete < len(decided.questions):
+    if can_answer and 2 * n_complete < len(decided.questions):
         return report_chosen_only(assignment.store, decided, asked).as_json()
     return compare_all(assignment.store, decided, assignment.claim.request["second_price"]).as_json()

@@ -1,16 +1,14 @@
-"""How an expert is run: its settings from a command line, and back from the store."""
+"""The settings of an expert: from a command line to the store, and from the store to its engine."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from benchcoe_jobs.domain import RECORDED
 from benchcoe_jobs.engines.base import ExpertSettings
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.store.results.experts import ExpertRow
-
-RECORDED = "recorded"
-"""The engine that is none: results of such an expert are imported."""
 
 
 def new_expert(
@@ -21,27 +19,25 @@ def new_expert(
     costs: Mapping[str, float | None],
     given: Mapping[str, Any],
 ) -> ExpertRow:
-    """An expert from what its user said of it: `costs` are its cost and prices, `given` settings of its engine.
+    """The row of a new expert: `costs` are its cost and prices, `given` are engine settings, None if not given.
 
-    None stands where nothing was said.
-
-    Raises UsageError where an engine lacks its model, or settings their engine.
+    Raises UsageError if an engine has no model, or if settings are given without an engine.
     """
-    said = {key: value for key, value in given.items() if value is not None}
+    given = {key: value for key, value in given.items() if value is not None}
     if engine == RECORDED:
-        if said:
-            raise UsageError(f"engine {RECORDED} runs nothing and has no setting {', '.join(said)}")
+        if given:
+            raise UsageError(f"engine {RECORDED} runs nothing and has no setting {', '.join(given)}")
         return ExpertRow(name, engine, model, revision, {}, **costs)
     if not model:
         raise UsageError(f"engine {engine} needs --model: a folder, a hub id or an endpoint's name for it")
-    plain = ExpertSettings(engine, model)
-    settings = {key: value for key, value in said.items() if value != getattr(plain, key)}
+    defaults = ExpertSettings(engine, model)
+    settings = {key: value for key, value in given.items() if value != getattr(defaults, key)}
     return ExpertRow(name, engine, model, revision, settings, **costs)
 
 
 def settings_of(expert: ExpertRow) -> ExpertSettings:
-    """How to run a stored expert. Raises UsageError where it cannot be run."""
-    if expert.engine == RECORDED or expert.model is None:
+    """The engine settings of a stored expert. Raises UsageError if it has no engine."""
+    if not expert.can_answer or expert.model is None:
         raise UsageError(
             f"expert {expert.name!r} has no engine: its results are imported with `benchcoe-jobs import-results`"
         )

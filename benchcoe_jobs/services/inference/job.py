@@ -1,4 +1,4 @@
-"""The job `profile`: ask an expert every query of some benchmarks that it has not answered yet."""
+"""The job `profile`: ask an expert all queries of some benchmarks that it has not answered yet."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.job_queue.job_kind import Assignment
 from benchcoe_jobs.services.inference.expert_settings import settings_of
 from benchcoe_jobs.services.inference.plan import prompt_plans
-from benchcoe_jobs.services.inference.run import ask, shard_group_for
+from benchcoe_jobs.services.inference.run import run_shard, shard_group_for
 from benchcoe_jobs.store.job_queue import jobs
 from benchcoe_jobs.store.job_queue.jobs import JobRow, NewShardGroup
 from benchcoe_jobs.store.results import catalog, experts, responses
@@ -27,7 +27,7 @@ def profile_request(
     limit: int | None = None,
     retry_errors: bool = False,
 ) -> dict[str, Any]:
-    """What a job `profile` is asked; without `benchmarks` it is every stored one that this program knows."""
+    """The request of a job `profile`; without `benchmarks`, of every stored benchmark that is registered here."""
     return {
         "expert": expert,
         "benchmarks": list(benchmarks),
@@ -43,23 +43,25 @@ class ProfileJob:
     n_stages = 1
 
     def plan(self, connection: Connection, job: JobRow) -> Sequence[NewShardGroup]:
-        """One shard_group per benchmark. Raises UsageError where there is none, or the expert has no engine."""
+        """One shard group per benchmark. Raises UsageError if there is none, or if the expert has no engine."""
         request = job.request
         expert_id, expert = experts.read_expert(connection, request["expert"])
         settings_of(expert)
         plans = prompt_plans(connection, request["benchmarks"], split=request["split"], limit=request["limit"])
         if not plans:
-            raise UsageError("there is no benchmark to ask yet: add one with `benchcoe-jobs add-benchmark NAME FOLDER`")
+            raise UsageError(
+                "no benchmark with queries is stored: add one with `benchcoe-jobs add-benchmark NAME FOLDER`"
+            )
         return [shard_group_for(connection, expert_id, expert, plan) for plan in plans]
 
     def run(self, assignment: Assignment) -> None:
-        """Ask a shard's queries."""
-        ask(assignment)
+        """Ask the queries of a shard."""
+        run_shard(assignment)
 
     def report(self, connection: Connection, job: JobRow) -> Mapping[str, Any]:
-        """What became of each benchmark's queries: there before, answered, errors; and how often it was loaded.
+        """The counts of each benchmark's queries (reused, answered, errors), and the number of loads of the expert.
 
-        `mean` is over every score of the expert's newest run, `seconds` the time of all workers together.
+        `mean` is the mean of all scores of the expert's newest run, `seconds` the sum over all workers.
         """
         expert_id, _ = experts.read_expert(connection, job.request["expert"])
         shard_groups = jobs.shard_groups(connection, [job.id])
@@ -81,7 +83,10 @@ class ProfileJob:
         }
 
     def follow_ups(self, connection: Connection, job: JobRow) -> Sequence[tuple[str, Mapping[str, Any]]]:
-        """A head for the expert in every query-level router that may choose it: labels follow by themselves."""
+        """Trainings that give the expert a head in each query-level router of a pool that it belongs to.
+
+        Subject-level routers need none: their labels are live.
+        """
         if not any(shard_group.answered for shard_group in jobs.shard_groups(connection, [job.id])):
             return []
         return [

@@ -1,4 +1,4 @@
-"""What profiling has to ask: the queries of benchmarks, how they are put, and which are still open."""
+"""The queries that profiling asks, the prompts they are put in, and the queries that are still open."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from benchcoe_jobs.store.results.prompt_inputs import PromptableQuery
 from benchcoe_jobs.store.session import Store
 
 CHARACTERS_PER_TOKEN = 4
-"""For an estimate only; English prose has four to five."""
+"""For an estimate only; English text has four to five."""
 
 
 @dataclass(frozen=True)
 class PromptPlan:
-    """A benchmark's queries in the order of asking, and how they are put.
+    """Queries of a benchmark in the order in which they are asked, and what their prompts are made from.
 
-    `asked_as` is the part of a run's provenance that the benchmark decides.
+    `asked_as` is the part of a run's provenance that the benchmark determines.
     """
 
     benchmark_id: int
@@ -39,17 +39,17 @@ class PromptPlan:
     asked_as: Mapping[str, Any]
 
     def request(self, query: Query) -> Request:
-        """The prompt of a query, with the worked examples of its subject."""
+        """The request of a query, with the worked examples of its subject."""
         return self.benchmark.request(query, self.shots.get(query.subject, NO_SHOTS))
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """What profiling a benchmark would do.
+    """What profiling a benchmark would do, in numbers of queries.
 
-    `reused` are answered already, `errors` have an error row; `to_ask` are asked, in `batches`.
-    `prompt_tokens` is an estimate from characters. `seconds` is what the expert's earlier answers to this
-    benchmark took, None where there are none.
+    `reused` have a response, `errors` an error row; `to_ask` are asked, in `batches` micro-batches. `prompt_tokens` is
+    estimated from characters, `seconds` from the expert's earlier micro-batches of this benchmark; None if there are
+    none.
     """
 
     benchmark: str
@@ -65,9 +65,9 @@ class Forecast:
 def prompt_plans(
     connection: Connection, names: Sequence[str] = (), *, split: str | None = None, limit: int | None = None
 ) -> list[PromptPlan]:
-    """What there is to ask: of some benchmarks, else of every stored one that this program knows.
+    """The plans of some benchmarks, by default of every stored benchmark that is registered here.
 
-    `limit` is per benchmark, see `asking.askable`. Raises UsageError for a benchmark that cannot be asked.
+    `limit` is per benchmark, see `prompt_inputs.askable`. Raises UsageError for a benchmark that cannot be asked.
     """
     if not names:
         stored = {str(row["benchmark"]) for row in catalog.benchmarks(connection)}
@@ -85,11 +85,11 @@ def prompt_plans(
 
 
 def prompt_plan(connection: Connection, benchmark_id: int, name: str, queries: Sequence[PromptableQuery]) -> PromptPlan:
-    """How some queries of a benchmark are asked. Raises UsageError for a benchmark that cannot be."""
+    """The plan of some queries of a benchmark. Raises UsageError if the benchmark cannot be asked."""
     known = registry.names("benchmarks")
     if name not in known:
         raise UsageError(
-            f"benchmark {name!r} has no prompt and no scorer here: those that can be asked are {', '.join(known)}"
+            f"benchmark {name!r} has no prompt and no scorer here; the benchmarks that have are {', '.join(known)}"
         )
     benchmark: Benchmark = registry.load("benchmarks", name)()
     stored = prompt_inputs.stored_shots(connection, benchmark_id)
@@ -97,22 +97,22 @@ def prompt_plan(connection: Connection, benchmark_id: int, name: str, queries: S
     if benchmark.n_shots and without:
         raise UsageError(
             f"{name} is asked with {benchmark.n_shots} worked examples, and the store has none for {without[0]!r}: "
-            f"`benchcoe-jobs add-benchmark {name} FOLDER` (or --hub) brings them, from the folder as it is published"
+            f"add them with `benchcoe-jobs add-benchmark {name} FOLDER` (or --hub) from the published folder"
         )
     shots = {subject: Shots(row["preamble"], tuple(row["blocks"])) for subject, row in stored.items()}
     digest = hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()
     asked_as = {"template": benchmark.template, "decoding": asdict(benchmark.decoding), "shots": digest}
-    # As the store gives it back, where a tuple has become a list.
+    # The form in which the store returns it: JSON has no tuples.
     return PromptPlan(benchmark_id, benchmark, shots, queries, json.loads(json.dumps(asked_as)))
 
 
 def forecast(
     store: Store, expert_id: int, expert: ExpertRow, plan: PromptPlan, *, retry_errors: bool = False
 ) -> Forecast:
-    """What profiling would do, without an engine.
+    """What profiling would do, without loading the engine.
 
-    Only the engine knows its exact version, so what is there already is that of the expert's newest run
-    with the same prompts.
+    The engine's exact version is unknown until it is loaded, so the responses counted as reused are those of the
+    expert's newest run with the same prompts.
     """
     with store.reading() as connection:
         run_id = newest_run(connection, expert_id, plan)
@@ -127,12 +127,12 @@ def forecast(
         for request in map(plan.request, contents.values()):
             characters += len(request.prompt(len(request.shots)))
     batches = math.ceil(len(to_ask) / size)
-    mine = [recorded[query.id] for query in plan.queries if query.id in recorded]
+    outcomes = [recorded[query.id] for query in plan.queries if query.id in recorded]
     return Forecast(
         benchmark=plan.benchmark.name,
         queries=len(plan.queries),
-        reused=sum(mine),
-        errors=len(mine) - sum(mine),
+        reused=sum(outcomes),
+        errors=len(outcomes) - sum(outcomes),
         to_ask=len(to_ask),
         batches=batches,
         prompt_tokens=characters // CHARACTERS_PER_TOKEN,
@@ -141,13 +141,13 @@ def forecast(
 
 
 def newest_run(connection: Connection, expert_id: int, plan: PromptPlan) -> int | None:
-    """The newest run in which an expert was asked in a plan's way, by whichever version of its engine."""
+    """The id of an expert's newest run with the prompts of a plan, with any version of its engine; None if none."""
     runs = responses.runs_of(connection, expert_id, plan.benchmark_id)
     return next((id_ for id_, provenance in runs if provenance.get("asked_as") == plan.asked_as), None)
 
 
 def still_open(plan: PromptPlan, recorded: Mapping[int, bool], retry_errors: bool) -> list[PromptableQuery]:
-    """The queries that have no response, nor with `retry_errors` unset an error row."""
+    """The queries without a row in `recorded` (query id -> whether answered), with `retry_errors` also the errors."""
     return [
         query
         for query in plan.queries

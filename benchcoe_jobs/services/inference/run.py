@@ -1,7 +1,7 @@
-"""Ask an expert some queries of a benchmark: the shards of it, and how one is run.
+"""Run an expert on queries of a benchmark: the shards, and how one shard is run.
 
-A micro-batch is one transaction: its responses, its scores and the labels that follow from them. Whatever ends
-the program loses the open one at most, and asking again asks what has no response yet.
+A micro-batch is one transaction: its responses, its scores and the labels that follow from them. A process that is
+interrupted loses at most the micro-batches that are not committed; the next run asks the queries without a response.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchcoe_jobs.job_queue.lease import retry_until_available
 from benchcoe_jobs.services.inference import stream
 from benchcoe_jobs.services.inference.expert_settings import settings_of
 from benchcoe_jobs.services.inference.plan import PromptPlan, newest_run, prompt_plan, still_open
-from benchcoe_jobs.services.inference.shards import micro_batch_size, placed, shard_size
+from benchcoe_jobs.services.inference.shards import micro_batch_size, placement, shard_size
 from benchcoe_jobs.store.job_queue import workers
 from benchcoe_jobs.store.job_queue.jobs import NewShardGroup
 from benchcoe_jobs.store.job_queue.leases import Tally
@@ -31,11 +31,12 @@ from benchcoe_jobs.store.results.responses import ErrorRow, NewScore
 
 
 def shard_group_for(connection: Connection, expert_id: int, expert: ExpertRow, plan: PromptPlan) -> NewShardGroup:
-    """The shards in which an expert is asked a plan's queries. Raises UsageError where it has no engine.
+    """The shards that ask an expert all queries of a plan. Raises UsageError if the expert has no engine.
 
-    All of them: only the engine knows the version that it answers with, and so what has been answered by it.
+    Answered queries are included: which responses count depends on the version of the engine, which is known only
+    once it is loaded.
     """
-    queue, gpus = placed(settings_of(expert))
+    queue, gpus = placement(settings_of(expert))
     run_id = newest_run(connection, expert_id, plan)
     ids = [query.id for query in plan.queries]
     batch_s = None if run_id is None else responses.mean_latency_s(connection, run_id)
@@ -50,46 +51,46 @@ def shard_group_for(connection: Connection, expert_id: int, expert: ExpertRow, p
     )
 
 
-def ask(assignment: Assignment) -> None:
-    """Run a shard of such a shard_group: load the expert unless it is resident, and ask what has no response yet."""
+def run_shard(assignment: Assignment) -> None:
+    """Run a shard of such a group: load the expert unless it is resident, and ask the queries without a response."""
     work, expert_id = assignment.claim.work, assignment.claim.expert_id
-    assert expert_id is not None  # noqa: S101  (the shard_group has one)
+    assert expert_id is not None  # noqa: S101  (the shard group has one)
     with assignment.store.reading() as connection:
         benchmark_id, name = catalog.find_benchmark(connection, work["benchmark"])
         plan = prompt_plan(connection, benchmark_id, name, prompt_inputs.by_id(connection, work["queries"]))
         expert = experts.read_expert_by_id(connection, expert_id)
     settings = settings_of(expert)
-    host = assignment.host(expert_id, settings)
-    under_way = _Asking(assignment, plan, expert_id, host)
+    client = assignment.host(expert_id, settings)
+    shard = _ShardRun(assignment, plan, expert_id, client)
     provenance = {
-        "engine": host.version(),
+        "engine": client.version(),
         "model": expert.model,
         "revision": expert.revision,
         "asked_as": plan.asked_as,
     }
-    under_way.begin(provenance)
-    under_way.ask(micro_batch_size(settings.engine))
+    shard.open_run(provenance)
+    shard.ask(micro_batch_size(settings.engine))
 
 
-class _Asking:
-    """A shard under way. `to_ask` is known once it has begun."""
+class _ShardRun:
+    """A shard while it is run. `to_ask` is known after `open_run`."""
 
-    def __init__(self, assignment: Assignment, plan: PromptPlan, expert_id: int, host: EngineClient) -> None:
+    def __init__(self, assignment: Assignment, plan: PromptPlan, expert_id: int, client: EngineClient) -> None:
         self._store = assignment.store
         self._lease = assignment.lease
         self._retry_errors = bool(assignment.claim.request.get("retry_errors"))
         self._plan = plan
         self._expert_id = expert_id
-        self._host = host
-        self._loads = host.loads
+        self._client = client
+        self._loads = client.loads
         self._run_id = 0
         self.to_ask: list[PromptableQuery] = []
 
-    def begin(self, provenance: Mapping[str, Any]) -> None:
-        """See what has been answered in the run with this provenance."""
-        self._lease.commit(lambda connection: self._look(connection, provenance), loads=self._new_loads())
+    def open_run(self, provenance: Mapping[str, Any]) -> None:
+        """Find or create the run with this provenance, and the queries that it has no response to."""
+        self._lease.commit(lambda connection: self._find_open(connection, provenance), loads=self._new_loads())
 
-    def _look(self, connection: Connection, provenance: Mapping[str, Any]) -> Tally:
+    def _find_open(self, connection: Connection, provenance: Mapping[str, Any]) -> Tally:
         self._run_id = responses.ensure_run(connection, self._expert_id, self._plan.benchmark_id, provenance)
         queries = self._plan.queries
         recorded = responses.answered(connection, self._run_id, [query.id for query in queries])
@@ -100,11 +101,11 @@ class _Asking:
         return found - self._lease.tally
 
     def ask(self, size: int) -> None:
-        """Ask what is open in micro-batches of so many, and commit what comes of each."""
+        """Ask the open queries in micro-batches of `size`, and commit each."""
         batches = (self.to_ask[start : start + size] for start in range(0, len(self.to_ask), size))
-        under_way = stream.completions(self._host, self._lease, map(self._with_contents, batches), self._requests)
-        with closing(under_way):
-            for batch, completions, seconds in under_way:
+        answered = stream.completions(self._client, self._lease, map(self._with_contents, batches), self._requests)
+        with closing(answered):
+            for batch, completions, seconds in answered:
                 self._commit(batch, completions, seconds)
 
     def _with_contents(self, batch: Sequence[PromptableQuery]) -> list[_Open]:
@@ -128,8 +129,8 @@ class _Asking:
         )
 
     def _new_loads(self) -> int:
-        """How often the expert was loaded since this was asked last."""
-        before, self._loads = self._loads, self._host.loads
+        """The number of loads of the expert since the last call."""
+        before, self._loads = self._loads, self._client.loads
         return self._loads - before
 
     def _contents(self, ids: Sequence[int]) -> dict[int, Query]:
@@ -139,10 +140,10 @@ class _Asking:
     def _write(
         self, connection: Connection, ids: Sequence[int], answers: Sequence[NewScore], errors: Sequence[ErrorRow]
     ) -> Tally:
-        # Whoever asks the same expert beside us may have been first: its response stays, and so must
-        # the score of it. What it found to be an error, we may have an answer to.
+        # Another shard may have asked the same queries in the meantime. Its responses and their scores stay; its
+        # errors are replaced.
         responses.hold_run(connection, self._run_id)
-        recorded = {id_ for id_, fine in responses.answered(connection, self._run_id, ids).items() if fine}
+        recorded = {id_ for id_, has_text in responses.answered(connection, self._run_id, ids).items() if has_text}
         responses.forget_errors(connection, self._run_id, ids)
         new = [answer for answer in answers if answer.query_id not in recorded]
         failed = [row for row in errors if row.query_id not in recorded]
@@ -153,7 +154,7 @@ class _Asking:
 
 
 _Open: TypeAlias = tuple[PromptableQuery, Query]
-"""A query to ask, and its content."""
+"""A query to ask and its content."""
 
 
 def _scored(plan: PromptPlan, query: PromptableQuery, content: Query, completion: Completion) -> NewScore:

@@ -1,53 +1,63 @@
-"""How many queries an engine is asked at once, how many make a shard, and which queue it waits in."""
+"""The size of micro-batches and shards, and the queue that a shard waits in, from the traits of its engine."""
 
 from __future__ import annotations
 
 import math
 
+from benchcoe_jobs import registry
 from benchcoe_jobs.domain import Queue
-from benchcoe_jobs.engines.base import ExpertSettings
+from benchcoe_jobs.engines.base import EngineTraits, ExpertSettings
+from benchcoe_jobs.errors import UsageError
 
-_BATCH = 64
-
-
-_LARGER_BATCH = {"vllm": 512}  # it schedules by itself, hundreds at once
-
-
-# A shard is what a lost worker costs in time: some minutes, by what the expert's batches took before.
+# A lost worker costs up to one shard of time: some minutes, estimated from the expert's earlier micro-batches.
 _SHARD_S = 120.0
 
-
 _UNKNOWN_BATCHES, _MOST_BATCHES = 4, 16
-
+"""Micro-batches in a shard: while their duration is unknown, and at most."""
 
 _SHARES = 2
-"""Every worker gets so many shards at least, where there are batches enough: they then end at about the same time."""
+"""Least number of shards for each worker, if there are enough micro-batches: all workers then end at a similar time."""
 
 
 def micro_batch_size(engine: str) -> int:
-    """How many queries an engine is asked at once: what a kill costs, and what one commit holds."""
-    return _LARGER_BATCH.get(engine, _BATCH)
+    """The number of queries that an engine is given in one call, and that one commit holds."""
+    return _traits(engine).micro_batch
 
 
 def shard_size(engine: str, batch_s: float | None, n_queries: int, n_workers: int) -> int:
-    """How many of some queries make a shard, where a batch of them takes so long (None: nobody knows yet).
+    """The number of queries in a shard, a multiple of the micro-batch.
 
-    An engine that is fed without a break has a shard of as many batches as may be: it idles at the end of each.
+    `batch_s` is the mean time of a micro-batch in seconds, None if unknown. An engine that schedules itself idles at
+    the end of each shard, so its shards are as long as allowed until their time is known.
     """
-    batch = micro_batch_size(engine)
-    n_batches = _MOST_BATCHES if engine in _LARGER_BATCH else _UNKNOWN_BATCHES
+    traits = _traits(engine)
+    n_batches = _MOST_BATCHES if traits.schedules_itself else _UNKNOWN_BATCHES
     if batch_s is not None:
         n_batches = max(1, min(int(_SHARD_S / max(batch_s, 1e-3)), _MOST_BATCHES))
     if n_workers > 1:
-        n_batches = min(n_batches, math.ceil(n_queries / (_SHARES * n_workers) / batch))
-    return n_batches * batch
+        n_batches = min(n_batches, math.ceil(n_queries / (_SHARES * n_workers) / traits.micro_batch))
+    return n_batches * traits.micro_batch
 
 
-def placed(settings: ExpertSettings) -> tuple[Queue, int]:
-    """The queue that an expert's shards wait in, and how many GPUs a worker must have for it.
+def placement(settings: ExpertSettings) -> tuple[Queue, int]:
+    """The queue that an expert's shards wait in, and the number of GPUs that a worker must have for them.
 
-    An endpoint needs none, and a model that fits on one GPU runs on the CPU of a worker without any, too.
+    The number is 0 for a model that fits on one GPU: a worker without a GPU runs it on the CPU.
     """
-    if settings.engine == "openai":
+    if not _traits(settings.engine).needs_gpu:
         return Queue.CPU, 0
     return Queue.GPU, settings.tensor_parallel if settings.tensor_parallel > 1 else 0
+
+
+def _traits(engine: str) -> EngineTraits:
+    """Raises UsageError for an unknown engine, and for a plug-in that declares no traits.
+
+    There is no default: an endpoint without traits would wait for a GPU worker that it does not need.
+    """
+    traits = getattr(registry.load("engines", engine), "traits", None)
+    if not isinstance(traits, EngineTraits):
+        raise UsageError(
+            f"engine {engine!r} declares no traits: its class needs `traits = EngineTraits(...)` from "
+            "benchcoe_jobs.engines.base, which says whether it needs a GPU"
+        )
+    return traits

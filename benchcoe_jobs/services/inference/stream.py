@@ -1,4 +1,4 @@
-"""Micro-batches through an expert: the next is asked while the last is stored, until the lease says stop."""
+"""Stream micro-batches through an expert: the next are computed while the last is stored, until the lease is over."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ Item = TypeVar("Item")
 
 
 def completions(
-    host: EngineClient, lease: Lease, items: Iterable[Item], batch_of: Callable[[Item], MicroBatch]
+    client: EngineClient, lease: Lease, items: Iterable[Item], batch_of: Callable[[Item], MicroBatch]
 ) -> Generator[tuple[Item, list[Completion], float], None, None]:
-    """(item, completions, seconds since the ones before) of what is asked as `batch_of` says, in order.
+    """Yield (item, its completions, seconds since the previous yield) in order; `batch_of` makes the requests.
 
-    Where the lease says stop, what is under way is still answered, and no more is asked. Raises what
-    `Lease.check` raises then, and EngineError. Close it where it is not read to its end.
+    Once the lease is over, the micro-batches already sent are still answered, and no more are sent; then raises what
+    `Lease.check` raises. Also raises EngineError. Close the generator if it is not read to its end.
     """
-    sent: deque[Item] = deque()
-    is_stopped = False
+    pending: deque[Item] = deque()
+    is_over = False
 
     def batches() -> Iterator[MicroBatch]:
-        nonlocal is_stopped
+        nonlocal is_over
         for item in items:
             if lease.is_over:
-                is_stopped = True
+                is_over = True
                 return
-            sent.append(item)
+            pending.append(item)
             yield batch_of(item)
 
     since = time.monotonic()
-    for answered in host.stream(batches()):
+    for answered in client.stream(batches()):
         now = time.monotonic()
-        yield sent.popleft(), answered, now - since
+        yield pending.popleft(), answered, now - since
         since = now
-    if is_stopped:
+    if is_over:
         lease.check()

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
 
-from benchcoe_jobs.domain import ALL_POOL
+from benchcoe_jobs.domain import ALL_POOL, RECORDED
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.store.results import aggregates
 from benchcoe_jobs.store.tables import Benchmark, Expert, Pool, PoolMember, ReportedScore, Run, ScoreSum
@@ -45,6 +45,11 @@ class ExpertRow:
     price_in: float | None = None
     price_out: float | None = None
     price_gpu_second: float | None = None
+
+    @property
+    def can_answer(self) -> bool:
+        """Whether the expert has an engine; if not, its results are imported."""
+        return self.engine != RECORDED
 
 
 class Registration(StrEnum):

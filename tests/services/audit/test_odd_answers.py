@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import quiz
+import tiny_quiz
 from sqlalchemy import select
 
 from benchcoe_jobs.dispatch.inline import InlineDispatcher
@@ -25,14 +25,16 @@ PICTURE = Query("1", "Art", "What is <image 1>?", ("a", "b"), "A", images=(b"\x8
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
 def test_the_rest_of_the_run_is_unharmed(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty answer, one of a megabyte, a prompt beyond the context, a picture that is none; and 16 others."""
-    quiz.require_engine()
+    tiny_quiz.require_engine()
     import tiny
 
-    quiz.install(tmp_path, monkeypatch)
-    add_benchmark(store, "quiz", quiz.write_quiz(tmp_path / "quiz", 19, odd=("NOTHING", "MEGABYTE", quiz.LONG)))
+    tiny_quiz.install(tmp_path, monkeypatch)
+    add_benchmark(
+        store, "quiz", tiny_quiz.write_quiz(tmp_path / "quiz", 19, odd=("NOTHING", "MEGABYTE", tiny_quiz.LONG))
+    )
     with store.writing() as connection:
         catalog.add_queries(connection, catalog.ensure_benchmark(connection, "mmmu"), [PICTURE])
-        seer = ExpertRow("seer", "diary", str(tiny.save_idefics(tmp_path / "idefics")))
+        seer = ExpertRow("seer", "logged", str(tiny.save_idefics(tmp_path / "idefics")))
         experts.add_expert(connection, seer)
         job_id, _ = submit(connection, "profile", profile_request("seer"))
     job = InlineDispatcher(store, Settings()).follow(job_id, lambda _: None)
@@ -48,7 +50,7 @@ def test_the_rest_of_the_run_is_unharmed(store: Store, tmp_path: Path, monkeypat
     said = {(question.split() or [""])[0]: rest for question, *rest in rows}
     assert said["NOTHING"] == ["", None, 0.0]
     text, error, score = said["MEGABYTE"]
-    assert (text, error) == (quiz.ODD["MEGABYTE"], None)
+    assert (text, error) == (tiny_quiz.ODD["MEGABYTE"], None)
     assert score in (0.0, 1.0)
     assert said["LONG"][0] is None
     assert "context too long" in said["LONG"][1]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import quiz
+import tiny_quiz
 
 from benchcoe_jobs.dispatch.inline import InlineDispatcher
 from benchcoe_jobs.domain import JobState
@@ -54,8 +54,8 @@ def follow(store: Store, settings: Settings, job_id: int) -> JobRow:
 @pytest.fixture
 def routed(store: Store, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Store:
     """Two experts that echo, profiled, and a router between them."""
-    quiz.install(tmp_path, monkeypatch)
-    add_benchmark(store, "quiz", quiz.write_quiz(tmp_path / "quiz", 60))
+    tiny_quiz.install(tmp_path, monkeypatch)
+    add_benchmark(store, "quiz", tiny_quiz.write_quiz(tmp_path / "quiz", 60))
     for name in ("ann", "bob"):
         with store.writing() as connection:
             experts.add_expert(connection, ExpertRow(name, "echo", name))

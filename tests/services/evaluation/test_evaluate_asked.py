@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import quiz
+import tiny_quiz
 
 from benchcoe_jobs.dispatch.inline import InlineDispatcher
 from benchcoe_jobs.domain import JobState
@@ -39,8 +39,8 @@ def lots_of(store: Store, job: JobRow) -> list[ShardGroupRow]:
 
 def test_only_the_chosen_are_asked(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Settings(home=tmp_path / "home")
-    quiz.install(tmp_path, monkeypatch)
-    add_benchmark(store, "quiz", quiz.write_quiz(tmp_path / "quiz", 90))
+    tiny_quiz.install(tmp_path, monkeypatch)
+    add_benchmark(store, "quiz", tiny_quiz.write_quiz(tmp_path / "quiz", 90))
     for name in ("ann", "bob"):
         with store.writing() as connection:
             experts.add_expert(connection, ExpertRow(name, "echo", name, cost=2.0))
@@ -77,7 +77,7 @@ def test_only_the_chosen_are_asked(store: Store, tmp_path: Path, monkeypatch: py
     assert whole["gain"]["value"] == pytest.approx(whole["accuracy"] - whole["best_single"]["accuracy"])
 
     # A few new queries: they are asked, and what deciding took is what it took before.
-    add_benchmark(store, "quiz", quiz.write_quiz(tmp_path / "more", 100))
+    add_benchmark(store, "quiz", tiny_quiz.write_quiz(tmp_path / "more", 100))
     for name in ("ann", "bob"):
         done(store, settings, "profile", profile_request(name, split="train"))
     job = done(store, settings, "evaluate", request)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import crew
-import drill
+import fake_plugins
 import pytest
 from crew import Site
 
@@ -25,13 +25,13 @@ def unused(*_: object) -> None:
 def test_who_arrives_while_heads_are_trained_gets_one_after(
     store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    drill.install(tmp_path, monkeypatch)
+    fake_plugins.install(tmp_path, monkeypatch)
     with crew.opened(Site(tmp_path, store_url)) as site:
         crew.prepare(site.store, tmp_path, 60)
         for name in ("ann", "bob"):
             site.add_expert(name, name)
             site.follow(site.profile(name))
-        options = {"pool": "all", "benchmark": "drill", "split": "train", "kind": "tfidf", "head": None}
+        options = {"pool": "all", "benchmark": "fake", "split": "train", "kind": "tfidf", "head": None}
         train_router(site.store, site.settings.home, "guide", level=Level.QUERY, **options)
 
         training = site.submit("train-router", {"router": "guide", "extend": True})

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import quiz
+import tiny_quiz
 from sqlalchemy import select, text
 
 from benchcoe_jobs.benchmarks.hellaswag import HellaSwag
@@ -39,7 +39,7 @@ N_QUIZ, N_SWAG = 90, 30
 
 @pytest.fixture(scope="session")
 def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    quiz.require_engine()
+    tiny_quiz.require_engine()
     import tiny
 
     return tiny.save_llama(tmp_path_factory.mktemp("llama"))
@@ -47,7 +47,7 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    quiz.install(tmp_path, monkeypatch)
+    tiny_quiz.install(tmp_path, monkeypatch)
     return tmp_path
 
 
@@ -92,10 +92,10 @@ def said(store: Store, expert: str) -> Counter[tuple[str, str | None, str | None
 
 
 def test_an_expert_is_asked_judged_and_ranked(store: Store, llama: Path, folder: Path) -> None:
-    summary = add_benchmark(store, "quiz", quiz.write_quiz(folder / "quiz", N_QUIZ))
+    summary = add_benchmark(store, "quiz", tiny_quiz.write_quiz(folder / "quiz", N_QUIZ))
     assert summary.notes == ["worked examples for 3 subjects"]
-    add_benchmark(store, "hellaswag", quiz.write_hellaswag(folder / "swag", N_SWAG))
-    ann = ExpertRow("ann", "diary", str(llama))
+    add_benchmark(store, "hellaswag", tiny_quiz.write_hellaswag(folder / "swag", N_SWAG))
+    ann = ExpertRow("ann", "logged", str(llama))
     expert_id = add(store, ann)
     with store.reading() as connection:
         plans = plan.prompt_plans(connection)
@@ -103,22 +103,22 @@ def test_an_expert_is_asked_judged_and_ranked(store: Store, llama: Path, folder:
     assert (before.benchmark, before.queries, before.reused, before.to_ask) == ("quiz", N_QUIZ, 0, N_QUIZ)
     assert (before.batches, before.seconds) == (2, None)
     assert before.prompt_tokens > N_QUIZ * 100, "the worked examples count"
-    assert quiz.loads(folder) == []
+    assert tiny_quiz.engine_pids(folder) == []
 
     bar: list[int] = []
     done = run(store, ann, bar)
     assert [step for step in bar if step] == [N_SWAG, 64, N_QUIZ - 64]
-    assert done["loads"] == len(quiz.loads(folder)) == 1
+    assert done["loads"] == len(tiny_quiz.engine_pids(folder)) == 1
     assert [(row["benchmark"], row["answered"], row["errors"]) for row in done["benchmarks"]] == [
         ("hellaswag", N_SWAG, 0),
         ("quiz", N_QUIZ, 0),
     ]
 
-    questions = [question for batch in quiz.asked(folder) for question in batch]
+    questions = [question for batch in tiny_quiz.batches(folder) for question in batch]
     assert len(questions) == N_QUIZ + N_SWAG
     again = run(store, ann)
     assert (again["reused"], again["answered"]) == (N_QUIZ + N_SWAG, 0)
-    assert len(quiz.asked(folder)) == 3, "nothing was asked twice"
+    assert len(tiny_quiz.batches(folder)) == 3, "nothing was asked twice"
     after = plan.forecast(store, expert_id, ann, plans[1])
     assert (after.reused, after.to_ask, after.seconds) == (N_QUIZ, 0, 0)
 
@@ -141,8 +141,8 @@ def test_an_expert_is_asked_judged_and_ranked(store: Store, llama: Path, folder:
 
 
 def test_what_cannot_be_answered_is_an_error_until_it_is_retried(store: Store, llama: Path, folder: Path) -> None:
-    add_benchmark(store, "quiz", quiz.write_quiz(folder / "quiz", 20, unanswerable=(3, 8)))
-    ann = ExpertRow("ann", "diary", str(llama))
+    add_benchmark(store, "quiz", tiny_quiz.write_quiz(folder / "quiz", 20, unanswerable=(3, 8)))
+    ann = ExpertRow("ann", "logged", str(llama))
     assert run(store, ann)["errors"] == 2
     failed = {key: (chat_history, error, score) for key, chat_history, error, score in said(store, "ann") if error}
     assert failed.keys() == {"3", "8"}
@@ -154,21 +154,21 @@ def test_what_cannot_be_answered_is_an_error_until_it_is_retried(store: Store, l
     (folder / "healed").touch()
     healed = run(store, ann, retry_errors=True)
     assert (healed["reused"], healed["answered"], healed["errors"]) == (18, 2, 0)
-    assert [len(batch) for batch in quiz.asked(folder)] == [20, 2, 2]
+    assert [len(batch) for batch in tiny_quiz.batches(folder)] == [20, 2, 2]
     assert {(error, score is None) for _, _, error, score in said(store, "ann")} == {(None, False)}
     assert set(said(store, "ann").values()) == {1}
     assert len(said(store, "ann")) == 20
 
 
 def test_two_jobs_for_the_same_expert_store_one_response(store: Store, llama: Path, folder: Path) -> None:
-    add_benchmark(store, "hellaswag", quiz.write_hellaswag(folder / "swag", N_SWAG))
-    ann = ExpertRow("ann", "diary", str(llama))
+    add_benchmark(store, "hellaswag", tiny_quiz.write_hellaswag(folder / "swag", N_SWAG))
+    ann = ExpertRow("ann", "logged", str(llama))
     (folder / "slow").write_text("2")
     jobs = [start(store, ann), start(store, ann, retry_errors=True)]
     assert len(set(jobs)) == 2
     with ThreadPoolExecutor() as both:
         ended = list(both.map(lambda job: InlineDispatcher(store, Settings()).follow(job, lambda _: None), jobs))
-    assert len(quiz.asked(folder)) == 2, "both were at it at once"
+    assert len(tiny_quiz.batches(folder)) == 2, "both were at it at once"
     counts = [job.report["benchmarks"][0] for job in ended if job.report]
     assert sum(count["answered"] for count in counts) == sum(count["reused"] for count in counts) == N_SWAG
     assert len(said(store, "ann")) == N_SWAG
@@ -176,21 +176,21 @@ def test_two_jobs_for_the_same_expert_store_one_response(store: Store, llama: Pa
 
 @pytest.mark.parametrize("dialect", ["sqlite"])  # nothing in it is of a database's own
 def test_a_host_that_is_killed_costs_its_open_batch(store: Store, llama: Path, folder: Path) -> None:
-    add_benchmark(store, "quiz", quiz.write_quiz(folder / "quiz", 140))
-    ann, undisturbed = (ExpertRow(name, "diary", str(llama)) for name in ("ann", "undisturbed"))
+    add_benchmark(store, "quiz", tiny_quiz.write_quiz(folder / "quiz", 140))
+    ann, undisturbed = (ExpertRow(name, "logged", str(llama)) for name in ("ann", "undisturbed"))
     (folder / "slow").write_text("1.5")
 
     def kill() -> None:
-        while len(quiz.asked(folder)) < 2:
+        while len(tiny_quiz.batches(folder)) < 2:
             time.sleep(0.05)
-        os.kill(quiz.loads(folder)[0], signal.SIGKILL)
+        os.kill(tiny_quiz.engine_pids(folder)[0], signal.SIGKILL)
 
     killer = threading.Thread(target=kill)
     killer.start()
     done = run(store, ann)
     killer.join()
     assert (done["answered"], done["errors"], done["loads"]) == (140, 0, 2)
-    batches = quiz.asked(folder)
+    batches = tiny_quiz.batches(folder)
     times = Counter(question for batch in batches for question in batch)
     assert {question for question, n in times.items() if n > 1} == set(batches[1])
     (folder / "slow").unlink()
@@ -203,7 +203,7 @@ def test_an_interrupt_ends_the_engine_before_the_shard_is_given_back(
     store: Store, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also after the last answer, when no batch is under way: somebody may have locked the shard."""
-    add_benchmark(store, "quiz", quiz.write_quiz(folder / "quiz", 20))
+    add_benchmark(store, "quiz", tiny_quiz.write_quiz(folder / "quiz", 20))
     ended: list[str] = []
     close, give_back = EngineClient.close, leases.give_back
 
@@ -232,8 +232,8 @@ def test_an_interrupt_ends_the_engine_before_the_shard_is_given_back(
 
 @pytest.mark.parametrize("dialect", ["sqlite"])  # nothing in it is of a database's own
 def test_another_version_of_the_engine_is_another_run(store: Store, llama: Path, folder: Path) -> None:
-    add_benchmark(store, "hellaswag", quiz.write_hellaswag(folder / "swag", N_SWAG))
-    ann = ExpertRow("ann", "diary", str(llama))
+    add_benchmark(store, "hellaswag", tiny_quiz.write_hellaswag(folder / "swag", N_SWAG))
+    ann = ExpertRow("ann", "logged", str(llama))
     for version in ("1", "2"):
         (folder / "version").write_text(version)
         assert run(store, ann)["answered"] == N_SWAG
@@ -246,19 +246,19 @@ def test_another_version_of_the_engine_is_another_run(store: Store, llama: Path,
 
 
 def test_a_limit_is_a_stable_sample(store: Store, folder: Path) -> None:
-    add_benchmark(store, "quiz", quiz.write_quiz(folder / "quiz", 60))
+    add_benchmark(store, "quiz", tiny_quiz.write_quiz(folder / "quiz", 60))
     chosen = [{query.id for query in plans_of(store, limit=n)[0].queries} for n in (5, 20, 100)]
     assert [len(ids) for ids in chosen] == [5, 20, 60]
     assert chosen[0] < chosen[1] < chosen[2]
     [some] = plans_of(store, limit=20)
     assert [(query.subject, query.id) for query in some.queries] == sorted((q.subject, q.id) for q in some.queries)
-    assert {query.subject for query in some.queries} == set(quiz.SUBJECTS)
+    assert {query.subject for query in some.queries} == set(tiny_quiz.SUBJECTS)
     [of_test] = plans_of(store, split="test")
     assert 0 < len(of_test.queries) < 60
 
 
 def test_worked_examples_that_are_missing_are_asked_for(store: Store, folder: Path) -> None:
-    quiz.write_quiz(folder / "quiz", 10)
+    tiny_quiz.write_quiz(folder / "quiz", 10)
     summary = add_benchmark(store, "quiz", folder / "quiz" / "test.jsonl")
     assert "no worked examples" in summary.notes[0]
     with pytest.raises(UsageError, match="add-benchmark quiz FOLDER"):
@@ -285,7 +285,7 @@ def test_pictures_reach_the_request(store: Store, folder: Path) -> None:
 @pytest.fixture
 def judged(store: Store, folder: Path) -> Store:
     """Experts ann, who is right everywhere, and bob, right nowhere; on 30 queries."""
-    add_benchmark(store, "quiz", quiz.write_quiz(folder / "quiz", 30))
+    add_benchmark(store, "quiz", tiny_quiz.write_quiz(folder / "quiz", 30))
     ann, bob = (add(store, ExpertRow(name, "recorded", cost=1.0)) for name in ("ann", "bob"))
     [ready] = plans_of(store)
     with store.writing() as connection:

@@ -1,6 +1,6 @@
-"""A small benchmark shaped like MMLU-Pro, and the transformers engine with a diary: plug-ins of the tests.
+"""Plug-ins of the tests: a small benchmark shaped like MMLU-Pro, and the transformers engine with a log of its calls.
 
-`install` makes them known, as another distribution would, to this process and to every one that it starts.
+`install` makes them known to this process and to every process that it starts.
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import plugin_distribution
 import pytest
 
 from benchcoe_jobs.benchmarks.mmlu_pro import MmluPro
 from benchcoe_jobs.domain import Completion, Decoding, Request
-from benchcoe_jobs.engines.base import ExpertSettings
+from benchcoe_jobs.engines.base import EngineTraits, ExpertSettings
 from benchcoe_jobs.engines.transformers import TransformersEngine
 
 SUBJECTS = ("biology", "law", "math")
@@ -27,37 +28,41 @@ ODD = {"NOTHING": "", "MEGABYTE": "The answer is (A). " + "é" * 500_000}
 LONG = "LONG " * 1000
 POISON = "POISON"
 FOLDER = "QUIZ_FOLDER"
-POINTS = """\
+ENTRY_POINTS = """\
 [benchcoe_jobs.benchmarks]
-quiz = quiz:Quiz
+quiz = tiny_quiz:Quiz
 [benchcoe_jobs.engines]
-diary = quiz:DiaryEngine
+logged = tiny_quiz:LoggedEngine
 echo = fake_engine:FakeEngine
+hosted = fake_engine:HostedEngine
+no-traits = fake_engine:EngineWithoutTraits
 """
 
 
 class Quiz(MmluPro):
-    """MMLU-Pro with answers as short as a tiny model's context wants them."""
+    """MMLU-Pro with answers short enough for a tiny model's context."""
 
     name = "quiz"
     decoding = Decoding(max_new_tokens=12, stop=("Question:",))
 
 
-class DiaryEngine:
-    """The real engine; it writes down what it is asked, and takes orders from files in its folder.
+class LoggedEngine:
+    """The real engine, which logs its calls and is controlled by files in a folder.
 
-    `slow`: seconds to wait at each batch. A question with the word UNANSWERABLE fails unless there is `healed`;
-    one with a word of ODD gets that answer.
+    `slow` holds the seconds to wait at each micro-batch. A question with the word UNANSWERABLE fails unless the file
+    `healed` exists; a question with a word of ODD gets that answer.
     """
+
+    traits = EngineTraits()
 
     def load(self, settings: ExpertSettings) -> None:
         self._engine = TransformersEngine()
         self._engine.load(replace(settings, engine="transformers"))
         self._folder = Path(os.environ[FOLDER])
-        self._note("loaded", str(os.getpid()))
+        self._log("loaded", str(os.getpid()))
 
     def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
-        self._note("asked", *(request.question for request in requests))
+        self._log("run", *(request.question for request in requests))
         if (slow := self._folder / "slow").exists():
             time.sleep(float(slow.read_text()))
         completions = [
@@ -79,23 +84,19 @@ class DiaryEngine:
     def close(self) -> None:
         self._engine.close()
 
-    def _note(self, *words: str) -> None:
-        with (self._folder / "diary").open("a") as file:
+    def _log(self, *words: str) -> None:
+        with (self._folder / "calls").open("a") as file:
             file.write(json.dumps(words) + "\n")
 
 
 def install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    info = folder / "site" / "quiz-1.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: quiz\nVersion: 1\n")
-    (info / "entry_points.txt").write_text(POINTS)
-    monkeypatch.syspath_prepend(str(info.parent))
-    monkeypatch.setenv("PYTHONPATH", f"{info.parent}:{Path(__file__).parent}")
+    """Make the plug-ins known, with `folder` as the folder of the files that control them."""
+    plugin_distribution.install(folder, monkeypatch, "tiny-quiz", ENTRY_POINTS)
     monkeypatch.setenv(FOLDER, str(folder))
 
 
 def require_engine() -> None:
-    """Skip where the packages of the engine are missing; in CI, fail."""
+    """Skip if the packages of the engine are missing; in CI, fail."""
     if missing := [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]:
         reason = f"{' and '.join(missing)} missing: pip install 'benchcoe-jobs[engines]'"
         if os.environ.get("CI"):
@@ -103,27 +104,28 @@ def require_engine() -> None:
         pytest.skip(reason)
 
 
-def asked(folder: Path) -> list[list[str]]:
-    """The batches of questions that the engine was asked."""
-    return [questions for what, *questions in _diary(folder) if what == "asked"]
+def batches(folder: Path) -> list[list[str]]:
+    """The questions of each micro-batch that the engine was given, in order."""
+    return [questions for what, *questions in _calls(folder) if what == "run"]
 
 
-def loads(folder: Path) -> list[int]:
-    """Process ids of the engine, load by load."""
-    return [int(words[0]) for what, *words in _diary(folder) if what == "loaded"]
+def engine_pids(folder: Path) -> list[int]:
+    """The process id of the engine server of each load, in order."""
+    return [int(words[0]) for what, *words in _calls(folder) if what == "loaded"]
 
 
-def _diary(folder: Path) -> list[list[str]]:
-    path = folder / "diary"
+def _calls(folder: Path) -> list[list[str]]:
+    path = folder / "calls"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def write_quiz(
     folder: Path, n: int, *, unanswerable: Sequence[int] = (), poison: Sequence[int] = (), odd: Sequence[str] = ()
 ) -> Path:
-    """`n` questions and five worked examples of each subject, as MMLU-Pro has them; some with a word to act upon.
+    """Write `n` questions and five worked examples of each subject in the format of MMLU-Pro.
 
-    The first questions begin with the words of `odd`.
+    The questions number `unanswerable` and `poison` contain those words; the first questions begin with the words of
+    `odd`.
     """
     marks = dict.fromkeys(unanswerable, UNANSWERABLE) | dict.fromkeys(poison, POISON)
     rng = random.Random(1)
@@ -156,7 +158,7 @@ def _row(rng: random.Random, number: int, marks: Mapping[int, str]) -> dict[str,
 
 
 def write_hellaswag(folder: Path, n: int) -> Path:
-    """`n` beginnings with four endings each, as HellaSwag has them."""
+    """Write `n` beginnings with four endings each in the format of HellaSwag."""
     rng = random.Random(2)
     words = ["walks", "sings", "sits", "runs", "reads", "waits", "talks", "cooks", "swims", "paints"]
     rows = [
