@@ -79,7 +79,7 @@ class LetterEngine:
 
     def _answer(self, question: str) -> Completion:
         if self._model == "shy" and tiny_quiz.UNANSWERABLE in question and not (folder() / "healed").exists():
-            return Completion(finish_reason="error", error="nobody can answer this")
+            return Completion(finish_reason="error", error="cannot answer this")
         letter = random.Random(f"{self._model} {question}").choice("ABCDEFGHIJ")
         return Completion(text=f"The answer is ({letter}).", completion_tokens=7, finish_reason="stop")
 

@@ -71,7 +71,7 @@ class LoggedEngine:
         ]
         if (self._folder / "healed").exists():
             return completions
-        failed = Completion(finish_reason="error", error="nobody\0 can answer this", latency_s=0.5)
+        failed = Completion(finish_reason="error", error="cannot\0 answer this", latency_s=0.5)
         return [
             failed if UNANSWERABLE in request.question else completion
             for request, completion in zip(requests, completions, strict=True)
