@@ -68,7 +68,8 @@ class BertFeatures:
     @classmethod
     def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], cache: VectorCache | None) -> Self:
         """The features back, without the encoder that they began with. Raises MissingError without transformers."""
-        return cls(Transformer.restore(config, arrays), config["origin"], config["history"])
+        history = config["history"] if "history" in config else config["curve"]  # its name until release 0.1.0
+        return cls(Transformer.restore(config, arrays), config["origin"], history)
 
 
 class Bert:

@@ -81,9 +81,8 @@ def downgrade() -> None:
     deploy_views({}, replacing=AFTER)
     _rename_keys({kind: {new: old for old, new in keys.items()} for kind, keys in _NEW_KEYS.items()})
     op.drop_column("decision", "fell_back")
-    if op.get_bind().dialect.name == "sqlite":  # it drops no column with a reference
-        with op.batch_alter_table("evaluation") as batch:
-            batch.drop_column("snapshot_id")
+    if op.get_bind().dialect.name == "sqlite":
+        _drop_snapshot_id_on_sqlite()
     else:
         op.drop_column("evaluation", "snapshot_id")
     op.drop_index(op.f("ix_routing_snapshot_router_id"), table_name="routing_snapshot")
@@ -91,6 +90,16 @@ def downgrade() -> None:
     op.alter_column("extraction", "rule", new_column_name="stage")
     _rename_queue_tables("shard_group", "lot", "reused", "there")
     deploy_views(BEFORE)
+
+
+def _drop_snapshot_id_on_sqlite() -> None:
+    """Make the table anew: SQLite drops no column with a reference, and no table that rows refer to."""
+    op.execute("CREATE TEMPORARY TABLE kept_decision AS SELECT * FROM decision")
+    op.execute("DELETE FROM decision")
+    with op.batch_alter_table("evaluation") as batch:
+        batch.drop_column("snapshot_id")
+    op.execute("INSERT INTO decision SELECT * FROM kept_decision")
+    op.execute("DROP TABLE kept_decision")
 
 
 def _rename_queue_tables(old: str, new: str, old_count: str, new_count: str) -> None:
