@@ -30,7 +30,7 @@ lint: $(VENV)/dev
 	rm -rf .lint
 	mkdir -p .lint/benchcoe_jobs
 	ln -s $(addprefix $(CURDIR)/,$(wildcard benchcoe_jobs/*) cli migrations workers) .lint/benchcoe_jobs/
-	cd .lint && $(abspath $(BIN))/mypy --config-file ../pyproject.toml
+	cd .lint && $(abspath $(BIN))/mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache
 	cd .lint && $(abspath $(BIN))/lint-imports --config ../pyproject.toml --no-cache
 
 wheel: $(VENV)/dev
