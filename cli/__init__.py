@@ -1,1 +1,1 @@
-"""The command line: one file per noun, loaded when its command is typed."""
+"""The command line: one module per group of commands, imported when one of its commands is run."""

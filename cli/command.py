@@ -1,4 +1,4 @@
-"""What every command shares: the options, the open store, and how results are shown."""
+"""The parts that all commands share: common options, the open store, and the output of results."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 
 MAX_NAME = 200
+"""Characters in the name of a new expert, pool or benchmark."""
 
 
 class Finite(click.FloatRange):
-    """A number in a range; "nan" and "inf" are numbers to Python, and slip through a FloatRange."""
+    """A finite number in a range. click.FloatRange accepts "nan" and "inf"."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         number = super().convert(value, param, ctx)
@@ -33,34 +34,36 @@ class Finite(click.FloatRange):
 
 
 def new_name(_ctx: click.Context, param: click.Parameter, name: str | None) -> str | None:
-    """A name that a command may create: one that can be typed again and shown on one line."""
+    """Validate the name of a new object: it must be printable on one line and easy to type. Raises UsageError."""
     if name is not None and (name != name.strip() or not 0 < len(name) <= MAX_NAME or not name.isprintable()):
-        raise UsageError(f"{param.name} {name!r}: use 1 to {MAX_NAME} printable characters, no blanks around them")
+        raise UsageError(f"{param.name} {name!r}: use 1 to {MAX_NAME} printable characters, without spaces at the ends")
     return name
 
 
 class Command(click.Command):
-    """A command with the shared options; its function receives a Session as first argument.
+    """A command with the common options. Its function receives a Session as the first argument.
 
-    A command that brings its own store takes `own_store` and has no options to name one.
+    With `own_store`, the command creates its own store and has no options that select one.
     """
 
     def __init__(self, *args: Any, own_store: bool = False, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params += [
             click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object to stdout."),
-            click.Option(["--quiet", "-q"], is_flag=True, help="No progress and no notes."),
+            click.Option(["--quiet", "-q"], is_flag=True, help="Print no progress and no notes."),
             click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."),
         ]
         if not own_store:
             self.params += [
-                click.Option(["--database-url"], metavar="URL", help="The result store. [BENCHCOE_DATABASE_URL]"),
-                click.Option(["--home"], metavar="FOLDER", help="Where artifacts are kept. [BENCHCOE_HOME]"),
+                click.Option(
+                    ["--database-url"], metavar="URL", help="URL of the result store. [BENCHCOE_DATABASE_URL]"
+                ),
+                click.Option(["--home"], metavar="FOLDER", help="Folder for artifacts. [BENCHCOE_HOME]"),
             ]
 
     def invoke(self, ctx: click.Context) -> Any:
         shared = {name: ctx.params.pop(name, None) for name in ("as_json", "quiet", "database_url", "home")}
-        ctx.params.pop("debug")  # read by main.execute
+        ctx.params.pop("debug")  # main reads it from the arguments
         settings = Settings.load(database_url=shared["database_url"], home=shared["home"])
         session = Session(settings, shared["as_json"], shared["quiet"])
         try:
@@ -70,7 +73,7 @@ class Command(click.Command):
 
 
 class Session:
-    """One command's run: its settings, its store, and the way it talks."""
+    """The context of one running command: its settings, its store and its output."""
 
     def __init__(self, settings: Settings, as_json: bool, quiet: bool) -> None:
         self.settings = settings
@@ -88,23 +91,24 @@ class Session:
         return self._store
 
     def close(self) -> None:
+        """Close the store if it was opened."""
         if self._store is not None:
             self._store.close()
 
     def note(self, message: str) -> None:
-        """A line for people, to stderr."""
+        """Print a line for the user to stderr, unless --quiet is set."""
         if not self.quiet:
             click.echo(message, err=True)
 
     def show(self, data: Any, human: Callable[[], None]) -> None:
-        """The result of the command: JSON with --json, else what `human` prints."""
+        """Print the result of the command: `data` as JSON with --json, otherwise by calling `human`."""
         if self.as_json:
             click.echo(json.dumps(data, ensure_ascii=False, default=str))
         else:
             human()
 
     def show_list(self, name: str, rows: Sequence[Mapping[str, Any]], *, none: str | None = None) -> None:
-        """A list of like rows; `none` is said to people where it is empty."""
+        """Print rows with equal keys, as a table or as JSON. The note `none` is printed if there are none."""
         self.show(
             {name: rows},
             lambda: table([[cell(v) for v in row.values()] for row in rows], list(rows[0]) if rows else []),
@@ -113,45 +117,19 @@ class Session:
             self.note(none or f"there are no {name} yet")
 
     @contextmanager
-    def progress(self, what: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-        """A bar on stderr with count and time, and where the total is known with rate and time left.
-
-        Silent without a terminal.
-        """
+    def progress(self, description: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+        """A progress bar on stderr; see live_progress.show_bar. Prints nothing without a terminal or with --quiet."""
         if self.quiet or not sys.stderr.isatty():
-            yield lambda rows: None
+            yield lambda items: None
             return
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            ProgressColumn,
-            SpinnerColumn,
-            Task,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-        from rich.text import Text
+        from .live_progress import show_bar
 
-        class Rate(ProgressColumn):
-            def render(self, task: Task) -> Text:
-                return Text("" if task.speed is None else f"{task.speed:.1f}/s")
-
-        columns: list[ProgressColumn] = [SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn()]
-        if total is not None:
-            columns += [BarColumn(), Rate(), TimeRemainingColumn()]
-        # A batch may take minutes: the rate looks back as far as that.
-        with Progress(
-            *columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True, speed_estimate_period=1800
-        ) as bar:
-            task = bar.add_task(what, total=total)
-            yield lambda rows: bar.advance(task, rows)
+        with show_bar(description, total) as advance:
+            yield advance
 
 
 def table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
-    """Print rows to stdout under column heads; numbers align right."""
+    """Print rows to stdout under column headings. Columns of numbers are right-aligned."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -169,7 +147,7 @@ def table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
 
 
 def cell(value: Any) -> str:
-    """How a value looks in a table."""
+    """The text of a value in a table."""
     if value is None:
         return "-"
     if isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""doctor: what is there, what is missing, and how to get it."""
+"""The command doctor: check the installation, the store, the broker and the workers."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import click
 
 from benchcoe_jobs.errors import BenchcoeError, MissingError
 from benchcoe_jobs.settings import Settings
+from benchcoe_jobs.wording import counted
 
 from .command import Command, Session, table
 
@@ -30,13 +31,13 @@ PACKAGES = {
     "pyarrow": "pip install 'benchcoe-jobs[hub]' (Parquet files)",
 }
 
-_COUNTED = 10_000
-"""Waiting shards are counted so far: more of them are all the same."""
+_COUNT_LIMIT = 10_000
+"""Waiting shards are counted up to this number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing looked at. `state` is ok, missing (optional) or broken (configured, yet unusable)."""
+    """The result of one check. `state` is ok, missing (optional) or broken (configured but unusable)."""
 
     what: str
     state: str
@@ -45,14 +46,15 @@ class Check:
 
 @click.command(cls=Command)
 def doctor(session: Session) -> None:
-    """Say what is there, what is missing and how to get it.
+    """Check the installation, the store, the broker and the workers.
 
-    Ends with 4 where something that is configured cannot be used; missing extras are no error.
+    Lists what works, what is missing and how to install it. The exit code is 4 if something that is
+    configured cannot be used; a missing extra is not an error.
     """
     checks = list(_checks(session.settings))
     session.show(
         {"checks": [asdict(check) for check in checks]},
-        lambda: table([[f.what, f.state, f.detail] for f in checks], ["what", "state", "detail"]),
+        lambda: table([[check.what, check.state, check.detail] for check in checks], ["what", "state", "detail"]),
     )
     if broken := [check.what for check in checks if check.state == "broken"]:
         raise MissingError(f"not usable: {', '.join(broken)}")
@@ -84,7 +86,7 @@ def _database(settings: Settings) -> Check:
 
 def _broker(settings: Settings) -> Check:
     if settings.broker_url is None:
-        return Check("broker", "missing", "BENCHCOE_BROKER_URL is not set: work runs in the foreground")
+        return Check("broker", "missing", "BENCHCOE_BROKER_URL is not set: jobs run in the foreground")
     from benchcoe_jobs.dispatch.broker import fault_of
 
     fault = fault_of(settings)
@@ -92,34 +94,33 @@ def _broker(settings: Settings) -> Check:
 
 
 def _queue(settings: Settings) -> Iterator[Check]:
-    """Workers as they were last seen, and queues in which shards wait that none of them serves."""
+    """The workers with their last heartbeats, and the queues with waiting shards."""
     from benchcoe_jobs.store.job_queue import jobs, workers
     from benchcoe_jobs.store.session import open_store
 
     try:
         with closing(open_store(settings.database_url)) as store, store.reading() as connection:
-            crew = workers.workers(connection)
-            waiting = jobs.waiting_shards(connection, at_most=_COUNTED)
-    except BenchcoeError:  # the check about the database says it
+            all_workers = workers.workers(connection)
+            waiting = jobs.waiting_shards(connection, at_most=_COUNT_LIMIT)
+    except BenchcoeError:  # the check of the database reports it
         return
-    # A worker tells of itself four times in a lease.
-    alive = [worker for worker in crew if worker.seen_s_ago < settings.lease_s]
+    # A worker sends four heartbeats during a lease.
+    alive = [worker for worker in all_workers if worker.seen_s_ago < settings.lease_s]
     served = {queue for worker in alive for queue in worker.queues.split(",")}
-    if crew:
-        names = [f"{worker.name} ({worker.queues}) seen {worker.seen_s_ago:.0f} s ago" for worker in crew]
+    if all_workers:
+        names = [f"{worker.name} ({worker.queues}) seen {worker.seen_s_ago:.0f} s ago" for worker in all_workers]
         yield Check("workers", "ok" if alive else "missing", "; ".join(names))
     elif settings.broker_url is not None:
-        yield Check("workers", "missing", "none has been seen: run `benchcoe-jobs worker`")
+        yield Check("workers", "missing", "none is registered: run `benchcoe-jobs worker`")
     for queue, n in sorted(waiting.items()):
-        shards = f"{_COUNTED:,} shards or more" if n == _COUNTED else f"{n} shard{'' if n == 1 else 's'}"
+        shards = f"{_COUNT_LIMIT:,} or more shards" if n == _COUNT_LIMIT else counted(n, "shard")
         if queue in served:
             yield Check(f"queue {queue}", "ok", f"{shards} waiting")
-        elif settings.broker_url is None:
-            hint = "the command that began the job goes on with it"
-            yield Check(f"queue {queue}", "missing", f"{shards} waiting and no worker: {hint}")
-        else:
-            hint = f"run `benchcoe-jobs worker --queues {queue}`"
-            yield Check(f"queue {queue}", "missing", f"{shards} waiting and no worker: {hint}")
+            continue
+        hint = f"run `benchcoe-jobs worker --queues {queue}`"
+        if settings.broker_url is None:
+            hint = "repeat the command that started the job"
+        yield Check(f"queue {queue}", "missing", f"{shards} waiting and no worker: {hint}")
 
 
 def _package(package: str, hint: str) -> Check:
@@ -132,8 +133,8 @@ def _package(package: str, hint: str) -> Check:
 def _gpus() -> Check:
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return Check("gpus", "missing", "no nvidia-smi: the CPU is used")
+        return Check("gpus", "missing", "nvidia-smi is not installed: the CPU is used")
     query = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader"]
-    answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603 -- fixed words
-    names = answer.stdout.strip().splitlines()
-    return Check("gpus", "ok" if names else "missing", "; ".join(names) or answer.stderr.strip()[:200])
+    finished = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603 -- constant arguments
+    names = finished.stdout.strip().splitlines()
+    return Check("gpus", "ok" if names else "missing", "; ".join(names) or finished.stderr.strip()[:200])

@@ -1,8 +1,9 @@
-"""Experts."""
+"""The commands of experts and pools: add-expert, experts, retire, add-pool, pools."""
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -11,7 +12,7 @@ from benchcoe_jobs import registry
 from benchcoe_jobs.errors import UsageError
 
 from .command import Command, Finite, Session, new_name
-from .job_commands import get_done, waits
+from .job_commands import run_job, wait_option
 from .profile import print_profile, require_all_queries
 
 DTYPES = ["auto", "float32", "bfloat16", "float16"]
@@ -23,23 +24,29 @@ DTYPES = ["auto", "float32", "bfloat16", "float16"]
     "--engine",
     type=click.Choice([*registry.names("engines"), "recorded"]),
     required=True,
-    help="How the expert is run; recorded: its results are imported.",
+    help="The engine that runs the expert. recorded: its results are imported.",
 )
-@click.option("--model", help="A folder, a hub id such as mistralai/Mathstral-7B-v0.1, or an endpoint's name for it.")
-@click.option("--revision", help="The model's revision.")
-@click.option("--dtype", type=click.Choice(DTYPES), help="Type of the weights. [auto]")
-@click.option("--max-model-len", type=click.IntRange(min=1), metavar="TOKENS", help="Narrow the model's context.")
-@click.option("--tensor-parallel", type=click.IntRange(min=1), metavar="N", help="GPUs for one model (vllm). [1]")
-@click.option("--batch-size", type=click.IntRange(min=1), metavar="N", help="Sequences or requests at once. [32]")
-@click.option("--base-url", metavar="URL", help="Where the endpoint is (openai).")
-@click.option("--api-key-env", metavar="VARIABLE", help="The environment variable that holds its key.")
-@click.option("--trust-remote-code", is_flag=True, default=None, help="Run the Python code that a model brings.")
-@click.option("--cost", type=Finite(min=0), help="What one query costs, in any unit that all experts share.")
-@click.option("--price-in", type=Finite(min=0), help="Price of a million tokens read, in the same unit.")
-@click.option("--price-out", type=Finite(min=0), help="Price of a million tokens written.")
-@click.option("--price-gpu-second", type=Finite(min=0), help="Price of a second of a GPU, where tokens have none.")
-@click.option("--no-profile", is_flag=True, help="Register it only.")
-@waits
+@click.option(
+    "--model", help="A folder, a hub id such as mistralai/Mathstral-7B-v0.1, or the model's name at the endpoint."
+)
+@click.option("--revision", help="Revision of the model on the hub.")
+@click.option("--dtype", type=click.Choice(DTYPES), help="Data type of the weights. [auto]")
+@click.option("--max-model-len", type=click.IntRange(min=1), metavar="TOKENS", help="Largest context. [the model's]")
+@click.option(
+    "--tensor-parallel", type=click.IntRange(min=1), metavar="N", help="Number of GPUs for the model (vllm). [1]"
+)
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), metavar="N", help="Number of concurrent sequences or requests. [32]"
+)
+@click.option("--base-url", metavar="URL", help="URL of the endpoint (openai).")
+@click.option("--api-key-env", metavar="VARIABLE", help="Environment variable that holds the key of the endpoint.")
+@click.option("--trust-remote-code", is_flag=True, default=None, help="Run Python code that comes with the model.")
+@click.option("--cost", type=Finite(min=0), help="Cost of one query, in a unit that all experts share.")
+@click.option("--price-in", type=Finite(min=0), help="Price of a million input tokens, in the same unit.")
+@click.option("--price-out", type=Finite(min=0), help="Price of a million output tokens.")
+@click.option("--price-gpu-second", type=Finite(min=0), help="Price of a GPU second, if tokens have no price.")
+@click.option("--no-profile", is_flag=True, help="Only register the expert.")
+@wait_option
 def add_expert(
     session: Session,
     name: str,
@@ -54,12 +61,12 @@ def add_expert(
     wait: bool,
     **given: Any,
 ) -> None:
-    """Register an expert, and profile it.
+    """Register an expert and profile it.
 
-    It is asked every stored benchmark that is known here, as by the command profile, which also goes on
-    where this one was stopped. As long as it has not answered anything, its model and settings can be given
-    anew under the same name, and what it costs always can. The key of an endpoint is read from the environment
-    each time, and never stored.
+    Profiling asks the expert the queries of every known benchmark in the store, like the command profile,
+    which continues a profiling that was stopped. The model and the settings can be changed by repeating this
+    command until the expert has answered a query; costs can always be changed. The key of an endpoint is
+    read from the environment for each run and is never stored.
     """
     from benchcoe_jobs.services.inference.expert_settings import new_expert
     from benchcoe_jobs.services.inference.job import profile_request
@@ -67,14 +74,14 @@ def add_expert(
     from benchcoe_jobs.store.results import experts
 
     if name == "all":
-        raise UsageError("an expert cannot be called all: import-results takes that word for every expert")
+        raise UsageError("an expert cannot be called all: import-results uses that word for every expert")
     costs = {"cost": cost, "price_in": price_in, "price_out": price_out, "price_gpu_second": price_gpu_second}
     expert = new_expert(name, engine, model, revision, costs, given)
     with session.store.reading() as connection:
         registration = experts.registration(connection, expert)
-        wants_answers = expert.can_answer and not no_profile and bool(prompt_plans(connection))
-    if wants_answers:
-        job = get_done(
+        profiles = expert.can_answer and not no_profile and bool(prompt_plans(connection))
+    if profiles:
+        job = run_job(
             session,
             "profile",
             profile_request(name),
@@ -82,14 +89,18 @@ def add_expert(
             wait=wait,
             before=lambda connection: experts.add_expert(connection, expert),
         )
-        if job is None:
-            return
-        report = job.report
-    else:
-        job = report = None
-        with session.store.writing() as connection:
-            experts.add_expert(connection, expert)
+        if job is not None:
+            _show(session, name, registration, job.report)
+            require_all_queries(job)
+        return
+    with session.store.writing() as connection:
+        experts.add_expert(connection, expert)
+    _show(session, name, registration, None)
+    if registration == "added":
+        session.note(f"next: {_next_step(name, is_recorded=not expert.can_answer, wants_profile=not no_profile)}")
 
+
+def _show(session: Session, name: str, registration: str, report: Mapping[str, Any] | None) -> None:
     def human() -> None:
         click.echo(f"{registration}: {name}")
         if report:
@@ -97,16 +108,12 @@ def add_expert(
 
     data = {"expert": name, "added": registration == "added", "changed": registration == "changed", "profile": report}
     session.show(data, human)
-    if job:
-        require_all_queries(job)
-    elif registration == "added":
-        session.note(f"next: {_next_step(name, is_recorded=not expert.can_answer, wants_profile=not no_profile)}")
 
 
 def _next_step(name: str, *, is_recorded: bool, wants_profile: bool) -> str:
     if is_recorded:
         return f"benchcoe-jobs import-results {shlex.quote(name)} FILE"
-    first = "benchcoe-jobs add-benchmark NAME FOLDER (there is none to ask yet), and then " if wants_profile else ""
+    first = "benchcoe-jobs add-benchmark NAME FOLDER (no known benchmark is stored), then " if wants_profile else ""
     return f"{first}benchcoe-jobs profile {shlex.quote(name)}"
 
 
@@ -121,11 +128,11 @@ def experts(session: Session) -> None:
 
 @click.command(cls=Command)
 @click.argument("name")
-@click.option("--restore", is_flag=True, help="Bring a retired expert back.")
+@click.option("--restore", is_flag=True, help="Restore a retired expert.")
 def retire(session: Session, name: str, restore: bool) -> None:
-    """Take an expert out of routing, or bring it back.
+    """Take an expert out of routing, or restore it.
 
-    Its scores stay; the labels of every pool follow at once.
+    The scores of the expert are kept. The labels of all pools are updated in the same transaction.
     """
     from benchcoe_jobs.store.results import experts
 
@@ -139,11 +146,11 @@ def retire(session: Session, name: str, restore: bool) -> None:
 @click.command(cls=Command)
 @click.argument("name", callback=new_name)
 @click.argument("members", metavar="[EXPERT]...", nargs=-1)
-@click.option("--remove", metavar="EXPERT", multiple=True, help="Take an expert out; may be repeated.")
+@click.option("--remove", metavar="EXPERT", multiple=True, help="Remove an expert from the pool. May be repeated.")
 def add_pool(session: Session, name: str, members: tuple[str, ...], remove: tuple[str, ...]) -> None:
-    """Create a pool of experts, or change who is in it.
+    """Create a pool of experts, or change its members.
 
-    The labels of the pool are there at once. The pool `all` always exists.
+    The labels of the pool are computed in the same transaction. The pool `all` always exists.
     """
     from benchcoe_jobs.store.results import experts
 

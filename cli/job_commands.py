@@ -1,4 +1,4 @@
-"""What the commands share that get work done: submit a job, follow it here or leave it to the workers."""
+"""Submit a job and follow it in the foreground, or leave it to the workers. Shared by the commands that start jobs."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from benchcoe_jobs.dispatch.base import Dispatcher
     from benchcoe_jobs.store.job_queue.jobs import JobRow
 
-waits = click.option("--wait", is_flag=True, help="Where a broker is configured: follow the job to its end.")
+wait_option = click.option("--wait", is_flag=True, help="With a broker configured: follow the job to its end.")
 
 
-def get_done(
+def run_job(
     session: Session,
     kind: str,
     request: Mapping[str, Any],
@@ -31,9 +31,9 @@ def get_done(
     wait: bool,
     before: Callable[[Connection], object] = lambda connection: None,
 ) -> JobRow | None:
-    """Submit a job and follow it to its end, or with a broker and without `wait` show its number; None then.
+    """Submit a job and follow it to its end. With a broker and without `wait`, print its number and return None.
 
-    `before` is done in the transaction that submits. Raises what ended the job where nothing came of it.
+    `before` is called in the transaction that submits the job. Raises BenchcoeError if the job fails or is cancelled.
     """
     from benchcoe_jobs.dispatch.base import dispatcher
     from benchcoe_jobs.job_queue.lifecycle import submit
@@ -50,14 +50,15 @@ def get_done(
 
 
 def show_queued(session: Session, job_id: int, *, is_new: bool) -> None:
-    """The job's number, for scripts the only output."""
+    """Print the job's number, which is the only output on stdout, and notes on how to follow it."""
     session.show({"job": job_id, "new": is_new}, lambda: click.echo(str(job_id)))
-    session.note(f"job {job_id} {'is queued' if is_new else 'was queued before'}: benchcoe-jobs watch {job_id}")
+    state = "is queued" if is_new else "was already queued"
+    session.note(f"job {job_id} {state}: `benchcoe-jobs watch {job_id}` follows it")
     note_hints(session, job_id)
 
 
 def follow(session: Session, runner: Dispatcher, job_id: int, what: str) -> JobRow:
-    """A job to its end, with a bar. Raises BenchcoeError where it failed or was cancelled."""
+    """Follow a job to its end, with a progress bar. Raises BenchcoeError if it fails or is cancelled."""
     from benchcoe_jobs.store.job_queue import jobs
 
     if not runner.runs_here:
@@ -65,47 +66,47 @@ def follow(session: Session, runner: Dispatcher, job_id: int, what: str) -> JobR
     with session.store.reading() as connection:
         job_row = jobs.read_job(connection, job_id)
         shard_groups = jobs.shard_groups(connection, [job_id])
-    n_processed = sum(shard_group.reused + shard_group.answered + shard_group.errors for shard_group in shard_groups)
+    n_processed = sum(group.reused + group.answered + group.errors for group in shard_groups)
     try:
-        total = job_row.request.get("lines") or sum(shard_group.items for shard_group in shard_groups)
+        total = job_row.request.get("lines") or sum(group.items for group in shard_groups)
         with session.progress(what, total=total) as progress:
             progress(n_processed)
             job = runner.follow(job_id, progress)
     except KeyboardInterrupt:
-        session.note(f"job {job_id} {_how_to_go_on(session, job_id, runs_here=runner.runs_here)}")
+        session.note(_interruption_note(session, job_id, runs_here=runner.runs_here))
         raise
-    require_end(job)
+    require_success(job)
     return job
 
 
-def require_end(job: JobRow) -> None:
-    """Raise where a job came to nothing."""
+def require_success(job: JobRow) -> None:
+    """Raise BenchcoeError if a job failed or was cancelled."""
     if job.state is JobState.CANCELLED:
-        raise BenchcoeError(f"job {job.id} was cancelled; what it had stored stays")
+        raise BenchcoeError(f"job {job.id} was cancelled; the results that it had stored are kept")
     if job.state is JobState.FAILED:
         failed = BenchcoeError(job.error or f"job {job.id} failed")
         failed.exit_code = job.exit_code or BenchcoeError.exit_code
         raise failed
 
 
-def require_all(job: JobRow) -> None:
-    """Raise UnfinishedError where items of a job failed."""
+def require_complete(job: JobRow) -> None:
+    """Raise UnfinishedError if some items of a job failed."""
     if job.state is JobState.PARTIAL:
         where = f"`benchcoe-jobs status {job.id}` counts them by expert"
         if job.kind == "batch":
-            where = "the file of errors says why"
+            where = "the error file has the reasons"
         raise UnfinishedError(
-            f"some items of job {job.id} failed: {where}, `benchcoe-jobs retry {job.id}` does them again"
+            f"some items of job {job.id} failed: {where}, `benchcoe-jobs retry {job.id}` repeats them"
         )
 
 
-def _how_to_go_on(session: Session, job_id: int, *, runs_here: bool) -> str:
+def _interruption_note(session: Session, job_id: int, *, runs_here: bool) -> str:
     from benchcoe_jobs.store.job_queue import jobs
 
     if not runs_here:
-        return f"goes on without you: benchcoe-jobs watch {job_id}"
+        return f"job {job_id} continues on the workers: `benchcoe-jobs watch {job_id}` follows it"
     with session.store.reading() as connection:
         shard_groups = jobs.shard_groups(connection, [job_id])
-    n_processed = sum(shard_group.reused + shard_group.answered for shard_group in shard_groups)
+    n_stored = sum(group.reused + group.answered for group in shard_groups)
     n_items = sum(group.items for group in shard_groups)
-    return f"has {n_processed} of {n_items} stored; the same command goes on from there"
+    return f"job {job_id} has {n_stored} of {n_items} stored; the same command continues from there"

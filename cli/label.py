@@ -1,4 +1,4 @@
-"""Labels."""
+"""The commands build-labels and labels."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchcoe_jobs.domain import ALL_POOL, Level, Policy, Split
+from benchcoe_jobs.wording import counted
 
 from .command import Command, Finite, Session, percent, table
 
@@ -21,21 +22,21 @@ POLICIES = click.Choice([policy.value for policy in Policy])
 
 
 @click.command(cls=Command)
-@click.option("--level", type=LEVELS, required=True, help="The best expert per subject, or per query.")
-@click.option("--pool", default=ALL_POOL, show_default=True, help="The experts to choose among.")
-@click.option("--benchmark", metavar="NAME", help="May be left out where there is only one.")
-@click.option("--split", type=SPLITS, default=Split.TRAIN.value, show_default=True)
+@click.option("--level", type=LEVELS, required=True, help="Label each subject or each query with its best expert.")
+@click.option("--pool", default=ALL_POOL, show_default=True, help="Pool of experts to choose from.")
+@click.option("--benchmark", metavar="NAME", help="The benchmark. [the only one in the store]")
+@click.option("--split", type=SPLITS, default=Split.TRAIN.value, show_default=True, help="Split of the scores.")
 @click.option(
     "--min-coverage",
     type=Finite(0, 1, min_open=True),
-    help="Share of a subject's queries that an expert needs scores for; kept with the pool. [0.95]",
+    help="Share of a subject's queries for which an expert needs scores. Stored with the pool. [0.95]",
 )
 @click.option(
     "--policy",
     type=POLICIES,
     default=Policy.BEST.value,
     show_default=True,
-    help="Whom a subject goes to where its best expert is not clearly the best.",
+    help="Which expert a subject is labelled with if the best one is not significantly better.",
 )
 def build_labels(
     session: Session,
@@ -48,14 +49,14 @@ def build_labels(
 ) -> None:
     """Freeze the best expert per subject or query.
 
-    The labels come from the SQL views subject_label and query_label; this keeps a copy under a
-    fingerprint. Ties go to the expert's mean on the subject (query level), then to the lower cost,
-    then to the name. flip: how often another expert is best when the queries are resampled.
+    The labels come from the SQL views subject_label and query_label. This command stores a copy of them
+    under a fingerprint. Ties are broken by the expert's mean on the subject (query level only), then by the
+    lower cost, then by name. The column flip is the share of resamplings of the queries in which another
+    expert is best; rank is the rank of the chosen expert by mean.
 
-    --policy, at subject level: cheapest-of-tied takes the cheapest expert that the best one does not
-    beat significantly (view subject_label_cheapest); abstain takes the best single expert where the
-    subject's best one does not beat it significantly (view subject_label_abstain). rank: the chosen
-    expert's place by mean.
+    --policy applies to the subject level. cheapest-of-tied chooses the cheapest expert that is not
+    significantly worse than the best one (view subject_label_cheapest). abstain chooses the best single
+    expert if the best expert of the subject is not significantly better (view subject_label_abstain).
     """
     from benchcoe_jobs.services.labelling.build import build_labels
 
@@ -73,9 +74,9 @@ def build_labels(
 
 @click.command(cls=Command)
 def labels(session: Session) -> None:
-    """List frozen label sets, and which are stale.
+    """List frozen label sets, with their numbers of stale labels.
 
-    stale counts the labels of a set that the views would give otherwise today.
+    A label is stale if the label views now give another expert.
     """
     from benchcoe_jobs.store.labels.label_sets import label_sets
 
@@ -111,34 +112,39 @@ def _as_json(built: BuiltLabels) -> dict[str, Any]:
 
 
 def _print(session: Session, built: BuiltLabels) -> None:
+    scope = built.scope
     if built.counts is None:
-        rows = [
-            [
-                label.subject,
-                label.expert,
-                percent(label.mean) + ("" if label.source == "measured" else " (reported)"),
-                "-" if label.n is None else str(label.n),
-                "-" if label.margin is None else percent(label.margin),
-                str(label.tied),
-                str(label.rank),
-                percent(built.flip_rates[label.subject]) if label.subject in built.flip_rates else "-",
-            ]
-            for label in built.subjects
-        ]
+        rows = _subject_rows(built)
         table(rows, ["subject", "expert", "mean", "n", "margin", "tied", "rank", "flip"])
     else:
         counts = built.counts
         rows = [[name, str(count), percent(count / counts.n)] for name, count in counts.by_expert.items()]
         table(rows, ["expert", "queries", "share"])
         click.echo(
-            f"{counts.n} queries, {counts.tied} with several best experts, {counts.all_wrong} with every expert wrong"
+            f"{counted(counts.n, 'query', 'queries')}, {counts.tied} with several best experts, "
+            f"{counts.all_wrong} with every expert wrong"
         )
-    scope = built.scope
-    for expert, missing in groupby(built.left_out, key=lambda row: row.expert):
-        parts = [f"{row.subject} {row.n_scored}/{row.n_queries}" for row in missing]
-        session.note(f"left out: {expert}, below {scope.pool.min_coverage:.0%} of {', '.join(parts)}")
-    state = "new" if built.frozen.created else "as before"
+    for expert, subjects in groupby(built.left_out, key=lambda row: row.expert):
+        scored = ", ".join(f"{row.subject} ({row.n_scored} of {row.n_queries} queries scored)" for row in subjects)
+        session.note(f"note: {expert} is left out, below {100 * scope.pool.min_coverage:g} % coverage: {scored}")
+    state = "new" if built.frozen.created else "unchanged"
     click.echo(
         f"{built.level.value} labels of pool {scope.pool.name} on {scope.benchmark}, split {scope.split}: "
         f"{built.frozen.fingerprint[:12]} ({state})"
     )
+
+
+def _subject_rows(built: BuiltLabels) -> list[list[str]]:
+    return [
+        [
+            label.subject,
+            label.expert,
+            percent(label.mean) + ("" if label.source == "measured" else " (reported)"),
+            "-" if label.n is None else str(label.n),
+            "-" if label.margin is None else percent(label.margin),
+            str(label.tied),
+            str(label.rank),
+            percent(built.flip_rates[label.subject]) if label.subject in built.flip_rates else "-",
+        ]
+        for label in built.subjects
+    ]

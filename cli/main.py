@@ -1,4 +1,4 @@
-"""The entry point: a lazy group of commands, signals and exit codes. Imports click and nothing heavier."""
+"""The entry point: the group of commands, signals and exit codes. Imports no third-party package but click."""
 
 from __future__ import annotations
 
@@ -19,78 +19,79 @@ import click
 from benchcoe_jobs import __version__
 from benchcoe_jobs.errors import BenchcoeError
 
-# name -> (module:attribute, short help). The help stands here so that --help loads no command.
+# name -> (module:attribute, short help). The help is stored here so that --help imports no command.
 COMMANDS = {
-    "quickstart": ("quickstart:quickstart", "See the whole way once, with tiny real experts."),
+    "quickstart": ("quickstart:quickstart", "Run the whole workflow once, with tiny real models."),
     "init": ("store:init", "Create the result store, or upgrade it."),
-    "doctor": ("doctor:doctor", "Say what is there, what is missing and how to get it."),
-    "add-benchmark": ("benchmark:add_benchmark", "Add a benchmark, with its queries."),
+    "doctor": ("doctor:doctor", "Check the installation, the store, the broker and the workers."),
+    "add-benchmark": ("benchmark:add_benchmark", "Add a benchmark and its queries."),
     "benchmarks": ("benchmark:benchmarks", "List benchmarks."),
-    "add-expert": ("expert:add_expert", "Register an expert, and profile it."),
+    "add-expert": ("expert:add_expert", "Register an expert and profile it."),
     "experts": ("expert:experts", "List experts."),
-    "retire": ("expert:retire", "Take an expert out of routing, or bring it back."),
-    "add-pool": ("expert:add_pool", "Create a pool of experts, or change who is in it."),
+    "retire": ("expert:retire", "Take an expert out of routing, or restore it."),
+    "add-pool": ("expert:add_pool", "Create a pool of experts, or change its members."),
     "pools": ("expert:pools", "List pools."),
-    "import-results": ("results:import_results", "Import per-query results of an expert."),
+    "import-results": ("results:import_results", "Import an expert's per-query results."),
     "import-scores": ("results:import_scores", "Import published per-subject scores."),
-    "profile": ("profile:profile", "Ask an expert what it has not answered yet."),
-    "rescore": ("profile:rescore", "Judge stored responses anew, without an engine."),
-    "audit": ("audit:audit", "Look for what is wrong with stored results."),
+    "profile": ("profile:profile", "Ask an expert the queries that it has not answered yet."),
+    "rescore": ("profile:rescore", "Score stored responses again, without an engine."),
+    "audit": ("audit:audit", "Find faults in stored results, and repair them."),
     "build-labels": ("label:build_labels", "Freeze the best expert per subject or query."),
-    "labels": ("label:labels", "List frozen label sets, and which are stale."),
+    "labels": ("label:labels", "List frozen label sets, with their numbers of stale labels."),
     "train-router": ("router:train_router", "Train a router on the labels."),
     "routers": ("router:routers", "List routers."),
-    "evaluate": ("evaluate:evaluate", "Score a router on a benchmark's queries."),
-    "experiment": ("experiment:experiment", "Train and evaluate routers over pools, stages and seeds."),
-    "whatif": ("whatif:whatif", "What an expert is worth to a pool."),
-    "route": ("route:route", "Which expert for this question?"),
-    "submit": ("batch:submit", "Route a file of prompts, and write the answers."),
-    "results": ("batch:results", "Write what a submitted file has come to so far."),
-    "jobs": ("job:jobs", "List jobs, the newest first."),
-    "status": ("job:status", "How far a job is, and what failed in it."),
+    "evaluate": ("evaluate:evaluate", "Measure a router on a benchmark's queries."),
+    "experiment": ("experiment:experiment", "Train and evaluate routers over pools, protocols and seeds."),
+    "whatif": ("whatif:whatif", "Estimate what an expert adds to a pool."),
+    "route": ("route:route", "Choose the expert for a question."),
+    "submit": ("batch:submit", "Route a file of prompts and write the answers."),
+    "results": ("batch:results", "Write the results of a submitted file."),
+    "jobs": ("job:jobs", "List jobs, newest first."),
+    "status": ("job:status", "Show the progress of a job and what failed in it."),
     "watch": ("job:watch", "Follow a job to its end."),
-    "cancel": ("job:cancel", "End a job."),
-    "retry": ("job:retry", "Do again what failed in a job."),
-    "worker": ("worker:worker", "Run shards, and wait for more."),
+    "cancel": ("job:cancel", "Cancel a job."),
+    "retry": ("job:retry", "Repeat the failed parts of a job."),
+    "worker": ("worker:worker", "Run workers, which execute the shards of jobs."),
     "broker": ("broker:broker", "Run a broker on this machine."),
 }
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM, as an exception: open transactions roll back on the way out.
+    """SIGTERM as an exception, so that open transactions are rolled back.
 
-    A KeyboardInterrupt, because psycopg cancels the running statement on no other.
+    It is a KeyboardInterrupt because psycopg cancels the running statement only for that exception.
     """
 
 
 class _Stopped(BaseException):
-    """A command was ended by a signal."""
+    """A signal ended a command. `state` is "terminated" or "interrupted"; `code` is the exit code."""
 
-    def __init__(self, how: str, code: int) -> None:
-        super().__init__(how)
-        self.how = how
+    def __init__(self, state: str, code: int) -> None:
+        super().__init__(state)
+        self.state = state
         self.code = code
 
 
 class _ClosedPipe(BaseException):
-    """Whoever read the output has heard enough. click would end with 1."""
+    """The reader of stdout closed it. click would exit with code 1."""
 
 
 @contextmanager
-def _hears_closed_pipes() -> Iterator[None]:
+def _detect_closed_pipe() -> Iterator[None]:
+    """Raise _ClosedPipe if stdout cannot be written."""
     try:
         yield
         sys.stdout.flush()
     except BrokenPipeError as error:
         raise _ClosedPipe from error
-    except SystemExit as error:  # rich ends so
+    except SystemExit as error:  # rich exits in this way
         if isinstance(error.__context__, BrokenPipeError):
             raise _ClosedPipe from error
         raise
 
 
 class LazyGroup(click.Group):
-    """Knows its commands by name and imports one only when it is typed."""
+    """A group that imports a command only when it is run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -103,16 +104,16 @@ class LazyGroup(click.Group):
         return command
 
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
-        with _hears_closed_pipes():  # --help is printed here
+        with _detect_closed_pipe():  # prints --help
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> object:
         try:
-            with _hears_closed_pipes():
+            with _detect_closed_pipe():
                 return super().invoke(ctx)
         except _Terminated as error:
             raise _Stopped("terminated", 143) from error
-        except KeyboardInterrupt as error:  # click would print an empty line and forget which signal it was
+        except KeyboardInterrupt as error:  # click would print an empty line and lose the signal
             raise _Stopped("interrupted", 130) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -123,12 +124,15 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="benchcoe-jobs")
 def main() -> None:
-    """Score every expert once, derive who is best at what, and route each question to one expert."""
+    """Score every expert once, label the best expert per subject or query, and route each question to one expert."""
 
 
 def execute(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 done, 1 error, 2 usage, 3 finished with failed
-    items, 4 a service or package is missing, 130 interrupted, 143 terminated."""
+    """Run one command and return its exit code.
+
+    0: done. 1: error. 2: usage error. 3: finished, but some items failed. 4: a service or package is missing.
+    130: interrupted. 143: terminated. 141: stdout was closed.
+    """
     try:
         return main(args=arguments, prog_name="benchcoe-jobs", standalone_mode=False) or 0
     except click.ClickException as error:
@@ -137,24 +141,24 @@ def execute(arguments: Sequence[str] | None = None) -> int:
     except BenchcoeError as error:
         return _failed(str(error), error.exit_code, arguments)
     except _Stopped as stop:
-        return _failed(f"{stop.how}: the step under way was not stored", stop.code, arguments)
-    except (KeyboardInterrupt, click.Abort):  # before any command ran
+        return _failed(f"{stop.state}: the current step was not stored", stop.code, arguments)
+    except (KeyboardInterrupt, click.Abort):  # before a command started
         return _failed("interrupted", 130, arguments)
     except _ClosedPipe:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would report it again
         return 141
-    except OSError as error:  # a disk is full, a folder is no folder: nothing that only we could mend
-        about = f"{error.filename}: " if error.filename else ""
-        return _failed(f"{about}{error.strerror or error}", 1, arguments)
+    except OSError as error:  # for example a full disk: not a bug of this program
+        prefix = f"{error.filename}: " if error.filename else ""
+        return _failed(f"{prefix}{error.strerror or error}", 1, arguments)
     except Exception as error:
         what = f"{type(error).__name__}: {error}".splitlines()[0]
-        return _failed(f"unexpected {what} (this is a fault of benchcoe-jobs; --debug shows where)", 1, arguments)
+        return _failed(f"unexpected {what} (this is a bug in benchcoe-jobs; --debug shows the traceback)", 1, arguments)
 
 
 def run() -> None:
     """The console script."""
     sys.stdout, sys.stderr = (stream or Path(os.devnull).open("w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):  # a file's name need not be Unicode
+    for stream in (sys.stdout, sys.stderr):  # file names may be invalid Unicode
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     signal.signal(signal.SIGTERM, _terminate)

@@ -1,4 +1,4 @@
-"""quickstart: the whole way once, by the commands that a user types."""
+"""The command quickstart: run the whole workflow once, with the commands that a user types."""
 
 from __future__ import annotations
 
@@ -25,24 +25,29 @@ URL, HOME, MODELS = "sqlite:///benchcoe.db", ".benchcoe", "experts"
 QUESTION = "Which ISO date is 3 May 1987?"
 
 PER_SUBJECT = 100
-"""Questions: enough for intervals of a few points, few enough for a minute."""
+"""Questions per subject. 100 give intervals of a few points and take about a minute."""
 
 
 @click.command(cls=Command, own_store=True)
-@click.option("--folder", type=click.Path(path_type=Path), default=Path("benchcoe-quickstart"), show_default=True)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    default=Path("benchcoe-quickstart"),
+    show_default=True,
+    help="Folder for the store and the models.",
+)
 def quickstart(session: Session, folder: Path) -> None:
-    """See the whole way once, with tiny real experts.
+    """Run the whole workflow once, with tiny real models.
 
-    Runs the commands that it prints in FOLDER, which keeps its own store: look around there
-    afterwards. The experts are four language models of 1 MB each that come with this program; they are
-    asked on this machine, by the engine transformers. Safe to repeat.
+    Prints each command and runs it in the folder, which contains its own store for you to explore
+    afterwards. The experts are four language models of 1 MB each, which are part of this package. They run
+    on this machine with the engine transformers. The command can be repeated.
     """
     from benchcoe_jobs.demo.questions import write_questions
 
     if missing := [name for name in ("torch", "transformers") if find_spec(name) is None]:
         raise MissingError(
-            f"the quickstart asks real models and needs more packages ({', '.join(missing)}): "
-            "pip install 'benchcoe-jobs[engines]'"
+            f"the quickstart runs real models and needs {' and '.join(missing)}: pip install 'benchcoe-jobs[engines]'"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,10 +55,10 @@ def quickstart(session: Session, folder: Path) -> None:
         for name in demo.SKILLS:
             shutil.copytree(demo.model_folder(name), folder / MODELS / name, dirs_exist_ok=True)
     except OSError as error:
-        raise InputError(f"{folder} cannot be written: {error.strerror}: name another with --folder") from error
-    os.environ.pop("BENCHCOE_BROKER_URL", None)  # workers elsewhere have nothing to do with this store
+        raise InputError(f"{folder} cannot be written: {error.strerror}. Name another folder with --folder") from error
+    os.environ.pop("BENCHCOE_BROKER_URL", None)  # this store is not for workers
     with contextlib.chdir(folder):
-        before, after = _walk(session)
+        before, after = _Walk(session).run()
 
     def human() -> None:
         click.echo("\nAccuracy on the held-out test split. The newcomer was profiled; no router was retrained.")
@@ -61,58 +66,74 @@ def quickstart(session: Session, folder: Path) -> None:
         for name, accuracy in after.experts.items():
             rows.append([name, percent(before.experts[name]) if name in before.experts else "-", percent(accuracy)])
         table(rows, ["", "3 experts", "with the newcomer"])
-        click.echo(f"The store is in {folder}: cd there and try the commands.")
+        click.echo(f"The store is in {folder}. Change to that folder to run more commands.")
 
     session.show({"before": before.as_json(), "after": after.as_json()}, human)
 
 
-def _walk(session: Session) -> tuple[Report, Report]:
-    """The steps, in the folder that the store is in; reports without and with the newcomer."""
-    from benchcoe_jobs.services.evaluation.evaluate import evaluate
-    from benchcoe_jobs.store.results import experts
-    from benchcoe_jobs.store.session import open_store
+class _Walk:
+    """The steps of the quickstart. They run in the current folder, which contains the store."""
 
-    from .evaluate import print_report
-    from .main import main
+    def __init__(self, session: Session) -> None:
+        self._session = session
 
-    def say(*words: str) -> None:
-        if not session.as_json:
+    def run(self) -> tuple[Report, Report]:
+        """Run all steps. Returns the reports without and with the newcomer."""
+        self._command("init")
+        self._command("add-benchmark", "skills", "skills.jsonl")
+        is_repeated = self._retire_newcomer()
+        for name in demo.STARTERS:
+            self._add_expert(name)
+        self._command("build-labels", "--level", "subject")
+        self._command("train-router", "by-subject", "--level", "subject", "--kind", "tfidf")
+        before = self._evaluate()
+        if is_repeated:
+            self._command("retire", demo.NEWCOMER, "--restore")
+            self._command("profile", demo.NEWCOMER)
+        else:
+            self._add_expert(demo.NEWCOMER)
+        self._command("build-labels", "--level", "subject")
+        after = self._evaluate()
+        self._command("route", "--router", "by-subject", QUESTION)
+        return before, after
+
+    def _print_command(self, *words: str) -> None:
+        if not self._session.as_json:
             click.echo(f"\n$ benchcoe-jobs {shlex.join(words)}")
 
-    def step(*words: str) -> None:
-        say(*words)
-        options = ["--json"] * session.as_json + ["--quiet"] * session.quiet
-        with contextlib.redirect_stdout(io.StringIO()) if session.as_json else contextlib.nullcontext():
+    def _command(self, *words: str) -> None:
+        """Print a command and run it on the store of the quickstart."""
+        from .main import main
+
+        self._print_command(*words)
+        as_json = self._session.as_json
+        options = ["--json"] * as_json + ["--quiet"] * self._session.quiet
+        with contextlib.redirect_stdout(io.StringIO()) if as_json else contextlib.nullcontext():
             main([*words, *options, "--database-url", URL, "--home", HOME], standalone_mode=False)
 
-    def add_expert(name: str) -> None:
-        step("add-expert", name, "--engine", "transformers", "--model", f"{MODELS}/{name}")
+    def _add_expert(self, name: str) -> None:
+        self._command("add-expert", name, "--engine", "transformers", "--model", f"{MODELS}/{name}")
 
-    def evaluated() -> Report:
-        say("evaluate", "by-subject")
+    def _retire_newcomer(self) -> bool:
+        """Retire the newcomer if an earlier run added it, so that each run starts without it."""
+        from benchcoe_jobs.store.results import experts
+        from benchcoe_jobs.store.session import open_store
+
+        with contextlib.closing(open_store(URL)) as store, store.writing() as connection:
+            is_known = demo.NEWCOMER in experts.expert_ids(connection)
+            if is_known:
+                experts.set_retired(connection, demo.NEWCOMER, True)
+        return is_known
+
+    def _evaluate(self) -> Report:
+        from benchcoe_jobs.services.evaluation.evaluate import evaluate
+        from benchcoe_jobs.store.session import open_store
+
+        from .evaluate import print_report
+
+        self._print_command("evaluate", "by-subject")
         with contextlib.closing(open_store(URL)) as store:
             report = evaluate(store, Path(HOME), "by-subject", benchmark=None, split="test")
-        if not session.as_json:
-            print_report(session, report)
+        if not self._session.as_json:
+            print_report(self._session, report)
         return report
-
-    step("init")
-    step("add-benchmark", "skills", "skills.jsonl")
-    with contextlib.closing(open_store(URL)) as store, store.writing() as connection:
-        again = demo.NEWCOMER in experts.expert_ids(connection)
-        if again:  # a second run starts without the newcomer, as the first did
-            experts.set_retired(connection, demo.NEWCOMER, True)
-    for name in demo.STARTERS:
-        add_expert(name)
-    step("build-labels", "--level", "subject")
-    step("train-router", "by-subject", "--level", "subject", "--kind", "tfidf")
-    before = evaluated()
-    if again:
-        step("retire", demo.NEWCOMER, "--restore")
-        step("profile", demo.NEWCOMER)
-    else:
-        add_expert(demo.NEWCOMER)
-    step("build-labels", "--level", "subject")
-    after = evaluated()
-    step("route", "--router", "by-subject", QUESTION)
-    return before, after

@@ -1,4 +1,4 @@
-"""Results: per query, and per subject where that is all there is."""
+"""The commands import-results and import-scores: scores per query, or only per subject."""
 
 from __future__ import annotations
 
@@ -9,34 +9,42 @@ from typing import TYPE_CHECKING
 import click
 
 from benchcoe_jobs import registry
+from benchcoe_jobs.wording import counted
 
 from .command import Command, Session, new_name
 
 if TYPE_CHECKING:
     from benchcoe_jobs.services.ingest.result_import import ImportSummary
 
-FAULTS_SHOWN = 10
+MAX_SKIPPED = 10
 
 
 @click.command(cls=Command)
 @click.argument("expert")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--format", "form", type=click.Choice(registry.names("importers")), default="table", show_default=True)
-@click.option("--benchmark", metavar="NAME", callback=new_name, help="The benchmark, where the file does not say.")
-@click.option("--replace", is_flag=True, help="Take this file's rows over earlier ones on the same queries.")
-@click.option("--new-subjects", is_flag=True, help="Let rows bring subjects that the benchmark does not have yet.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(registry.names("importers")),
+    default="table",
+    show_default=True,
+    help="Format of FILE.",
+)
+@click.option("--benchmark", metavar="NAME", callback=new_name, help="The benchmark, if the file does not name it.")
+@click.option("--replace", is_flag=True, help="Replace earlier results of the same queries.")
+@click.option("--new-subjects", is_flag=True, help="Allow rows to add subjects to the benchmark.")
 def import_results(
     session: Session, expert: str, file: Path, form: str, benchmark: str | None, replace: bool, new_subjects: bool
 ) -> None:
-    """Import per-query results of an expert.
+    """Import an expert's per-query results.
 
-    EXPERT is a registered expert, or the word all for a table that names the expert in every row.
-    FILE is, by --format: mmlu-pro, an official MMLU-Pro result archive (zip or JSON); table, a CSV,
-    JSONL or Parquet file with the columns key or text, subject and score, and where there are any
-    benchmark, expert, split, tokens, cost, choices and answer.
+    EXPERT is a registered expert, or the word all for a table that names the expert in every row. With
+    --format mmlu-pro, FILE is an official MMLU-Pro result archive (zip or JSON). With --format table, FILE
+    is a CSV, JSONL or Parquet file with the columns key or text, subject, and score; the columns benchmark,
+    expert, split, tokens, cost, choices and answer are optional.
 
-    One file is one transaction. Rows that cannot be used are skipped and listed; the same file twice
-    changes nothing. The label views follow at once.
+    A file is imported in one transaction, which also updates the labels. Unusable rows are skipped and
+    listed. Importing the same file again changes nothing.
     """
     from benchcoe_jobs.services.ingest.result_import import import_results
 
@@ -57,14 +65,14 @@ def import_results(
 @click.command(cls=Command)
 @click.argument("expert")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--benchmark", metavar="NAME", callback=new_name, help="The benchmark, where the file does not say.")
+@click.option("--benchmark", metavar="NAME", callback=new_name, help="The benchmark, if the file does not name it.")
 def import_scores(session: Session, expert: str, file: Path, benchmark: str | None) -> None:
     """Import published per-subject scores.
 
-    For experts with no per-query results. EXPERT is a registered expert, or the word all for a table
-    that names it in every row. FILE is CSV, JSONL or Parquet with the columns subject and score (in
-    [0, 1]), and where there are any benchmark, expert and n. The label views use these scores where
-    nothing is measured, and say so.
+    This is for experts without per-query results. EXPERT is a registered expert, or the word all for a
+    table that names the expert in every row. FILE is a CSV, JSONL or Parquet file with the columns subject
+    and score (0 to 1); the columns benchmark, expert and n are optional. The label views use these scores
+    for subjects without measured scores, and mark them as reported.
     """
     from benchcoe_jobs.services.ingest.published_scores import import_scores
 
@@ -72,28 +80,27 @@ def import_scores(session: Session, expert: str, file: Path, benchmark: str | No
 
 
 def show_summary(session: Session, summary: ImportSummary) -> None:
-    """What became of a file: counts, extraction rules, and the rows that were skipped."""
+    """Print the result of an import: counts, extraction rules, and the skipped rows."""
 
     def human() -> None:
-        click.echo(f"{summary.file}: {summary.read} rows read")
+        click.echo(f"{summary.file}: {counted(summary.read, 'row')} read")
         for expert, count in sorted(summary.scored.items()):
             click.echo(f"  {count} scored for {expert}")
-        for count, what in (
-            (summary.new_queries, "new queries"),
-            (summary.unchanged, "there already"),
-            (len(summary.skipped), "skipped"),
-        ):
-            if count:
-                click.echo(f"  {count} {what}")
+        if summary.new_queries:
+            click.echo(f"  {counted(summary.new_queries, 'new query', 'new queries')}")
+        if summary.unchanged:
+            click.echo(f"  {summary.unchanged} unchanged")
+        if summary.skipped:
+            click.echo(f"  {len(summary.skipped)} skipped")
         if summary.rules:
             rules = ", ".join(f"{rule!r} {count}" for rule, count in summary.rules.most_common())
             click.echo(f"  answers extracted by rule: {rules}")
-            click.echo(f"  {summary.disagreements} answers differ from the file's own")
+            click.echo(f"  {counted(summary.disagreements, 'answer')} extracted differently by the file itself")
         for note in summary.notes:
             click.echo(f"  {note}")
-        for reason, count in Counter(fault.reason for fault in summary.skipped).most_common(FAULTS_SHOWN):
-            lines = [str(fault.line) for fault in summary.skipped if fault.reason == reason]
-            more = ", ..." if count > FAULTS_SHOWN else ""
-            click.echo(f"  skipped row {', '.join(lines[:FAULTS_SHOWN])}{more}: {reason}")
+        for reason, count in Counter(row.reason for row in summary.skipped).most_common(MAX_SKIPPED):
+            lines = [str(row.line) for row in summary.skipped if row.reason == reason]
+            more = ", ..." if count > MAX_SKIPPED else ""
+            click.echo(f"  skipped {'row' if count == 1 else 'rows'} {', '.join(lines[:MAX_SKIPPED])}{more}: {reason}")
 
     session.show(summary.as_json(), human)

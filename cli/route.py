@@ -1,4 +1,4 @@
-"""route: which expert for this question?"""
+"""The command route: choose the expert for a question, without asking it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 from benchcoe_jobs.errors import UsageError
 
 from .command import Command, Session
-from .routing_options import decides
+from .routing_options import router_option, routing_options
 
 if TYPE_CHECKING:
     from benchcoe_jobs.services.routing.decider import Choice
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("question", required=False)
-@click.option("--router", metavar="NAME", help="May be left out where there is only one.")
+@router_option
 @click.option(
-    "--input", "file", type=click.Path(path_type=Path, allow_dash=True), help="JSONL of questions; - is stdin."
+    "--input", "file", type=click.Path(path_type=Path, allow_dash=True), help="JSONL file of questions; - is stdin."
 )
-@decides
+@routing_options
 def route(
     session: Session,
     question: str | None,
@@ -34,10 +34,10 @@ def route(
     max_cost: float | None,
     quality_weight: float,
 ) -> None:
-    """Which expert for this question?
+    """Choose the expert for a question.
 
-    One question as an argument, or with --input a JSONL file whose lines are objects with a question
-    and, where there are any, choices (a list) and an id. With --json, one object per question.
+    Give one question as an argument, or --input with a JSONL file whose lines are objects with the key
+    question and optionally choices (a list) and id. With --json, prints one object per question.
     """
     from benchcoe_jobs.domain import RouterInput
     from benchcoe_jobs.services.routing.budget import Budget
@@ -45,19 +45,20 @@ def route(
     from benchcoe_jobs.services.routing.question_file import InputQuestion, read_questions
 
     if (question is None) == (file is None):
-        raise UsageError("give one question, or --input FILE (not both)")
-    asked = (
-        [InputQuestion(None, RouterInput(question))] if question is not None else read_questions(file) if file else []
-    )
+        raise UsageError("give one question or --input FILE, not both")
+    if question is not None:
+        questions = [InputQuestion(None, RouterInput(question))]
+    else:
+        questions = read_questions(file) if file else []
     decider = open_decider(session.store, session.settings.home, router, falls_back=fallback)
-    choices = decider.choose([one.router_input for one in asked], Budget(max_cost, quality_weight))
-    for one, choice in zip(asked, choices, strict=True):
+    choices = decider.choose([entry.router_input for entry in questions], Budget(max_cost, quality_weight))
+    for entry, choice in zip(questions, choices, strict=True):
         if session.as_json:
-            click.echo(json.dumps(_as_json(one.id, choice), ensure_ascii=False))
+            click.echo(json.dumps(_as_json(entry.id, choice), ensure_ascii=False))
         else:
-            said = f"{choice.expert}  ({choice.why}"
-            said += f"; subject {choice.subject} with {choice.confidence:.0%})" if choice.subject else ")"
-            click.echo(said if one.id is None else f"{one.id}\t{said}")
+            subject = f"; subject {choice.subject}, confidence {choice.confidence:.0%}" if choice.subject else ""
+            line = f"{choice.expert}  ({choice.why}{subject})"
+            click.echo(line if entry.id is None else f"{entry.id}\t{line}")
 
 
 def _as_json(id_: str | None, choice: Choice) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Routers: training and listing them."""
+"""The commands train-router and routers."""
 
 from __future__ import annotations
 
@@ -6,75 +6,84 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from benchcoe_jobs import registry
 from benchcoe_jobs.domain import ALL_POOL, Level, Policy, Split
 from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.wording import counted
 
 from .command import Command, Finite, Session
-from .job_commands import get_done, waits
+from .job_commands import run_job, wait_option
 from .label import LEVELS, POLICIES, SPLITS
 
 
 @click.command(cls=Command)
 @click.argument("name")
-@click.option("--level", type=LEVELS, default=Level.SUBJECT.value, show_default=True)
-@click.option("--kind", type=click.Choice(registry.names("routers")), default="tfidf", show_default=True)
+@click.option(
+    "--level",
+    type=LEVELS,
+    default=Level.SUBJECT.value,
+    show_default=True,
+    help="Predict the subject, or each expert's score on the query.",
+)
+@click.option(
+    "--kind", type=click.Choice(registry.names("routers")), default="tfidf", show_default=True, help="Kind of router."
+)
 @click.option(
     "--head",
     metavar="NAME",
-    help="linear, knn or mlp (embedding), ridge (blend), linear (bert by subject), bce or regression (bert by query); "
-    "the kind's first where it is left out.",
+    help="Head of the router: linear, knn or mlp (embedding), ridge (blend), linear (bert at subject level), bce or "
+    "regression (bert at query level). [the first of the kind]",
 )
-@click.option("--pool", default=ALL_POOL, show_default=True)
-@click.option("--benchmark", metavar="NAME", help="May be left out where there is only one.")
-@click.option("--split", type=SPLITS, default=Split.TRAIN.value, show_default=True)
+@click.option("--pool", default=ALL_POOL, show_default=True, help="Pool of experts to route to.")
+@click.option("--benchmark", metavar="NAME", help="The benchmark. [the only one in the store]")
+@click.option("--split", type=SPLITS, default=Split.TRAIN.value, show_default=True, help="Split to train on.")
 @click.option(
     "--policy",
     type=POLICIES,
     default=Policy.BEST.value,
     show_default=True,
-    help="The labels that a subject-level router goes by: see build-labels.",
+    help="Labels of a subject-level router; see build-labels.",
 )
 @click.option(
     "--max-fallback",
     type=Finite(min=0, max=1),
     default=0.4,
     show_default=True,
-    help="The most of questions like the training ones that may go to the best single expert so that questions unlike "
-    "them do no harm; 0: none is calibrated, and training takes less; 1 sets no limit to caution.",
+    help="Largest share of in-distribution questions that may fall back to the best single expert. 0 disables the "
+    "fallback; 1 sets no limit.",
 )
 @click.option(
     "--encoder",
     metavar="ID|FOLDER",
-    help="Sentence encoder of an embedding or a blend router, or the encoder that a bert router begins with.",
+    help="Sentence encoder of an embedding or blend router, or the encoder that a bert router fine-tunes.",
 )
 @click.option("--revision", help="The encoder's revision on the hub.")
-@click.option(
-    "--extend", is_flag=True, help="Only add heads for experts that joined since; the others stay as they are."
-)
-@waits
+@click.option("--extend", is_flag=True, help="Only add heads for new experts; leave the existing heads unchanged.")
+@wait_option
 def train_router(session: Session, name: str, extend: bool, wait: bool, **options: Any) -> None:
     """Train a router on the labels.
 
-    Subject level: learns which subject a question belongs to; the expert comes from the label view
-    when routing, so a new expert needs no training. Query level: learns every expert's score, one
-    head each; --extend gives new experts their heads. A router of the same name is replaced.
+    A subject-level router predicts the subject of a question. The expert is looked up in the label view when
+    the question is routed, so a new expert needs no training. A query-level router predicts the score of
+    each expert with one head per expert; --extend adds heads for new experts. A router of the same name is
+    replaced.
 
-    A bert router fine-tunes its encoder and keeps the epoch that was best on the validation split. A training
-    that was killed goes on from its last checkpoint when the same is asked for again.
+    A bert router fine-tunes its encoder and keeps the epoch with the best result on the validation split. If
+    the training is killed, the same command continues from the last checkpoint.
     """
-    source = click.get_current_context().get_parameter_source
+    source_of = click.get_current_context().get_parameter_source
     request: dict[str, Any] = {"router": name, "extend": True}
     if extend:
-        fixed = [f"--{option}" for option in options if str(getattr(source(option), "name", "")) == "COMMANDLINE"]
+        fixed = [f"--{option}" for option in options if source_of(option) is ParameterSource.COMMANDLINE]
         if fixed:
-            raise UsageError(f"--extend keeps the router's own settings: leave out {', '.join(fixed)}")
+            raise UsageError(f"--extend keeps the settings of the router: leave out {', '.join(fixed)}")
     else:
         request = {"router": name, **options}
-    job = get_done(session, "train-router", request, what=f"training {name}", wait=wait)
+    job = run_job(session, "train-router", request, what=f"training {name}", wait=wait)
     if job is not None:
-        show(session, job.report or {})
+        _show(session, job.report or {})
 
 
 @click.command(cls=Command)
@@ -100,14 +109,15 @@ def routers(session: Session) -> None:
     session.show_list("routers", rows)
 
 
-def show(session: Session, trained: Mapping[str, Any]) -> None:
-    """What was trained, on what."""
-    what = "subjects" if trained["level"] == Level.SUBJECT else "experts"
+def _show(session: Session, trained: Mapping[str, Any]) -> None:
+    """Print what was trained on which queries, and notes on validation and fallback."""
+    outputs = counted(len(trained["outputs"]), "subject" if trained["level"] == Level.SUBJECT else "expert")
+    queries = counted(trained["n"], "query", "queries")
     session.show(
         trained,
         lambda: click.echo(
-            f"{trained['router']}: {trained['level']}-level {trained['kind']} router, {len(trained['outputs'])} {what} "
-            f"({len(trained['new_outputs'])} new), from {trained['n']} queries of {trained['benchmark']}, "
+            f"{trained['router']}: {trained['level']}-level {trained['kind']} router, {outputs} "
+            f"({len(trained['new_outputs'])} new), trained on {queries} of {trained['benchmark']}, "
             f"split {trained['split']}"
         ),
     )
@@ -116,11 +126,11 @@ def show(session: Session, trained: Mapping[str, Any]) -> None:
         name = "validation_accuracy" if "validation_accuracy" in best else "validation_loss"
         session.note(
             f"note: {name.replace('_', ' ')} {measured[0][name]:.3f} before fine-tuning, {best[name]:.3f} after epoch "
-            f"{best['epoch']:g}, which is kept (--json has the whole history)"
+            f"{best['epoch']:g}, which is kept (--json prints the whole history)"
         )
-    if found := trained["fallback"]:
+    if fallback := trained["fallback"]:
         session.note(
-            f"note: on subjects left out it gained {100 * found['gain_without']:+.1f} points over the best single "
-            f"expert; with the fallback {100 * found['gain']:+.1f} [at least {100 * found['low']:+.1f}], at the price "
-            f"that {found['share']:.0%} of questions like the training ones fall back too (--no-fallback routes all)"
+            f"note: on held-out subjects: {100 * fallback['gain_without']:+.1f} points against the best single expert "
+            f"without fallback, {100 * fallback['gain']:+.1f} (lower bound {100 * fallback['low']:+.1f}) with it; "
+            f"{100 * fallback['share']:.0f} % of in-distribution questions fall back"
         )

@@ -1,4 +1,4 @@
-"""How a router decides, for the commands that route."""
+"""Options of the commands that route."""
 
 from __future__ import annotations
 
@@ -10,23 +10,27 @@ import click
 
 from .command import Finite
 
+router_option = click.option("--router", metavar="NAME", help="The router. [the only one in the store]")
+
 _OPTIONS = [
     click.option(
         "--fallback/--no-fallback",
         default=True,
-        help="Whether a question unlike the training ones goes to the best single expert. [fallback]",
+        help="Send questions that are unlike the training questions to the best single expert, or route every "
+        "question. [fallback]",
     ),
-    click.option("--max-cost", type=Finite(min=0), help="The most that a query may be expected to cost."),
+    click.option("--max-cost", type=Finite(min=0), help="Largest expected cost of a query."),
     click.option(
         "--quality-weight",
         type=Finite(min=0, max=1),
         default=1.0,
         show_default=True,
-        help="Weight of the expected score against cost; 1 is quality alone, 0 the cheapest expert.",
+        help="Weight of the expected score against the cost. 1 considers only the score; 0 chooses the cheapest "
+        "expert.",
     ),
 ]
 
 
-def decides(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Options `fallback` (bool), `max_cost` (None: any) and `quality_weight` (0 to 1) of a command."""
+def routing_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options `fallback` (bool), `max_cost` (None: no limit) and `quality_weight` (0 to 1)."""
     return reduce(lambda decorated, option: option(decorated), reversed(_OPTIONS), command)

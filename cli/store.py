@@ -1,4 +1,4 @@
-"""init: the result store itself."""
+"""The command init: create or upgrade the result store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .command import Command, Session
 def init(session: Session) -> None:
     """Create the result store, or upgrade it.
 
-    Safe to repeat: a store that is up to date stays as it is.
+    The command can be repeated. A store that is up to date is not changed.
     """
     from benchcoe_jobs.store.migrate import upgrade
     from benchcoe_jobs.store.session import HEAD_REVISION, connect

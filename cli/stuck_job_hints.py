@@ -1,9 +1,11 @@
-"""Why nothing may be going on with a job."""
+"""Hints on why an open job makes no progress."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
+
+from benchcoe_jobs.wording import counted
 
 from .command import Session
 
@@ -14,40 +16,40 @@ if TYPE_CHECKING:
 
 
 def note_hints(session: Session, job_id: int) -> None:
-    """Say it, where a job waits for workers that are not there."""
+    """Print the hints on a job of the store as notes."""
     from benchcoe_jobs.store.job_queue import jobs, workers
 
     with session.store.reading() as connection:
         job, shard_groups = jobs.read_job(connection, job_id), jobs.shard_groups(connection, [job_id])
-        crew = workers.workers(connection)
-    for hint in hints(job, shard_groups, crew, session.settings):
+        all_workers = workers.workers(connection)
+    for hint in hints(job, shard_groups, all_workers, session.settings):
         session.note(f"note: {hint}")
 
 
 def hints(
-    job: JobRow, shard_groups: Sequence[ShardGroupRow], crew: Sequence[WorkerRow], settings: Settings
+    job: JobRow, shard_groups: Sequence[ShardGroupRow], workers: Sequence[WorkerRow], settings: Settings
 ) -> Iterator[str]:
-    """One line for each thing that a job waits for in vain."""
+    """One line for each resource that an open job waits for and that is not available."""
     if not job.is_open:
         return
     if settings.broker_url is None:
-        yield "no broker is configured: the command that began it goes on with it"
+        yield "no broker is configured: repeat the command that started the job to continue it"
         return
-    waiting = [shard_group for shard_group in shard_groups if shard_group.waiting]
-    alive = [worker for worker in crew if worker.seen_s_ago < settings.lease_s]  # they say so four times in a lease
-    for queue in sorted({shard_group.queue for shard_group in waiting}):
+    waiting = [group for group in shard_groups if group.waiting]
+    alive = [worker for worker in workers if worker.seen_s_ago < settings.lease_s]  # four heartbeats in a lease
+    for queue in sorted({group.queue for group in waiting}):
         serving = [worker for worker in alive if worker.serves(queue)]
-        wanted = max(shard_group.gpus for shard_group in waiting if shard_group.queue == queue)
+        gpus = max(group.gpus for group in waiting if group.queue == queue)
         if not serving:
             yield f"no worker serves queue {queue}: start one with `benchcoe-jobs worker --queues {queue}`"
-        elif not any(_has(worker, wanted) for worker in serving):
-            group = "+".join(map(str, range(wanted)))
+        elif not any(_has(worker, gpus) for worker in serving):
             yield (
-                f"no worker of queue {queue} has as many GPUs as an expert of the job needs ({wanted}): "
-                f"start one with `benchcoe-jobs worker --queues {queue} --gpus {group}`, say"
+                f"no worker of queue {queue} has the {counted(gpus, 'GPU')} that an expert of the job needs: "
+                f"start one, for example with `benchcoe-jobs worker --queues {queue} --gpus "
+                f"{'+'.join(map(str, range(gpus)))}`"
             )
 
 
 def _has(worker: WorkerRow, gpus: int) -> bool:
-    """A worker that was given no GPUs takes what it finds."""
+    """Whether a worker has a number of GPUs. A worker started without --gpus may use all GPUs of its machine."""
     return worker.gpus is None or len([gpu for gpu in worker.gpus.split(",") if gpu]) >= gpus

@@ -1,19 +1,21 @@
-"""Several worker processes under one command: started together, restarted when they die, ended together."""
+"""Run several worker processes under one command: start, restart and stop them together."""
 
 from __future__ import annotations
 
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 
 _RESTART_S = 2.0
-_LOOK_S = 0.5
+"""Seconds before a process that exited is started again."""
+_POLL_S = 0.5
 
 
 class WorkerProcess:
-    """One process. It leads a session of its own, so that a terminal's Ctrl-C reaches it through the crew alone."""
+    """One process. It leads its own session, so a terminal's Ctrl-C reaches it only through `supervise`."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._command = command
@@ -21,44 +23,44 @@ class WorkerProcess:
         self.start()
 
     def start(self) -> None:
-        """Begin, or begin again."""
+        """Start the process, or start it again after it exited."""
         self._process = subprocess.Popen(self._command, env=self._environment, start_new_session=True)  # noqa: S603
 
     def signal(self, number: int) -> None:
-        """Pass on a signal; harmless where it is gone."""
+        """Send a signal. Does nothing if the process has exited."""
         self._process.send_signal(number)
 
     @property
-    def ended(self) -> int | None:
-        """Its exit code, None while it runs."""
+    def exit_code(self) -> int | None:
+        """The exit code, or None while the process runs."""
         return self._process.poll()
 
 
-def supervise(crew: Sequence[WorkerProcess], note: Callable[[str], None]) -> None:
-    """Until told to stop: the first SIGTERM or SIGINT lets every member finish, the second ends it at once."""
-    told = threading.Event()
+def supervise(processes: Sequence[WorkerProcess], note: Callable[[str], None]) -> None:
+    """Restart processes that exit, until SIGTERM or SIGINT.
+
+    The first signal is passed on as SIGTERM, and the function returns when all processes have finished their work.
+    The second signal is passed on as SIGQUIT, which stops them immediately.
+    """
+    stopping = threading.Event()
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        number = signal.SIGQUIT if told.is_set() else signal.SIGTERM
-        told.set()
-        for member in crew:
-            member.signal(number)
+        number = signal.SIGQUIT if stopping.is_set() else signal.SIGTERM
+        stopping.set()
+        for process in processes:
+            process.signal(number)
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        while not (told.is_set() and all(member.ended is not None for member in crew)):
-            told.wait(_LOOK_S)
-            for member in crew:
-                if member.ended is not None and not told.is_set():
-                    note(f"a worker ended with {member.ended}: it is started again")
-                    if not told.wait(_RESTART_S):
-                        member.start()
-            if told.is_set():
-                _wait_briefly()
+        while not (stopping.is_set() and all(process.exit_code is not None for process in processes)):
+            stopping.wait(_POLL_S)
+            for process in processes:
+                if process.exit_code is not None and not stopping.is_set():
+                    note(f"a worker exited with code {process.exit_code} and is started again")
+                    if not stopping.wait(_RESTART_S):
+                        process.start()
+            if stopping.is_set():
+                time.sleep(_POLL_S)
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-def _wait_briefly() -> None:
-    threading.Event().wait(_LOOK_S)

@@ -1,4 +1,4 @@
-"""whatif: what an expert is worth to a pool."""
+"""The command whatif: the accuracy of a pool with or without an expert."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from benchcoe_jobs.domain import ALL_POOL, Split
+from benchcoe_jobs.wording import counted
 
 from .command import Command, Session, percent, table
 from .label import SPLITS
@@ -14,7 +15,7 @@ from .label import SPLITS
 if TYPE_CHECKING:
     from benchcoe_jobs.services.whatif import WhatIf
 
-_SHOWN = {
+_MEASURES = {
     "best_single": "best single expert",
     "by_subject": "by subject label",
     "subject_oracle": "subject oracle",
@@ -23,14 +24,14 @@ _SHOWN = {
 
 
 @click.command(cls=Command)
-@click.option("--drop", metavar="EXPERT", multiple=True, help="Without this expert; may be repeated.")
+@click.option("--drop", metavar="EXPERT", multiple=True, help="Remove this expert. May be repeated.")
 @click.option(
-    "--add", metavar="EXPERT", multiple=True, help="With this expert, who is not in the pool; may be repeated."
+    "--add", metavar="EXPERT", multiple=True, help="Add this expert, which is not in the pool. May be repeated."
 )
-@click.option("--pool", default=ALL_POOL, show_default=True)
-@click.option("--benchmark", metavar="NAME", help="May be left out where there is only one.")
-@click.option("--split", type=SPLITS, default=Split.TEST.value, show_default=True, help="Where it is measured.")
-@click.option("--train-split", type=SPLITS, default=Split.TRAIN.value, show_default=True, help="Where labels are from.")
+@click.option("--pool", default=ALL_POOL, show_default=True, help="The pool to compare.")
+@click.option("--benchmark", metavar="NAME", help="The benchmark. [the only one in the store]")
+@click.option("--split", type=SPLITS, default=Split.TEST.value, show_default=True, help="Split to measure on.")
+@click.option("--train-split", type=SPLITS, default=Split.TRAIN.value, show_default=True, help="Split of the labels.")
 def whatif(
     session: Session,
     drop: tuple[str, ...],
@@ -40,11 +41,12 @@ def whatif(
     split: str,
     train_split: str,
 ) -> None:
-    """What an expert is worth to a pool.
+    """Estimate what an expert adds to a pool.
 
-    From stored scores alone: nothing is asked, trained or changed. Compares the pool as it is with what
-    it would be, over the queries that everybody concerned has a score on: the best single expert, routing
-    by subject label with the true subject (both chosen on the training split), and the two oracles.
+    Compares the pool with the changed pool over the queries for which all compared experts have a score. The
+    measures are the best single expert and routing by the label of the true subject (both chosen on the
+    training split), and the two oracles. Only stored scores are used; no expert is asked, no router is trained
+    and the store is not changed.
     """
     from benchcoe_jobs.services.whatif import what_if
 
@@ -56,10 +58,10 @@ def whatif(
 
 def _print(session: Session, found: WhatIf) -> None:
     rows = []
-    for measure, name in _SHOWN.items():
+    for measure, name in _MEASURES.items():
         before, after, change = getattr(found.before, measure), getattr(found.after, measure), found.change[measure]
-        shown = f"{100 * change['value']:+.1f} [{100 * change['low']:+.1f}, {100 * change['high']:+.1f}]"
-        rows.append([name, percent(before), percent(after), shown])
+        points = f"{100 * change['value']:+.1f} [{100 * change['low']:+.1f}, {100 * change['high']:+.1f}]"
+        rows.append([name, percent(before), percent(after), points])
     table(rows, ["", "before", "after", "points [95 %]"])
     changes = [*(f"with {name}" for name in found.added), *(f"without {name}" for name in found.dropped)]
     stamp = "IN-SAMPLE, " if found.split == found.trained_on else ""
@@ -67,5 +69,7 @@ def _print(session: Session, found: WhatIf) -> None:
         f"{stamp}pool {found.pool} {' and '.join(changes)}: {found.benchmark}, split {found.split}, n = {found.n}. "
         f"Best single expert: {found.before.best_single_expert}, then {found.after.best_single_expert}"
     )
-    if found.without_scores:
-        session.note(f"note: {found.without_scores} queries are left out: an expert concerned has no score on them")
+    if n := found.without_scores:
+        verb, them = ("is", "it") if n == 1 else ("are", "them")
+        queries = counted(n, "query", "queries")
+        session.note(f"note: {queries} {verb} left out: at least one compared expert has no score for {them}")

@@ -1,4 +1,4 @@
-"""Start workers."""
+"""The command worker: run Celery workers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _queues(_ctx: click.Context, _param: click.Parameter, given: str) -> list[st
     known = [queue.value for queue in Queue]
     names = [name.strip() for name in given.split(",") if name.strip()]
     if not names or set(names) - set(known):
-        raise UsageError(f"--queues {given!r}: name some of {', '.join(known)}, with commas between")
+        raise UsageError(f"--queues {given!r}: give one or more of {', '.join(known)}, separated by commas")
     return list(dict.fromkeys(names))
 
 
@@ -28,7 +28,7 @@ def _gpus(_ctx: click.Context, _param: click.Parameter, given: str | None) -> li
     groups = [] if given is None else [group.strip() for group in given.split(",")]
     single = [gpu for group in groups for gpu in group.split("+")]
     if given is not None and (not all(gpu.isdigit() for gpu in single) or len(set(single)) < len(single)):
-        raise UsageError(f"--gpus {given!r}: numbers with commas between, each once; 2+3 is one worker with both")
+        raise UsageError(f"--gpus {given!r}: give numbers separated by commas, each once; 2+3 is one worker with both")
     return [group.replace("+", ",") for group in groups]
 
 
@@ -38,25 +38,31 @@ def _gpus(_ctx: click.Context, _param: click.Parameter, given: str | None) -> li
     default=",".join(queue.value for queue in Queue),
     show_default=True,
     callback=_queues,
-    help="What to work on: gpu runs experts, train trains routers, cpu does the rest.",
+    help="Queues to serve: gpu runs experts, train trains routers, cpu has the other shards.",
 )
-@click.option("--gpus", metavar="0,1,2+3", callback=_gpus, help="One worker for each; 2+3 is one with both.")
-@click.option("--name", default="worker", show_default=True, help="What the worker is called, before the host's name.")
-@click.option("--log-level", type=_LOG_LEVELS, default="info", show_default=True)
+@click.option(
+    "--gpus", metavar="0,1,2+3", callback=_gpus, help="Start one worker per GPU; 2+3 is one worker with both."
+)
+@click.option(
+    "--name", default="worker", show_default=True, help="Name of the worker, to which the host's name is added."
+)
+@click.option("--log-level", type=_LOG_LEVELS, default="info", show_default=True, help="Level of the log.")
 def worker(session: Session, queues: list[str], gpus: list[str], name: str, log_level: str) -> None:
-    """Run shards, and wait for more.
+    """Run workers, which execute the shards of jobs.
 
-    Needs BENCHCOE_BROKER_URL and a store that has been made by init. One worker process for each of
-    --gpus, else one that uses what it finds. An expert that asks for two GPUs (--tensor-parallel 2) runs
-    on a worker that has two. The first SIGTERM or Ctrl-C finishes the micro-batch under way and gives the
-    rest back; the second ends at once.
+    Needs BENCHCOE_BROKER_URL and a store created by init. --gpus starts one worker process per entry;
+    without it, one process uses all GPUs of the machine. An expert that needs two GPUs (--tensor-parallel 2)
+    runs on a worker that has two. After the first SIGTERM or Ctrl-C, a worker finishes the current
+    micro-batch and returns the rest of its shard to the queue; the second signal stops it immediately.
     """
     from benchcoe_jobs.dispatch.broker import broker_url
 
     if session.settings.broker_url is None:
-        raise MissingError("no broker is configured: set BENCHCOE_BROKER_URL; `benchcoe-jobs broker` runs one here")
+        raise MissingError(
+            "no broker is configured: set BENCHCOE_BROKER_URL; `benchcoe-jobs broker` runs one on this machine"
+        )
     broker_url(session.settings)
-    _ = session.store  # it must be there, and of this version
+    _ = session.store  # raises StoreError if it is missing or of another version
     environment = os.environ | {
         "BENCHCOE_DATABASE_URL": session.settings.database_url,
         "BENCHCOE_BROKER_URL": session.settings.broker_url,
@@ -72,12 +78,14 @@ def worker(session: Session, queues: list[str], gpus: list[str], name: str, log_
         [(title, extra)] = commands.items()
         session.close()
         os.execve(sys.executable, _celery(title, queues, log_level), environment | extra)  # noqa: S606
-    crew = [WorkerProcess(_celery(title, queues, log_level), environment | extra) for title, extra in commands.items()]
-    supervise(crew, session.note)
+    processes = [
+        WorkerProcess(_celery(title, queues, log_level), environment | extra) for title, extra in commands.items()
+    ]
+    supervise(processes, session.note)
 
 
 def _celery(title: str, queues: list[str], log_level: str) -> list[str]:
-    # Gossip and mingle make workers wait for each other at the start; ours talk through the database.
+    # Gossip and mingle delay the start of workers; these workers communicate through the database.
     return [
         *(sys.executable, "-m", "celery", "--app", "benchcoe_jobs.workers.app", "worker"),
         *("--hostname", f"{title}-{os.getpid()}@%h", "--queues", ",".join(queues), "--loglevel", log_level),

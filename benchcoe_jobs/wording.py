@@ -1,0 +1,8 @@
+"""Wording of messages. Standard library only."""
+
+from __future__ import annotations
+
+
+def counted(n: int, singular: str, plural: str | None = None) -> str:
+    """A number with its noun: "1 query", "2 queries". `plural` defaults to the singular with an s."""
+    return f"{n} {singular if n == 1 else plural or singular + 's'}"
