@@ -1,4 +1,4 @@
-"""A fine-tuned router from the command line: trained, killed and trained on, asked, extended."""
+"""A bert router on the command line: training, continuation after a kill, routing, extension."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Cli:
     return cli
 
 
-def test_a_killed_training_goes_on_and_the_router_routes(session: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_killed_training_continues_and_the_router_routes(session: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     killed = subprocess.run(
         [sys.executable, "-c", KILLED, *f"{TRAIN} subject".split()], capture_output=True, timeout=300
     )
@@ -70,10 +70,10 @@ def test_a_killed_training_goes_on_and_the_router_routes(session: Cli, monkeypat
     trained = session(f"{TRAIN} subject --json").json
 
     assert found == [str(checkpoint.resolve())]
-    assert not scratch.exists(), "checkpoints go when the router is registered"
-    judged = [point for point in trained["history"] if "validation_loss" in point]
-    assert [point["epoch"] for point in judged] == list(range(len(judged)))
-    assert max(point["validation_accuracy"] for point in judged) > 0.9
+    assert not scratch.exists(), "checkpoints are removed when the router is registered"
+    validated = [point for point in trained["history"] if "validation_loss" in point]
+    assert [point["epoch"] for point in validated] == list(range(len(validated)))
+    assert max(point["validation_accuracy"] for point in validated) > 0.9
     assert min(point["loss"] for point in trained["history"] if "loss" in point) > 0
     assert trained["fallback"]["n"] < trained["n"] / 3, "calibrated on the validation split"
     report = session("evaluate tuned --json").json
@@ -83,7 +83,7 @@ def test_a_killed_training_goes_on_and_the_router_routes(session: Cli, monkeypat
     assert session("route 'Spell candle backwards.' --no-fallback --json").json["subject"] == "spelling"
 
 
-def test_scores_are_learned_and_a_newcomer_gets_a_head(session: Cli) -> None:
+def test_a_query_level_router_is_extended_with_a_newcomer(session: Cli) -> None:
     trained = session(f"{TRAIN} query")
     assert trained.code == 0
     assert "validation loss" in trained.err

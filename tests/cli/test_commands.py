@@ -1,4 +1,4 @@
-"""The session that a first user types, on both databases."""
+"""The commands end to end, on both databases, and their output."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from synthetic import COSTS, NEWCOMER, STARTERS, write_results
 from benchcoe_jobs.cli.main import COMMANDS, execute, main
 
 SUBJECTS = {"arithmetic", "units", "sorting", "spelling", "dates", "comparison"}
-ASKED = "sqlite:///asked.db"
+ENGINE_STORE = "sqlite:///engine.db"
 
 
-# --- the results that are imported, read again without the program -------------------------------
+# --- the imported results, read without the program ----------------------------------------------
 
 
 def split_of(text: str) -> str:
@@ -34,7 +34,7 @@ def split_of(text: str) -> str:
 
 
 class Results:
-    """What the JSONL files say: score[key][expert], and text and subject by key."""
+    """The content of the JSONL files: score[key][expert], text[key] and subject[key]."""
 
     def __init__(self, *files: Path) -> None:
         self.score: dict[str, dict[str, float]] = defaultdict(dict)
@@ -74,11 +74,11 @@ def session(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli
     return cli
 
 
-def asked(cli: Cli, router: str, results: Results, keys: list[str]) -> dict[str, str]:
-    """Which expert the router chooses for every key."""
+def chosen_experts(cli: Cli, router: str, results: Results, keys: list[str]) -> dict[str, str]:
+    """The expert that the router chooses for each key."""
     lines = [json.dumps({"id": key, "question": results.text[key]}) for key in keys]
-    Path("asked.jsonl").write_text("\n".join(lines))
-    answers = map(json.loads, cli(f"route --router {router} --input asked.jsonl --json").out.splitlines())
+    Path("questions.jsonl").write_text("\n".join(lines))
+    answers = map(json.loads, cli(f"route --router {router} --input questions.jsonl --json").out.splitlines())
     return {answer["id"]: answer["expert"] for answer in answers}
 
 
@@ -90,7 +90,7 @@ def test_an_evaluation_equals_one_by_hand(session: Cli, level: str) -> None:
 
     report = session("evaluate r --json").json
 
-    chosen = asked(session, "r", results, test)
+    chosen = chosen_experts(session, "r", results, test)
     best = results.best(train)
     subjects = results.by_subject(test).values()
     routed = fmean(results.score[key][chosen[key]] for key in test)
@@ -156,7 +156,7 @@ def test_a_newcomer_needs_no_retraining(session: Cli) -> None:
     assert session("build-labels --level query --json").json["n"] == len(train)
     session("train-router by-subject --level subject")
     session("train-router by-query --level query")
-    chosen = {name: asked(session, name, results, test) for name in ("by-subject", "by-query")}
+    chosen = {name: chosen_experts(session, name, results, test) for name in ("by-subject", "by-query")}
 
     session(f"add-expert {NEWCOMER} --engine recorded")
     assert session(f"import-results {NEWCOMER} newcomer.jsonl --json").json["scored"] == {NEWCOMER: 1200}
@@ -168,16 +168,18 @@ def test_a_newcomer_needs_no_retraining(session: Cli) -> None:
     assert stale["query"] > 0
     assert labels() == {subject: NEWCOMER if subject in moved else best for subject, best in before.items()}
 
-    now = asked(session, "by-subject", results, test)
+    now = chosen_experts(session, "by-subject", results, test)
     assert NEWCOMER not in chosen["by-subject"].values()
     gone = {key for key in test if now[key] != chosen["by-subject"][key]}
     assert {now[key] for key in gone} == {NEWCOMER}
     assert fmean(results.subject[key] in moved for key in gone) > 0.95
 
-    assert asked(session, "by-query", results, test) == chosen["by-query"], "a query router has no head for it yet"
+    assert chosen_experts(session, "by-query", results, test) == chosen["by-query"], (
+        "a query-level router has no head for the newcomer yet"
+    )
     extended = session("train-router by-query --extend --json").json
     assert (extended["new_outputs"], len(extended["outputs"])) == ([NEWCOMER], 4)
-    now = asked(session, "by-query", results, test)
+    now = chosen_experts(session, "by-query", results, test)
     assert NEWCOMER in now.values()
     assert {key for key in test if now[key] != NEWCOMER and now[key] != chosen["by-query"][key]} == set()
 
@@ -193,13 +195,13 @@ def test_the_same_import_twice_changes_nothing(session: Cli, store_url: str) -> 
     assert rows_of(store_url) == before
 
 
-# --- how it talks --------------------------------------------------------------------------------
+# --- output --------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
-def walked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a store in which the whole way was walked once, and one of questions still to ask."""
-    folder = tmp_path_factory.mktemp("walked")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a store with results and a router, and a store with an expert that has an engine."""
+    folder = tmp_path_factory.mktemp("prepared")
     with chdir(folder):
         row = {
             "sentence": "Ann saw Bob because _ looked.",
@@ -214,7 +216,7 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Path:
             "add-benchmark winogrande dev.jsonl",
             "add-expert tiny --engine transformers --model owner/tiny --no-profile",
         ):
-            assert execute([*line.split(), "--database-url", ASKED, "--quiet"]) == 0
+            assert execute([*line.split(), "--database-url", ENGINE_STORE, "--quiet"]) == 0
         write_results(STARTERS, Path("starters.jsonl"))
         write_results([NEWCOMER], Path("newcomer.jsonl"))
         experts = [f"add-expert {name} --engine recorded --cost {COSTS[name]:g}" for name in COSTS]
@@ -225,8 +227,8 @@ def walked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def inside(walked: Path) -> Iterator[None]:
-    with chdir(walked):
+def inside(prepared: Path) -> Iterator[None]:
+    with chdir(prepared):
         yield
 
 
@@ -235,10 +237,10 @@ def inside(walked: Path) -> Iterator[None]:
     ("line", "keys"),
     [
         ("init", "before database schema state"),
-        ("doctor", "findings"),
+        ("doctor", "checks"),
         (
             "add-benchmark synthetic more.csv",
-            "disagreements file new_queries notes read scored skipped stages unchanged",
+            "disagreements file new_queries notes read rules scored skipped unchanged",
         ),
         ("benchmarks", "benchmarks"),
         ("add-expert librarian --engine recorded --cost 1", "added changed expert profile"),
@@ -248,16 +250,16 @@ def inside(walked: Path) -> Iterator[None]:
         ("pools", "pools"),
         (
             "import-results newcomer newcomer.jsonl",
-            "disagreements file new_queries notes read scored skipped stages unchanged",
+            "disagreements file new_queries notes read rules scored skipped unchanged",
         ),
         (
             "import-scores librarian scores.csv",
-            "disagreements file new_queries notes read scored skipped stages unchanged",
+            "disagreements file new_queries notes read rules scored skipped unchanged",
         ),
-        (f"profile tiny --dry-run --database-url {ASKED}", "benchmarks dry_run expert"),
+        (f"profile tiny --dry-run --database-url {ENGINE_STORE}", "benchmarks dry_run expert"),
         (
-            f"rescore winogrande --database-url {ASKED}",
-            "benchmark changed dry_run judged query_flips subject_flips",
+            f"rescore winogrande --database-url {ENGINE_STORE}",
+            "benchmark changed dry_run query_flips scored subject_flips",
         ),
         (
             "build-labels --level subject",
@@ -267,7 +269,7 @@ def inside(walked: Path) -> Iterator[None]:
         ("audit", "findings"),
         (
             "train-router r --pool two",
-            "benchmark curve fallback kind label_set level n new_outputs outputs pool router split",
+            "benchmark fallback history kind label_set level n new_outputs outputs pool router split",
         ),
         ("routers", "routers"),
         ("evaluate by-subject", ""),
@@ -280,7 +282,7 @@ def inside(walked: Path) -> Iterator[None]:
     ],
     ids=lambda value: value.split()[0] if value else "",
 )
-def test_json_is_all_that_stdout_holds(cli: Cli, line: str, keys: str) -> None:
+def test_json_is_the_only_output_on_stdout(cli: Cli, line: str, keys: str) -> None:
     Path("scores.csv").write_text("benchmark,subject,score\nsynthetic,dates,0.5\n")
     Path("more.csv").write_text("text,subject,split\nWhich day follows the 31st?,dates,validation\n")
     Path("stages.toml").write_text(
@@ -293,9 +295,9 @@ def test_json_is_all_that_stdout_holds(cli: Cli, line: str, keys: str) -> None:
     assert cli(f"{line} --json --quiet").err == ""
 
 
-def test_every_command_has_been_asked_for_json() -> None:
-    [mark] = [mark for mark in test_json_is_all_that_stdout_holds.pytestmark if mark.name == "parametrize"]
-    # The quickstart takes a model library and most of a minute; test_jobs_cli.py has those of the queue.
+def test_the_json_of_every_command_is_tested() -> None:
+    [mark] = [mark for mark in test_json_is_the_only_output_on_stdout.pytestmark if mark.name == "parametrize"]
+    # test_quickstart.py tests the quickstart, test_jobs_cli.py the commands of jobs.
     own_file = {"quickstart", "submit", "results", "jobs", "status", "watch", "cancel", "retry", "worker", "broker"}
     assert {line.split()[0] for line, _ in mark.args[1]} == set(COMMANDS) - own_file
 
@@ -305,15 +307,17 @@ def test_help(cli: Cli, name: str) -> None:
     ended = cli(f"{name} --help")
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.startswith(f"Usage: benchcoe-jobs {name} ")
-    of_store = () if name == "quickstart" else ("--database-url", "--home")  # it brings its own
+    of_store = () if name == "quickstart" else ("--database-url", "--home")  # it creates its own store
     for option in ("--json", "--quiet", "--debug", *of_store):
         assert option in ended.out
     command = main.get_command(None, name)  # type: ignore[arg-type]
     assert command is not None
-    assert (command.help or "").splitlines()[0] == COMMANDS[name][1], "what the list says is what the command says"
+    assert (command.help or "").splitlines()[0] == COMMANDS[name][1], (
+        "the list of commands has the summary of the command"
+    )
 
 
-def test_the_list_of_commands_imports_click_and_nothing_heavier() -> None:
+def test_the_list_of_commands_imports_only_click() -> None:
     heavy = ["sqlalchemy", "alembic", "numpy", "scipy", "sklearn", "rich", "torch", "redis", "safetensors"]
     program = (
         "import sys\n"
@@ -334,14 +338,14 @@ def test_the_list_of_commands_imports_click_and_nothing_heavier() -> None:
     ]
 
 
-def test_doctor_without_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
+def test_doctor_in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
     monkeypatch.chdir(tmp_path)
     ended = cli("doctor --json")
-    found = {finding["what"]: finding for finding in ended.json["findings"]}
+    found = {check["what"]: check for check in ended.json["checks"]}
     assert ended.code == 0
     assert found["database"]["state"] == "missing"
     assert "benchcoe-jobs init" in found["database"]["detail"]
-    assert list(tmp_path.iterdir()) == [], "looking makes nothing"
+    assert list(tmp_path.iterdir()) == [], "doctor creates no file"
 
 
 @pytest.mark.parametrize(
@@ -352,7 +356,7 @@ def test_doctor_without_anything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         ("BROKER_URL", "redis://ann:hunter2/3@127.0.0.1:6379"),
     ],
 )
-def test_doctor_says_what_is_broken(
+def test_doctor_reports_what_is_broken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli, name: str, value: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -360,12 +364,12 @@ def test_doctor_says_what_is_broken(
     ended = cli("doctor --json")
     what = "database" if name == "DATABASE_URL" else "broker"
     assert ended.code == 4
-    assert [f["what"] for f in ended.json["findings"] if f["state"] == "broken"] == [what]
+    assert [check["what"] for check in ended.json["checks"] if check["state"] == "broken"] == [what]
     assert ended.err == f"Error: not usable: {what}\n"
     assert "hunter2" not in ended.out + ended.err
 
 
-def test_settings_flag_then_environment_then_file(
+def test_the_flag_overrides_the_environment_and_the_environment_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -384,8 +388,8 @@ def test_settings_flag_then_environment_then_file(
 
 @pytest.mark.usefixtures("inside")
 @pytest.mark.parametrize("line", ["--help", "experts", "experts --json"])
-def test_a_reader_may_have_heard_enough(line: str) -> None:
-    """As `| head` does; click and rich would each end with 1."""
+def test_a_closed_pipe_ends_with_141(line: str) -> None:
+    """As with `| head`. click and rich would each exit with 1."""
     command = [sys.executable, "-c", "from benchcoe_jobs.cli.main import run; run()", *line.split()]
     reader, writer = os.pipe()
     os.close(reader)

@@ -1,4 +1,4 @@
-"""doctor on the queue: its broker behind a socket, its workers, and what waits for nobody."""
+"""The command doctor on the job queue: the broker, the workers, and queues without a worker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchcoe_jobs.store.session import connect
 
 @pytest.fixture
 def socket() -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as folder:  # short: a socket's path must be
+    with tempfile.TemporaryDirectory() as folder:  # the path of a socket must be short
         path = Path(folder) / "valkey.sock"
         with ValkeyServer(port=0, unix_socket_path=path):
             yield f"redis+socket://{path}"
@@ -39,7 +39,7 @@ def test_doctor_names_workers_and_queues_without_one(
         workers.heartbeat(connection, "w@here", ["gpu", "cpu"], None)
     monkeypatch.setenv("BENCHCOE_BROKER_URL", socket)
     ended = cli("doctor --json")
-    found = {finding["what"]: finding for finding in ended.json["findings"]}
+    found = {check["what"]: check for check in ended.json["checks"]}
     assert found["broker"]["state"] == found["workers"]["state"] == found["queue gpu"]["state"] == "ok"
     assert found["workers"]["detail"].startswith("w@here (gpu,cpu) seen 0 s ago")
     assert found["queue train"] == {

@@ -1,4 +1,4 @@
-"""Policies, audit, whatif and experiment, as they are typed."""
+"""The commands audit, build-labels --policy, whatif and experiment, end to end."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ N = 400
 
 
 @pytest.fixture
-def typed(cli: Cli, tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """A store with four experts that find the same questions hard; cat's log is that of four workers."""
+def prepared_cli(cli: Cli, tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """A store with four experts that find the same questions hard. The log of cat is that of four workers."""
     monkeypatch.setenv("BENCHCOE_DATABASE_URL", store_url)
     monkeypatch.chdir(tmp_path)
-    luck = random.Random(0)
+    rng = random.Random(0)
     subjects = ["ships" if i < N / 2 else "towers" for i in range(N)]
-    hard = [luck.random() for _ in range(N)]
+    hard = [rng.random() for _ in range(N)]
     skills = {"ann": (0.75, 0.6), "bob": (0.4, 0), "cat": (0.5, 0.5), "dan": (0.45, 0.45)}
     scores: dict[str, list[int]] = {}
     for name, skill in skills.items():
         scores[name] = [
-            int(0.7 * h + 0.3 * luck.random() < skill[s == "towers"]) for h, s in zip(hard, subjects, strict=True)
+            int(0.7 * h + 0.3 * rng.random() < skill[s == "towers"]) for h, s in zip(hard, subjects, strict=True)
         ]
-        if name == "bob":  # ann's equal at towers, but for one training question
+        if name == "bob":  # equal to ann at towers except for one training question
             scores[name][N // 2 :] = scores["ann"][N // 2 :]
             scores[name][next(i for i in range(N // 2, N) if i % 3 != 2 and not scores["ann"][i])] = 1
         log = [i for worker in range(4) for i in range(worker, N, 4)] if name == "cat" else range(N)
@@ -46,77 +46,84 @@ def typed(cli: Cli, tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPa
     return cli
 
 
-def test_the_command_of_a_finding_mends_it(typed: Cli) -> None:
-    found = typed("audit")
+def test_the_command_of_a_finding_repairs_it(prepared_cli: Cli) -> None:
+    found = prepared_cli("audit")
     assert found.code == 3
-    assert found.err == "Error: 1 of 2 findings make figures wrong: mend them first\n"
+    assert (
+        found.err == "Error: 1 error among 2 findings: figures are wrong until the command of each error has been run\n"
+    )
     first, command, *_ = found.out.splitlines()
     assert first.startswith("error: toy, cat: its scores go with nobody's")
     assert command.strip() == "benchcoe-jobs audit --benchmark toy --repair order --expert cat"
 
-    mended = typed(command.strip().removeprefix("benchcoe-jobs "))
-    assert mended.code == 0, mended.err
-    assert "scores of cat given to their own questions (the log of 4 workers, gathered)" in mended.out
-    again = typed("audit --json")
+    repaired = prepared_cli(command.strip().removeprefix("benchcoe-jobs "))
+    assert repaired.code == 0, repaired.err
+    assert "scores of cat assigned to other questions (the log of 4 workers, gathered)" in repaired.out
+    again = prepared_cli("audit --json")
     assert again.code == 0
     assert [finding["kind"] for finding in again.json["findings"]] == ["never right"]
-    assert typed(command.strip().removeprefix("benchcoe-jobs ")).code == 2
+    assert prepared_cli(command.strip().removeprefix("benchcoe-jobs ")).code == 2
 
 
-def test_policies(typed: Cli) -> None:
+def test_policies(prepared_cli: Cli) -> None:
     labels = {
         policy: {
             row["subject"]: row
-            for row in typed(f"build-labels --level subject --policy {policy} --json").json["labels"]
+            for row in prepared_cli(f"build-labels --level subject --policy {policy} --json").json["labels"]
         }
         for policy in ("best", "cheapest-of-tied", "abstain")
     }
     assert {s: row["expert"] for s, row in labels["best"].items()} == {"ships": "ann", "towers": "bob"}
-    for policy in ("cheapest-of-tied", "abstain"):  # at towers bob leads by a hair; ann is cheaper, and best over all
+    for policy in (
+        "cheapest-of-tied",
+        "abstain",
+    ):  # bob's lead at towers is not significant; ann is cheaper and the best single expert
         row = labels[policy]["towers"]
         assert (row["expert"], row["rank"]) == ("ann", 2)
         assert row["margin"] < 0
         assert labels[policy]["ships"]["expert"] == "ann"
 
     for policy in ("best", "abstain"):
-        assert typed(f"train-router {policy} --policy {policy}").code == 0
-    assert {row["router"]: row["policy"] for row in typed("routers --json").json["routers"]} == {
+        assert prepared_cli(f"train-router {policy} --policy {policy}").code == 0
+    assert {row["router"]: row["policy"] for row in prepared_cli("routers --json").json["routers"]} == {
         "best": "best",
         "abstain": "abstain",
     }
-    assert {row["policy"]: row["stale"] for row in typed("labels --json").json["labels"]} == dict.fromkeys(labels, 0)
-    assert typed("route --router best 'Of towers, case 7?'").out.startswith("bob  (best on towers")
-    assert typed("route --router abstain 'Of towers, case 7?'").out.startswith("ann  (no worse than the best")
-    refused = typed("build-labels --level query --policy abstain")
-    assert (refused.code, "--level subject" in refused.err) == (2, True)
-    refused = typed("train-router q --level query --policy cheapest-of-tied")
-    assert (refused.code, "--level subject" in refused.err) == (2, True)
+    assert {row["policy"]: row["stale"] for row in prepared_cli("labels --json").json["labels"]} == dict.fromkeys(
+        labels, 0
+    )
+    assert prepared_cli("route --router best 'Of towers, case 7?'").out.startswith("bob  (best on towers")
+    assert prepared_cli("route --router abstain 'Of towers, case 7?'").out.startswith("ann  (no worse than the best")
+    rejected = prepared_cli("build-labels --level query --policy abstain")
+    assert (rejected.code, "--level subject" in rejected.err) == (2, True)
+    rejected = prepared_cli("train-router q --level query --policy cheapest-of-tied")
+    assert (rejected.code, "--level subject" in rejected.err) == (2, True)
 
 
-def test_whatif(typed: Cli) -> None:
-    shown = typed("whatif --drop bob")
-    assert shown.code == 0
-    assert "by subject label" in shown.out
-    assert shown.out.splitlines()[-1].startswith("pool all without bob: toy, split test, n = 133.")
-    assert typed("whatif --split train --add ann").code == 2
+def test_whatif(prepared_cli: Cli) -> None:
+    result = prepared_cli("whatif --drop bob")
+    assert result.code == 0
+    assert "by subject label" in result.out
+    assert result.out.splitlines()[-1].startswith("pool all without bob: toy, split test, n = 133.")
+    assert prepared_cli("whatif --split train --add ann").code == 2
 
 
-def test_an_experiment_goes_on_where_it_was(typed: Cli, tmp_path: Path) -> None:
+def test_an_experiment_continues_where_it_stopped(prepared_cli: Cli, tmp_path: Path) -> None:
     file = tmp_path / "small.toml"
     file.write_text(
         'benchmark = "toy"\nprotocols = ["in-distribution"]\n[pools]\nall = []\n[[routers]]\nname = "by subject"\n'
     )
-    first = typed("experiment small.toml --json --quiet")
+    first = prepared_cli("experiment small.toml --json --quiet")
     assert first.code == 0, first.err
     assert (first.json["done_now"], first.json["done_before"]) == (1, 0)
     [row] = first.json["rows"]
     assert row["accuracy"] - row["best_single"] == pytest.approx(row["gain"])
-    second = typed("experiment small.toml")
-    assert "0 cells done, 1 were there" in second.out
+    second = prepared_cli("experiment small.toml")
+    assert "0 trials done now, 1 done before" in second.out
     assert "| in-distribution | all | by subject | 133 |" in (tmp_path / "small" / "table.md").read_text()
 
 
-CARELESS = {
+USAGE_ERRORS = {
     "audit --repair order": (2, "--repair order and --expert NAME go together"),
     "audit --expert ann": (2, "--repair order and --expert NAME go together"),
     "audit --repair duplicates": (2, "nothing to repair"),
@@ -127,8 +134,8 @@ CARELESS = {
 }
 
 
-def test_careless(typed: Cli) -> None:
-    for line, (code, said) in CARELESS.items():
-        ended = typed(line)
+def test_usage_errors_end_with_one_line(prepared_cli: Cli) -> None:
+    for line, (code, message) in USAGE_ERRORS.items():
+        ended = prepared_cli(line)
         assert (ended.code, ended.err.count("\n")) == (code, 1), line
-        assert said in ended.err
+        assert message in ended.err

@@ -1,4 +1,4 @@
-"""The commands of the queue, as typed, in the foreground; and a broker of one's own."""
+"""The commands of jobs in the foreground, and the command broker."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ CONSOLE = Path(sys.executable).with_name("benchcoe-jobs")
 
 @pytest.fixture
 def folder(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Iterator[Path]:
-    """The current folder, with a store, a benchmark, and an engine that echoes."""
+    """The current folder, with a store, a benchmark, and an engine that returns its prompt."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCHCOE_DATABASE_URL", store_url)
     tiny_quiz.install(tmp_path, monkeypatch)
-    sys.modules.pop(ADD_EXPERT, None)  # --engine knows the plug-ins that there are when it is imported
+    sys.modules.pop(ADD_EXPERT, None)  # the choices of --engine are read at import
     tiny_quiz.write_quiz(tmp_path / "quiz", 40)
     assert cli("add-benchmark quiz quiz").code == 0
     yield tmp_path
     sys.modules.pop(ADD_EXPERT, None)
 
 
-def test_a_job_from_its_beginning_to_its_end(folder: Path, cli: Cli) -> None:
+def test_a_job_from_start_to_end(folder: Path, cli: Cli) -> None:
     for name in ("ann", "bob"):
         assert cli(f"add-expert {name} --engine echo --model {name}").code == 0
     assert cli("train-router r --json").json["level"] == "subject"
@@ -71,7 +71,7 @@ def test_a_job_from_its_beginning_to_its_end(folder: Path, cli: Cli) -> None:
 
 @pytest.mark.parametrize("dialect", ["sqlite"])
 @pytest.mark.parametrize(
-    ("line", "code", "says"),
+    ("line", "code", "message"),
     [
         ("status 99", 2, "no job 99"),
         ("status 99999999999999999999", 2, "not in the range"),
@@ -88,18 +88,18 @@ def test_a_job_from_its_beginning_to_its_end(folder: Path, cli: Cli) -> None:
         ("worker --gpus 0,0", 2, "each once"),
     ],
 )
-def test_the_careless_queue_nothing(folder: Path, cli: Cli, line: str, code: int, says: str) -> None:
+def test_usage_errors_queue_nothing(folder: Path, cli: Cli, line: str, code: int, message: str) -> None:
     assert cli("add-expert ann --engine echo --model ann").code == 0
     before = cli("jobs --json").json
     ended = cli(line)
     assert (ended.code, ended.out) == (code, "")
-    assert says in ended.err
+    assert message in ended.err
     assert cli("jobs --json").json == before
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])
 @pytest.mark.parametrize(
-    ("url", "says"),
+    ("url", "message"),
     [
         ("redis://example.org:6379/0", "asks for no password"),
         ("amqp://localhost", "must be a Redis"),
@@ -110,42 +110,40 @@ def test_the_careless_queue_nothing(folder: Path, cli: Cli, line: str, code: int
         ("redis://:hunter2@127.0.0.1/0?colour=red", "an option that there is not"),
     ],
 )
-def test_a_broker_that_is_open_or_none_is_refused(
-    folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, url: str, says: str
+def test_an_open_or_invalid_broker_is_rejected(
+    folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, url: str, message: str
 ) -> None:
     monkeypatch.setenv("BENCHCOE_BROKER_URL", url)
     ended = cli("add-expert ann --engine echo --model ann")
     assert (ended.code, ended.out) == (2, "")
-    assert says in ended.err
+    assert message in ended.err
     assert "hunter2" not in ended.err
     assert cli("jobs --json").json["jobs"] == [], "nothing was queued"
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])
-def test_a_broker_that_does_not_answer_hides_nothing(
-    folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, broker: str
-) -> None:
+def test_status_works_without_the_broker(folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, broker: str) -> None:
     assert cli("add-expert ann --engine echo --model ann").code == 0
-    assert cli("status 1 --json").json["broker_fault"] is None, "there is none to answer"
-    with socket.socket() as silent:  # bound, and nobody listens
+    assert cli("status 1 --json").json["broker_fault"] is None, "no broker is configured"
+    with socket.socket() as silent:  # bound, but not listening
         silent.bind(("127.0.0.1", 0))
         monkeypatch.setenv("BENCHCOE_BROKER_URL", f"redis://:hunter2@127.0.0.1:{silent.getsockname()[1]}/0")
-        said = cli("status 1")
-        assert (said.code, "profile, done" in said.out) == (0, True)
-        [note] = said.err.splitlines()
+        result = cli("status 1")
+        assert (result.code, "profile, done" in result.out) == (0, True)
+        [note] = result.err.splitlines()
         assert "does not answer" in note
         assert "hunter2" not in note
-        told = cli("status 1 --json").json
-        assert (told["state"], told["shard_groups"][0]["answered"]) == ("done", 40)
-        assert told["broker_fault"] == note.removeprefix("note: ")
-        [finding] = [each for each in cli("doctor --json").json["findings"] if each["what"] == "broker"]
-        assert (finding["state"], finding["detail"]) == ("broken", told["broker_fault"])
+        status = cli("status 1 --json").json
+        assert (status["state"], status["shard_groups"][0]["answered"]) == ("done", 40)
+        assert status["broker_fault"] == note.removeprefix("note: ")
+        [check] = [check for check in cli("doctor --json").json["checks"] if check["what"] == "broker"]
+        assert (check["state"], check["detail"]) == ("broken", status["broker_fault"])
     monkeypatch.setenv("BENCHCOE_BROKER_URL", broker)
     assert cli("status 1 --json").json["broker_fault"] is None
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])
-def test_a_broker_of_ones_own(folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_broker_runs_a_broker(folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     process = subprocess.Popen([CONSOLE, "broker", "--home", "h"], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     try:
@@ -155,12 +153,12 @@ def test_a_broker_of_ones_own(folder: Path, cli: Cli, monkeypatch: pytest.Monkey
         client = redis.Redis(unix_socket_path=str(path))
         assert client.ping()
         assert client.config_get("appendonly") == {"appendonly": "yes"}
-        assert path.stat().st_mode & 0o077 == 0, "nobody else may open it"
+        assert path.stat().st_mode & 0o077 == 0, "only the owner may open it"
         monkeypatch.setenv(name, url)
         queued = cli("add-expert ann --engine echo --model ann --json")
         assert queued.json == {"job": 1, "new": True}
-        assert cli("profile ann --json").json == {"job": 1, "new": False}, "the same work is the same job"
-        assert client.llen("gpu") == 1, "one ticket for the one shard"
+        assert cli("profile ann --json").json == {"job": 1, "new": False}, "the same request is the same job"
+        assert client.llen("gpu") == 1, "one ticket for one shard"
         assert "no worker serves queue gpu" in cli("status 1").err
         assert cli("cancel 1 --json").json == {"job": 1, "state": "cancelled"}
         assert cli("watch 1").code == 1
@@ -169,4 +167,4 @@ def test_a_broker_of_ones_own(folder: Path, cli: Cli, monkeypatch: pytest.Monkey
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=20) == 0
         process.stdout.close()
-    assert not os.path.exists(path), "the socket goes with it"  # noqa: PTH110
+    assert not os.path.exists(path), "the socket is removed"  # noqa: PTH110

@@ -1,4 +1,4 @@
-"""`evaluate --plot`: accuracy against cost as a picture."""
+"""The option evaluate --plot."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytest.importorskip("matplotlib")
 
 @pytest.fixture
 def priced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Cli:
-    """A store in the current folder with experts of known cost, and a router `r`."""
+    """A store in the current folder with experts that have costs, and a router `r`."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCHCOE_DATABASE_URL", "sqlite:///benchcoe.db")
     write_results(STARTERS, Path("results.jsonl"))
@@ -41,14 +41,14 @@ def test_accuracy_against_cost_is_drawn(priced: Cli) -> None:
     assert Path("again.svg").read_text(encoding="utf-8") == drawn
 
 
-@pytest.mark.parametrize(("file", "says"), [("costs.pdf", ".png or .svg"), ("none/costs.png", "no folder none")])
-def test_what_cannot_be_drawn_is_said_before_the_work(priced: Cli, file: str, says: str) -> None:
+@pytest.mark.parametrize(("file", "message"), [("costs.pdf", ".png or .svg"), ("none/costs.png", "no folder none")])
+def test_an_invalid_plot_file_is_rejected_before_the_evaluation(priced: Cli, file: str, message: str) -> None:
     ended = priced(f"evaluate r --plot {file}")
     assert (ended.code, ended.out) == (2, "")
-    assert says in ended.err
+    assert message in ended.err
 
 
-def test_without_costs_the_report_is_there_and_the_plot_is_not(priced: Cli) -> None:
+def test_without_costs_the_report_is_printed_and_no_plot_is_drawn(priced: Cli) -> None:
     assert priced(f"add-expert {NEWCOMER} --engine recorded").code == 0
     write_results([NEWCOMER], Path("free.jsonl"))
     assert priced(f"import-results {NEWCOMER} free.jsonl").code == 0

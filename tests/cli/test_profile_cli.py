@@ -1,4 +1,4 @@
-"""profile, rescore and add-expert with an engine, as typed; and killed in the middle."""
+"""The commands profile, rescore and add-expert with an engine, end to end, also killed and interrupted."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from benchcoe_jobs.store.session import open_store
 ADD_EXPERT = "benchcoe_jobs.cli.expert"
 CONSOLE = Path(sys.executable).with_name("benchcoe-jobs")
 
-# The console script, which then says what heavy things its own process has imported.
-WATCHED = (
+# The console script, which then prints which heavy packages its own process has imported.
+IMPORTS_REPORTED = (
     "import sys\n"
     "from benchcoe_jobs.cli.main import execute\n"
     "code = execute(sys.argv[1:])\n"
@@ -48,7 +48,7 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folder(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The current folder, with a store and the test's plug-ins.
 
-    --engine knows the plug-ins that there are when its module is imported.
+    The choices of --engine are read when its module is imported, so the module is imported again.
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("BENCHCOE_DATABASE_URL", store_url)
@@ -58,10 +58,10 @@ def folder(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     sys.modules.pop(ADD_EXPERT, None)
 
 
-SQLITE_ALONE = pytest.mark.parametrize("dialect", ["sqlite"])
+SQLITE_ONLY = pytest.mark.parametrize("dialect", ["sqlite"])
 
 
-@SQLITE_ALONE
+@SQLITE_ONLY
 def test_adding_an_expert_profiles_it_and_the_labels_move(folder: Path, llama: Path, cli: Cli) -> None:
     Path("rival.csv").write_text(
         "subject,score\n" + "".join(f"Activity {number},0.001\n" for number in range(7)),
@@ -97,7 +97,7 @@ def test_an_error_row_ends_with_exit_code_3(folder: Path, llama: Path, cli: Cli,
     ended = cli(f"add-expert ann --engine logged --model {llama}")
     assert ended.code == 3
     assert "loaded 1 time" in ended.out
-    assert "1 queries have an error" in ended.err
+    assert "1 query ended in an error" in ended.err
     assert "--retry-errors" in ended.err
 
     before = rows_of(store_url)
@@ -105,7 +105,7 @@ def test_an_error_row_ends_with_exit_code_3(folder: Path, llama: Path, cli: Cli,
     assert (plan["reused"], plan["errors"], plan["to_ask"]) == (11, 1, 1)
     assert plan["seconds"] > 0
     assert "estimate" in cli("profile ann --dry-run").out
-    assert rows_of(store_url) == before, "looking stores nothing"
+    assert rows_of(store_url) == before, "a dry run stores nothing"
     assert len(tiny_quiz.engine_pids(folder)) == 1, "and loads nothing"
 
     (folder / "healed").touch()
@@ -113,8 +113,8 @@ def test_an_error_row_ends_with_exit_code_3(folder: Path, llama: Path, cli: Cli,
     assert (healed.code, healed.json["benchmarks"][0]["answered"]) == (0, 1)
 
 
-@SQLITE_ALONE
-def test_a_shard_that_was_given_up_ends_with_exit_code_3(folder: Path, llama: Path, cli: Cli, store_url: str) -> None:
+@SQLITE_ONLY
+def test_a_failed_shard_ends_with_exit_code_3(folder: Path, llama: Path, cli: Cli, store_url: str) -> None:
     tiny_quiz.write_quiz(folder / "quiz", 300)
     cli("add-benchmark quiz quiz")
     cli(f"add-expert ann --engine logged --model {llama} --no-profile")
@@ -122,7 +122,7 @@ def test_a_shard_that_was_given_up_ends_with_exit_code_3(folder: Path, llama: Pa
     with store.writing() as connection:
         submit(connection, "profile", profile_request("ann"))
         for _ in range(MAX_ATTEMPTS):
-            assert claim(connection, "a process that died", [Queue.GPU], lease_s=-1.0)
+            assert claim(connection, "a process that was killed", [Queue.GPU], lease_s=-1.0)
             reclaim_stalled(connection)
     store.close()
     ended = cli("profile ann")
@@ -131,9 +131,9 @@ def test_a_shard_that_was_given_up_ends_with_exit_code_3(folder: Path, llama: Pa
     assert (again.code, again.json["benchmarks"][0]["answered"]) == (0, 256)
 
 
-@SQLITE_ALONE
+@SQLITE_ONLY
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
-def test_what_was_ended_goes_on_where_it_stopped(
+def test_a_stopped_profiling_continues_where_it_stopped(
     folder: Path, llama: Path, cli: Cli, store_url: str, sent: signal.Signals
 ) -> None:
     n = 130
@@ -151,11 +151,11 @@ def test_what_was_ended_goes_on_where_it_stopped(
     _, err = process.communicate(timeout=60)
     assert process.returncode == (130 if sent == signal.SIGINT else -sent), err
     assert sent == signal.SIGKILL or f"64 of {n} stored" in err
-    assert len(rows_of(store_url)["response"]) == 64, "the first batch, and nothing of the second"
+    assert len(rows_of(store_url)["response"]) == 64, "the first micro-batch, and nothing of the second"
     (folder / "slow").unlink()
     cut_off = tiny_quiz.batches(folder)[1]
 
-    command = [sys.executable, "-c", WATCHED, "profile", "ann", "--json"]
+    command = [sys.executable, "-c", IMPORTS_REPORTED, "profile", "ann", "--json"]
     resumed = subprocess.run(command, capture_output=True, text=True, check=True)
     assert resumed.stderr.splitlines()[-1] == "set()", "the parent imports no model library"
     [done] = json.loads(resumed.stdout)["benchmarks"]
@@ -191,8 +191,8 @@ def answers(url: str, expert: str) -> list[tuple[object, ...]]:
     return [tuple(row) for row in rows]
 
 
-@pytest.mark.parametrize("dialect", ["postgresql"])  # SQLite queues writers by itself
-def test_two_at_once(folder: Path, llama: Path, cli: Cli, store_url: str) -> None:
+@pytest.mark.parametrize("dialect", ["postgresql"])  # SQLite serialises writers
+def test_two_profilings_of_one_expert_at_the_same_time(folder: Path, llama: Path, cli: Cli, store_url: str) -> None:
     tiny_quiz.write_quiz(folder / "quiz", 100)
     cli("add-benchmark quiz quiz")
     cli(f"add-expert ann --engine logged --model {llama} --no-profile")
@@ -200,18 +200,18 @@ def test_two_at_once(folder: Path, llama: Path, cli: Cli, store_url: str) -> Non
     ended = [process.communicate(timeout=300)[1] for process in both]
     assert [process.returncode for process in both] == [0, 0], ended
     assert len(rows_of(store_url)["response"]) == len(answers(store_url, "ann")) == 100
-    assert cli("rescore quiz --json").json["changed"] == 0, "every score stands on the response that is there"
+    assert cli("rescore quiz --json").json["changed"] == 0, "every score belongs to the stored response"
 
 
-@SQLITE_ALONE
+@SQLITE_ONLY
 @pytest.mark.parametrize(
-    ("line", "code", "says"),
+    ("line", "code", "message"),
     [
         ("add-expert eve --engine magic --model m", 2, "magic"),
         ("add-expert eve --engine transformers", 2, "needs --model"),
         ("add-expert eve --engine recorded --dtype float16", 2, "no setting dtype"),
         ("add-expert eve --engine transformers --model m --batch-size 0", 2, "batch-size"),
-        ("profile nobody", 2, "unknown expert 'nobody'"),
+        ("profile unknown", 2, "unknown expert 'unknown'"),
         ("profile old", 2, "import-results"),
         ("profile ann --benchmark own", 2, "no prompt and no scorer"),
         ("profile ann --benchmark nowhere", 2, "unknown benchmark"),
@@ -221,7 +221,9 @@ def test_two_at_once(folder: Path, llama: Path, cli: Cli, store_url: str) -> Non
         ("add-expert eve --engine transformers --model owner/none --max-model-len 100", 2, "add-benchmark quiz FOLDER"),
     ],
 )
-def test_the_careless_change_nothing(folder: Path, cli: Cli, store_url: str, line: str, code: int, says: str) -> None:
+def test_usage_errors_change_nothing(
+    folder: Path, cli: Cli, store_url: str, line: str, code: int, message: str
+) -> None:
     tiny_quiz.write_quiz(folder / "quiz", 5)
     Path("own.csv").write_text("text,subject\nwhat?,things\n")
     assert cli("add-benchmark own own.csv").code == 0
@@ -231,15 +233,15 @@ def test_the_careless_change_nothing(folder: Path, cli: Cli, store_url: str, lin
     before = rows_of(store_url)
     ended = cli(line)
     assert (ended.code, ended.out) == (code, "")
-    assert says in ended.err
+    assert message in ended.err
     assert rows_of(store_url) == before
 
 
-@SQLITE_ALONE
-def test_a_misspelt_model_takes_no_name(folder: Path, llama: Path, cli: Cli) -> None:
+@SQLITE_ONLY
+def test_a_failed_registration_leaves_the_name_free(folder: Path, llama: Path, cli: Cli) -> None:
     tiny_quiz.write_quiz(folder / "quiz", 5)
     note = cli("add-expert first --engine transformers --model nowhere")
-    assert (note.code, "add-benchmark" in note.err) == (0, True), "with nothing to ask it is only registered"
+    assert (note.code, "add-benchmark" in note.err) == (0, True), "without a known benchmark it is only registered"
     cli("add-benchmark quiz quiz")
     ended = cli("add-expert eve --engine logged --model no/where/here")
     assert (ended.code, ended.out) == (1, "")

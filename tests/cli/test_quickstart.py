@@ -1,4 +1,4 @@
-"""The quickstart: four real models, from nothing to a router that gains from a newcomer without retraining."""
+"""The command quickstart, with its four models."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def start(folder: Path, *words: str, **settings: str) -> subprocess.CompletedPro
     return subprocess.run(command, cwd=folder, env=os.environ | settings, capture_output=True, text=True)
 
 
-def test_the_whole_way_twice(tmp_path: Path) -> None:
+def test_the_quickstart_can_be_repeated(tmp_path: Path) -> None:
     tiny_quiz.require_engine()
     elsewhere = {"BENCHCOE_DATABASE_URL": "sqlite:///elsewhere.db"}
     first = start(tmp_path, **elsewhere)
@@ -30,21 +30,21 @@ def test_the_whole_way_twice(tmp_path: Path) -> None:
 
     again = start(tmp_path, "--json", **elsewhere)
     assert again.returncode == 0, again.stderr
-    assert rows_of(store)["response"] == responses, "nobody was asked twice"
+    assert rows_of(store)["response"] == responses, "no query is asked twice"
     assert list(tmp_path.iterdir()) == [tmp_path / "benchcoe-quickstart"]
     before, after = (json.loads(again.stdout)[when] for when in ("before", "after"))
     assert before["n"] == after["n"] > 200
     assert (before["in_sample"], after["in_sample"]) == (False, False)
-    # The experts differ, so routing gains; the newcomer is good at what nobody was.
+    # The experts differ, so routing gains; the newcomer is good at a subject at which no other expert is.
     assert before["accuracy"] > before["best_single"]["accuracy"] + 0.2
     assert after["accuracy"] > before["accuracy"] + 0.05
     assert before["gain"]["low"] > 0
     assert "historian" in after["calls"].keys() - before["calls"].keys()
     for report in (before, after):
-        assert f"{100 * report['accuracy']:.1f} %" in first.stdout, "both runs say the same"
+        assert f"{100 * report['accuracy']:.1f} %" in first.stdout, "both runs report the same accuracy"
 
 
-def test_without_a_model_library_it_says_what_to_install(tmp_path: Path) -> None:
+def test_without_torch_it_names_the_extra_to_install(tmp_path: Path) -> None:
     program = (
         "import sys, importlib.util as util\n"
         "found = util.find_spec\n"
