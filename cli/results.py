@@ -95,7 +95,7 @@ def show_summary(session: Session, summary: ImportSummary) -> None:
         if summary.rules:
             rules = ", ".join(f"{rule!r} {count}" for rule, count in summary.rules.most_common())
             click.echo(f"  answers extracted by rule: {rules}")
-            click.echo(f"  {counted(summary.disagreements, 'answer')} extracted differently by the file itself")
+            click.echo(f"  the file extracts a different answer for {counted(summary.disagreements, 'response')}")
         for note in summary.notes:
             click.echo(f"  {note}")
         for reason, count in Counter(row.reason for row in summary.skipped).most_common(MAX_SKIPPED):

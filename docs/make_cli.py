@@ -1,6 +1,6 @@
-"""Write docs/cli.md from the commands themselves: python docs/make_cli.py
+"""Write docs/cli.md from the definitions of the commands: python docs/make_cli.py
 
-Everything is read from click's own objects at a fixed width, so the terminal plays no part.
+The help is formatted at a fixed width, so the output does not depend on the terminal.
 """
 
 from __future__ import annotations
@@ -24,12 +24,13 @@ HEAD = """# Command line
 
 <!-- Written by docs/make_cli.py from the commands. Do not edit. -->
 
-The result goes to stdout, everything else to stderr. A progress bar shows on a terminal only.
+Results are written to stdout; notes, errors and progress are written to stderr. Progress bars are shown only on a
+terminal. With `--json`, stdout contains one JSON object (`route`: one per question).
 
 ## Settings
 
-A flag goes before the environment, the environment before `{config}` in the working folder, and that
-before the default.
+A setting is read from the first of these places that has it: the flag, the environment variable, `{config}` in the
+current folder, the default.
 
 | setting in `{config}` | environment | default |
 |---|---|---|
@@ -40,27 +41,29 @@ before the default.
 | code | meaning |
 |---|---|
 | 0 | done |
-| 1 | an error; one line says what to do, and `--debug` shows where it happened |
-| 2 | usage: an unknown name, option or combination |
-| 3 | finished, but with failed items: queries without an answer, undone cells, errors that `audit` found |
-| 4 | a needed service or package is missing |
-| 130, 143 | interrupted, terminated; the step under way was not stored |
-| 141 | the reader of stdout went away |
+| 1 | an error; the message is one line, and `--debug` shows the traceback |
+| 2 | a usage error: an unknown name, an unknown option or an invalid combination |
+| 3 | finished, but some items failed: queries without an answer, failed trials, or errors found by `audit` |
+| 4 | a required service or package is missing |
+| 130, 143 | interrupted, terminated; the current step was not stored |
+| 141 | the reader of stdout closed it |
 
-## Options of every command
+## Common options
+
+`quickstart` creates its own store and has no `--database-url` and no `--home`.
 
 {shared}
 
 ## Commands
 
-| command | what it does |
+| command | summary |
 |---|---|
 {commands}
 """
 
 
 def reference() -> str:
-    """The text of docs/cli.md."""
+    """Return the text of docs/cli.md."""
     width = {"terminal_width": WIDTH, "max_content_width": WIDTH}
     group = click.Context(main, info_name="benchcoe-jobs", **width, **main.context_settings)
     context = click.Context(Command("any"), info_name="any", parent=group)
@@ -75,12 +78,14 @@ def reference() -> str:
 
 
 def settings() -> Iterator[str]:
+    """Yield one row of the table for each setting."""
     for field in fields(Settings):
         default = "unset: no broker" if field.default is None else f"`{field.default}`"
         yield f"| `{field.name}` | `BENCHCOE_{field.name.upper()}` | {default} |"
 
 
 def section(group: click.Context, name: str, shared: list[str]) -> str:
+    """Return the section of one command, without the common options."""
     _, command, _ = main.resolve_command(group, [name])
     if command is None:
         raise LookupError(name)
@@ -92,17 +97,17 @@ def section(group: click.Context, name: str, shared: list[str]) -> str:
 
 
 def options(context: click.Context) -> list[str]:
-    """One line per option, as --help says it; what stands for a value is part of its name."""
+    """Return one line per option with the text of --help. The metavar of a value is part of the option's name."""
     records = [
         parameter.get_help_record(context)
         for parameter in context.command.get_params(context)
         if isinstance(parameter, click.Option)
     ]
-    found = []
+    lines = []
     for names, text in (record for record in records if record):
         line = f"- `{re.sub(r' +', ' ', names)}`"
-        found.append(f"{line}: {re.sub(r' +', ' ', text)}" if text else line)
-    return found
+        lines.append(f"{line}: {re.sub(r' +', ' ', text)}" if text else line)
+    return lines
 
 
 if __name__ == "__main__":
