@@ -46,7 +46,7 @@ class Check:
 
 @click.command(cls=Command)
 def doctor(session: Session) -> None:
-    """Check the installation, the store, the broker and the workers.
+    """Check the installation, the store, broker and workers.
 
     Lists what works, what is missing and how to install it. The exit code is 4 if something that is
     configured cannot be used; a missing extra is not an error.

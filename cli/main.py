@@ -23,7 +23,7 @@ from benchcoe_jobs.errors import BenchcoeError
 COMMANDS = {
     "quickstart": ("quickstart:quickstart", "Run the whole workflow once, with tiny real models."),
     "init": ("store:init", "Create the result store, or upgrade it."),
-    "doctor": ("doctor:doctor", "Check the installation, the store, the broker and the workers."),
+    "doctor": ("doctor:doctor", "Check the installation, the store, broker and workers."),
     "add-benchmark": ("benchmark:add_benchmark", "Add a benchmark and its queries."),
     "benchmarks": ("benchmark:benchmarks", "List benchmarks."),
     "add-expert": ("expert:add_expert", "Register an expert and profile it."),

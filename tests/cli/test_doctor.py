@@ -50,5 +50,5 @@ def test_doctor_names_workers_and_queues_without_one(
     with store.writing() as connection:
         connection.execute(update(Worker).values(seen_at=Worker.seen_at - 61))
     store.close()
-    late = {finding["what"]: finding for finding in cli("doctor --json").json["findings"]}
+    late = {check["what"]: check for check in cli("doctor --json").json["checks"]}
     assert late["workers"]["state"] == late["queue gpu"]["state"] == "missing", "silent for longer than its lease"
