@@ -169,7 +169,7 @@ def gains(
     pool: str,
     train: NDArray[np.intp],
     test: NDArray[np.intp],
-    most: float = fallback.USUAL_MOST,
+    most: float = fallback.DEFAULT_MAX_FALLBACK,
 ) -> Gains:
     """Train on some questions and route others; compared where every expert of the pool has a score."""
     scores = scores_of(data, pool)
@@ -178,7 +178,7 @@ def gains(
     if kind.level is Level.QUERY:
         outputs, examples = tuple(POOLS[pool]), replace(examples, targets=scores[train])
     model = trainer(data, kind).fit(
-        outputs, examples, scores=scores[train] if kind.calibrated else None, most_fallback=most
+        outputs, examples, scores=scores[train] if kind.calibrated else None, max_fallback=most
     )
     predictions, familiarity = model.read([data.questions[r].asked for r in test])
     chosen = predictions.argmax(axis=1)

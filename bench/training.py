@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from published_router import Published, real_questions
 
 from benchcoe_jobs.domain import Level
-from benchcoe_jobs.routers import tuning
+from benchcoe_jobs.routers import hf_trainer
 from benchcoe_jobs.routers.base import Examples, TrainingContext
 from benchcoe_jobs.routers.bert import Bert
 from benchcoe_jobs.store.results.catalog import Question
@@ -38,7 +38,7 @@ def main() -> None:
     options = parser.parse_args()
     drawn = real_questions(options.train + options.validation)
     train, validation = drawn[: options.train], drawn[options.train :]
-    bf16 = tuning.bf16_helps()
+    bf16 = hf_trainer.bf16_helps()
 
     def run(train_it: Callable[[], Learned]) -> tuple[float, float]:
         """Examples a second, and accuracy on validation."""
@@ -50,7 +50,7 @@ def main() -> None:
     ours(train[:32], validation[:1], 1)  # what a first call costs once
     found = {"ours": run(lambda: ours(train, validation, options.epochs))}
     if bf16:
-        tuning.bf16_helps = lambda: False
+        hf_trainer.bf16_helps = lambda: False
         found["ours in float32"] = run(lambda: ours(train, validation, options.epochs))
     found["published loop"] = run(lambda: published(train, validation, options.epochs))
     slow, _ = found["published loop"]
@@ -65,17 +65,17 @@ def main() -> None:
 def ours(train: list[Question], validation: list[Question], epochs: int) -> Learned:
     subjects = sorted({query.subject for query in train})
     targets = np.eye(len(subjects))[[subjects.index(query.subject) for query in train]]
-    examples = Examples([query.asked for query in train], [query.subject for query in train], targets)
+    examples = Examples([query.router_input for query in train], [query.subject for query in train], targets)
     features, head = Bert(epochs=epochs).fit(Level.SUBJECT, "linear", examples, None, TrainingContext(encoder()))
-    asked = [query.asked for query in validation]
+    asked = [query.router_input for query in validation]
     return lambda: np.array(subjects)[head.predict(features.transform(asked)).argmax(axis=1)]
 
 
 def published(train: list[Question], validation: list[Question], epochs: int) -> Learned:
     subjects = [query.subject for query in train]
     model = Published(encoder(), sorted(set(subjects)))
-    model.train([query.asked for query in train], subjects, epochs)
-    return lambda: model.predict([query.asked for query in validation])
+    model.train([query.router_input for query in train], subjects, epochs)
+    return lambda: model.predict([query.router_input for query in validation])
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""A trained router on disk: a folder with router.json and weights.safetensors, and no pickle.
+"""A trained router on disk: a folder with router.json and weights.safetensors, without pickle.
 
-router.json holds the names of the outputs, the configuration of features, head and fallback, the SHA-256 of
-the weights and the SHA-256 of itself (without that line). A folder that is not whole is refused.
+router.json holds the names of the outputs, the configuration of features, head and fallback, the SHA-256 of the
+weights and its own SHA-256 (over its other fields). An incomplete or altered folder is refused.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ _WEIGHTS = "weights.safetensors"
 
 
 def save(model: RouterModel, folder: Path) -> str:
-    """Write a router to a folder, whole or not at all, and return the fingerprint of its content.
+    """Write a router to a folder atomically and return the fingerprint of its content (SHA-256, hex).
 
-    A router that is there is replaced. Equal routers have equal files and fingerprints (SHA-256,
-    hex). Raises OSError where the folder cannot be written.
+    An existing router is replaced. Equal routers have equal files and fingerprints. Raises OSError if the folder
+    cannot be written.
     """
     arrays = _prefixed("features", model.features.arrays()) | _prefixed("head", model.head.arrays())
     if model.fallback:
@@ -59,10 +59,10 @@ def save(model: RouterModel, folder: Path) -> str:
 
 
 def load(folder: Path, *, cache: VectorCache | None = None) -> RouterModel:
-    """The router that was saved to a folder; it predicts what it predicted, bit for bit.
+    """The router that was saved to a folder; its predictions are the same bits as before.
 
-    Raises InputError where the artifact is missing, half written, altered or of another format, or
-    its encoder is not to be had.
+    Raises InputError if the artifact is missing, incomplete, altered or of another format, or if its encoder is not
+    available.
     """
     try:
         content = json.loads((folder / _ROUTER).read_bytes())
@@ -74,7 +74,7 @@ def load(folder: Path, *, cache: VectorCache | None = None) -> RouterModel:
     if not isinstance(content, dict) or "format" not in content:
         raise _refusal(folder, f"{_ROUTER} is damaged")
     if content["format"] != _FORMAT:
-        raise _refusal(folder, f"it has format {content['format']}, this version reads {_FORMAT}")
+        raise _refusal(folder, f"its format is {content['format']}, and this version reads {_FORMAT}")
     if content.pop("sha256", None) != _fingerprint(content):
         raise _refusal(folder, f"{_ROUTER} is damaged")
     if hashlib.sha256(weights).hexdigest() != content["weights_sha256"]:
@@ -98,7 +98,7 @@ def _fingerprint(content: Mapping[str, Any]) -> str:
 
 
 def _prefixed(part: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-    # safetensors writes the memory as it lies, and would read an array in column order back as rows.
+    # safetensors writes the memory as it is laid out, and would read an array in column order back as rows.
     return {f"{part}.{name}": np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
@@ -111,23 +111,23 @@ def _refusal(folder: Path, why: str) -> InputError:
 
 
 def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Everything is on disk under another name before the folder gets its own."""
-    aside = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
-    fresh, old = aside.with_suffix(".new"), aside.with_suffix(".old")
+    """Write all files to a temporary folder beside `folder`, sync them to disk, then rename it to `folder`."""
+    temporary = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
+    new, old = temporary.with_suffix(".new"), temporary.with_suffix(".old")
     try:
-        fresh.mkdir()
+        new.mkdir()
         for name, content in files.items():
-            with (fresh / name).open("xb") as file:
+            with (new / name).open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
-        _sync(fresh)
+        _sync(new)
         if folder.exists():
             folder.rename(old)
-        fresh.rename(folder)
+        new.rename(folder)
         _sync(folder.parent)
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(new, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
 
 

@@ -1,7 +1,7 @@
-"""What a router is made of: features of a question, a head over them, and the kind that learns both.
+"""The protocols of a router: features of a question, a head over them, and the kind that learns both.
 
-Features and heads save themselves as `config()` (what JSON can hold) and `arrays()` (what safetensors
-can hold), and come back from exactly these two: nothing else of an object is ever stored.
+Features and heads are stored as `config()` (JSON) and `arrays()` (safetensors) and are restored from these two;
+nothing else of an object is stored.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Level, RouterInput
 
 Matrix: TypeAlias = NDArray[np.floating[Any]] | sparse.csr_matrix
-"""Features of n questions, one a row: (n, d), dense or sparse."""
+"""Features of n questions, one row each: (n, d), dense or sparse."""
 
 TrainingHistory: TypeAlias = Sequence[Mapping[str, float]]
-"""How a training went: points with an `epoch` (0 is before it), and `loss`, `validation_loss` or `validation_accuracy`.
-"""
+"""The course of a training: points with `epoch` (0: before training) and `loss`, `validation_loss` or
+`validation_accuracy`."""
 
 
 @dataclass(frozen=True)
 class Examples:
-    """n questions to learn from: their true subjects, and targets (n, k) in [0, 1], NaN where unknown.
+    """n questions to learn from: their true subjects, and targets (n, k) in [0, 1], NaN if unknown.
 
-    At subject level targets are one-hot, a column a subject; at query level they are scores, a column an
-    expert. Every column has a known one.
+    At subject level the targets are one-hot with one column per subject. At query level they are scores with one
+    column per expert. Every column has at least one known target.
     """
 
     questions: Sequence[RouterInput]
@@ -39,45 +39,45 @@ class Examples:
     targets: Floats
 
     def take(self, rows: NDArray[np.intp]) -> Examples:
-        """Some of them, in the order of `rows`."""
+        """The examples of `rows`, in that order."""
         picked = rows.tolist()
         return Examples([self.questions[r] for r in picked], [self.subjects[r] for r in picked], self.targets[rows])
 
 
 class VectorCache(Protocol):
-    """Where embeddings are kept, so that no text is encoded twice by the same encoder.
+    """A store of embeddings, which saves encoding a text again with the same encoder.
 
-    Vectors are float32, little-endian, as bytes; their key is a SHA-256 (hex) of the text.
+    Vectors are little-endian float32 as bytes; their key is the SHA-256 (hex) of the text.
     """
 
     def get(self, encoder: str, hashes: Sequence[str]) -> dict[str, bytes]:
-        """Vectors by text hash, of those that are there."""
+        """The stored vectors among `hashes`, by text hash."""
 
     def put(self, encoder: str, vectors: Mapping[str, bytes]) -> None:
-        """Keep vectors; those that are there already stay."""
+        """Store vectors by text hash; stored ones are not replaced."""
 
 
 @dataclass(frozen=True)
 class TrainingContext:
-    """What training is given beside the examples.
+    """What training needs beside the examples.
 
-    `encoder` and `revision` name an encoder where the kind has one, `cache` keeps its vectors, and
-    `scratch` is a folder for what a killed training can resume from (None: it cannot). A long training
-    calls `between` between its steps; what that raises ends it.
+    `encoder` and `revision` name an encoder, if the kind has one, and `cache` stores its vectors. `checkpoints` is a
+    folder from which a killed training resumes (None: it starts again). A long training calls `on_step` after each
+    step; an exception from it ends the training.
     """
 
     encoder: str | None = None
     revision: str | None = None
     cache: VectorCache | None = None
-    scratch: Path | None = None
-    between: Callable[[], object] = lambda: None
+    checkpoints: Path | None = None
+    on_step: Callable[[], object] = lambda: None
 
 
 class Features(Protocol):
-    """Turns questions into a matrix."""
+    """Turn questions into a matrix."""
 
     def transform(self, questions: Sequence[RouterInput]) -> Matrix:
-        """Features of n >= 1 questions: (n, d). Rows have length one, or zero where nothing is known of it."""
+        """Features of n >= 1 questions: (n, d). A row has length one, or zero if the question holds nothing known."""
 
     def config(self) -> dict[str, Any]:
         """What JSON can hold of the fitted state."""
@@ -92,13 +92,13 @@ class Features(Protocol):
 
 @runtime_checkable
 class LearnedFeatures(Features, Protocol):
-    """Features that were learned from the targets, in epochs."""
+    """Features that were learned from the targets in epochs."""
 
     history: TrainingHistory
 
 
 class Head(Protocol):
-    """Turns features into one number per output; higher is better."""
+    """Turn features into one number per output; higher is better."""
 
     def fit(self, x: Matrix, examples: Examples) -> None:
         """Learn the targets of the examples, whose features are `x` (n, d)."""
@@ -119,57 +119,57 @@ class Head(Protocol):
 
 @runtime_checkable
 class GrowingHead(Head, Protocol):
-    """A head whose outputs are learned independently, so that new ones leave the others alone."""
+    """A head whose outputs are learned independently, so that it can grow without changing the others."""
 
     def extended(self, x: Matrix, examples: Examples) -> Self:
-        """A head with more columns, learned from targets (n, k'); what the old ones say stays bit for bit."""
+        """A head with k' more columns, learned from targets (n, k'). Predictions of the others stay the same bits."""
 
 
 class RouterKind(Protocol):
-    """How features and head are learned. A plug-in of the group "routers" is an object like this."""
+    """How features and head are learned. A plug-in of the group `benchcoe_jobs.routers` is such an object."""
 
     features: type[Features]
     heads: Mapping[Level, Mapping[str, Callable[[], Head]]]
-    """By level and name, yet to be fitted; the first of a level is its default. A level may be missing."""
+    """Constructors of unfitted heads by level and name; the first of a level is its default. A level may be missing."""
     learns_features: bool
-    """Whether features are learned from the targets: `validation` is then used, and the fallback calibrated on it."""
+    """Whether features are learned from the targets. If so, `validation` is used, also to calibrate the fallback."""
 
-    def check(self, setting: TrainingContext) -> None:
-        """Raises UsageError for a setting that the kind cannot use; fetches what must be downloaded."""
+    def check(self, context: TrainingContext) -> None:
+        """Check that the kind can train in this context, and download what it needs. Raises UsageError if it cannot."""
 
     def fit(
-        self, level: Level, head: str, examples: Examples, validation: Examples | None, setting: TrainingContext
+        self, level: Level, head: str, examples: Examples, validation: Examples | None, context: TrainingContext
     ) -> tuple[Features, Head]:
-        """Learn from examples; where training has epochs, `validation` says which was the best."""
+        """Learn from examples. If training has epochs, the one with the best result on `validation` is kept."""
 
 
 class FittedFeatures(Features, Protocol):
-    """Features that need no labels: the words of the questions, or an encoder that is never trained."""
+    """Features that need no targets: the words of the questions, or a frozen encoder."""
 
-    def __init__(self, setting: TrainingContext) -> None:
-        """Raises UsageError for a setting that the kind cannot use."""
+    def __init__(self, context: TrainingContext) -> None:
+        """Raises UsageError if the features cannot be used in this context."""
 
     def fit(self, questions: Sequence[RouterInput]) -> None:
-        """Learn what a feature is. Raises UsageError where the questions hold nothing to learn from."""
+        """Learn the features. Raises UsageError if the questions hold nothing to learn from."""
 
 
 @dataclass(frozen=True)
 class FrozenFeatureKind:
-    """A kind whose features need no labels, and whose head is then learned on them."""
+    """A kind that first fits features without targets, then a head on them."""
 
     features: type[FittedFeatures]
     heads: Mapping[Level, Mapping[str, Callable[[], Head]]]
     learns_features: bool = False
 
-    def check(self, setting: TrainingContext) -> None:
-        """Raises UsageError for a setting that the features cannot use; finds their encoder."""
-        self.features(setting)
+    def check(self, context: TrainingContext) -> None:
+        """Find the encoder of the features. Raises UsageError if they cannot be used in this context."""
+        self.features(context)
 
     def fit(
-        self, level: Level, head: str, examples: Examples, validation: Examples | None, setting: TrainingContext
+        self, level: Level, head: str, examples: Examples, validation: Examples | None, context: TrainingContext
     ) -> tuple[Features, Head]:
-        """First the features, then the head; neither has epochs to choose from."""
-        features = self.features(setting)
+        """Learn the features, then the head. `validation` is not used: neither has epochs."""
+        features = self.features(context)
         features.fit(examples.questions)
         fitted = self.heads[level][head]()
         fitted.fit(features.transform(examples.questions), examples)

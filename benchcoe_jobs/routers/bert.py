@@ -1,7 +1,7 @@
-"""A fine-tuned encoder: what the paper routes with (section 3.2), on any encoder of the Hugging Face hub.
+"""A fine-tuned encoder, the router of the paper (section 3.2), from any encoder of the Hugging Face hub.
 
-The head is learned first, on the encoder as it is; then both learn together. An encoder that has to
-follow a random head forgets what it knew (Kumar et al. 2022, arXiv 2202.10054).
+The head is fitted first, on the frozen encoder; then both are trained together. Fine-tuning with a random head distorts
+the encoder (Kumar et al. 2022, arXiv 2202.10054).
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from benchcoe_jobs.routers.transformer import Transformer, require_packages
 from benchcoe_jobs.routers.window import RULE
 
 if TYPE_CHECKING:
-    from benchcoe_jobs.routers.tuning import Schedule, TokenisedExamples, Tuned
+    from benchcoe_jobs.routers.hf_trainer import Schedule, TokenisedExamples
+    from benchcoe_jobs.routers.tuning import TuningResult
 
 DEFAULT_ENCODER = "google-bert/bert-base-uncased"
 
@@ -43,9 +44,9 @@ _LINEAR: Mapping[Level, Mapping[str, type[LogisticHead | BceHead | RidgeHead]]] 
 
 
 class BertFeatures:
-    """Vectors of an encoder that was fine-tuned for one router; its weights stand in the router's artifact.
+    """Vectors of an encoder that was fine-tuned for one router; its weights are stored in the router's artifact.
 
-    `origin` says which encoder it was before, `history` how the training went.
+    `origin` identifies the encoder before fine-tuning; `history` is the course of the training.
     """
 
     def __init__(self, encoder: Transformer, origin: Mapping[str, Any], history: TrainingHistory) -> None:
@@ -58,7 +59,7 @@ class BertFeatures:
         return self._encoder.vectors(questions)
 
     def config(self) -> dict[str, Any]:
-        """The encoder's configuration, its tokenizer, where it came from and how it was trained."""
+        """The encoder's configuration, its tokenizer, its origin and its training history."""
         return {**self._encoder.config(), "origin": self._origin, "history": [dict(point) for point in self.history]}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -67,13 +68,14 @@ class BertFeatures:
 
     @classmethod
     def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], cache: VectorCache | None) -> Self:
-        """The features back, without the encoder that they began with. Raises MissingError without transformers."""
-        history = config["history"] if "history" in config else config["curve"]  # its name until release 0.1.0
+        """The features back; the original encoder is not needed. Raises MissingError without transformers."""
+        # Artifacts of release 0.1.0 call the history "curve".
+        history = config["history"] if "history" in config else config["curve"]
         return cls(Transformer.restore(config, arrays), config["origin"], history)
 
 
 class Bert:
-    """See `base.RouterKind`. `schedule` overrides what `tuning.Schedule` says."""
+    """The kind `bert`, see `base.RouterKind`. `schedule` overrides fields of `hf_trainer.Schedule`."""
 
     features: type[Features] = BertFeatures
     heads: Mapping[Level, Mapping[str, Callable[[], Head]]] = _LINEAR
@@ -82,62 +84,62 @@ class Bert:
     def __init__(self, **schedule: Any) -> None:
         self._schedule = schedule
 
-    def check(self, setting: TrainingContext) -> None:
-        """Raises InputError for an encoder that is not to be had, MissingError without the packages."""
+    def check(self, context: TrainingContext) -> None:
+        """Find the encoder. Raises InputError if it is not available, MissingError without the packages."""
         require_packages()
-        find_encoder(setting.encoder or DEFAULT_ENCODER, setting.revision)
+        find_encoder(context.encoder or DEFAULT_ENCODER, context.revision)
 
     def fit(
-        self, level: Level, head: str, examples: Examples, validation: Examples | None, setting: TrainingContext
+        self, level: Level, head: str, examples: Examples, validation: Examples | None, context: TrainingContext
     ) -> tuple[Features, Head]:
-        """Learn encoder and head. Where no epoch is better on validation than none, the encoder stays as it was."""
-        from benchcoe_jobs.routers import tuning
+        """Train encoder and head. If no epoch improves the result on validation, the original encoder is kept."""
+        from benchcoe_jobs.routers import hf_trainer, objectives, tuning
 
-        found = find_encoder(setting.encoder or DEFAULT_ENCODER, setting.revision)
+        found = find_encoder(context.encoder or DEFAULT_ENCODER, context.revision)
         origin = {"encoder": found.name, "revision": found.revision, "fingerprint": found.fingerprint}
         encoder = Transformer.open(found)
         ids = encoder.ids(examples.questions)
         encoder.centre_on(ids)
-        first = _LINEAR[level][head]()
-        first.fit(encoder.vectors_of(ids), examples)
+        initial_head = _LINEAR[level][head]()
+        initial_head.fit(encoder.vectors_of(ids), examples)
         varied = _varied(examples.targets)
         if not varied.any():
-            return BertFeatures(encoder, origin, []), first
-        tokenised = tuning.TokenisedExamples(ids, np.where(varied, examples.targets, np.nan))
-        held_out = _tokenised(tuning, encoder, validation, varied)
-        schedule = tuning.Schedule(**self._schedule)
-        scratch = setting.scratch and setting.scratch / _fingerprint(found, level, head, schedule, tokenised, held_out)
+            return BertFeatures(encoder, origin, []), initial_head
+        tokenised = hf_trainer.TokenisedExamples(ids, np.where(varied, examples.targets, np.nan))
+        held_out = _tokenised(encoder, validation, varied)
+        schedule = hf_trainer.Schedule(**self._schedule)
+        fingerprint = _fingerprint(found, level, head, schedule, tokenised, held_out)
         tuned = tuning.tune(
             encoder,
-            first.arrays()["weights"],
-            first.arrays()["intercepts"],
+            initial_head.arrays()["weights"],
+            initial_head.arrays()["intercepts"],
             tokenised,
             held_out,
-            tuning.OBJECTIVES[head],
+            objectives.OBJECTIVES[head],
             schedule=schedule,
-            scratch=scratch,
-            between=setting.between,
+            checkpoints=context.checkpoints and context.checkpoints / fingerprint,
+            on_step=context.on_step,
         )
         if not tuned.is_better:
-            as_it_was = Transformer.open(found)
-            as_it_was.centre = encoder.centre
-            return BertFeatures(as_it_was, origin, tuned.history), first
-        return BertFeatures(encoder, origin, tuned.history), _replaced(first, tuned, varied)
+            original = Transformer.open(found)
+            original.centre = encoder.centre
+            return BertFeatures(original, origin, tuned.history), initial_head
+        return BertFeatures(encoder, origin, tuned.history), _tuned_head(initial_head, tuned, varied)
 
 
 BERT = Bert()
 
 
 def _varied(targets: Floats) -> NDArray[np.bool_]:
-    """The columns that have something to tell apart, (k,)."""
+    """Whether each column has targets that differ, (k,)."""
     varied: NDArray[np.bool_] = np.nanmin(targets, axis=0) < np.nanmax(targets, axis=0)
     return varied
 
 
-def _tokenised(
-    tuning: Any, encoder: Transformer, examples: Examples | None, varied: NDArray[np.bool_]
-) -> TokenisedExamples | None:
-    """What validation can measure of these columns; None where that is nothing."""
+def _tokenised(encoder: Transformer, examples: Examples | None, varied: NDArray[np.bool_]) -> TokenisedExamples | None:
+    """The questions with known targets of the varied columns, tokenised; None if there are none."""
+    from benchcoe_jobs.routers.hf_trainer import TokenisedExamples
+
     if examples is None:
         return None
     targets = np.where(varied, examples.targets, np.nan)
@@ -145,16 +147,15 @@ def _tokenised(
     if not len(rows):
         return None
     ids = encoder.ids(examples.take(rows).questions)
-    by_length = sorted(range(len(ids)), key=lambda row: len(ids[row]))  # a batch is padded to its longest
-    tokenised: TokenisedExamples = tuning.TokenisedExamples([ids[row] for row in by_length], targets[rows][by_length])
-    return tokenised
+    by_length = sorted(range(len(ids)), key=lambda row: len(ids[row]))  # a batch is padded to its longest question
+    return TokenisedExamples([ids[row] for row in by_length], targets[rows][by_length])
 
 
-def _replaced(first: LogisticHead | BceHead | RidgeHead, tuned: Tuned, varied: NDArray[np.bool_]) -> Head:
-    """The head as it was tuned; what had nothing to learn stays as it was."""
-    arrays = first.arrays()
-    return first.restore(
-        first.config(),
+def _tuned_head(initial: LogisticHead | BceHead | RidgeHead, tuned: TuningResult, varied: NDArray[np.bool_]) -> Head:
+    """The head with its tuned columns; the columns without different targets stay as they were."""
+    arrays = initial.arrays()
+    return initial.restore(
+        initial.config(),
         {
             "weights": np.where(varied[:, None], tuned.weights, arrays["weights"]),
             "intercepts": np.where(varied, tuned.intercepts, arrays["intercepts"]),
@@ -170,7 +171,7 @@ def _fingerprint(
     tokenised: TokenisedExamples,
     validation: TokenisedExamples | None,
 ) -> str:
-    """Of all that shapes a training: what another one left in the scratch folder is not gone on with."""
+    """A hash of everything that determines a training, so that it never resumes from checkpoints of another one."""
     digest = hashlib.sha256(json.dumps([found.fingerprint, RULE, level, head, asdict(schedule)]).encode())
     for part in (tokenised, validation):
         digest.update(json.dumps([list(row) for row in part.ids] if part else None).encode())

@@ -1,8 +1,8 @@
-"""A query-level router that also knows the subject: subject table first, then what the question adds.
+"""A query-level head that starts from the mean scores by subject and learns what the question adds.
 
-Whether an expert is right on one question is mostly noise, so a head that learns scores freely loses to
-the plain means by subject. This one starts from those means, weighted by how likely each subject is,
-and learns only what they leave unexplained, shrunk as far as cross-validation says.
+The score of an expert on one question is mostly noise, and a head that learns scores freely loses to the means by
+subject. This head weights those means by the probability of each subject and fits a ridge regression to the residuals,
+with a penalty chosen by cross-validation.
 """
 
 from __future__ import annotations
@@ -21,72 +21,74 @@ from benchcoe_jobs.routers.linear import LogisticHead, column_products, ridge
 
 FOLDS = 5
 
-# Ridge penalties, from "nearly free" to "little more than the subject table".
+# Ridge penalties, from nearly none to little more than the means by subject.
 PENALTIES = (30.0, 100.0, 300.0, 1000.0)
 
 
 class BlendHead:
-    """Expected score = sum over subjects of P(subject) x the expert's mean there, + a ridge on the rest."""
+    """Expected score = sum over subjects of P(subject) x the expert's mean on it, + a ridge on the residual."""
 
     def __init__(self) -> None:
         self._subjects: tuple[str, ...] = ()
         self._penalty = PENALTIES[-1]
-        self._classifier: LogisticHead | None = None  # None: there is a single subject
-        self._unseen: Floats | None = None  # of the last fit, for what asks again
+        self._classifier: LogisticHead | None = None  # None: there is only one subject
+        self._out_of_fold: Floats | None = None  # of the last fit, for predict_held_out_subjects
         self._means: Floats = np.zeros((0, 0))  # (k, subjects)
         self._weights: Floats = np.zeros((0, 0))  # (k, d)
         self._intercepts: Floats = np.zeros(0)
 
     def fit(self, x: Matrix, examples: Examples) -> None:
-        """Learn scores (n, k), NaN where unknown, and how far to trust single questions."""
+        """Learn scores (n, k), NaN if unknown, and the penalty of the ridge."""
         self._subjects = tuple(sorted(set(examples.subjects)))
         self._classifier = _classifier(x, examples.subjects, self._subjects)
-        self._unseen = self._subjects_unseen(x, examples.subjects)
+        self._out_of_fold = self._out_of_fold_subjects(x, examples.subjects)
         means = _means(examples, self._subjects)
-        left = examples.targets - self._unseen @ means.T
-        self._penalty = _best_penalty(x, left, examples.targets)
-        self._means, (self._weights, self._intercepts) = means, ridge(x, left, self._penalty)
+        residuals = examples.targets - self._out_of_fold @ means.T
+        self._penalty = _best_penalty(x, residuals, examples.targets)
+        self._means, (self._weights, self._intercepts) = means, ridge(x, residuals, self._penalty)
 
     def predict(self, x: Matrix) -> Floats:
-        """Predicted scores (n, k). They may leave [0, 1] a little: clipping would make ties."""
+        """Predicted scores (n, k). They are not clipped to [0, 1]: clipping would make ties."""
         subjects = self._probabilities(x)
         return column_products(subjects, self._means) + column_products(x, self._weights) + self._intercepts
 
     def extended(self, x: Matrix, examples: Examples) -> Self:
-        """A head with more columns; subjects and penalty are those that were learned at first."""
+        """A head with more columns; it keeps the subjects and the penalty of the first fit."""
         means = _means(examples, self._subjects)
-        left = examples.targets - self._subjects_unseen(x, examples.subjects) @ means.T
-        weights, intercepts = ridge(x, left, self._penalty)
+        residuals = examples.targets - self._out_of_fold_subjects(x, examples.subjects) @ means.T
+        weights, intercepts = ridge(x, residuals, self._penalty)
         grown = self.restore(self.config(), self.arrays())
         grown._means = np.vstack([self._means, means])
         grown._weights = np.vstack([self._weights, weights])
         grown._intercepts = np.concatenate([self._intercepts, intercepts])
         return grown
 
-    def subjects_left_out(self, x: Matrix, examples: Examples) -> Floats:
-        """Predictions (n, k) for the examples of `fit`, each as though its subject had never been seen.
+    def predict_held_out_subjects(self, x: Matrix, examples: Examples) -> Floats:
+        """Predictions (n, k) for the examples of `fit`, each as if its subject had not been in training.
 
-        The other subjects' probabilities share what the question's own had; the ridge is learned again.
+        The probability of the question's subject is shared among the others in proportion; the ridge is fitted again.
         """
         own = np.array([self._subjects.index(subject) for subject in examples.subjects])
-        subjects = self._subjects_unseen(x, examples.subjects) if self._unseen is None else self._unseen.copy()
-        left = examples.targets - subjects @ self._means.T
+        subjects = (
+            self._out_of_fold_subjects(x, examples.subjects) if self._out_of_fold is None else self._out_of_fold.copy()
+        )
+        residuals = examples.targets - subjects @ self._means.T
         subjects[np.arange(len(own)), own] = 0.0
         subjects /= np.maximum(subjects.sum(axis=1, keepdims=True), 1e-12)
         predictions = subjects @ self._means.T
         for number in range(len(self._subjects)):
             out = own == number
-            has = (~np.isnan(left[~out])).any(axis=0)
-            weights, intercepts = ridge(x[~out], left[np.ix_(~out, has)], self._penalty)
+            has = (~np.isnan(residuals[~out])).any(axis=0)
+            weights, intercepts = ridge(x[~out], residuals[np.ix_(~out, has)], self._penalty)
             predictions[np.ix_(out, has)] += column_products(x[out], weights) + intercepts
         return predictions
 
     def config(self) -> dict[str, Any]:
-        """The subjects, and the penalty that was chosen."""
+        """The subjects and the chosen penalty."""
         return {"subjects": list(self._subjects), "penalty": self._penalty}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The subject classifier, the means by subject, and the weights of the rest."""
+        """The subject classifier, the means by subject, and the ridge on the residual."""
         classifier = self._classifier.arrays() if self._classifier else {}
         return {f"subject_{name}": array for name, array in classifier.items()} | {
             "means": self._means,
@@ -108,20 +110,20 @@ class BlendHead:
     def _probabilities(self, x: Matrix) -> Floats:
         return self._classifier.predict(x) if self._classifier else np.ones((x.shape[0], 1))
 
-    def _subjects_unseen(self, x: Matrix, subjects: Sequence[str]) -> Floats:
-        """Probabilities (n, subjects) of each question by a classifier that was not shown its subject.
+    def _out_of_fold_subjects(self, x: Matrix, subjects: Sequence[str]) -> Floats:
+        """Probabilities (n, subjects) of each question from a classifier that was fitted without it (cross-validation).
 
-        On questions that it has learned a classifier is surer than it will ever be again.
+        A classifier is more confident of the questions that it was fitted on than of any other.
         """
         probabilities = self._probabilities(x)
-        for seen, unseen in _folds(x.shape[0]):
-            known = np.array([subject in self._subjects for subject in subjects])[seen]
-            named = [subjects[row] for row in seen[known].tolist()]
+        for fitted, held_out in _folds(x.shape[0]):
+            known = np.array([subject in self._subjects for subject in subjects])[fitted]
+            named = [subjects[row] for row in fitted[known].tolist()]
             present = tuple(sorted(set(named)))
-            probabilities[unseen] = 0.0
+            probabilities[held_out] = 0.0
             columns = np.array([self._subjects.index(subject) for subject in present])
-            classifier = _classifier(x[seen[known]], named, present)
-            probabilities[np.ix_(unseen, columns)] = classifier.predict(x[unseen]) if classifier else 1.0
+            classifier = _classifier(x[fitted[known]], named, present)
+            probabilities[np.ix_(held_out, columns)] = classifier.predict(x[held_out]) if classifier else 1.0
         return probabilities
 
 
@@ -139,7 +141,7 @@ def _classifier(x: Matrix, subjects: Sequence[str], names: Sequence[str]) -> Log
 
 
 def _means(examples: Examples, subjects: Sequence[str]) -> Floats:
-    """Mean score (k, subjects). The expert's mean over all counts as one more question of each subject."""
+    """Mean scores (k, subjects). The expert's overall mean counts as one more question of each subject."""
     of_all = np.nanmean(examples.targets, axis=0)
     subject_of = np.array(examples.subjects)
     means = np.empty((len(of_all), len(subjects)))
@@ -149,28 +151,28 @@ def _means(examples: Examples, subjects: Sequence[str]) -> Floats:
     return means
 
 
-def _best_penalty(x: Matrix, left: Floats, scores: Floats) -> float:
-    """The penalty whose out-of-fold predictions tell the experts of a question apart best.
+def _best_penalty(x: Matrix, residuals: Floats, scores: Floats) -> float:
+    """The penalty whose out-of-fold predictions separate the experts of a question best.
 
-    Judged on scores less the mean of their question: how hard a question is can be learned with less
-    shrinking, but shifts all experts alike and chooses none.
+    The errors are those of the scores less their mean over the experts of the question: the difficulty of a question
+    can be learned with a smaller penalty, but it does not change which expert is best.
     """
     if x.shape[0] < 2:
         return PENALTIES[-1]
     known = ~np.isnan(scores)
     errors = np.zeros(len(PENALTIES))
-    for seen, unseen in _folds(x.shape[0]):
-        has = known[seen].any(axis=0)  # a column without a known score in this part cannot be scored
+    for fitted, held_out in _folds(x.shape[0]):
+        has = known[fitted].any(axis=0)  # a column without a known score in this fold cannot be fitted
         for number, penalty in enumerate(PENALTIES):
-            weights, intercepts = ridge(x[seen], left[np.ix_(seen, has)], penalty)
-            wrong = column_products(x[unseen], weights) + intercepts - left[np.ix_(unseen, has)]
+            weights, intercepts = ridge(x[fitted], residuals[np.ix_(fitted, has)], penalty)
+            wrong = column_products(x[held_out], weights) + intercepts - residuals[np.ix_(held_out, has)]
             scored = wrong[(~np.isnan(wrong)).any(axis=1)]
             errors[number] += np.nansum((scored - np.nanmean(scored, axis=1, keepdims=True)) ** 2)
     return PENALTIES[int(np.argmin(errors))]
 
 
 def _folds(n: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """(learned from, left out) of each part; the deal is always the same. Nothing for a single question."""
+    """(fitted on, held out) rows of each fold, the same for equal n; no fold for a single question."""
     fold = np.random.default_rng(0).permutation(n) % FOLDS
     for number in range(FOLDS):
         if (fold == number).any() and (fold != number).any():

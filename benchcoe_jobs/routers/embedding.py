@@ -1,4 +1,4 @@
-"""Sentence embeddings as features: vectors of a frozen encoder, encoded once per text and encoder."""
+"""Sentence embeddings as features: vectors of a frozen encoder. Each text is encoded once per encoder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchcoe_jobs.routers.neighbours import KnnHead
 from benchcoe_jobs.routers.perceptron import PerceptronClassifier, PerceptronRegressor
 from benchcoe_jobs.routers.window import RULE
 
-# Vectors are kept this many at a time: what a crash can lose, less than a minute of two busy CPU cores.
+# Vectors are stored after this many texts, so that a crash loses less than a minute of work on two CPU cores.
 _CHUNK = 256
 
 
@@ -32,23 +32,23 @@ def _without_choices(question: RouterInput) -> RouterInput:
 
 
 class EmbeddingFeatures:
-    """Vectors of a sentence encoder, which is a folder or a hub id and is never trained.
+    """Vectors of a frozen sentence encoder, which is a folder or a hub id.
 
-    Raises InputError or MissingError where the encoder is not to be had, see `find_encoder`.
+    Raises InputError or MissingError if the encoder is not available, see `find_encoder`.
     """
 
     views: ClassVar[tuple[Callable[[RouterInput], RouterInput], ...]] = (_whole,)
-    """What is encoded of a question, each into a vector of its own."""
+    """The parts of a question that are encoded, each as one vector."""
 
-    def __init__(self, setting: TrainingContext) -> None:
-        self._encoder = find_encoder(setting.encoder or DEFAULT_ENCODER, setting.revision)
-        self._cache = setting.cache
+    def __init__(self, context: TrainingContext) -> None:
+        self._encoder = find_encoder(context.encoder or DEFAULT_ENCODER, context.revision)
+        self._cache = context.cache
 
     def fit(self, questions: Sequence[RouterInput]) -> None:
-        """Nothing to learn: the encoder is frozen."""
+        """Do nothing: the encoder is frozen."""
 
     def transform(self, questions: Sequence[RouterInput]) -> Matrix:
-        """Dense float32 rows of length one: (n, d). Only what the cache lacks is encoded."""
+        """Dense float32 rows of length one: (n, d). Only texts that the cache lacks are encoded."""
         parts = [self._vectors([view(question) for question in questions]) for view in self.views]
         return parts[0] if len(parts) == 1 else np.hstack(parts) / np.float32(np.sqrt(len(parts)))
 
@@ -57,10 +57,10 @@ class EmbeddingFeatures:
         question_of = dict(zip(hashes, questions, strict=True))
         name = f"{self._encoder.fingerprint}/{RULE}"
         vectors = self._cache.get(name, list(question_of)) if self._cache else {}
-        # Texts of like length side by side: a batch is padded to its longest.
-        unseen = sorted((key for key in question_of if key not in vectors), key=lambda k: len(question_of[k].whole))
-        for start in range(0, len(unseen), _CHUNK):
-            chunk = unseen[start : start + _CHUNK]
+        # Texts of similar length are encoded together: a batch is padded to its longest text.
+        missing = sorted((key for key in question_of if key not in vectors), key=lambda k: len(question_of[k].whole))
+        for start in range(0, len(missing), _CHUNK):
+            chunk = missing[start : start + _CHUNK]
             encoded = self._encoder.encode([question_of[key] for key in chunk])
             fresh = {key: vector.tobytes() for key, vector in zip(chunk, encoded, strict=True)}
             if self._cache:
@@ -69,38 +69,38 @@ class EmbeddingFeatures:
         return np.frombuffer(b"".join(vectors[key] for key in hashes), dtype="<f4").reshape(len(questions), -1)
 
     def config(self) -> dict[str, Any]:
-        """Where the encoder was found, and its fingerprint."""
+        """The name, revision and fingerprint of the encoder."""
         found = self._encoder
         return {"encoder": found.name, "revision": found.revision, "fingerprint": found.fingerprint}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Nothing: the weights stay with the encoder."""
+        """Empty: the weights of the encoder are not stored."""
         return {}
 
     @classmethod
     def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], cache: VectorCache | None) -> Self:
-        """The features back. Raises InputError where the encoder is not the one that was trained with."""
+        """The features back. Raises InputError if the encoder has changed since training."""
         features = cls(TrainingContext(encoder=config["encoder"], revision=config["revision"], cache=cache))
         if features._encoder.fingerprint != config["fingerprint"]:
             raise InputError(
-                f"the router was trained with another encoder than the one now in {config['encoder']}: "
-                "put that one back, or train the router again"
+                f"encoder {config['encoder']} has changed since the router was trained: "
+                "restore the encoder, or train the router again"
             )
         return features
 
 
 class TwoViewFeatures(EmbeddingFeatures):
-    """The vector of the question alone beside that of the question with its choices."""
+    """Two vectors: of the question's text, and of the text with its choices."""
 
     views = (_without_choices, _whole)
 
 
 def _key(question: RouterInput) -> str:
-    """The length of the text tells choices from lines of it: a long question is cut differently then."""
+    """The cache key. It includes the length of the text: where the choices start decides how a long question is cut."""
     return hashlib.sha256(f"{len(question.text)} {question.whole}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
-# A subject is plain from a few near questions; whether an expert is right is noisy and needs many.
+# Few neighbours suffice to predict a subject. The scores of an expert are noisy and need many.
 EMBEDDING = FrozenFeatureKind(
     EmbeddingFeatures,
     {

@@ -1,4 +1,4 @@
-"""A frozen sentence encoder: found, told apart from others by its fingerprint, loaded when first used."""
+"""Frozen sentence encoders: finding one, its fingerprint, and encoding. The model is loaded on first use."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ from benchcoe_jobs.routers.window import readable
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
 
-# What an encoder is made of; pickled weights, other runtimes' files and pictures are neither
-# downloaded nor read.
+# The files of an encoder. Pickled weights, files of other runtimes and pictures are neither downloaded nor read.
 _PARTS = ("*.json", "*.txt", "*.model", "*.safetensors")
 _OTHER_RUNTIMES = ("onnx/*", "openvino/*")
 
@@ -31,7 +30,7 @@ _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 @dataclass(frozen=True)
 class Encoder:
-    """An encoder on disk. `name` and `revision` find it again; `fingerprint` tells what it is."""
+    """An encoder on disk. `name` and `revision` are those for `find_encoder`; `fingerprint` identifies its content."""
 
     name: str
     revision: str | None
@@ -39,9 +38,9 @@ class Encoder:
     fingerprint: str
 
     def encode(self, questions: Sequence[RouterInput]) -> NDArray[np.float32]:
-        """Vectors of length one: (n, d), d >= 1. What is too long is cut as in `window`.
+        """Vectors of length one: (n, d), d >= 1. A question that is too long is cut as described in `window`.
 
-        Raises MissingError without sentence-transformers, InputError where the weights cannot be read.
+        Raises MissingError without sentence-transformers, InputError if the weights cannot be read.
         """
         texts = readable(questions, self._model.tokenizer, self._model.max_seq_length or 8192)
         vectors = self._model.encode(texts, normalize_embeddings=True, show_progress_bar=False)
@@ -65,25 +64,27 @@ class Encoder:
                 trust_remote_code=False,
                 model_kwargs={"use_safetensors": True},
             )
-        except Exception as error:  # the libraries raise a dozen kinds for a folder that is no encoder
+        except Exception as error:  # the libraries raise many types for a folder that is no encoder
             raise InputError(f"encoder {self.name} cannot be loaded: {first_line(error)}") from error
 
 
 @lru_cache(maxsize=4)
 def find_encoder(name: str, revision: str | None) -> Encoder:
-    """The encoder in a folder, or of a hub id at a revision (downloaded if need be); one per process.
+    """The encoder in a folder, or of a hub id at a revision (downloaded if necessary); cached in the process.
 
-    A folder's fingerprint is the SHA-256 of its files, a hub id's is `id@commit`. Raises InputError
-    where there is no such encoder or the hub cannot be reached, MissingError without huggingface-hub.
+    The fingerprint of a folder is the SHA-256 of its files, that of a hub id is `id@commit`. Raises InputError if the
+    encoder does not exist or the hub cannot be reached, MissingError without huggingface-hub.
     """
     folder = Path(name).expanduser()
     if folder.is_dir():
         if revision is not None:
-            raise InputError(f"encoder {name} is a folder: only an encoder from the hub has revisions")
+            raise InputError(
+                f"encoder {name} is a folder, and only an encoder from the hub has revisions: omit the revision"
+            )
         folder = folder.resolve()
         return Encoder(str(folder), None, folder, _folder_fingerprint(folder))
     if not _HUB_ID.fullmatch(name):
-        raise InputError(f"encoder {name}: there is no such folder, and a hub id looks like owner/name")
+        raise InputError(f"encoder {name} is neither an existing folder nor a hub id such as owner/name")
     folder = _download(name, revision)
     commit = folder.name
     return Encoder(name, commit, folder, f"{name}@{commit}")
@@ -101,10 +102,10 @@ def _download(name: str, revision: str | None) -> Path:
         snapshot = snapshot_download(
             name, revision=revision, allow_patterns=list(_PARTS), ignore_patterns=list(_OTHER_RUNTIMES)
         )
-    except Exception as error:  # no network, no such repository, no such revision, no access, no space
+    except Exception as error:  # no network, unknown repository or revision, no access, no space
         raise InputError(
-            f"encoder {at} is not in the hub's cache and cannot be downloaded ({first_line(error)}); "
-            "name a folder that holds an encoder, or use the kind tfidf"
+            f"encoder {at} is not in the cache of the hub and cannot be downloaded ({first_line(error)}); "
+            "name a folder with an encoder, or use the kind tfidf"
         ) from error
     return Path(snapshot)
 
@@ -130,4 +131,5 @@ def _missing() -> MissingError:
 
 
 def first_line(error: Exception) -> str:
+    """The first line of an error's message, or the name of its type if it has no message."""
     return str(error).partition("\n")[0].rstrip(".") or type(error).__name__

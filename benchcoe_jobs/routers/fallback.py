@@ -1,9 +1,8 @@
-"""Do no harm: a router that knows which questions it knows nothing about.
+"""The fallback: questions unlike those of training go to the best single expert.
 
-On questions unlike anything in training a router loses to the best single expert. How familiar a
-question is, is the mean cosine to the five most similar training questions, times how sure a subject-level
-router is of the subject; below a threshold the best single expert answers. The threshold is calibrated within
-training, by leaving whole subjects out.
+On such questions a router loses to the best single expert. The familiarity of a question is its mean cosine to the five
+most similar training questions, times the probability of the predicted subject for a subject-level router. Below a
+threshold the best single expert answers. The threshold is calibrated in training on held-out subjects.
 """
 
 from __future__ import annotations
@@ -22,37 +21,37 @@ from benchcoe_jobs.domain import Level
 from benchcoe_jobs.routers.base import Examples, Head, Matrix
 
 NEIGHBOURS = 5
-REMEMBERED = 20_000
-FOLDS = 14
-_UNSEEN_FOLDS = 5
+MAX_TRAINING_VECTORS = 20_000
+SUBJECT_FOLDS = 14
+_RANDOM_FOLDS = 5
 
-# Shares of questions like those of training that are tried, in this step, up to the most that is allowed.
+# Shares of in-distribution questions are tried in this step, up to the largest that is allowed.
 _STEP = 0.1
 
-# Questions like the training ones are what a router is for: without a word from its user no more of them fall back.
-USUAL_MOST = 0.4
+# A router is made for in-distribution questions: by default no larger share of them falls back.
+DEFAULT_MAX_FALLBACK = 0.4
 _CONFIDENCE = 0.95
 
-# Of the questions of whoever has most scores: who has fewer is not compared.
+# An expert with scores on a smaller share of the questions than the best covered expert is not compared.
 _COVERED = 0.95
 _BLOCK = 1 << 24
 
 
 @runtime_checkable
-class LeavesSubjectsOut(Protocol):
-    """A head that can say what it would predict had it never seen a question's subject."""
+class HeldOutSubjectHead(Protocol):
+    """A head that can predict as if the subject of a question had not been in training."""
 
-    def subjects_left_out(self, x: Matrix, examples: Examples) -> Floats:
-        """Predictions (n, k) for the examples that it was fitted on."""
+    def predict_held_out_subjects(self, x: Matrix, examples: Examples) -> Floats:
+        """Predictions (n, k) for the examples that the head was fitted on, each without its own subject."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What the threshold rests on: gains over the best single expert, on subjects left out, as fractions.
+    """The measurement behind the threshold: gains over the best single expert on held-out subjects, as fractions.
 
-    `share` of questions like those of training are held unfamiliar; of questions of subjects that
-    were left out it is `left_out_share`. `gain` is what remained there, `gain_without` what the router
-    gained with no fallback; `low` is the lower end of the 95 % interval of `gain`.
+    `share` of in-distribution questions and `left_out_share` of questions on held-out subjects fall back. `gain` is
+    measured with the fallback, `gain_without` without; `low` is the lower end of the 95 % interval of `gain`. `n`
+    questions were scored.
     """
 
     share: float
@@ -65,102 +64,121 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """The questions of training, and how near to them a question must be."""
+    """The vectors of training questions, and how familiar a question must be to be routed."""
 
-    known: Matrix
+    training_vectors: Matrix
     threshold: float
     calibration: Calibration
 
     def familiarity(self, level: Level, x: Matrix, predictions: Floats) -> Floats:
-        """How familiar questions are (n,): x has rows of length one, `predictions` (n, k) are what the router says."""
-        return _nearness(x, self.known, NEIGHBOURS) * _sureness(level, predictions)
+        """The familiarity of n questions (n,); x (n, d) has rows of length one, `predictions` are the router's (n, k).
+
+        See the module's docstring for the definition.
+        """
+        return _similarity(x, self.training_vectors, NEIGHBOURS) * _confidence(level, predictions)
 
     def config(self) -> dict[str, Any]:
-        """The threshold, what it rests on, and the shape of a sparse memory."""
-        shape = list(self.known.shape) if sparse.issparse(self.known) else None
+        """The threshold, its calibration, and the shape of the training vectors if they are sparse."""
+        shape = list(self.training_vectors.shape) if sparse.issparse(self.training_vectors) else None
         return {"threshold": self.threshold, "calibration": asdict(self.calibration), "sparse": shape}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The memory."""
-        if not sparse.issparse(self.known):
-            return {"known": np.asarray(self.known)}
-        return {part: getattr(self.known, part) for part in ("data", "indices", "indptr")}
+        """The training vectors."""
+        if not sparse.issparse(self.training_vectors):
+            return {"known": np.asarray(self.training_vectors)}
+        return {part: getattr(self.training_vectors, part) for part in ("data", "indices", "indptr")}
 
     @classmethod
     def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
         """The fallback back from `config()` and `arrays()`."""
-        known: Matrix = (
+        vectors: Matrix = (
             sparse.csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=config["sparse"])
             if config["sparse"]
             else arrays["known"]
         )
-        return cls(known, config["threshold"], Calibration(**config["calibration"]))
+        return cls(vectors, config["threshold"], Calibration(**config["calibration"]))
+
+
+Refit = Callable[[Matrix, Examples], Head]
+"""Fits another head of the same kind on features (n, d) and examples."""
 
 
 def calibrate(
-    level: Level,
-    head: Head,
-    refit: Callable[[Matrix, Examples], Head],
-    x: Matrix,
-    examples: Examples,
-    scores: Floats,
-    most: float,
+    level: Level, head: Head, refit: Refit, x: Matrix, examples: Examples, scores: Floats, max_share: float
 ) -> Fallback | None:
-    """The fallback of a head that was fitted on examples with features `x`; None where nothing can be scored.
+    """The fallback of a head that was fitted on examples with features `x`; None if no gain can be measured.
 
-    `scores` (n, experts), NaN where unknown, say what each expert would have made of the questions;
-    `refit` learns a head like this one on some of them. The least share is held unfamiliar with which the gain
-    on the subjects left out is surely not below zero. It is never more than `most`; the calibration then says
-    what harm may remain.
+    `scores` (n, experts), NaN if unknown, are what each expert scored on the questions. The smallest share of
+    in-distribution questions is chosen with which the gain on held-out subjects is significantly not negative. It is
+    at most `max_share`; the calibration then reports the harm that remains.
     """
-    subjects = np.array(examples.subjects)
     if len(set(examples.subjects)) < 3:
         return None
-    parts = _parts(subjects)
-    left_out = (
-        head.subjects_left_out(x, examples)
-        if isinstance(head, LeavesSubjectsOut)
-        else _unseen(level, refit, x, examples, parts)
-    )
-    gains, near = _gains(level, left_out, subjects, scores), np.empty(len(subjects))
-    for out in parts:
-        near[out] = _nearness(x[out], x[~out], NEIGHBOURS)
-    unfamiliar = near * _sureness(level, left_out)
-    usual = _nearness(x, x, NEIGHBOURS, itself=True)
-    if level is Level.SUBJECT:  # of questions that it has learned a head is surer than of any other
-        usual = usual * _sureness(level, _unseen(level, refit, x, examples, _folds(len(subjects))))
+    subjects = np.array(examples.subjects)
+    predictions, familiarity = _on_held_out_subjects(level, head, refit, x, examples)
+    gains = _gains(level, predictions, subjects, scores)
     scored = ~np.isnan(gains)
     if not scored.any():
         return None
-    tried = [*np.arange(0.0, most, _STEP).round(1).tolist(), most]
-    # Whatever the last one leaves is accepted: the others are tests, any of which may pass by luck.
-    sigmas = _sigmas(1 - (1 - _CONFIDENCE) / max(1, len(tried) - 1))
-    for share in tried:
-        threshold = _threshold(usual, share)
-        kept = np.where(unfamiliar[scored] < threshold, 0.0, gains[scored])
-        if _lower(kept, sigmas) >= 0:
-            break
-    left_out_share = float((unfamiliar[scored] < threshold).mean())
-    calibration = Calibration(
-        share,
-        left_out_share,
-        float(kept.mean()),
-        _lower(kept, _sigmas(_CONFIDENCE)),
-        float(gains[scored].mean()),
-        len(kept),
+    in_distribution = _similarity(x, x, NEIGHBOURS, skips_itself=True)
+    if level is Level.SUBJECT:  # a head is more confident of the questions that it was fitted on than of any other
+        folds = _random_folds(len(subjects))
+        in_distribution = in_distribution * _confidence(level, _held_out_predictions(level, refit, x, examples, folds))
+    threshold, calibration = _choose_threshold(in_distribution, familiarity[scored], gains[scored], max_share)
+    kept = np.sort(np.random.default_rng(0).permutation(len(subjects))[:MAX_TRAINING_VECTORS])
+    return Fallback(x[kept], threshold, calibration)
+
+
+def _on_held_out_subjects(
+    level: Level, head: Head, refit: Refit, x: Matrix, examples: Examples
+) -> tuple[Floats, Floats]:
+    """Predictions (n, k) and familiarity (n,) of each question as if its subject had not been in training."""
+    folds = _subject_folds(np.array(examples.subjects))
+    predictions = (
+        head.predict_held_out_subjects(x, examples)
+        if isinstance(head, HeldOutSubjectHead)
+        else _held_out_predictions(level, refit, x, examples, folds)
     )
-    remembered = np.sort(np.random.default_rng(0).permutation(len(subjects))[:REMEMBERED])
-    return Fallback(x[remembered], threshold, calibration)
+    similarity = np.empty(len(examples.subjects))
+    for held_out in folds:
+        similarity[held_out] = _similarity(x[held_out], x[~held_out], NEIGHBOURS)
+    return predictions, similarity * _confidence(level, predictions)
 
 
-def _sureness(level: Level, predictions: Floats) -> Floats:
-    """The probability of the subject that is chosen (n,); a query-level router names none: all ones."""
+def _choose_threshold(
+    in_distribution: Floats, familiarity: Floats, gains: Floats, max_share: float
+) -> tuple[float, Calibration]:
+    """The threshold of the smallest share without significant harm, and what was measured with it.
+
+    `in_distribution` (n,) is the familiarity of in-distribution questions; `familiarity` and `gains` (m,) are those of
+    questions on held-out subjects.
+    """
+    shares = [*np.arange(0.0, max_share, _STEP).round(1).tolist(), max_share]
+    # The last share is accepted in any case. The others are tests, and any of them may pass by chance.
+    sigmas = _sigmas(1 - (1 - _CONFIDENCE) / max(1, len(shares) - 1))
+    for share in shares:
+        threshold = _threshold(in_distribution, share)
+        kept = np.where(familiarity < threshold, 0.0, gains)
+        if _lower_bound(kept, sigmas) >= 0:
+            break
+    return threshold, Calibration(
+        share=share,
+        left_out_share=float((familiarity < threshold).mean()),
+        gain=float(kept.mean()),
+        low=_lower_bound(kept, _sigmas(_CONFIDENCE)),
+        gain_without=float(gains.mean()),
+        n=len(kept),
+    )
+
+
+def _confidence(level: Level, predictions: Floats) -> Floats:
+    """The probability of the predicted subject (n,); ones for a query-level router, which predicts no subject."""
     return predictions.max(axis=1) if level is Level.SUBJECT else np.ones(len(predictions))
 
 
-def _threshold(usual: Floats, share: float) -> float:
-    """Cosines lie in [-1, 1]: 2 is above all of them, -2 below."""
-    return {0.0: -2.0, 1.0: 2.0}.get(share, float(np.quantile(usual, share)))
+def _threshold(familiarity: Floats, share: float) -> float:
+    """The familiarity below which `share` of the questions are. It lies in [-1, 1]: -2 is below all, 2 above."""
+    return {0.0: -2.0, 1.0: 2.0}.get(share, float(np.quantile(familiarity, share)))
 
 
 def _sigmas(confidence: float) -> float:
@@ -168,84 +186,84 @@ def _sigmas(confidence: float) -> float:
     return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
-def _lower(values: Floats, sigmas: float) -> float:
+def _lower_bound(values: Floats, sigmas: float) -> float:
+    """The mean less `sigmas` standard errors."""
     return float(values.mean() - sigmas * values.std() / np.sqrt(len(values)))
 
 
-def _parts(subjects: NDArray[np.str_]) -> list[NDArray[np.bool_]]:
-    """Which questions are left out together: a subject, or a few where there are many."""
-    _, number = np.unique(subjects, return_inverse=True)
-    return [number % FOLDS == part for part in range(min(FOLDS, number.max() + 1))]
+def _subject_folds(subjects: NDArray[np.str_]) -> list[NDArray[np.bool_]]:
+    """Masks (n,) of the questions that are held out together: one subject, or several if there are many."""
+    _, code = np.unique(subjects, return_inverse=True)
+    return [code % SUBJECT_FOLDS == fold for fold in range(min(SUBJECT_FOLDS, code.max() + 1))]
 
 
-def _folds(n: int) -> list[NDArray[np.bool_]]:
-    """Which questions are left out together where subjects do not matter; the deal is always the same."""
-    fold = np.random.default_rng(0).permutation(n) % _UNSEEN_FOLDS
-    return [fold == number for number in range(min(n, _UNSEEN_FOLDS))]
+def _random_folds(n: int) -> list[NDArray[np.bool_]]:
+    """Masks (n,) of the questions that are held out together, whatever their subjects; the same for equal n."""
+    fold_of = np.random.default_rng(0).permutation(n) % _RANDOM_FOLDS
+    return [fold_of == fold for fold in range(min(n, _RANDOM_FOLDS))]
 
 
-def _unseen(
-    level: Level,
-    refit: Callable[[Matrix, Examples], Head],
-    x: Matrix,
-    examples: Examples,
-    parts: Sequence[NDArray[np.bool_]],
+def _held_out_predictions(
+    level: Level, refit: Refit, x: Matrix, examples: Examples, folds: Sequence[NDArray[np.bool_]]
 ) -> Floats:
-    """Predictions (n, k) of heads that have not seen the part of a question; -inf for what they know nothing of."""
+    """Predictions (n, k) of heads that were fitted without the fold of a question; -inf for outputs without targets."""
     predictions = np.full(examples.targets.shape, -np.inf)
-    for out in parts:
-        rest = examples.take(np.flatnonzero(~out))
+    for held_out in folds:
+        rest = examples.take(np.flatnonzero(~held_out))
         known = ~np.isnan(rest.targets) if level is Level.QUERY else rest.targets == 1.0
         columns = np.flatnonzero(known.any(axis=0))
         learned = Examples(rest.questions, rest.subjects, rest.targets[:, columns])
         if len(columns) > 1:
-            predictions[np.ix_(out, columns)] = refit(x[~out], learned).predict(x[out])
+            predictions[np.ix_(held_out, columns)] = refit(x[~held_out], learned).predict(x[held_out])
         else:
-            predictions[np.ix_(out, columns)] = 1.0
+            predictions[np.ix_(held_out, columns)] = 1.0
     return predictions
 
 
 def _gains(level: Level, predictions: Floats, subjects: NDArray[np.str_], scores: Floats) -> Floats:
-    """Score of the expert that is chosen less that of the best single one, (n,), NaN where one is unknown.
+    """The score of the chosen expert less that of the best single expert (n,), NaN if either is unknown.
 
-    Both are the best on the subjects that were not left out with the question's own.
+    Both experts are the best on the subjects that were not held out together with that of the question.
     """
     names = np.unique(subjects)
     gains = np.full(len(subjects), np.nan)
-    known = (~np.isnan(scores)).sum(axis=0)
-    covered = np.where(known >= _COVERED * known.max(), scores, np.nan)
-    for out in _parts(subjects):
-        single = _best(covered[~out])
+    n_scored = (~np.isnan(scores)).sum(axis=0)
+    covered = np.where(n_scored >= _COVERED * n_scored.max(), scores, np.nan)
+    for held_out in _subject_folds(subjects):
+        best_single = _best(covered[~held_out])
         if level is Level.SUBJECT:
-            best_of = np.array([_best(scores[~out & (subjects == name)], single) for name in names])
-            chosen = best_of[predictions[out].argmax(axis=1)]
+            best_of = np.array([_best(scores[~held_out & (subjects == name)], best_single) for name in names])
+            chosen = best_of[predictions[held_out].argmax(axis=1)]
         else:
-            chosen = predictions[out].argmax(axis=1)
-        held_out = scores[out]
-        gains[out] = held_out[np.arange(len(held_out)), chosen] - held_out[:, single]
+            chosen = predictions[held_out].argmax(axis=1)
+        fold_scores = scores[held_out]
+        gains[held_out] = fold_scores[np.arange(len(fold_scores)), chosen] - fold_scores[:, best_single]
     return gains
 
 
-def _best(scores: Floats, otherwise: int = 0) -> int:
-    """The expert of the highest mean among those known on nearly as many questions as the best known.
+def _best(scores: Floats, default: int = 0) -> int:
+    """The expert with the highest mean among those with nearly as many scores as the best covered expert.
 
-    `otherwise` where nobody is known on any.
+    `default` if no expert has a score.
     """
-    known = (~np.isnan(scores)).sum(axis=0)
-    if not known.any():
-        return otherwise
-    means = np.nansum(scores, axis=0) / np.maximum(known, 1)
-    return int(np.where(known >= _COVERED * known.max(), means, -1.0).argmax())
+    n_scored = (~np.isnan(scores)).sum(axis=0)
+    if not n_scored.any():
+        return default
+    means = np.nansum(scores, axis=0) / np.maximum(n_scored, 1)
+    return int(np.where(n_scored >= _COVERED * n_scored.max(), means, -1.0).argmax())
 
 
-def _nearness(x: Matrix, known: Matrix, k: int, *, itself: bool = False) -> Floats:
-    """Mean of the k highest cosines (n,), of the next k where x is `known` and a question meets itself."""
-    first, k = (1, k + 1) if itself else (0, k)
-    k = min(k, known.shape[0])
+def _similarity(x: Matrix, others: Matrix, k: int, *, skips_itself: bool = False) -> Floats:
+    """The mean of the k highest cosines of each row of `x` to rows of `others` (n,).
+
+    With `skips_itself`, `x` and `others` are the same and the highest cosine, that of a row to itself, is left out.
+    """
+    first, k = (1, k + 1) if skips_itself else (0, k)
+    k = min(k, others.shape[0])
     found = np.empty(x.shape[0])
-    size = max(1, _BLOCK // known.shape[0])
+    size = max(1, _BLOCK // others.shape[0])
     for start in range(0, x.shape[0], size):
-        product: Any = x[start : start + size] @ known.T
+        product: Any = x[start : start + size] @ others.T
         cosines = product.toarray() if sparse.issparse(product) else product
         top = -np.sort(np.partition(-cosines, k - 1, axis=1)[:, :k], axis=1)
         found[start : start + size] = top[:, min(first, k - 1) :].mean(axis=1)

@@ -1,6 +1,6 @@
-"""Linear heads: a weight per feature and output.
+"""Linear heads: one weight per feature and output.
 
-scikit-learn is imported where something is fitted: a trained head predicts with numpy alone.
+scikit-learn is imported to fit a head; a fitted head predicts with numpy only.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from scipy.special import expit, logit
 from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.routers.base import Examples, Matrix
 
-# Chosen by 5-fold cross-validation on the train split of MMLU-Pro (7,186 questions), for rows of
-# length one as both kinds of features give them. A sparse matrix has many more columns, each of
-# which says something on a few rows only: it wants less shrinking than a dense one.
+# Chosen by 5-fold cross-validation on the train split of MMLU-Pro (7,186 questions), for rows of length one as both
+# kinds of features have. A sparse matrix has many more columns, each of which is non-zero in few rows, and needs a
+# smaller penalty than a dense one.
 _INVERSE_PENALTY = {"dense": 3.0, "sparse": 60.0}
 _RIDGE_PENALTY = {"dense": 30.0, "sparse": 3.0}
 
-# A logistic regression is shrunk as far as the ridge's 30 does it for experts that are right in one case of eight,
-# half as far for those that are right in every other.
+# This penalty shrinks the logistic regression of an expert that is right on one question in eight as much as the
+# ridge's penalty of 30 does, and half as much that of an expert that is right on every second one.
 _BCE_INVERSE_PENALTY = 0.3
 
 
 class _Linear:
-    """Weights (k, d) and intercepts (k,): what the linear heads share."""
+    """Weights (k, d) and intercepts (k,), which all linear heads have."""
 
     def __init__(self) -> None:
         self._weights: Floats = np.zeros((0, 0))
@@ -60,18 +60,18 @@ class LogisticHead(_Linear):
         from sklearn.linear_model import LogisticRegression
 
         shape = _shape(x)
-        # On MMLU-Pro's 14 subjects and 76,000 sparse columns saga ends as accurate as newton-cg in a
-        # fifth of the time; on 384 dense columns newton-cg takes half the time of lbfgs.
+        # On MMLU-Pro's 14 subjects and 76,000 sparse columns saga is as accurate as newton-cg in a fifth of the time.
+        # On 384 dense columns newton-cg takes half the time of lbfgs.
         solver, tolerance = ("saga", 1e-2) if shape == "sparse" else ("newton-cg", 1e-4)
         model = LogisticRegression(
             C=_INVERSE_PENALTY[shape], solver=solver, tol=tolerance, max_iter=300, random_state=0
         )
         with warnings.catch_warnings():
-            # Weights that still moved a little when the iterations ran out route just as well.
+            # A model that has not fully converged after max_iter iterations routes equally well.
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(_float64(x), examples.targets.argmax(axis=1))
         self._weights, self._intercepts = model.coef_, model.intercept_
-        if examples.targets.shape[1] == 2:  # scikit-learn keeps the second class only, the first one being zero
+        if examples.targets.shape[1] == 2:  # scikit-learn stores only the second class; the first has zeros
             self._weights = np.vstack([np.zeros_like(model.coef_), model.coef_])
             self._intercepts = np.concatenate([[0.0], model.intercept_])
 
@@ -84,18 +84,18 @@ class LogisticHead(_Linear):
 
 
 class RidgeHead(_Linear):
-    """Ridge regression of every output on its own; predicts scores (query level)."""
+    """One ridge regression per output; predicts scores (query level)."""
 
     def fit(self, x: Matrix, examples: Examples) -> None:
-        """Learn targets (n, k), NaN where unknown."""
+        """Learn targets (n, k), NaN if unknown."""
         self._weights, self._intercepts = ridge(x, examples.targets)
 
     def predict(self, x: Matrix) -> Floats:
-        """Predicted scores (n, k). They may leave [0, 1] a little: clipping would make ties."""
+        """Predicted scores (n, k). They are not clipped to [0, 1]: clipping would make ties."""
         return self._values(x)
 
     def extended(self, x: Matrix, examples: Examples) -> Self:
-        """A head with more columns, learned from targets (n, k'), NaN where unknown."""
+        """A head with more columns, learned from targets (n, k'), NaN if unknown."""
         weights, intercepts = ridge(x, examples.targets)
         return self.restore(
             self.config(),
@@ -107,10 +107,10 @@ class RidgeHead(_Linear):
 
 
 class BceHead(_Linear):
-    """A logistic regression per output, each on its own; predicts scores (query level)."""
+    """One logistic regression per output; predicts scores (query level)."""
 
     def fit(self, x: Matrix, examples: Examples) -> None:
-        """Learn dense features x and targets (n, k) in [0, 1], NaN where unknown."""
+        """Learn targets (n, k) in [0, 1], NaN if unknown, from dense features x."""
         self._weights, self._intercepts = _logistic(x, examples.targets)
 
     def predict(self, x: Matrix) -> Floats:
@@ -119,7 +119,7 @@ class BceHead(_Linear):
         return scores
 
     def extended(self, x: Matrix, examples: Examples) -> Self:
-        """A head with more columns, learned from targets (n, k'), NaN where unknown."""
+        """A head with more columns, learned from targets (n, k'), NaN if unknown."""
         weights, intercepts = _logistic(x, examples.targets)
         return self.restore(
             self.config(),
@@ -133,32 +133,32 @@ class BceHead(_Linear):
 def column_products(x: Matrix, weights: Floats) -> Floats:
     """x (n, d) times weights (k, d) -> (n, k).
 
-    One product per column, not one for all: how a matrix product rounds depends on its width, and an
-    output must say the same, bit for bit, whoever stands beside it.
+    It computes one product per column: the rounding of a matrix product depends on its width, and the predictions of
+    an output must not depend on the other outputs, not even in the last bit.
     """
     x = _float64(x)
     return np.column_stack([x @ row for row in weights])
 
 
 def ridge(x: Matrix, targets: Floats, penalty: float | None = None) -> tuple[Floats, Floats]:
-    """Weights (k, d) and intercepts (k,), without a penalty by the one that suits the shape of x.
+    """Weights (k, d) and intercepts (k,) of ridge regressions; the default penalty depends on whether x is sparse.
 
-    Targets (n, k) are NaN where unknown; columns known on the same rows share one factorisation.
+    Targets (n, k) are NaN if unknown. Columns that are known on the same rows share one factorisation.
     """
     from sklearn.linear_model import Ridge
 
     shape = _shape(x)
     x = _float64(x)
     known = ~np.isnan(targets)
-    alike: dict[bytes, list[int]] = {}  # which rows are known, as bits -> the columns known on them
+    columns_of: dict[bytes, list[int]] = {}  # bits of the known rows -> the columns that are known on them
     for column, bits in enumerate(np.packbits(known.T, axis=1)):
-        alike.setdefault(bits.tobytes(), []).append(column)
+        columns_of.setdefault(bits.tobytes(), []).append(column)
     weights = np.empty((targets.shape[1], x.shape[1]))
     intercepts = np.empty(targets.shape[1])
     solver = "sparse_cg" if shape == "sparse" else "cholesky"
-    for columns in map(np.array, alike.values()):
+    for columns in map(np.array, columns_of.values()):
         rows = known[:, columns[0]]
-        whole = bool(rows.all())  # spares a copy of x
+        whole = bool(rows.all())  # avoids a copy of x
         model = Ridge(alpha=penalty or _RIDGE_PENALTY[shape], solver=solver)
         model.fit(x if whole else x[rows], targets[:, columns] if whole else targets[np.ix_(rows, columns)])
         weights[columns], intercepts[columns] = model.coef_, model.intercept_
@@ -166,8 +166,8 @@ def ridge(x: Matrix, targets: Floats, penalty: float | None = None) -> tuple[Flo
 
 
 def _logistic(x: Matrix, targets: Floats) -> tuple[Floats, Floats]:
-    """Weights (k, d) and intercepts (k,). A target between 0 and 1 counts as so much of a right and the rest of a wrong
-    answer."""
+    """Weights (k, d) and intercepts (k,). A target t in (0, 1) counts as a right answer of weight t and a wrong one of
+    weight 1 - t."""
     from sklearn.linear_model import LogisticRegression
 
     x = _float64(x)
@@ -175,7 +175,7 @@ def _logistic(x: Matrix, targets: Floats) -> tuple[Floats, Floats]:
     for column, scores in enumerate(targets.T):
         known = np.flatnonzero(~np.isnan(scores))
         scores = scores[known]
-        if (scores == scores[0]).all():  # nothing to tell apart
+        if (scores == scores[0]).all():  # all targets are equal
             intercepts[column] = logit(np.clip(scores[0], 1e-16, 1 - 1e-16))
             continue
         right, wrong = np.flatnonzero(scores > 0), np.flatnonzero(scores < 1)

@@ -1,4 +1,4 @@
-"""A router: features and a head, with the names that the head's columns stand for."""
+"""A router: features and a head, with the names of the head's columns."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from benchcoe_jobs.routers.base import (
     RouterKind,
     TrainingContext,
 )
-from benchcoe_jobs.routers.fallback import USUAL_MOST, Fallback, calibrate
+from benchcoe_jobs.routers.fallback import DEFAULT_MAX_FALLBACK, Fallback, calibrate
 
 
 @dataclass(frozen=True, slots=True)
 class RouterModel:
-    """What routes a question (paper, section 3.2).
+    """A trained router (paper, section 3.2).
 
-    At subject level outputs are subjects and predictions their probabilities; at query level outputs
-    are experts and predictions their expected scores.
+    At subject level the outputs are subjects and the predictions their probabilities. At query level the outputs are
+    experts and the predictions their expected scores.
     """
 
     level: Level
@@ -41,9 +41,9 @@ class RouterModel:
     fallback: Fallback | None = None
 
     def read(self, questions: Sequence[RouterInput]) -> tuple[Floats, Floats | None]:
-        """Predictions (n, k) as by `predict`, and how familiar each question is (n,), see `fallback`.
+        """Predictions (n, k) as by `predict`, and the familiarity of each question (n,), see `fallback`.
 
-        Familiarity is None where the router was trained without a fallback.
+        Familiarity is None if the router has no fallback.
         """
         if not questions:
             return np.zeros((0, len(self.outputs))), None
@@ -52,32 +52,32 @@ class RouterModel:
         return predictions, self.fallback.familiarity(self.level, x, predictions) if self.fallback else None
 
     def predict(self, questions: Sequence[RouterInput]) -> Floats:
-        """Predictions (n, k), one row a question, one column an output; the highest is the choice."""
+        """Predictions (n, k), one row per question and one column per output; the highest of a row is the choice."""
         return self.head.predict(self.features.transform(questions)) if questions else np.zeros((0, len(self.outputs)))
 
     def extended(self, examples: Examples, outputs: tuple[str, ...]) -> RouterModel:
         """A router with heads for more experts, learned from examples with targets (n, k').
 
-        Features and old heads stay as they are, bit for bit. Raises UsageError at subject level,
-        for a name that is there already, and for an expert without any known score.
+        Features and existing heads stay the same, bit for bit. Raises UsageError at subject level, for an output that
+        exists already, and for an expert without a known score.
         """
         if self.level is not Level.QUERY or not isinstance(self.head, GrowingHead):
-            raise UsageError("only a query-level router takes new experts; train this one again")
-        if known := sorted(set(outputs) & set(self.outputs)):
-            raise UsageError(f"the router knows {', '.join(known)} already")
-        examples = examples.take(_known(examples, outputs))
+            raise UsageError("only a query-level router can be extended with new experts: train this one again")
+        if existing := sorted(set(outputs) & set(self.outputs)):
+            raise UsageError(f"the router already has a head for {', '.join(existing)}")
+        examples = examples.take(_known_rows(examples, outputs))
         head = self.head.extended(self.features.transform(examples.questions), examples)
         return replace(self, outputs=self.outputs + outputs, head=head)
 
 
 @dataclass(frozen=True)
 class RouterTrainer:
-    """A level, a kind and one of its heads, with what training needs beside examples."""
+    """Trains routers of one level, kind and head."""
 
     level: Level
     kind: str
     head: str
-    setting: TrainingContext
+    context: TrainingContext
 
     def fit(
         self,
@@ -85,35 +85,35 @@ class RouterTrainer:
         examples: Examples,
         validation: Examples | None = None,
         scores: Floats | None = None,
-        most_fallback: float = USUAL_MOST,
+        max_fallback: float = DEFAULT_MAX_FALLBACK,
         validation_scores: Floats | None = None,
     ) -> RouterModel:
-        """A router of two or more outputs, learned from examples with a target column for each.
+        """A router of two or more outputs, learned from examples with one target column per output.
 
-        With `scores` (n, experts), NaN where unknown, its fallback is calibrated; `most_fallback` is the largest share
-        of questions like these that it may concern. Features that learned the examples themselves tell nothing of new
-        questions: they are calibrated on `validation` and its scores, and have no fallback without.
+        With `scores` (n, experts), NaN if unknown, its fallback is calibrated; `max_fallback` is the largest share of
+        in-distribution questions that may fall back. If the features were learned from the examples, the fallback is
+        calibrated on `validation` and `validation_scores` instead; without these the router has none.
 
-        Raises UsageError for outputs that are fewer than two or named twice, and for one that has no question.
+        Raises UsageError for fewer than two outputs, for an output named twice, and for one without an example.
         """
         if len(set(outputs)) < max(2, len(outputs)):
-            raise UsageError(f"a router needs two or more outputs with names of their own, not {', '.join(outputs)}")
-        known = _known(examples, outputs)
-        usable, scores = examples.take(known), None if scores is None else scores[known]
+            raise UsageError(f"a router needs two or more outputs with different names, not {', '.join(outputs)}")
+        rows = _known_rows(examples, outputs)
+        usable, scores = examples.take(rows), None if scores is None else scores[rows]
         if self.level is Level.SUBJECT:
-            _check_one_hot(usable.targets, outputs)
-        features, head = self._kind.fit(self.level, self.head, usable, validation, self.setting)
+            _require_one_hot(usable.targets, outputs)
+        features, head = self._kind.fit(self.level, self.head, usable, validation, self.context)
         calibrated_on, calibration_scores = (
             (usable, scores) if not self.learns_features else (validation, validation_scores)
         )
         fallback = None
         if calibrated_on is not None and calibration_scores is not None:
-            if self.level is Level.SUBJECT:  # not every subject need have a question there
+            if self.level is Level.SUBJECT:  # validation may have no question of some subjects
                 calibrated_on = replace(
                     calibrated_on, targets=calibrated_on.targets[:, calibrated_on.targets.any(axis=0)]
                 )
             x = features.transform(calibrated_on.questions)
-            fallback = calibrate(self.level, head, self._refit, x, calibrated_on, calibration_scores, most_fallback)
+            fallback = calibrate(self.level, head, self._refit, x, calibrated_on, calibration_scores, max_fallback)
         return RouterModel(self.level, self.kind, self.head, outputs, features, head, fallback)
 
     @property
@@ -132,39 +132,39 @@ class RouterTrainer:
         return head
 
 
-def new_trainer(level: Level, kind: str, head: str | None, setting: TrainingContext) -> RouterTrainer:
-    """How a router of a kind is trained; without `head`, with the first that the kind has for the level.
+def new_trainer(level: Level, kind: str, head: str | None, context: TrainingContext) -> RouterTrainer:
+    """The trainer of a kind; the default head is the first that the kind has for the level.
 
-    Raises UsageError for an unknown kind, for a level or a head that the kind does not go with, and what
-    the kind raises for an encoder.
+    Raises UsageError for an unknown kind, for a level or a head that the kind does not have, and the errors of
+    `RouterKind.check`.
     """
     found: RouterKind = registry.load("routers", kind)
     if level not in found.heads:
-        raise UsageError(f"a {kind} router is not {level}-level: choose {' or '.join(found.heads)}")
+        raise UsageError(f"kind {kind} has no {level}-level routers: choose level {' or '.join(found.heads)}")
     heads = found.heads[level]
     if head is not None and head not in heads:
         raise UsageError(f"a {level}-level {kind} router has no head {head!r}: choose {' or '.join(heads)}")
-    found.check(setting)
-    return RouterTrainer(level, kind, head or next(iter(heads)), setting)
+    found.check(context)
+    return RouterTrainer(level, kind, head or next(iter(heads)), context)
 
 
-def _known(examples: Examples, outputs: tuple[str, ...]) -> NDArray[np.intp]:
-    """The rows of which something is known, once every output has at least one."""
+def _known_rows(examples: Examples, outputs: tuple[str, ...]) -> NDArray[np.intp]:
+    """The rows with a known target. Raises UsageError if an output has none."""
     if examples.targets.shape != (len(examples.questions), len(outputs)):
         raise ValueError(
             f"{len(examples.questions)} questions, {len(outputs)} outputs, but targets {examples.targets.shape}"
         )
     known = ~np.isnan(examples.targets)
-    _refuse_empty(known, outputs)
+    _require_examples(known, outputs)
     return np.flatnonzero(known.any(axis=1))
 
 
-def _check_one_hot(targets: Floats, subjects: tuple[str, ...]) -> None:
+def _require_one_hot(targets: Floats, subjects: tuple[str, ...]) -> None:
     if not (np.isin(targets, (0.0, 1.0)).all() and (targets.sum(axis=1) == 1.0).all()):
         raise ValueError("targets at subject level must be one-hot")
-    _refuse_empty(targets == 1.0, subjects)
+    _require_examples(targets == 1.0, subjects)
 
 
-def _refuse_empty(has: NDArray[np.bool_], outputs: tuple[str, ...]) -> None:
+def _require_examples(has: NDArray[np.bool_], outputs: tuple[str, ...]) -> None:
     if empty := [name for column, name in enumerate(outputs) if not has[:, column].any()]:
-        raise UsageError(f"there is no question to learn from for {', '.join(empty)}")
+        raise UsageError(f"no question to learn from for {', '.join(empty)}")

@@ -1,4 +1,4 @@
-"""The nearest-neighbour head: what was seen on the most similar questions."""
+"""The nearest-neighbour head: means over the most similar training questions."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.routers.base import Examples, Matrix
 
-# A neighbour weighs exp(cosine / temperature); chosen, as the number of neighbours of each level
-# is, by 5-fold cross-validation on the train split of MMLU-Pro.
+# A neighbour has weight exp(cosine / temperature). The temperature and the numbers of neighbours were chosen by 5-fold
+# cross-validation on the train split of MMLU-Pro.
 _TEMPERATURE = 0.1
 
-# Similarities held at a time, whatever the number of questions remembered: 64 MiB of float32.
+# Cosines computed at a time, whatever the number of training questions: 64 MiB of float32.
 _BLOCK = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
-class _Memory:
-    """Questions seen (n, d), float32, and what is known of them (n, k), NaN where unknown."""
+class _TrainingQuestions:
+    """Vectors of training questions (n, d), float32, and their targets (n, k), NaN if unknown."""
 
     x: NDArray[np.float32]
     targets: Floats
@@ -31,75 +31,75 @@ class _Memory:
 class KnnHead:
     """Means of the targets of the nearest questions, weighted by cosine similarity.
 
-    Rows of x have length one, so that a product is a cosine. An extension that comes with other
-    questions is remembered apart from what was there.
+    Rows of x have length one, so that a product is a cosine. If an extension is learned from other questions than the
+    existing columns, both sets of questions are stored.
     """
 
     def __init__(self, neighbours: int) -> None:
         self._neighbours = neighbours
-        self._memories: tuple[_Memory, ...] = ()
+        self._sets: tuple[_TrainingQuestions, ...] = ()
 
     def fit(self, x: Matrix, examples: Examples) -> None:
-        """Remember targets (n, k), NaN where unknown."""
-        self._memories = (_Memory(np.asarray(x, dtype=np.float32), examples.targets),)
+        """Store the questions and their targets (n, k), NaN if unknown."""
+        self._sets = (_TrainingQuestions(np.asarray(x, dtype=np.float32), examples.targets),)
 
     def predict(self, x: Matrix) -> Floats:
         """Predictions (n, k) in [0, 1]."""
         x = np.asarray(x, dtype=np.float32)
-        return np.hstack([self._from(memory, x) for memory in self._memories])
+        return np.hstack([self._from(stored, x) for stored in self._sets])
 
     def extended(self, x: Matrix, examples: Examples) -> Self:
-        """A head with more columns: targets (n, k'), NaN where unknown."""
+        """A head with more columns, from targets (n, k'), NaN if unknown."""
         targets = examples.targets
         x = np.asarray(x, dtype=np.float32)
-        *older, last = self._memories
+        *older, last = self._sets
         if np.array_equal(last.x, x):
-            memories = (*older, _Memory(x, np.hstack([last.targets, targets])))
+            sets = (*older, _TrainingQuestions(x, np.hstack([last.targets, targets])))
         else:
-            memories = (*self._memories, _Memory(x, targets))
+            sets = (*self._sets, _TrainingQuestions(x, targets))
         head = type(self)(self._neighbours)
-        head._memories = memories
+        head._sets = sets
         return head
 
     def config(self) -> dict[str, Any]:
-        """The number of neighbours, and of memories."""
-        return {"neighbours": self._neighbours, "memories": len(self._memories)}
+        """The number of neighbours, and of stored sets of questions."""
+        return {"neighbours": self._neighbours, "memories": len(self._sets)}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """Every memory's questions and targets."""
+        """Questions and targets of each set."""
         return {
             f"{part}{number}": array
-            for number, memory in enumerate(self._memories)
-            for part, array in (("x", memory.x), ("targets", memory.targets))
+            for number, stored in enumerate(self._sets)
+            for part, array in (("x", stored.x), ("targets", stored.targets))
         }
 
     @classmethod
     def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
         """The head back from `config()` and `arrays()`."""
         head = cls(config["neighbours"])
-        head._memories = tuple(
-            _Memory(arrays[f"x{number}"], arrays[f"targets{number}"]) for number in range(config["memories"])
+        head._sets = tuple(
+            _TrainingQuestions(arrays[f"x{number}"], arrays[f"targets{number}"]) for number in range(config["memories"])
         )
         return head
 
-    def _from(self, memory: _Memory, x: NDArray[np.float32]) -> Floats:
-        size = max(1, _BLOCK // len(memory.x))
-        # Column by column, here and in a block: what one column says never depends on the others.
-        means = [float(np.nanmean(column)) for column in memory.targets.T]
-        return np.vstack([self._block(memory, means, x[start : start + size]) for start in range(0, len(x), size)])
+    def _from(self, stored: _TrainingQuestions, x: NDArray[np.float32]) -> Floats:
+        size = max(1, _BLOCK // len(stored.x))
+        # Column by column, here and in _block: the predictions of one column never depend on the others.
+        means = [float(np.nanmean(column)) for column in stored.targets.T]
+        return np.vstack([self._block(stored, means, x[start : start + size]) for start in range(0, len(x), size)])
 
-    def _block(self, memory: _Memory, means: list[float], x: NDArray[np.float32]) -> Floats:
-        cosines = x @ memory.x.T
-        k = min(self._neighbours, len(memory.x))
+    def _block(self, stored: _TrainingQuestions, means: list[float], x: NDArray[np.float32]) -> Floats:
+        cosines = x @ stored.x.T
+        k = min(self._neighbours, len(stored.x))
         nearest = np.argpartition(-cosines, k - 1, axis=1)[:, :k]
         near = np.take_along_axis(cosines, nearest, axis=1).astype(np.float64)
         weights = np.exp((near - near.max(axis=1, keepdims=True)) / _TEMPERATURE)
-        predictions = np.empty((len(x), memory.targets.shape[1]))
+        predictions = np.empty((len(x), stored.targets.shape[1]))
         for column, mean in enumerate(means):
-            seen = memory.targets[nearest, column]
-            known = weights * ~np.isnan(seen)
-            # The column's mean counts as one more neighbour, as near as the nearest: it steadies
-            # what only few neighbours know, and answers where none does.
-            total = (known * np.nan_to_num(seen)).sum(axis=1) + mean
+            targets = stored.targets[nearest, column]
+            known = weights * ~np.isnan(targets)
+            # The mean of the column counts as one more neighbour with the weight of the nearest. It reduces the
+            # variance if few neighbours have a target, and is the prediction if none has.
+            total = (known * np.nan_to_num(targets)).sum(axis=1) + mean
             predictions[:, column] = total / (known.sum(axis=1) + 1.0)
         return predictions

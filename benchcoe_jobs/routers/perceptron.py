@@ -1,6 +1,6 @@
-"""Small perceptrons: one hidden layer, and at query level one network per expert.
+"""Small perceptrons with one hidden layer; at query level one network per expert.
 
-scikit-learn is imported where something is fitted: a trained head predicts with numpy alone.
+scikit-learn is imported to fit a head; a fitted head predicts with numpy only.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.routers.base import Examples, Matrix
 
-# From this many questions on, a tenth of them says when to stop; fewer are learned to the end.
+# From this many questions on, training stops early by the loss on a tenth of them.
 _MANY = 1_000
 
 _HIDDEN = 32
@@ -47,7 +47,7 @@ class _Perceptron:
         return head
 
     def _values(self, x: Matrix) -> list[Floats]:
-        """Outputs (n, o) of each network, each on its own: an output says the same whoever stands beside it."""
+        """Outputs (n, o) of each network. Each is computed alone, so that none depends on the others."""
         x = np.asarray(x, dtype=np.float64)
         layers = (self._layers[name] for name in ("hidden", "hidden_bias", "output", "output_bias"))
         return [
@@ -57,7 +57,7 @@ class _Perceptron:
 
 
 class PerceptronClassifier(_Perceptron):
-    """A network for all subjects; predicts the probability of each (subject level)."""
+    """One network for all subjects; predicts the probability of each (subject level)."""
 
     def fit(self, x: Matrix, examples: Examples) -> None:
         """Learn one-hot targets (n, k), k >= 2, without NaN; every output has a row."""
@@ -66,7 +66,7 @@ class PerceptronClassifier(_Perceptron):
         subject_of = examples.targets.argmax(axis=1)
         model = _learned(MLPClassifier, x, subject_of)
         layers = _layers(model)
-        if examples.targets.shape[1] == 2:  # scikit-learn has one logit then, the first class being zero
+        if examples.targets.shape[1] == 2:  # scikit-learn has one logit; that of the first class is zero
             layers["output"] = np.hstack([np.zeros_like(layers["output"]), layers["output"]])
             layers["output_bias"] = np.concatenate([[0.0], layers["output_bias"]])
         self._layers = _stacked([layers])
@@ -80,18 +80,18 @@ class PerceptronClassifier(_Perceptron):
 
 
 class PerceptronRegressor(_Perceptron):
-    """A network per expert; predicts scores (query level)."""
+    """One network per expert; predicts scores (query level)."""
 
     def fit(self, x: Matrix, examples: Examples) -> None:
-        """Learn targets (n, k), NaN where unknown."""
+        """Learn targets (n, k), NaN if unknown."""
         self._layers = _stacked([_regressor(x, column) for column in examples.targets.T])
 
     def predict(self, x: Matrix) -> Floats:
-        """Predicted scores (n, k). They may leave [0, 1] a little: clipping would make ties."""
+        """Predicted scores (n, k). They are not clipped to [0, 1]: clipping would make ties."""
         return np.hstack(self._values(x))
 
     def extended(self, x: Matrix, examples: Examples) -> Self:
-        """A head with more columns, learned from targets (n, k'), NaN where unknown."""
+        """A head with more columns, learned from targets (n, k'), NaN if unknown."""
         new = _stacked([_regressor(x, column) for column in examples.targets.T])
         return self.restore({}, {name: np.concatenate([self._layers[name], new[name]]) for name in new})
 
@@ -101,7 +101,7 @@ def _regressor(x: Matrix, scores: Floats) -> dict[str, Floats]:
 
     known = ~np.isnan(scores)
     scores = scores[known]
-    if (scores == scores[0]).all():  # nothing to tell apart, and too little for a network where it is one question
+    if (scores == scores[0]).all():  # a network would have nothing to learn, and scikit-learn refuses a single question
         return {
             "hidden": np.zeros((x.shape[1], _HIDDEN)),
             "hidden_bias": np.zeros(_HIDDEN),
@@ -116,7 +116,7 @@ def _learned(network: Any, x: Matrix, targets: NDArray[Any]) -> Any:
 
     model = network(**_OPTIONS, early_stopping=len(targets) >= _MANY)
     with warnings.catch_warnings():
-        # Weights that still moved a little when the iterations ran out route just as well.
+        # A network that has not fully converged after max_iter iterations routes equally well.
         warnings.simplefilter("ignore", ConvergenceWarning)
         return model.fit(np.asarray(x, dtype=np.float64), targets)
 

@@ -1,6 +1,6 @@
-"""An encoder of transformers that travels with its router: its weights, its tokenizer and its window.
+"""An encoder of transformers that is stored with its router: weights, tokenizer and window.
 
-torch and transformers are imported where an encoder is opened or restored, not with this module.
+torch and transformers are imported when an encoder is opened or restored, not with this module.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ from benchcoe_jobs.routers.window import readable
 
 PACKAGES = ("torch", "transformers", "accelerate")
 
-# The window of the paper's encoder. Some have windows of thousands of tokens, and would take as much longer.
+# The window of the paper's encoder. Others have windows of thousands of tokens, which would take far longer.
 _WINDOW = 512
 
-# What configurations call dropout between tokens. With it torch has no fused kernel for attention on a CPU: a step took
-# three to six times as long, for most of it in page faults (questions of 512 tokens).
+# Names of attention dropout in configurations. It is turned off: torch has no fused attention kernel for a CPU with it,
+# and a step took three to six times as long, mostly in page faults (questions of 512 tokens).
 _ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
 
-# Tokens that are read at once, padding counted. What fits a CPU's caches is a tenth faster there than four times as
-# many; a GPU wants to be filled.
+# Tokens of a batch, including padding. On a CPU, batches that fit its caches are a tenth faster than four times larger
+# ones; a GPU needs large batches.
 _TOKENS = {"cpu": 2_048, "cuda": 16_384}
 
 
 def require_packages() -> None:
-    """Raise MissingError where a package that fine-tuning needs is not installed; imports none."""
+    """Raise MissingError if a package that fine-tuning needs is not installed. No package is imported."""
     if any(find_spec(package) is None for package in PACKAGES):
         raise MissingError("a fine-tuned encoder needs more packages: pip install 'benchcoe-jobs[routers]'")
 
 
 class Transformer:
-    """A model, and the tokenizer that cuts texts for it.
+    """A model of transformers in float32, and its tokenizer.
 
-    `model` is one of transformers, in float32. A question's vector is the mean of its tokens', of length one, taken
-    from `centre` (d,) and again brought to length one: the vectors of many an encoder lie in a narrow cone.
+    The vector of a question is the mean of the vectors of its tokens, normalised, less `centre` (d,), and normalised
+    again: without centring, the vectors of many encoders lie in a narrow cone.
     """
 
     def __init__(self, model: Any, tokenizer: Any, window: int, pad_id: int) -> None:
@@ -55,13 +55,13 @@ class Transformer:
 
     @classmethod
     def open(cls, found: Encoder) -> Self:
-        """An encoder from disk. Raises InputError where what is there is none, or not whole."""
+        """An encoder from disk. Raises InputError if the folder holds no complete encoder."""
         require_packages()
         transformers = _quiet_transformers()
-        where: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+        options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
         try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(str(found.folder), **where)
-            config = transformers.AutoConfig.from_pretrained(str(found.folder), **where)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(str(found.folder), **options)
+            config = transformers.AutoConfig.from_pretrained(str(found.folder), **options)
             for name in _ATTENTION_DROPOUT:
                 if hasattr(config, name):
                     setattr(config, name, 0.0)
@@ -71,9 +71,9 @@ class Transformer:
                 use_safetensors=True,
                 dtype="float32",
                 output_loading_info=True,
-                **where,
+                **options,
             )
-            # A pooler is often left out, and not used here.
+            # A pooler is often missing. It is not used here.
             if missing := sorted(name for name in loaded["missing_keys"] if "pooler" not in name):
                 raise ValueError(f"{len(missing)} of its weights are missing, {missing[0]} among them")
             pad_id = 0 if tokenizer.pad_token_id is None else tokenizer.pad_token_id
@@ -82,18 +82,18 @@ class Transformer:
             if set(read) <= set(tokenizer.all_special_ids):
                 raise ValueError("its tokenizer is missing, or knows no word")
             opened.vectors_of([read])
-        except Exception as error:  # the libraries raise a dozen kinds for a folder that is no encoder
+        except Exception as error:  # the libraries raise many types for a folder that is no encoder
             raise InputError(f"encoder {found.name} cannot be loaded: {first_line(error)}") from error
         return opened
 
     def ids(self, questions: Sequence[RouterInput]) -> list[list[int]]:
-        """Token ids of each question, at least one; what is too long is cut as in `window`."""
+        """Token ids of each question, at least one; a question that is too long is cut as described in `window`."""
         texts = readable(questions, self._tokenizer, self._window)
         read = self._tokenizer(texts, truncation=True, max_length=self._window, return_attention_mask=False)
         return [ids or [self.pad_id] for ids in read["input_ids"]]
 
     def centre_on(self, ids: Sequence[Sequence[int]]) -> None:
-        """Take vectors from the mean of those of some questions from now on."""
+        """Set `centre` to the mean vector of some tokenised questions."""
         self.centre = np.zeros_like(self.centre)
         self.centre = self.vectors_of(ids).mean(axis=0)
 
@@ -102,9 +102,10 @@ class Transformer:
         return self.vectors_of(self.ids(questions))
 
     def vectors_of(self, ids: Sequence[Sequence[int]]) -> NDArray[np.float32]:
-        """Vectors of questions that are read already: (n, d)."""
+        """Vectors of tokenised questions, of length one: (n, d)."""
         torch = import_module("torch")
-        self.model.eval().to("cuda" if torch.cuda.is_available() else "cpu")  # training leaves it drawing shard_groups
+        # After training the model is still in training mode, with dropout.
+        self.model.eval().to("cuda" if torch.cuda.is_available() else "cpu")
         centre = torch.tensor(self.centre, device=self.model.device)
         found = np.empty((len(ids), len(self.centre)), dtype=np.float32)
         device = self.model.device.type
@@ -119,7 +120,7 @@ class Transformer:
         """The model's configuration and the tokenizer, as text."""
         config = json.loads(self.model.config.to_json_string(use_diff=False))
         backend = self._tokenizer.backend_tokenizer
-        # What was cut or padded last is kept there too; each call sets it anew.
+        # The tokenizer also stores the truncation and padding of its last call; each call sets them again.
         backend.no_truncation()
         backend.no_padding()
         return {
@@ -130,13 +131,13 @@ class Transformer:
         }
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """The weights, and the centre."""
+        """The weights and the centre."""
         weights = {f"model.{name}": part.cpu().numpy() for name, part in self.model.state_dict().items()}
         return {**weights, "centre": self.centre}
 
     @classmethod
     def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """The encoder back from `config()` and `arrays()`; nothing else is read. Raises MissingError."""
+        """The encoder back from `config()` and `arrays()` alone. Raises MissingError without its packages."""
         require_packages()
         transformers, tokenizers, torch = _quiet_transformers(), import_module("tokenizers"), import_module("torch")
         settings = dict(config["model"])
@@ -154,7 +155,7 @@ class Transformer:
 
 
 def bf16_helps() -> bool:
-    """Whether this machine multiplies bfloat16 in hardware; where it does not, it is slower than float32."""
+    """Whether this machine multiplies bfloat16 in hardware; otherwise bfloat16 is slower than float32."""
     torch = import_module("torch")
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
@@ -163,7 +164,7 @@ def bf16_helps() -> bool:
 
 
 def padded(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[Any, Any]:
-    """Token ids and what of them is no padding, as tensors: each (n, longest)."""
+    """Padded token ids and the attention mask, as tensors: each (n, longest)."""
     torch = import_module("torch")
     pad = torch.nn.utils.rnn.pad_sequence
     rows = [torch.tensor(row) for row in ids]
@@ -174,22 +175,22 @@ def padded(ids: Sequence[Sequence[int]], pad_id: int) -> tuple[Any, Any]:
 
 
 def pooled(model: Any, ids: Any, mask: Any, centre: Any) -> Any:
-    """Vectors of questions, see `Transformer`: (n, d), float32, whatever the model computes in."""
+    """Vectors of questions, see `Transformer`: (n, d), float32 in any autocast type."""
     hidden = model(input_ids=ids, attention_mask=mask).last_hidden_state.float()
     total = (hidden * mask.unsqueeze(-1)).sum(dim=1)  # the mean's direction
     return _unit(_unit(total) - centre)
 
 
 def _unit(x: Any) -> Any:
-    # What is no longer than this stays shorter than one: its direction is noise, and its gradient has no bound.
+    # A vector shorter than this is not normalised: its direction is noise, and its gradient would be unbounded.
     return x / x.norm(dim=1, keepdim=True).clamp_min(1e-3)
 
 
-def _batches(lengths: Sequence[int], most: int) -> Iterator[list[int]]:
-    """Rows of like length together, `most` tokens at once: a batch is padded to its longest."""
+def _batches(lengths: Sequence[int], max_tokens: int) -> Iterator[list[int]]:
+    """Batches of rows of similar length, each of at most `max_tokens` tokens when padded to its longest row."""
     rows: list[int] = []
     for row in sorted(range(len(lengths)), key=lengths.__getitem__):
-        if rows and lengths[row] * (len(rows) + 1) > most:
+        if rows and lengths[row] * (len(rows) + 1) > max_tokens:
             yield rows
             rows = []
         rows.append(row)

@@ -1,7 +1,7 @@
-"""What an encoder reads of a question that is longer than its window.
+"""How a question that is longer than the window of an encoder is cut.
 
-The published code cuts the end of a prompt, where the question and its options stand. Here what
-precedes them is cut: a passage, examples, a long introduction.
+The published code cuts the end of a prompt, which holds the question and its options. Here the text before them is cut:
+a passage, examples, a long introduction.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from typing import Any
 from benchcoe_jobs.domain import RouterInput
 
 RULE = 1
-"""Changes with what is cut, so that no vector of another cut is taken for one of this."""
+"""The version of this rule. It is part of the key of stored vectors, so that vectors of another rule are not used."""
 
-# Tokenisers read a whole text before it can be cut. No language spends this many characters on a
-# token on average, so what is cut before would have been cut after.
+# A tokeniser reads a whole text before it is cut. Texts are first cut to this many characters per token, which is above
+# the average of any language: the characters removed here would be removed afterwards anyway.
 _CHARS_PER_TOKEN = 16
 
 
 def readable(questions: Sequence[RouterInput], tokenizer: Any, limit: int) -> list[str]:
-    """Each question in one piece of at most `limit` tokens, special ones counted.
+    """Each question as one string of at most `limit` tokens, special tokens included.
 
-    The options keep at least half of the window, where they need it, and are cut at their end; the text
-    keeps the rest and is cut at its start. `tokenizer` is a fast one of transformers.
+    The options get up to half of the window, or more if the text leaves it, and are cut at their end. The text gets
+    the rest and is cut at its start. `tokenizer` is a fast tokenizer of transformers.
     """
     room = max(2, limit - tokenizer.num_special_tokens_to_add())
     return [_readable(question, tokenizer, room) for question in questions]
 
 
 def _readable(question: RouterInput, tokenizer: Any, room: int) -> str:
-    if len(question.whole) * 4 <= room:  # four bytes a character at most, and a byte a token at least
+    if len(question.whole) * 4 <= room:  # a character has at most four bytes, and a token at least one
         return _clean(question.whole)
     text = _clean(question.text[-room * _CHARS_PER_TOKEN :])
     options = _clean("\n".join(question.choices)[: room * _CHARS_PER_TOKEN])
@@ -45,11 +45,11 @@ def _readable(question: RouterInput, tokenizer: Any, room: int) -> str:
 
 
 def _spans(text: str, tokenizer: Any) -> list[tuple[int, int]]:
-    """Where each token stands: (first character, one past the last)."""
+    """The span of each token: (first character, one past the last)."""
     read = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True, verbose=False)
     return list(read["offset_mapping"])
 
 
 def _clean(text: str) -> str:
-    # Tokenisers refuse a lone surrogate, which JSON may well carry.
+    # Tokenisers refuse a lone surrogate, which JSON may contain.
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -25,15 +25,15 @@ TRAIN = "train-router tuned --kind bert --encoder encoder --level"
 KILLED = """
 import os, signal, sys
 from benchcoe_jobs.cli.main import execute
-from benchcoe_jobs.routers import tuning
+from benchcoe_jobs.routers import hf_trainer
 
-save = tuning._Watch.on_save
+save = hf_trainer.CheckpointCallback.on_save
 
 def kill(self, args, state, control, **rest):
     save(self, args, state, control, **rest)
     os.kill(os.getpid(), signal.SIGKILL)
 
-tuning._Watch.on_save = kill
+hf_trainer.CheckpointCallback.on_save = kill
 execute(sys.argv[1:])
 """
 
@@ -64,8 +64,10 @@ def test_a_killed_training_continues_and_the_router_routes(session: Cli, monkeyp
 
     from benchcoe_jobs.routers import tuning
 
-    found, last_whole = [], tuning._last_whole
-    monkeypatch.setattr(tuning, "_last_whole", lambda folder: found.append(last_whole(folder)) or found[-1])
+    found, last_complete = [], tuning.last_complete_checkpoint
+    monkeypatch.setattr(
+        tuning, "last_complete_checkpoint", lambda folder: found.append(last_complete(folder)) or found[-1]
+    )
 
     trained = session(f"{TRAIN} subject --json").json
 

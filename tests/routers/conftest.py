@@ -66,7 +66,7 @@ def shared_cache() -> MemoryCache:
 
 
 @pytest.fixture
-def recipe_of(request: pytest.FixtureRequest) -> Callable[[Level, str, str], RouterTrainer]:
+def trainer_of(request: pytest.FixtureRequest) -> Callable[[Level, str, str], RouterTrainer]:
     """How a level, a kind and a head are trained here."""
 
     def build(level: Level, kind: str, head: str) -> RouterTrainer:
@@ -78,31 +78,31 @@ def recipe_of(request: pytest.FixtureRequest) -> Callable[[Level, str, str], Rou
 
 
 @pytest.fixture(params=_WAYS, ids="-".join)
-def trainer(request: pytest.FixtureRequest, recipe_of: Callable[[Level, str, str], RouterTrainer]) -> RouterTrainer:
+def trainer(request: pytest.FixtureRequest, trainer_of: Callable[[Level, str, str], RouterTrainer]) -> RouterTrainer:
     """Every level, kind and head that go together."""
-    return recipe_of(*request.param)
+    return trainer_of(*request.param)
 
 
 @pytest.fixture(params=[way for way in _WAYS if way[0] is Level.SUBJECT], ids="-".join)
-def subject_recipe(
-    request: pytest.FixtureRequest, recipe_of: Callable[[Level, str, str], RouterTrainer]
+def subject_trainer(
+    request: pytest.FixtureRequest, trainer_of: Callable[[Level, str, str], RouterTrainer]
 ) -> RouterTrainer:
-    return recipe_of(*request.param)
+    return trainer_of(*request.param)
 
 
 @pytest.fixture(params=[way for way in _WAYS if way[0] is Level.QUERY], ids="-".join)
-def query_recipe(
-    request: pytest.FixtureRequest, recipe_of: Callable[[Level, str, str], RouterTrainer]
+def query_trainer(
+    request: pytest.FixtureRequest, trainer_of: Callable[[Level, str, str], RouterTrainer]
 ) -> RouterTrainer:
-    return recipe_of(*request.param)
+    return trainer_of(*request.param)
 
 
 @pytest.fixture(params=[way for way in _WAYS if way[0] is Level.QUERY and way[1] != "bert"], ids="-".join)
-def frozen_query_recipe(
-    request: pytest.FixtureRequest, recipe_of: Callable[[Level, str, str], RouterTrainer]
+def frozen_query_trainer(
+    request: pytest.FixtureRequest, trainer_of: Callable[[Level, str, str], RouterTrainer]
 ) -> RouterTrainer:
     """Those whose features do not depend on the experts that there are."""
-    return recipe_of(*request.param)
+    return trainer_of(*request.param)
 
 
 @pytest.fixture

@@ -43,9 +43,9 @@ def relabelled(examples: Examples, seed: int) -> Examples:
 
 
 def test_both_losses_are_kept_and_the_best_epoch(tiny_encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchcoe_jobs.routers import tuning
+    from benchcoe_jobs.routers import hf_trainer
 
-    for module in (transformer, tuning):
+    for module in (transformer, hf_trainer):
         monkeypatch.setattr(module, "bf16_helps", lambda: False)  # batches differ, and round differently
     features, head = Bert(epochs=20, patience=20, encoder_rate=1e-3).fit(
         Level.SUBJECT, "linear", EIGHT.examples, relabelled(EIGHT.examples, 0), TrainingContext(tiny_encoder)
@@ -129,7 +129,7 @@ def test_the_fallback_is_calibrated_on_questions_that_were_not_learned(tiny_enco
     assert fitted.fallback is not None
     assert isinstance(fitted.fallback.calibration, Calibration)
     assert fitted.fallback.calibration.n == 5
-    assert fitted.fallback.known.shape[0] == 5
+    assert fitted.fallback.training_vectors.shape[0] == 5
 
 
 # --- kills ----------------------------------------------------------------------------------------
@@ -141,62 +141,62 @@ from test_bert import train
 
 steps = 0
 
-def between():
+def on_step():
     global steps
     steps += 1
     if steps == int(sys.argv[3]):
         os.kill(os.getpid(), signal.SIGKILL)
 
-train(sys.argv[1], Path(sys.argv[2]), between)
+train(sys.argv[1], Path(sys.argv[2]), on_step)
 """
 
 
 def train(
-    encoder: str, scratch: Path | None, between: object = lambda: None
+    encoder: str, checkpoints: Path | None, on_step: object = lambda: None
 ) -> tuple[TrainingHistory, NDArray[np.float64]]:
     """TrainingHistory and predictions; ten steps an epoch, four epochs."""
     examples = world(64).examples
-    setting = TrainingContext(encoder, scratch=scratch, between=between)  # type: ignore[arg-type]
+    context = TrainingContext(encoder, checkpoints=checkpoints, on_step=on_step)  # type: ignore[arg-type]
     unseen = Examples(world(64).unseen, world(64).outputs, np.eye(64))
     features, head = Bert(epochs=4, patience=4, encoder_rate=1e-4).fit(
-        Level.SUBJECT, "linear", examples, unseen, setting
+        Level.SUBJECT, "linear", examples, unseen, context
     )
     return history_of(features), head.predict(features.transform(world(64).unseen))
 
 
 def test_a_killed_training_goes_on_where_it_was_and_ends_the_same(tiny_encoder: str, tmp_path: Path) -> None:
-    scratch = tmp_path / "scratch"
-    here = str(Path(__file__).parents[1] / "helpers")
+    checkpoints = tmp_path / "checkpoints"
+    here = Path(__file__).parent
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED, tiny_encoder, str(scratch), "25"],
-        env={**os.environ, "PYTHONPATH": here},
+        [sys.executable, "-c", KILLED, tiny_encoder, str(checkpoints), "25"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parent / "helpers")])},
         timeout=120,
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL
-    [place] = scratch.iterdir()
+    [place] = checkpoints.iterdir()
     assert {path.name for path in place.glob("checkpoint-*")} == {"checkpoint-10", "checkpoint-20"}
     torn = place / "checkpoint-25"  # killed again, while it was written
     torn.mkdir()
     (torn / "model.safetensors").write_bytes(b"half of it")
 
     steps: list[int] = []
-    history, predictions = train(tiny_encoder, scratch, lambda: steps.append(1))
+    history, predictions = train(tiny_encoder, checkpoints, lambda: steps.append(1))
     assert len(steps) == 40 - 20
-    expected_curve, expected = train(tiny_encoder, None)
-    assert history == expected_curve
+    expected_history, expected = train(tiny_encoder, None)
+    assert history == expected_history
     np.testing.assert_array_equal(predictions, expected)
 
 
 def test_another_training_does_not_go_on_from_it(tiny_encoder: str, tmp_path: Path) -> None:
     steps: list[int] = []
-    setting = TrainingContext(tiny_encoder, scratch=tmp_path, between=lambda: steps.append(1))
+    context = TrainingContext(tiny_encoder, checkpoints=tmp_path, on_step=lambda: steps.append(1))
     bert = Bert(epochs=2)
-    bert.fit(Level.SUBJECT, "linear", EIGHT.examples, None, setting)
+    bert.fit(Level.SUBJECT, "linear", EIGHT.examples, None, context)
     first = len(steps)
-    bert.fit(Level.SUBJECT, "linear", EIGHT.examples, None, setting)
+    bert.fit(Level.SUBJECT, "linear", EIGHT.examples, None, context)
     assert len(steps) == first, "it was over"
-    bert.fit(Level.SUBJECT, "linear", relabelled(EIGHT.examples, 0), None, setting)
+    bert.fit(Level.SUBJECT, "linear", relabelled(EIGHT.examples, 0), None, context)
     assert len(steps) == 2 * first
 
 
@@ -256,7 +256,7 @@ def test_missing_packages_are_named(tiny_encoder: str, monkeypatch: pytest.Monke
 
 
 def test_an_encoder_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises((InputError, UsageError), match="there is no such folder"):
+    with pytest.raises((InputError, UsageError), match="neither an existing folder nor a hub id"):
         new_trainer(Level.SUBJECT, "bert", None, TrainingContext(str(tmp_path / "nowhere")))
 
 
@@ -267,9 +267,9 @@ def test_lengths_go_together() -> None:
 
 
 def test_lengths_go_together_in_training_and_epochs_differ() -> None:
-    tuning = pytest.importorskip("benchcoe_jobs.routers.tuning")
+    hf_trainer = pytest.importorskip("benchcoe_jobs.routers.hf_trainer")
     lengths = [(7 * number) % 165 + 1 for number in range(165)]  # each of 1 to 165 once
-    sampler = tuning._ByLength(32, lengths=lengths)
+    sampler = hf_trainer.LengthGroupedBatches(32, lengths=lengths)
 
     def epoch(number: int) -> list[int]:
         sampler.set_epoch(number)

@@ -50,7 +50,7 @@ def test_where_the_question_matters_it_is_shrunk_less_and_beats_the_table() -> N
 def test_a_subject_left_out_is_predicted_from_the_others() -> None:
     x, examples, _ = world(depends_on_the_question=False)
     head = fitted(x, examples)
-    left_out = head.subjects_left_out(x, examples)
+    left_out = head.predict_held_out_subjects(x, examples)
     alpha = np.array(examples.subjects) == "alpha"
     assert head.predict(x)[alpha, 0].mean() == pytest.approx(0.8, abs=0.1)
     assert left_out[alpha, 0].mean() < 0.5, "expert 0 is poor on the other two"

@@ -11,7 +11,7 @@ from benchcoe_jobs.cli.router import train_router
 from benchcoe_jobs.domain import Level, RouterInput
 from benchcoe_jobs.routers import artifact
 from benchcoe_jobs.routers.base import Examples, TrainingContext
-from benchcoe_jobs.routers.fallback import USUAL_MOST
+from benchcoe_jobs.routers.fallback import DEFAULT_MAX_FALLBACK
 from benchcoe_jobs.routers.model import RouterModel, new_trainer
 
 SUBJECTS = ("apples", "bricks", "clouds", "drums", "engines", "ferns")
@@ -47,7 +47,7 @@ def lesson(level: Level, transfers: bool) -> tuple[tuple[str, ...], Examples, np
 
 def trained(level: Level, transfers: bool) -> RouterModel:
     outputs, examples, scores = lesson(level, transfers)
-    return new_trainer(level, "tfidf", None, TrainingContext()).fit(outputs, examples, scores=scores, most_fallback=1.0)
+    return new_trainer(level, "tfidf", None, TrainingContext()).fit(outputs, examples, scores=scores, max_fallback=1.0)
 
 
 @pytest.mark.parametrize("level", list(Level))
@@ -84,7 +84,7 @@ def test_a_question_of_either_subject_is_unfamiliar_however_near_it_is() -> None
 
 
 def test_the_command_and_the_library_have_the_same_limit() -> None:
-    assert {option.name: option.default for option in train_router.params}["max_fallback"] == USUAL_MOST
+    assert {option.name: option.default for option in train_router.params}["max_fallback"] == DEFAULT_MAX_FALLBACK
 
 
 def test_where_what_was_learned_carries_over_nothing_falls_back() -> None:
@@ -102,7 +102,7 @@ def test_caution_has_a_limit(most: float) -> None:
     outputs, examples, scores = lesson(Level.QUERY, transfers=False)
     assert trained(Level.QUERY, transfers=False).fallback.calibration.share > most  # type: ignore[union-attr]
     model = new_trainer(Level.QUERY, "tfidf", None, TrainingContext()).fit(
-        outputs, examples, scores=scores, most_fallback=most
+        outputs, examples, scores=scores, max_fallback=most
     )
     assert model.fallback is not None
     assert model.fallback.calibration.share == most

@@ -57,7 +57,7 @@ def test_a_damaged_artifact_is_refused(folder: Path, name: str, harm: Callable[[
     [
         ({"outputs": ["second", "first"]}, "router.json is damaged"),
         ({"level": "subject"}, "router.json is damaged"),
-        ({"format": 1}, "it has format 1, this version reads 3"),
+        ({"format": 1}, "its format is 1, and this version reads 3"),
     ],
 )
 def test_an_altered_artifact_is_refused(folder: Path, change: dict[str, Any], says: str) -> None:

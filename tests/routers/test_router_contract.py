@@ -55,8 +55,8 @@ def test_chooses_the_right_output_for_unseen_questions(
     assert right.mean() > 0.95
 
 
-def test_subject_predictions_are_probabilities(subject_recipe: RouterTrainer, eight: World) -> None:
-    predictions = trained(subject_recipe, eight).predict(eight.unseen + STRANGE)
+def test_subject_predictions_are_probabilities(subject_trainer: RouterTrainer, eight: World) -> None:
+    predictions = trained(subject_trainer, eight).predict(eight.unseen + STRANGE)
     assert predictions.min() >= 0
     np.testing.assert_allclose(predictions.sum(axis=1), 1)
 
@@ -66,7 +66,7 @@ def test_two_fits_and_a_saved_router_say_the_same_bit_for_bit(
 ) -> None:
     first, second = trained(trainer, eight), trained(trainer, eight)
     assert artifact.save(first, tmp_path / "first") == artifact.save(second, tmp_path / "second")
-    loaded = artifact.load(tmp_path / "first", cache=trainer.setting.cache)
+    loaded = artifact.load(tmp_path / "first", cache=trainer.context.cache)
     assert (loaded.level, loaded.kind, loaded.head_name) == (trainer.level, trainer.kind, trainer.head)
     assert loaded.outputs == eight.outputs
     questions = eight.unseen + STRANGE
@@ -103,31 +103,31 @@ def test_a_question_of_which_nothing_is_known_teaches_nothing(
     assert artifact.save(model, tmp_path / "a") == artifact.save(trained(trainer, two), tmp_path / "b")
 
 
-def test_unknown_scores_are_left_out_not_taken_for_zero(query_recipe: RouterTrainer, eight: World) -> None:
+def test_unknown_scores_are_left_out_not_taken_for_zero(query_trainer: RouterTrainer, eight: World) -> None:
     targets = np.ones_like(eight.examples.targets)
     targets[:, 0] = 0.4
     known = np.random.default_rng(0).random(targets.shape) < 0.3
     targets[~known] = np.nan
-    model = trained(query_recipe, eight, targets)
+    model = trained(query_trainer, eight, targets)
     predictions = model.predict(eight.unseen)
     np.testing.assert_allclose(predictions[:, 0], 0.4)
     np.testing.assert_allclose(predictions[:, 1:], 1.0)
 
 
-def test_an_expert_known_on_a_single_question(query_recipe: RouterTrainer, eight: World) -> None:
+def test_an_expert_known_on_a_single_question(query_trainer: RouterTrainer, eight: World) -> None:
     targets = eight.examples.targets.copy()
     targets[1:, 0] = np.nan
-    model = trained(query_recipe, eight, targets)
+    model = trained(query_trainer, eight, targets)
     np.testing.assert_allclose(model.predict(eight.unseen)[:, 0], targets[0, 0])
 
 
 @pytest.mark.parametrize("newcomers", [1, 5])
 @pytest.mark.parametrize("coverage", [1.0, 0.9])
 def test_new_experts_leave_the_old_ones_bit_for_bit(
-    query_recipe: RouterTrainer, eight: World, newcomers: int, coverage: float, tmp_path: Path
+    query_trainer: RouterTrainer, eight: World, newcomers: int, coverage: float, tmp_path: Path
 ) -> None:
     old = 8 - newcomers
-    model = query_recipe.fit(eight.outputs[:old], columns(eight, slice(old)))
+    model = query_trainer.fit(eight.outputs[:old], columns(eight, slice(old)))
     before = model.predict(eight.unseen)
     new_targets = eight.examples.targets[:, old:].copy()
     new_targets[np.random.default_rng(1).random(len(new_targets)) > coverage] = np.nan
@@ -140,26 +140,26 @@ def test_new_experts_leave_the_old_ones_bit_for_bit(
     np.testing.assert_array_equal(after[:, :old], before)
     np.testing.assert_array_equal(after.argmax(axis=1), np.arange(8))
     np.testing.assert_array_equal(model.predict(eight.unseen), before)
-    loaded = artifact.load(tmp_path / "grown", cache=query_recipe.setting.cache)
+    loaded = artifact.load(tmp_path / "grown", cache=query_trainer.context.cache)
     np.testing.assert_array_equal(loaded.predict(eight.unseen), after)
 
 
-def test_growing_twice_is_as_good_as_at_once(frozen_query_recipe: RouterTrainer, eight: World) -> None:
-    model = frozen_query_recipe.fit(eight.outputs[:6], columns(eight, slice(6)))
+def test_growing_twice_is_as_good_as_at_once(frozen_query_trainer: RouterTrainer, eight: World) -> None:
+    model = frozen_query_trainer.fit(eight.outputs[:6], columns(eight, slice(6)))
     for column in (6, 7):
         model = model.extended(columns(eight, [column]), (eight.outputs[column],))
-    at_once = trained(frozen_query_recipe, eight).predict(eight.unseen)
+    at_once = trained(frozen_query_trainer, eight).predict(eight.unseen)
     np.testing.assert_allclose(model.predict(eight.unseen), at_once, atol=1e-6)
 
 
 def test_what_cannot_be_grown_is_refused(
-    query_recipe: RouterTrainer, subject_recipe: RouterTrainer, two: World
+    query_trainer: RouterTrainer, subject_trainer: RouterTrainer, two: World
 ) -> None:
     column = columns(two, [0])
-    with pytest.raises(UsageError, match="only a query-level router takes new experts"):
-        trained(subject_recipe, two).extended(column, ("new",))
-    model = trained(query_recipe, two)
-    with pytest.raises(UsageError, match="knows out-apple already"):
+    with pytest.raises(UsageError, match="only a query-level router can be extended with new experts"):
+        trained(subject_trainer, two).extended(column, ("new",))
+    model = trained(query_trainer, two)
+    with pytest.raises(UsageError, match="already has a head for out-apple"):
         model.extended(column, two.outputs[:1])
     with pytest.raises(UsageError, match="no question to learn from for new"):
         model.extended(replace(column, targets=np.full_like(column.targets, np.nan)), ("new",))
@@ -175,9 +175,9 @@ def test_targets_that_cannot_be_learned_are_refused(trainer: RouterTrainer, two:
         trained(trainer, two, nobody)
 
 
-def test_subjects_must_be_one_hot(subject_recipe: RouterTrainer, two: World) -> None:
+def test_subjects_must_be_one_hot(subject_trainer: RouterTrainer, two: World) -> None:
     with pytest.raises(ValueError, match="one-hot"):
-        trained(subject_recipe, two, np.full_like(two.examples.targets, 0.5))
+        trained(subject_trainer, two, np.full_like(two.examples.targets, 0.5))
 
 
 @pytest.mark.parametrize(
@@ -201,13 +201,13 @@ def test_wrong_combinations_are_refused_in_one_line(
 
 
 def test_blend_is_query_level() -> None:
-    with pytest.raises(UsageError, match="a blend router is not subject-level: choose query"):
+    with pytest.raises(UsageError, match="kind blend has no subject-level routers: choose level query"):
         new_trainer(Level.SUBJECT, "blend", None, TrainingContext())
 
 
 @pytest.mark.parametrize(
     ("outputs", "says"),
-    [(("a",), "a router needs two or more outputs"), (("a", "a", "b"), "with names of their own")],
+    [(("a",), "a router needs two or more outputs"), (("a", "a", "b"), "with different names")],
 )
 def test_outputs_that_are_no_choice_are_refused(
     trainer: RouterTrainer, two: World, outputs: tuple[str, ...], says: str

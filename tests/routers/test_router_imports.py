@@ -1,4 +1,4 @@
-"""Heavy packages are imported when they are needed, not before."""
+"""Heavy packages are imported when they are needed, not with the package."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import sys
 
 CHECK = """
 import importlib, pkgutil, sys
-import benchcoe_jobs.routers as room
-names = [module.name for module in pkgutil.iter_modules(room.__path__, room.__name__ + ".")]
-# tfidf is the only one to need scikit-learn at once
-names.remove("benchcoe_jobs.routers.tuning")  # bert imports it where it trains
+import benchcoe_jobs.routers as package
+names = [module.name for module in pkgutil.iter_modules(package.__path__, package.__name__ + ".")]
+# only tfidf needs scikit-learn when it is imported
+for name in ("tuning", "hf_trainer", "objectives"):  # bert imports these when it trains
+    names.remove(f"benchcoe_jobs.routers.{name}")
 for name in sorted(names, key=lambda name: name.endswith(".tfidf")):
     importlib.import_module(name)
     heavy = {"torch", "transformers", "sentence_transformers", "huggingface_hub"} & set(sys.modules)
@@ -20,5 +21,5 @@ for name in sorted(names, key=lambda name: name.endswith(".tfidf")):
 """
 
 
-def test_the_room_imports_nothing_heavy() -> None:
+def test_the_package_imports_nothing_heavy() -> None:
     subprocess.run([sys.executable, "-c", CHECK], check=True, timeout=60)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from benchcoe_jobs import registry
 from benchcoe_jobs.domain import Level, Policy
 from benchcoe_jobs.errors import InputError
-from benchcoe_jobs.routers.fallback import USUAL_MOST
+from benchcoe_jobs.routers.fallback import DEFAULT_MAX_FALLBACK
 
 
 class Protocol(StrEnum):
@@ -36,7 +36,7 @@ class RouterSpec:
     encoder: str | None = None
     revision: str | None = None
     policy: Policy = Policy.BEST
-    max_fallback: float = USUAL_MOST
+    max_fallback: float = DEFAULT_MAX_FALLBACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def _routers(rows: list[Any]) -> tuple[RouterSpec, ...]:
             raise ValueError(f"routers: unknown kind {kind!r}; there are {', '.join(registry.names('routers'))}")
         level = _one_of("level", row.get("level", Level.SUBJECT), Level)
         policy = _one_of("policy", row.get("policy", Policy.BEST), Policy)
-        most = row.get("max_fallback", USUAL_MOST)
+        most = row.get("max_fallback", DEFAULT_MAX_FALLBACK)
         if isinstance(most, bool) or not isinstance(most, int | float) or not 0 <= most <= 1:
             raise ValueError(f"max_fallback: a number from 0 to 1 is expected, not {most!r}")
         named = {key: str(row[key]) for key in ("head", "encoder", "revision") if key in row}

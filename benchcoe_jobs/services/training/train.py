@@ -16,7 +16,7 @@ from benchcoe_jobs.domain import Level, Policy
 from benchcoe_jobs.errors import StoreError, UsageError
 from benchcoe_jobs.routers import artifact
 from benchcoe_jobs.routers.base import LearnedFeatures, TrainingContext, TrainingHistory
-from benchcoe_jobs.routers.fallback import USUAL_MOST, Calibration
+from benchcoe_jobs.routers.fallback import DEFAULT_MAX_FALLBACK, Calibration
 from benchcoe_jobs.routers.model import RouterModel, new_trainer
 from benchcoe_jobs.services.labelling.scope import best_single, find_scope, require_policy
 from benchcoe_jobs.services.training.training_set import TrainingSet
@@ -94,7 +94,7 @@ def train_router(
     encoder: str | None = None,
     revision: str | None = None,
     policy: Policy = Policy.BEST,
-    max_fallback: float = USUAL_MOST,
+    max_fallback: float = DEFAULT_MAX_FALLBACK,
     guard: Guard = _unguarded,
     between: Callable[[], object] = _uninterrupted,
 ) -> Trained:
@@ -109,7 +109,7 @@ def train_router(
     check_name(name)
     # Outside the transaction: a download must not hold the store.
     setting = TrainingContext(
-        encoder, revision, routers.StoredVectors(store), scratch=home / "routers" / name / _SCRATCH, between=between
+        encoder, revision, routers.StoredVectors(store), checkpoints=home / "routers" / name / _SCRATCH, on_step=between
     )
     trainer = new_trainer(level, kind, head, setting)
     with store.writing() as connection:  # labels are frozen with what is learned from, or not at all
@@ -131,7 +131,7 @@ def train_router(
         validation.examples if validation else None,
         scores=training_set.calibration_scores if max_fallback else None,
         validation_scores=validation.calibration_scores if validation else None,
-        most_fallback=max_fallback,
+        max_fallback=max_fallback,
     )
     return _register(
         store, home, name, model, scope, frozen, len(training_set.examples.questions), training_set.outputs, guard
