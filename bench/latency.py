@@ -59,7 +59,7 @@ def main() -> None:
 def trained(folder: Path, queries: Iterable[Question]) -> Decider:
     """A subject-level bert router, ready to decide; who is good at which subject is made up."""
     rows = [
-        {"text": q.text, "choices": list(q.choices), "subject": q.subject, "expert": expert}
+        {"text": q.router_input.text, "choices": list(q.router_input.choices), "subject": q.subject, "expert": expert}
         | {"score": int((q.subject < "h") == (expert == EXPERTS[0]))}
         for q in queries
         for expert in EXPERTS

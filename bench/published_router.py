@@ -72,4 +72,7 @@ def real_questions(n: int) -> list[Question]:
     """Some of MMLU-Pro's questions, drawn from a published file; always the same ones."""
     results = [result for result in mmlu_pro.read(result_files()["gemma-7b"]) if not isinstance(result, SkippedRow)]
     queries = [results[row].query for row in np.random.default_rng(0).permutation(len(results))[:n]]
-    return [Question(row, query.subject, query.text, query.choices) for row, query in enumerate(queries)]
+    return [
+        Question(row, query.key, query.subject, "train", 0, RouterInput(query.text, query.choices))
+        for row, query in enumerate(queries)
+    ]

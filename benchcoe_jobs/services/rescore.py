@@ -96,7 +96,7 @@ def _changes(
     report: Rescored,
     progress: Callable[[int], None],
 ) -> Iterator[Change]:
-    ids = [query.id for query in prompt_inputs.askable(connection, benchmark_id, None, None)]
+    ids = [query.id for query in prompt_inputs.promptable(connection, benchmark_id, None, None)]
     for run_id in rescoring.runs(connection, benchmark_id):
         for start in range(0, len(ids), _BATCH):
             batch = ids[start : start + _BATCH]

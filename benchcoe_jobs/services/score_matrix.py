@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.store.results import score_table
-from benchcoe_jobs.store.results.score_table import QueryRef
+from benchcoe_jobs.store.results.joins import QueryRef
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,10 @@ import numpy as np
 from sqlalchemy import Connection
 
 from benchcoe_jobs import registry
-from benchcoe_jobs.domain import Split
+from benchcoe_jobs.domain import Query, Split
 from benchcoe_jobs.services.audit.row_order import Unrelated, unrelated_experts
 from benchcoe_jobs.services.score_matrix import ScoreMatrix, read_matrix
-from benchcoe_jobs.store.results import catalog, experts, repairs
-from benchcoe_jobs.store.results.repairs import Content
+from benchcoe_jobs.store.results import catalog, experts, repairs, score_table
 from benchcoe_jobs.store.session import Store
 
 FEWEST_ANSWERS = 30
@@ -73,7 +72,7 @@ def audit(store: Store, benchmark: str | None) -> list[Finding]:
 def _of_benchmark(connection: Connection, benchmark: str) -> Iterator[Finding]:
     benchmark_id, _ = catalog.find_benchmark(connection, benchmark)
     names = experts.expert_ids(connection)
-    yield from _duplicates(benchmark, repairs.contents(connection, benchmark_id))
+    yield from _duplicates(benchmark, score_table.queries(connection, benchmark_id))
     matrix = _with_scores(read_matrix(connection, benchmark_id, names))
     if not matrix.experts:
         return
@@ -93,23 +92,28 @@ def _with_scores(matrix: ScoreMatrix) -> ScoreMatrix:
 # --- duplicates ------------------------------------------------------------------------------
 
 
-def straddling(contents: Sequence[Content]) -> list[list[Content]]:
-    """Groups of queries, alike but for case, blanks and the order of choices, that stand in several splits."""
-    groups: dict[object, list[Content]] = {}
-    for one in contents:
-        groups.setdefault((_plain(one.text), tuple(sorted(map(_plain, one.choices)))), []).append(one)
-    return [group for group in groups.values() if len({one.split for one in group}) > 1]
+def straddling(queries: Sequence[tuple[int, Query]]) -> list[list[tuple[int, Query]]]:
+    """Groups of (id, query), alike but for case, blanks and the order of choices, that stand in several splits.
+
+    Queries without a text are left out.
+    """
+    groups: dict[object, list[tuple[int, Query]]] = {}
+    for id_, query in queries:
+        if query.text:
+            content = _plain(query.text), tuple(sorted(map(_plain, query.choices)))
+            groups.setdefault(content, []).append((id_, query))
+    return [group for group in groups.values() if len({query.split for _, query in group}) > 1]
 
 
 def _plain(text: str) -> str:
     return " ".join(text.lower().split())
 
 
-def _duplicates(benchmark: str, contents: Sequence[Content]) -> Iterator[Finding]:
-    groups = straddling(contents)
+def _duplicates(benchmark: str, queries: Sequence[tuple[int, Query]]) -> Iterator[Finding]:
+    groups = straddling(queries)
     if groups:
-        seen = [one.key for group in groups for one in group if one.split == Split.TEST]
-        trained = sum(Split.TRAIN in {one.split for one in group} for group in groups)
+        seen = [query.key for group in groups for _, query in group if query.split is Split.TEST]
+        trained = sum(Split.TRAIN in {query.split for _, query in group} for group in groups)
         yield Finding(
             Severity.ERROR,
             "duplicates",

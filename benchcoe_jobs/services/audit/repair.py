@@ -12,7 +12,7 @@ from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.services.audit.checks import straddling
 from benchcoe_jobs.services.audit.row_order import true_rows, unrelated_experts
 from benchcoe_jobs.services.score_matrix import read_matrix
-from benchcoe_jobs.store.results import aggregates, catalog, experts, repairs
+from benchcoe_jobs.store.results import aggregates, catalog, experts, repairs, score_table
 from benchcoe_jobs.store.session import Store
 
 
@@ -72,9 +72,9 @@ def repair_duplicates(store: Store, benchmark: str | None) -> Repaired:
     with store.writing() as connection:
         benchmark_id, name = catalog.find_benchmark(connection, benchmark)
         to_split: dict[int, str] = {}
-        for group in straddling(repairs.contents(connection, benchmark_id)):
-            first = min((Split(one.split) for one in group), key=order.index)
-            to_split |= {one.query_id: first.value for one in group if one.split != first}
+        for group in straddling(score_table.queries(connection, benchmark_id)):
+            first = min((query.split for _, query in group if query.split), key=order.index)
+            to_split |= {id_: first.value for id_, query in group if query.split is not first}
         if not to_split:
             raise UsageError(f"nothing to repair: no question of {name} stands in more than one split")
         changed = repairs.move_queries(connection, to_split)

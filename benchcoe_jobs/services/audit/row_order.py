@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.services.score_matrix import ScoreMatrix
-from benchcoe_jobs.store.results.score_table import QueryRef
+from benchcoe_jobs.store.results.joins import QueryRef
 
 WORKERS = (2, 4, 8)
 LINKED = 0.1

@@ -81,7 +81,7 @@ def decide(
     decider = open_decider(store, home, router, falls_back=falls_back)
     with store.reading() as connection:
         benchmark_id, benchmark = catalog.find_benchmark(connection, benchmark or decider.router.scope.benchmark)
-        questions = [q for q in catalog.questions(connection, benchmark_id, split) if q.text]
+        questions = catalog.questions(connection, benchmark_id, split)
         if not questions:
             raise UsageError(f"{benchmark} has no queries with a text in split {split}")
         names = {decider.members[name]: name for name in decider.eligible}

@@ -18,7 +18,7 @@ from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.services.inference.shards import micro_batch_size
 from benchcoe_jobs.store.results import catalog, prompt_inputs, responses
 from benchcoe_jobs.store.results.experts import ExpertRow
-from benchcoe_jobs.store.results.prompt_inputs import PromptableQuery
+from benchcoe_jobs.store.results.joins import QueryRef
 from benchcoe_jobs.store.session import Store
 
 CHARACTERS_PER_TOKEN = 4
@@ -35,7 +35,7 @@ class PromptPlan:
     benchmark_id: int
     benchmark: Benchmark
     shots: Mapping[str, Shots]
-    queries: Sequence[PromptableQuery]
+    queries: Sequence[QueryRef]
     asked_as: Mapping[str, Any]
 
     def request(self, query: Query) -> Request:
@@ -67,7 +67,7 @@ def prompt_plans(
 ) -> list[PromptPlan]:
     """The plans of some benchmarks, by default of every stored benchmark that is registered here.
 
-    `limit` is per benchmark, see `prompt_inputs.askable`. Raises UsageError for a benchmark that cannot be asked.
+    `limit` is per benchmark, see `prompt_inputs.promptable`. Raises UsageError for a benchmark that cannot be asked.
     """
     if not names:
         stored = {str(row["benchmark"]) for row in catalog.benchmarks(connection)}
@@ -77,14 +77,14 @@ def prompt_plans(
         found = [catalog.find_benchmark(connection, name) for name in dict.fromkeys(names)]
     plans = []
     for benchmark_id, name in found:
-        queries = prompt_inputs.askable(connection, benchmark_id, split, limit)
+        queries = prompt_inputs.promptable(connection, benchmark_id, split, limit)
         if not queries:
             raise UsageError(f"{name} has no query with a text" + (f" in split {split}" if split else ""))
         plans.append(prompt_plan(connection, benchmark_id, name, queries))
     return plans
 
 
-def prompt_plan(connection: Connection, benchmark_id: int, name: str, queries: Sequence[PromptableQuery]) -> PromptPlan:
+def prompt_plan(connection: Connection, benchmark_id: int, name: str, queries: Sequence[QueryRef]) -> PromptPlan:
     """The plan of some queries of a benchmark. Raises UsageError if the benchmark cannot be asked."""
     known = registry.names("benchmarks")
     if name not in known:
@@ -146,7 +146,7 @@ def newest_run(connection: Connection, expert_id: int, plan: PromptPlan) -> int 
     return next((id_ for id_, provenance in runs if provenance.get("asked_as") == plan.asked_as), None)
 
 
-def still_open(plan: PromptPlan, recorded: Mapping[int, bool], retry_errors: bool) -> list[PromptableQuery]:
+def still_open(plan: PromptPlan, recorded: Mapping[int, bool], retry_errors: bool) -> list[QueryRef]:
     """The queries without a row in `recorded` (query id -> whether answered), with `retry_errors` also the errors."""
     return [
         query

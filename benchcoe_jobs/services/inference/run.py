@@ -26,7 +26,7 @@ from benchcoe_jobs.store.job_queue.jobs import NewShardGroup
 from benchcoe_jobs.store.job_queue.leases import Tally
 from benchcoe_jobs.store.results import aggregates, catalog, experts, prompt_inputs, responses
 from benchcoe_jobs.store.results.experts import ExpertRow
-from benchcoe_jobs.store.results.prompt_inputs import PromptableQuery
+from benchcoe_jobs.store.results.joins import QueryRef
 from benchcoe_jobs.store.results.responses import ErrorRow, NewScore
 
 
@@ -84,7 +84,7 @@ class _ShardRun:
         self._client = client
         self._loads = client.loads
         self._run_id = 0
-        self.to_ask: list[PromptableQuery] = []
+        self.to_ask: list[QueryRef] = []
 
     def open_run(self, provenance: Mapping[str, Any]) -> None:
         """Find or create the run with this provenance, and the queries that it has no response to."""
@@ -108,7 +108,7 @@ class _ShardRun:
             for batch, completions, seconds in answered:
                 self._commit(batch, completions, seconds)
 
-    def _with_contents(self, batch: Sequence[PromptableQuery]) -> list[_Open]:
+    def _with_contents(self, batch: Sequence[QueryRef]) -> list[_Open]:
         contents = retry_until_available(lambda: self._contents([query.id for query in batch]))
         return [(query, contents[query.id]) for query in batch]
 
@@ -153,11 +153,11 @@ class _ShardRun:
         return Tally(reused=len(recorded), answered=len(new), errors=len(failed))
 
 
-_Open: TypeAlias = tuple[PromptableQuery, Query]
+_Open: TypeAlias = tuple[QueryRef, Query]
 """A query to ask and its content."""
 
 
-def _scored(plan: PromptPlan, query: PromptableQuery, content: Query, completion: Completion) -> NewScore:
+def _scored(plan: PromptPlan, query: QueryRef, content: Query, completion: Completion) -> NewScore:
     text = responses.storable(stored_text(completion))  # scored as it is stored, so that rescoring finds the same
     scored = plan.benchmark.score(text, content)
     return NewScore(

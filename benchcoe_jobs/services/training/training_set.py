@@ -37,7 +37,9 @@ class TrainingSet:
     @classmethod
     def read(cls, connection: Connection, scope: Scope, level: Level) -> TrainingSet:
         """Raises UsageError where no query has a text."""
-        questions = _with_text(catalog.questions(connection, scope.benchmark_id, scope.split), scope)
+        questions = catalog.questions(connection, scope.benchmark_id, scope.split)
+        if not questions:
+            raise UsageError(f"no query of {scope.benchmark}, split {scope.split}, has a text to learn from")
         members = experts.pool_members(connection, scope.pool.id)
         names, scores = _score_matrix(routers.targets(connection, scope), questions, members)
         if level is Level.QUERY:
@@ -53,7 +55,7 @@ class TrainingSet:
         questions = [
             question
             for question in catalog.questions(connection, scope.benchmark_id, scope.split)
-            if question.text and (self.level is Level.QUERY or question.subject in self.outputs)
+            if self.level is Level.QUERY or question.subject in self.outputs
         ]
         members = experts.pool_members(connection, scope.pool.id)
         names, found = _score_matrix(routers.targets(connection, scope), questions, members)
@@ -71,13 +73,6 @@ def _examples(questions: Sequence[Question], targets: NDArray[np.float64]) -> Ex
     return Examples(
         [question.router_input for question in questions], [question.subject for question in questions], targets
     )
-
-
-def _with_text(questions: Sequence[Question], scope: Scope) -> list[Question]:
-    found = [question for question in questions if question.text]
-    if not found:
-        raise UsageError(f"no query of {scope.benchmark}, split {scope.split}, has a text to learn from")
-    return found
 
 
 def _one_hot(questions: Sequence[Question], subjects: Sequence[str]) -> NDArray[np.float64]:
@@ -103,8 +98,6 @@ def _score_matrix(
 
 def learnable_experts(connection: Connection, scope: Scope) -> tuple[str, ...]:
     """The eligible experts that have a score on a query with a text: those that a query-level router has heads for."""
-    questions = [
-        question for question in catalog.questions(connection, scope.benchmark_id, scope.split) if question.text
-    ]
+    questions = catalog.questions(connection, scope.benchmark_id, scope.split)
     members = experts.pool_members(connection, scope.pool.id)
     return _score_matrix(routers.targets(connection, scope), questions, members)[0]

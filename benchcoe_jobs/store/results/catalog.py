@@ -14,16 +14,14 @@ from benchcoe_jobs.domain import Query as DomainQuery
 from benchcoe_jobs.domain import RouterInput, Split, assign_split
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.store import bulk
+from benchcoe_jobs.store.results.joins import QUERIES, QUERY_REFS, QueryRef
 from benchcoe_jobs.store.tables import Benchmark, Query, QueryContent, QueryImage, Stratum, Subject
 
 
 @dataclass(frozen=True, slots=True)
-class StoredQuery:
-    """What an import needs to know of a query that is there already."""
+class StoredQuery(QueryRef):
+    """A QueryRef with the hash of its content, by which an import recognises a query."""
 
-    id: int
-    stratum_id: int
-    subject: str
     content_hash: str
 
     def is_like(self, query: DomainQuery) -> bool:
@@ -32,18 +30,10 @@ class StoredQuery:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What a router sees of a stored query, and its true subject."""
+class Question(QueryRef):
+    """A QueryRef with what a router sees of the query."""
 
-    id: int
-    subject: str
-    text: str
-    choices: tuple[str, ...]
-
-    @property
-    def router_input(self) -> RouterInput:
-        """What a router sees."""
-        return RouterInput(self.text, self.choices)
+    router_input: RouterInput
 
 
 def ensure_benchmark(connection: Connection, name: str) -> int:
@@ -91,13 +81,11 @@ def add_subjects(connection: Connection, benchmark_id: int, names: Iterable[str]
 def stored_queries(connection: Connection, benchmark_id: int) -> dict[str, StoredQuery]:
     """Every query of a benchmark by its key."""
     rows = connection.execute(
-        select(Query.key, Query.id, Query.stratum_id, Subject.name, QueryContent.content_hash)
-        .join(Stratum, Stratum.id == Query.stratum_id)
-        .join(Subject, Subject.id == Stratum.subject_id)
-        .join(QueryContent, QueryContent.query_id == Query.id)
+        QUERY_REFS.join(QueryContent, QueryContent.query_id == Query.id)
+        .add_columns(QueryContent.content_hash)
         .where(Query.benchmark_id == benchmark_id)
     ).all()
-    return {key: StoredQuery(id_, stratum, subject, content) for key, id_, stratum, subject, content in rows}
+    return {row.key: StoredQuery(*row) for row in rows}
 
 
 def add_queries(connection: Connection, benchmark_id: int, queries: Sequence[DomainQuery]) -> dict[str, StoredQuery]:
@@ -112,10 +100,8 @@ def add_queries(connection: Connection, benchmark_id: int, queries: Sequence[Dom
         )
     }
     hashes = [query.content_hash for query in queries]
-    placed = [
-        strata[subjects[query.subject], query.split or assign_split(content_hash)]
-        for query, content_hash in zip(queries, hashes, strict=True)
-    ]
+    splits = [query.split or assign_split(digest) for query, digest in zip(queries, hashes, strict=True)]
+    placed = [strata[subjects[query.subject], split] for query, split in zip(queries, splits, strict=True)]
     before = connection.scalar(select(func.max(Query.id))) or 0
     bulk.insert(
         connection,
@@ -141,8 +127,8 @@ def add_queries(connection: Connection, benchmark_id: int, queries: Sequence[Dom
     for stratum, added in Counter(placed).items():
         connection.execute(update(Stratum).where(Stratum.id == stratum).values(n_queries=Stratum.n_queries + added))
     return {
-        query.key: StoredQuery(ids[query.key], stratum, query.subject, content_hash)
-        for query, stratum, content_hash in zip(queries, placed, hashes, strict=True)
+        query.key: StoredQuery(ids[query.key], query.key, query.subject, split, stratum, digest)
+        for query, split, stratum, digest in zip(queries, splits, placed, hashes, strict=True)
     }
 
 
@@ -174,16 +160,16 @@ def query_texts(connection: Connection, benchmark_id: int) -> Iterable[tuple[str
 
 
 def questions(connection: Connection, benchmark_id: int, split: str) -> list[Question]:
-    """The queries of a split in the order of their ids."""
+    """The queries of a split that have a text, by id."""
     rows = connection.execute(
-        select(Query.id, Subject.name, QueryContent.text, QueryContent.choices)
-        .join(Stratum, Stratum.id == Query.stratum_id)
-        .join(Subject, Subject.id == Stratum.subject_id)
-        .join(QueryContent, QueryContent.query_id == Query.id)
-        .where(Subject.benchmark_id == benchmark_id, Stratum.split == split)
-        .order_by(Query.id)
+        QUERIES.where(Subject.benchmark_id == benchmark_id, Stratum.split == split, QueryContent.text != "").order_by(
+            Query.id
+        )
     )
-    return [Question(id_, subject, text, tuple(choices)) for id_, subject, text, choices in rows]
+    return [
+        Question(id_, key, subject, split, stratum_id, RouterInput(text, tuple(choices)))
+        for id_, key, subject, split, stratum_id, text, choices, _ in rows
+    ]
 
 
 def benchmarks(connection: Connection) -> list[dict[str, object]]:

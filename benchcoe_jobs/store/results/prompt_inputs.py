@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, select
 
 from benchcoe_jobs.domain import Query as DomainQuery
+from benchcoe_jobs.store.results.joins import QUERIES, QUERY_REFS, QueryRef
 from benchcoe_jobs.store.tables import Query, QueryContent, QueryImage, Stratum, Subject
 
 
-@dataclass(frozen=True, slots=True)
-class PromptableQuery:
-    """A stored query that has a text, and where it belongs."""
-
-    id: int
-    stratum_id: int
-    subject: str
-
-
-def askable(connection: Connection, benchmark_id: int, split: str | None, limit: int | None) -> list[PromptableQuery]:
+def promptable(connection: Connection, benchmark_id: int, split: str | None, limit: int | None) -> list[QueryRef]:
     """The queries with a text, of one split or all, by subject and id.
 
     Subject by subject, because the prompts of a subject begin alike, which engines make use of. A `limit`
@@ -29,30 +20,19 @@ def askable(connection: Connection, benchmark_id: int, split: str | None, limit:
     takes the same queries and more.
     """
     chosen = (
-        select(Query.id, Query.stratum_id, Subject.name)
-        .join(Stratum, Stratum.id == Query.stratum_id)
-        .join(Subject, Subject.id == Stratum.subject_id)
-        .join(QueryContent, QueryContent.query_id == Query.id)
+        QUERY_REFS.join(QueryContent, QueryContent.query_id == Query.id)
         .where(Query.benchmark_id == benchmark_id, QueryContent.text != "")
         .order_by(QueryContent.content_hash, Query.id)
         .limit(limit)
     )
     if split is not None:
         chosen = chosen.where(Stratum.split == split)
-    return sorted(
-        (PromptableQuery(*row) for row in connection.execute(chosen)), key=lambda query: (query.subject, query.id)
-    )
+    return _by_subject(connection, chosen)
 
 
-def by_id(connection: Connection, query_ids: Collection[int]) -> list[PromptableQuery]:
+def by_id(connection: Connection, query_ids: Collection[int]) -> list[QueryRef]:
     """Some queries, by subject and id."""
-    rows = connection.execute(
-        select(Query.id, Query.stratum_id, Subject.name)
-        .join(Stratum, Stratum.id == Query.stratum_id)
-        .join(Subject, Subject.id == Stratum.subject_id)
-        .where(Query.id.in_(query_ids))
-    )
-    return sorted((PromptableQuery(*row) for row in rows), key=lambda query: (query.subject, query.id))
+    return _by_subject(connection, QUERY_REFS.where(Query.id.in_(query_ids)))
 
 
 def contents(connection: Connection, query_ids: Collection[int]) -> dict[int, DomainQuery]:
@@ -64,16 +44,10 @@ def contents(connection: Connection, query_ids: Collection[int]) -> dict[int, Do
         .order_by(QueryImage.query_id, QueryImage.position)
     ):
         images.setdefault(query_id, []).append(content)
-    rows = connection.execute(
-        select(Query.id, Query.key, Subject.name, QueryContent.text, QueryContent.choices, QueryContent.answer)
-        .join(Stratum, Stratum.id == Query.stratum_id)
-        .join(Subject, Subject.id == Stratum.subject_id)
-        .join(QueryContent, QueryContent.query_id == Query.id)
-        .where(Query.id.in_(query_ids))
-    )
+    rows = connection.execute(QUERIES.where(Query.id.in_(query_ids)))
     return {
         id_: DomainQuery(key, subject, text, tuple(choices), answer, images=tuple(images.get(id_, [])))
-        for id_, key, subject, text, choices, answer in rows
+        for id_, key, subject, _, _, text, choices, answer in rows
     }
 
 
@@ -83,3 +57,7 @@ def stored_shots(connection: Connection, benchmark_id: int) -> dict[str, dict[st
         select(Subject.name, Subject.shots).where(Subject.benchmark_id == benchmark_id).order_by(Subject.name)
     )
     return {name: shots for name, shots in rows if shots is not None}
+
+
+def _by_subject(connection: Connection, chosen: Select[int, str, str, str, int]) -> list[QueryRef]:
+    return sorted((QueryRef(*row) for row in connection.execute(chosen)), key=lambda query: (query.subject, query.id))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, update
@@ -11,41 +10,6 @@ from sqlalchemy import Connection, delete, func, select, update
 from benchcoe_jobs.store import bulk
 from benchcoe_jobs.store.results import responses
 from benchcoe_jobs.store.tables import Expert, Extraction, Query, QueryContent, Response, Run, Score, Stratum
-
-
-@dataclass(frozen=True, slots=True)
-class Content:
-    """A query's place and what it says."""
-
-    query_id: int
-    key: str
-    subject_id: int
-    split: str
-    text: str
-    choices: tuple[str, ...]
-    answer: str | None
-
-
-def contents(connection: Connection, benchmark_id: int) -> list[Content]:
-    """Every query of a benchmark that has a text, in the order in which they came."""
-    rows = connection.execute(
-        select(
-            Query.id,
-            Query.key,
-            Stratum.subject_id,
-            Stratum.split,
-            QueryContent.text,
-            QueryContent.choices,
-            QueryContent.answer,
-        )
-        .join(QueryContent, QueryContent.query_id == Query.id)
-        .join(Stratum, Stratum.id == Query.stratum_id)
-        .where(Query.benchmark_id == benchmark_id, QueryContent.text != "")
-        .order_by(Query.id)
-    )
-    return [
-        Content(id_, key, subject, split, said, tuple(c), right) for id_, key, subject, split, said, c, right in rows
-    ]
 
 
 def extracted_answers(connection: Connection, benchmark_id: int) -> Sequence[Any]:

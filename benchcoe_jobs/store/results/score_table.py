@@ -9,29 +9,13 @@ from sqlalchemy import Connection, select
 
 from benchcoe_jobs.domain import Query as DomainQuery
 from benchcoe_jobs.domain import Split
+from benchcoe_jobs.store.results.joins import QUERIES, QUERY_REFS, QueryRef
 from benchcoe_jobs.store.tables import Query, QueryContent, Response, Score, Stratum, Subject
-
-
-@dataclass(frozen=True, slots=True)
-class QueryRef:
-    """Where a query stands."""
-
-    id: int
-    key: str
-    subject: str
-    split: str
-    stratum_id: int
 
 
 def query_refs(connection: Connection, benchmark_id: int, split: str | None = None) -> list[QueryRef]:
     """The queries of a benchmark, or of one split of it, in the order in which they came."""
-    query = (
-        select(Query.id, Query.key, Subject.name, Stratum.split, Stratum.id)
-        .join(Stratum, Stratum.id == Query.stratum_id)
-        .join(Subject, Subject.id == Stratum.subject_id)
-        .where(Query.benchmark_id == benchmark_id)
-        .order_by(Query.id)
-    )
+    query = QUERY_REFS.where(Query.benchmark_id == benchmark_id).order_by(Query.id)
     if split is not None:
         query = query.where(Stratum.split == split)
     return [QueryRef(*row) for row in connection.execute(query)]
@@ -67,25 +51,11 @@ class ScoredQuery:
 def queries(connection: Connection, benchmark_id: int) -> list[tuple[int, DomainQuery]]:
     """(id, query) of a benchmark in the order in which they came, each with its split, without pictures."""
     rows = connection.execute(
-        select(
-            Query.id,
-            Query.key,
-            Subject.name,
-            QueryContent.text,
-            QueryContent.choices,
-            QueryContent.answer,
-            Stratum.split,
-            QueryContent.source,
-        )
-        .join(Stratum, Stratum.id == Query.stratum_id)
-        .join(Subject, Subject.id == Stratum.subject_id)
-        .join(QueryContent, QueryContent.query_id == Query.id)
-        .where(Query.benchmark_id == benchmark_id)
-        .order_by(Query.id)
+        QUERIES.add_columns(QueryContent.source).where(Query.benchmark_id == benchmark_id).order_by(Query.id)
     )
     return [
         (id_, DomainQuery(key, subject, text, tuple(choices), answer, Split(split), source=source))
-        for id_, key, subject, text, choices, answer, split, source in rows
+        for id_, key, subject, split, _, text, choices, answer, source in rows
     ]
 
 

@@ -20,7 +20,7 @@ from benchcoe_jobs.services.audit.repair import repair_duplicates, repair_order
 from benchcoe_jobs.services.audit.row_order import Order, true_rows, unrelated_experts
 from benchcoe_jobs.services.labelling.build import build_labels
 from benchcoe_jobs.services.score_matrix import ScoreMatrix
-from benchcoe_jobs.store.results.score_table import QueryRef
+from benchcoe_jobs.store.results.joins import QueryRef
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.store.tables import Response, Run
 

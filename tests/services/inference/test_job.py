@@ -63,7 +63,7 @@ def test_an_expert_is_asked_scored_and_labelled(store: Store, llama: Path, folde
     # Every stored score is the scorer's score of the stored text, and some are above 0.
     with store.reading() as connection:
         swag, _ = catalog.find_benchmark(connection, "hellaswag")
-        queries = prompt_inputs.askable(connection, swag, None, None)
+        queries = prompt_inputs.promptable(connection, swag, None, None)
         contents = prompt_inputs.contents(connection, [query.id for query in queries])
         by_key = {content.key: content for content in contents.values()}
         pools = connection.execute(select(query_label.c.expert, query_label.c.pool)).all()
