@@ -1,1 +1,1 @@
-"""How an expert answers: one engine per way to run a model, each in a host process of its own."""
+"""Engines: one for each way to run a model. Each expert runs in its own engine server process."""

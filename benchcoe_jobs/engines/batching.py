@@ -1,79 +1,80 @@
-"""Batches: each kind of request to where it is answered, and sequences of like length that fit into memory."""
+"""Split a micro-batch by kind of request, and compute requests in batches of similar length that fit into memory."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from benchcoe_jobs.domain import Completion, Request
 from benchcoe_jobs.engines.errors import OutOfMemoryError, engine_error
 
 Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
-Answer = TypeVar("Answer")
+Computed = TypeVar("Computed")
 
-Answering = Callable[[Mapping[int, Request]], Mapping[int, Completion]]
-"""Answers requests by their place in the batch, all of them."""
+Handler: TypeAlias = Callable[[Mapping[int, Request]], Mapping[int, Completion]]
+"""Completes requests, all of them; the keys are their positions in the micro-batch."""
 
 
-def by_kind(
+def complete_by_kind(
     requests: Sequence[Request],
     *,
-    score: Answering,
-    answer_images: Answering,
-    write: Answering,
+    loglikelihoods: Handler,
+    generate_from_images: Handler,
+    generate: Handler,
     since: float | None = None,
 ) -> list[Completion]:
-    """Completions in the order of the requests, whose latency is that of the whole batch.
+    """Return completions in the order of the requests; their latency is that of the whole micro-batch.
 
-    `score` takes those with continuations, `answer_images` those with images, `write` the others. The batch was begun
-    at `since`, a reading of `time.perf_counter`; None: now.
+    `loglikelihoods` gets the requests with continuations, `generate_from_images` those with images, `generate` the
+    others. The micro-batch began at `since`, a reading of `time.perf_counter`; None means now.
     """
     started = time.perf_counter() if since is None else since
-    kinds: dict[Answering, dict[int, Request]] = {score: {}, answer_images: {}, write: {}}
+    by_handler: dict[Handler, dict[int, Request]] = {loglikelihoods: {}, generate_from_images: {}, generate: {}}
     for index, request in enumerate(requests):
-        kinds[write if is_text(request) else score if request.continuations else answer_images][index] = request
+        handler = loglikelihoods if request.continuations else generate_from_images if request.images else generate
+        by_handler[handler][index] = request
     completions: dict[int, Completion] = {}
-    for answer, asked in kinds.items():
-        if asked:
-            completions |= answer(asked)
-    took = time.perf_counter() - started
-    return [replace(completions[index], latency_s=took) for index in range(len(requests))]
+    for handler, chosen in by_handler.items():
+        if chosen:
+            completions |= handler(chosen)
+    latency_s = time.perf_counter() - started
+    return [replace(completions[index], latency_s=latency_s) for index in range(len(requests))]
 
 
 def is_text(request: Request) -> bool:
-    """Whether text is answered with text: no continuations to score, and no images."""
+    """Whether a text is answered with text: no continuations to score, and no images."""
     return not request.continuations and not request.images
 
 
-def in_batches(
+def compute_in_batches(
     items: Mapping[Key, Item],
     size: int,
     length: Callable[[Item], int],
-    compute: Callable[[list[Item]], list[Answer]],
-) -> dict[Key, Answer | OutOfMemoryError]:
-    """Compute all items, at most `size` at once, longest first: a batch is padded to its longest.
+    compute: Callable[[list[Item]], list[Computed]],
+) -> dict[Key, Computed | OutOfMemoryError]:
+    """Compute all items, at most `size` together, longest first because a batch is padded to its longest.
 
-    Where memory runs out, batches become half as large from there on; an item that is too much
-    alone gets the error in its place. Anything else that `compute` raises passes through.
+    If memory runs out, that batch and all later ones become half as large; an item that does not fit alone gets the
+    error instead of a result. Raises what else `compute` raises.
     """
     waiting = sorted(items, key=lambda key: length(items[key]), reverse=True)
-    answers: dict[Key, Answer | OutOfMemoryError] = {}
+    results: dict[Key, Computed | OutOfMemoryError] = {}
     while waiting:
         batch = waiting[:size]
         try:
             computed = compute([items[key] for key in batch])
-        except Exception as error:  # torch's own kind of it is not to be imported here
+        except Exception as error:  # torch, which defines the error, must not be imported here
             known = engine_error(error)
             if not isinstance(known, OutOfMemoryError):
                 raise
             if len(batch) > 1:
                 size = len(batch) // 2
                 continue
-            answers[batch[0]] = known
+            results[batch[0]] = known
         else:
-            answers |= dict(zip(batch, computed, strict=True))
+            results |= dict(zip(batch, computed, strict=True))
         del waiting[: len(batch)]
-    return answers
+    return results

@@ -1,4 +1,4 @@
-"""Decoding inside `transformers` generate: stop strings row by row, and sampling with a seed per row."""
+"""Decoding inside `generate` of `transformers`: stop strings for each row, and sampling with a seed for each row."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Tokens may stand for no byte at all (special ones are skipped): look a little further back.
+# Some tokens decode to no byte (special tokens are skipped), so a few more are decoded.
 _SPARE = 4
 
 
 class StopOnStrings:
-    """Ends each row as soon as its new tokens hold a stop string; the prompt does not count.
+    """Ends each row as soon as its new tokens contain a stop string; the prompt does not count.
 
-    transformers' own criterion also fires on a string that began in the prompt. `lengths` has the
-    number of new tokens of each row that was ended.
+    The criterion of transformers also matches a string that begins in the prompt. `lengths` has the number of new
+    tokens of each row that was ended.
     """
 
     def __init__(self, tokenizer: Any, stop: Sequence[str], prompt_length: int) -> None:
         self._tokenizer = tokenizer
         self._stop = stop
         self._start = prompt_length
-        # Every other token is a byte at least, so a stop string ends within this many.
+        # All other tokens are at least one byte, so a stop string ends within this many.
         self._window = max(len(string.encode()) for string in stop) + _SPARE
         self.lengths: dict[int, int] = {}
 
     def __call__(self, input_ids: Tensor, scores: Tensor, **_: Any) -> Tensor:
-        """Which rows are done: (n,) booleans for the ids (n, length) so far."""
+        """Whether each row is done: (n,) booleans for the token ids (n, length) so far."""
         n_new = input_ids.shape[1] - self._start
         rows = [row for row in range(input_ids.shape[0]) if row not in self.lengths]
         tails = input_ids[rows, -min(n_new, self._window) :].tolist()
@@ -42,11 +42,11 @@ class StopOnStrings:
 
 
 class SeededSampling:
-    """Turns greedy choice into sampling: adds Gumbel noise from a generator per row.
+    """Turns greedy decoding into sampling: adds Gumbel noise from one generator per row.
 
-    argmax(logits / T + Gumbel noise) is a draw from softmax(logits / T), exactly. A row's draws
-    depend on its own seed alone, while torch's global generator would deal them by batch position;
-    what is left of the batch is the rounding of its logits.
+    argmax(logits / T + Gumbel noise) is an exact draw from softmax(logits / T). The noise of a row depends only on
+    its seed, whereas torch's global generator would make it depend on the row's position in the batch. The rounding
+    of the logits still depends on the batch.
     """
 
     def __init__(self, temperature: float, seeds: Sequence[int], device: torch.device) -> None:
@@ -54,7 +54,7 @@ class SeededSampling:
         self._generators = [torch.Generator(device).manual_seed(seed) for seed in seeds]
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        """Perturbed logits (n, vocabulary), float32."""
+        """The logits with noise, (n, vocabulary) float32."""
         noise = torch.empty_like(scores, dtype=torch.float32)
         for row, generator in zip(noise, self._generators, strict=True):
             row.exponential_(generator=generator)

@@ -1,4 +1,4 @@
-"""One HTTP endpoint, asked until it answers or time is up; its API key never leaves this module."""
+"""An HTTP endpoint with retries until a deadline. The API key does not leave this module."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
 
 
-class _TryAgainError(Exception):
-    """One exchange that failed; `after_s` is how long the endpoint wants to be left alone."""
+class _RetryableError(Exception):
+    """One exchange that failed; `after_s` is the pause that the endpoint asks for, in seconds."""
 
     def __init__(self, why: str, after_s: float = 0.0) -> None:
         super().__init__(why)
@@ -37,10 +37,10 @@ class _TryAgainError(Exception):
 
 
 class Endpoint:
-    """Asks one base URL for JSON. Raises UsageError for a URL that it cannot take, MissingError without the key.
+    """A client of one base URL that speaks JSON. Raises UsageError for an unusable URL, MissingError without the key.
 
-    The key is read once, from the environment variable that the expert names. Every error text is
-    searched for it: servers and libraries like to repeat what they dislike.
+    The key is read once, from the environment variable that the expert names. It is removed from every error text,
+    because servers and libraries may repeat it there.
     """
 
     def __init__(self, settings: ExpertSettings) -> None:
@@ -60,13 +60,13 @@ class Endpoint:
             timeout=settings.timeout_s,
         )
 
-    async def ask(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """The JSON object that a POST of `body`, or a GET without one, is answered with.
+    async def request(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """POST `body`, or GET without one, and return the JSON object of the response.
 
-        Busy and failing servers, broken connections and answers that are no JSON object are asked
-        again, with exponential backoff and jitter, but not before Retry-After. Raises
-        EndpointDownError when the deadline is over or would be before Retry-After, AccessDeniedError
-        (401, 403), ModelNotFoundError (404), RefusedError (any other refusal).
+        Requests to busy or failing servers, broken connections and responses that are not a JSON object are retried
+        with exponential backoff and jitter, but not before Retry-After. Raises EndpointDownError if the deadline
+        passes or would pass before Retry-After, AccessDeniedError (401, 403), ModelNotFoundError (404),
+        RefusedError (any other refusal).
         """
         async with self._slots:
             deadline = time.monotonic() + self._settings.deadline_s
@@ -74,8 +74,8 @@ class Endpoint:
             while True:
                 try:
                     return await self._exchange(path, body, deadline)
-                except _TryAgainError as error:
-                    # Half of a pause is chance: requests that failed together must not return together.
+                except _RetryableError as error:
+                    # Half of a pause is random, so that requests that failed together do not all return together.
                     wait = max(error.after_s, pause * random.uniform(0.5, 1.0))  # noqa: S311  (no secret)
                     if time.monotonic() + wait >= deadline:
                         raise EndpointDownError(
@@ -89,15 +89,15 @@ class Endpoint:
         await self._client.aclose()
 
     async def _exchange(self, path: str, body: Mapping[str, Any] | None, deadline: float) -> dict[str, Any]:
-        # The client's own timeout is per read: a server that drips would never meet it.
+        # The timeout of the library is per read: a server that sends byte by byte would never reach it.
         seconds = min(self._settings.timeout_s, deadline - time.monotonic())
         try:
             async with asyncio.timeout(seconds):
                 response = await self._client.request("POST" if body else "GET", path, json=body)
         except (TimeoutError, httpx2.TimeoutException):
-            raise _TryAgainError(f"no answer after {seconds:.3g} s") from None
+            raise _RetryableError(f"no answer after {seconds:.3g} s") from None
         except httpx2.TransportError as error:
-            raise _TryAgainError(self._without_key(first_line(error))) from None
+            raise _RetryableError(self._without_key(first_line(error))) from None
         if response.status_code >= 400:
             raise self._refusal(response)
         try:
@@ -105,21 +105,21 @@ class Endpoint:
         except ValueError:
             answer = None
         if not isinstance(answer, dict):
-            raise _TryAgainError(f"status {response.status_code} with a body that is no JSON object")
+            raise _RetryableError(f"status {response.status_code} with a body that is not a JSON object")
         return answer
 
     def _refusal(self, response: httpx2.Response) -> Exception:
         status = response.status_code
-        said = f"{self._name} answers {status}: {self._without_key(_message(response))}"
+        refusal = f"{self._name} answers {status}: {self._without_key(_message(response))}"
         if status in _BUSY or status >= 500:
-            return _TryAgainError(said, _retry_after(response.headers.get("Retry-After", "")))
+            return _RetryableError(refusal, _retry_after(response.headers.get("Retry-After", "")))
         if status in {401, 403}:
             variable = self._settings.api_key_env
             hint = f"check the key in {variable}" if variable else "the expert names no api_key_env"
-            return AccessDeniedError(f"{said}; {hint}")
+            return AccessDeniedError(f"{refusal}; {hint}")
         if status == 404:
-            return ModelNotFoundError(f"{said}; check base_url and model")
-        return RefusedError(said)
+            return ModelNotFoundError(f"{refusal}; check base_url and model")
+        return RefusedError(refusal)
 
     def _without_key(self, text: str) -> str:
         return text.replace(self._key, "***") if self._key else text
@@ -137,7 +137,7 @@ def _key(variable: str | None) -> str:
 
 
 def _message(response: httpx2.Response) -> str:
-    """What the endpoint says is wrong: the message of an OpenAI-like error, or the body's first line."""
+    """The message of an error in OpenAI's format, or else the first line of the body."""
     try:
         answer = response.json()
         error = answer.get("error", answer) if isinstance(answer, dict) else answer
@@ -148,7 +148,7 @@ def _message(response: httpx2.Response) -> str:
 
 
 def _retry_after(value: str) -> float:
-    """Seconds that a Retry-After header asks for: a number or a date (RFC 9110, 10.2.3); 0 for anything else."""
+    """The seconds of a Retry-After header, a number or a date (RFC 9110, 10.2.3); 0 for anything else."""
     try:
         return max(0.0, float(value))
     except ValueError:

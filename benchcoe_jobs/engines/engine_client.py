@@ -1,25 +1,18 @@
-"""The parent's side of an expert: one child process that holds the engine, and what to do when it dies.
+"""The client of an engine: it starts one engine server process for an expert, and replaces it if it fails.
 
-Imports no model library: memory, CUDA contexts and vLLM's own processes all belong to the child,
-and are gone with its process group.
+Imports no model library: memory, CUDA contexts and the processes of vLLM all belong to the engine server process,
+and are released with its process group.
 """
 
 from __future__ import annotations
 
 import math
-import os
-import signal
-import socket
-import subprocess
-import sys
-import threading
-import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
-from typing import IO, Any, Self, TypeAlias
+from typing import Self, TypeAlias
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
 from benchcoe_jobs.engines.base import ExpertSettings
@@ -30,30 +23,25 @@ from benchcoe_jobs.engines.errors import (
     EngineError,
     EngineTimeoutError,
     ModelNotFoundError,
-    named_error,
 )
-from benchcoe_jobs.engines.orphan_watchdog import GRACE_S, kill_group
-from benchcoe_jobs.engines.wire import Channel, pack_request, unpack_completion
+from benchcoe_jobs.engines.server_process import ServerProcess
+from benchcoe_jobs.engines.wire import pack_request, unpack_completion
 
-# Asking again, or asking less at once, changes nothing about these.
+# A retry, or a smaller micro-batch, does not help against these.
 _FINAL = (ModelNotFoundError, AccessDeniedError, EndpointDownError)
 
 MicroBatch: TypeAlias = tuple[Sequence[Request], Decoding]
-"""Requests that are asked at once."""
+"""Requests that are given to the engine in one call."""
 
 _Piece: TypeAlias = tuple[list[tuple[int, Request]], bool]
-"""Requests with their places in a batch, and whether they have failed alone before."""
-
-# What is kept of a child's output: as many lines, each cut to as many bytes.
-_KEPT_LINES = 200
-_KEPT_BYTES = 2000
+"""Requests with their positions in a micro-batch, and whether the piece is one request that failed alone before."""
 
 
 class EngineClient:
-    """One expert in a process of its own, loaded when first used. For one thread at a time.
+    """One expert in an engine server process, loaded at the first use. Not thread-safe.
 
-    `gpus` becomes the child's CUDA_VISIBLE_DEVICES; None leaves it as it is here. `loads` counts how
-    often the expert was loaded.
+    `gpus` becomes CUDA_VISIBLE_DEVICES of the process; None leaves the variable as it is here. `loads` counts the
+    loads of the expert.
     """
 
     def __init__(
@@ -69,74 +57,76 @@ class EngineClient:
         self._gpus = gpus
         self._load_timeout_s = load_timeout_s
         self._batch_timeout_s = batch_timeout_s
-        self._child: _Child | None = None
+        self._server: ServerProcess | None = None
         self._version: dict[str, str] = {}
         self._prefetch = 0
         self._answered: tuple[Request, Decoding] | None = None
 
     def load(self) -> None:
-        """Start the child and load the expert, unless that is done. Raises EngineError, MissingError, UsageError."""
-        if self._child is not None:
+        """Start the engine server and load the expert, unless that is done.
+
+        Raises EngineError, MissingError, UsageError.
+        """
+        if self._server is not None:
             return
-        self._child = _Child(self._gpus)
-        with self._unless_it_fails() as child:
-            child.send({"settings": asdict(self.settings)}, self._load_timeout_s)
-            reply = child.receive(self._load_timeout_s)
+        self._server = ServerProcess(self._gpus)
+        with self._closed_on_error() as server:
+            server.send({"settings": asdict(self.settings)}, self._load_timeout_s)
+            reply = server.receive(self._load_timeout_s)
         self.loads += 1
         self._version, self._prefetch = reply["version"], reply["prefetch"]
 
     def version(self) -> dict[str, str]:
-        """What the engine says of itself, see `Engine.version`. Loads the expert if need be."""
+        """See `Engine.version`. Loads the expert if need be."""
         self.load()
         return self._version
 
     def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
-        """One completion per request, in order.
+        """Return one completion per request, in order.
 
-        Where a batch kills, hangs or fails the engine, a fresh child gets its halves, until what
-        does it stands alone; that request becomes an error completion, the others are answered,
-        however many such requests there are. A request is blamed only when it failed alone twice,
-        so that a child which somebody else killed costs nothing but time. Raises EngineError when
-        fresh children keep failing, also at a request that this host has answered before, or at
-        once where trying again is pointless.
+        If a micro-batch kills, hangs or fails the engine, a new engine server gets its halves, until the request that
+        is to blame stands alone; it becomes an error completion, and all others are answered, however many such
+        requests there are. A request is blamed only after it failed alone twice, so that a server process which
+        was killed from outside costs only time. Raises EngineError if new servers keep failing, also at a request
+        that this client has answered before, and immediately if a retry cannot help.
         """
         return self._answer(requests, decoding, deque([(list(enumerate(requests)), False)]))
 
     def _answer(self, requests: Sequence[Request], decoding: Decoding, waiting: deque[_Piece]) -> list[Completion]:
-        patience = 4 + 2 * math.ceil(math.log2(max(len(requests), 1)))
+        max_failures = 4 + 2 * math.ceil(math.log2(max(len(requests), 1)))
         failures = 0  # in a row
         completions: dict[int, Completion] = {}
         while waiting:
-            batch, failed_alone = waiting.popleft()
-            self._ready()
+            piece, failed_alone = waiting.popleft()
+            self._load_or_retry()
             try:
-                answers = self._ask([request for _, request in batch], decoding)
+                answers = self._run_once([request for _, request in piece], decoding)
             except EngineError as error:
                 failures += 1
-                if isinstance(error, _FINAL) or (failures > patience and not self._still_answers()):
+                if isinstance(error, _FINAL) or (failures > max_failures and not self._still_answers()):
                     raise
-                failures = 0 if failures > patience else failures
+                failures = 0 if failures > max_failures else failures
                 if failed_alone:
-                    completions[batch[0][0]] = Completion(finish_reason="error", error=str(error))
+                    completions[piece[0][0]] = Completion(finish_reason="error", error=str(error))
                 else:
-                    # Large pieces first: what can be answered is soon answered, and shows that the children are well.
-                    waiting += _smaller(batch)
+                    # Smaller pieces go to the end: larger ones show sooner that the engine still answers.
+                    waiting += _smaller(piece)
             else:
                 failures = 0
-                completions |= {index: answer for (index, _), answer in zip(batch, answers, strict=True)}
-                self._note_answered([request for _, request in batch], decoding)
+                completions |= {index: answer for (index, _), answer in zip(piece, answers, strict=True)}
+                self._note_answered([request for _, request in piece], decoding)
         return [completions[index] for index in range(len(requests))]
 
     def stream(self, batches: Iterable[MicroBatch]) -> Generator[list[Completion], None, None]:
-        """The completions of each batch, in order and as `run` has them.
+        """Yield the completions of each micro-batch, in order and as `run` returns them.
 
-        An engine that wants to has its next batches before it is done with one; each is taken from `batches` when
-        it is sent. Whoever stops before the end while some are under way ends the child.
+        A `ContinuousEngine` has its next micro-batches before it is done with one; each is taken from `batches` when
+        it is sent. If the generator is closed while some are pending, the engine server is ended.
         """
         source, sent = iter(batches), deque[MicroBatch]()
         try:
             while True:
-                self._ready()
+                self._load_or_retry()
                 try:
                     for batch in islice(source, 1 + self._prefetch - len(sent)):
                         sent.append(batch)
@@ -156,16 +146,16 @@ class EngineClient:
                     yield answers
         finally:
             if sent:
-                self.close(patience_s=0)
+                self.close(timeout_s=0)
 
     def _still_answers(self) -> bool:
-        """Whether a fresh child answers what an earlier one has answered."""
+        """Whether a new engine server answers a request that an earlier one has answered."""
         if self._answered is None:
             return False
         request, decoding = self._answered
-        self._ready()
+        self._load_or_retry()
         try:
-            self._ask([request], decoding)
+            self._run_once([request], decoding)
         except EngineError:
             return False
         return True
@@ -174,14 +164,14 @@ class EngineClient:
         if requests:
             self._answered = (requests[0], decoding)
 
-    def close(self, *, patience_s: float = 15.0) -> None:
-        """End the child and everything that it started. Harmless where there is none.
+    def close(self, *, timeout_s: float = 15.0) -> None:
+        """End the engine server and all processes that it started. Does nothing if there is none.
 
-        `patience_s` is how long the engine may take to close by itself; vLLM gives its own processes 5 s.
+        `timeout_s` is the time that the engine may take to close; vLLM gives its own processes 5 s.
         """
-        if self._child is not None:
-            self._child.end(patience_s)
-            self._child = None
+        if self._server is not None:
+            self._server.end(timeout_s)
+            self._server = None
 
     def __enter__(self) -> Self:
         return self
@@ -189,8 +179,8 @@ class EngineClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _ready(self) -> None:
-        """Load the expert, once more where the child died of it: somebody may have killed it."""
+    def _load_or_retry(self) -> None:
+        """Load the expert; try once more if the engine server exited, because it may have been killed from outside."""
         try:
             self.load()
         except EngineTimeoutError:
@@ -198,130 +188,37 @@ class EngineClient:
         except EngineDiedError:
             self.load()
 
-    def _ask(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
+    def _run_once(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
         self._send(requests, decoding)
         return self._receive()
 
     def _send(self, requests: Sequence[Request], decoding: Decoding) -> None:
         message = {"requests": [pack_request(request) for request in requests], "decoding": asdict(decoding)}
-        with self._unless_it_fails() as child:
-            child.send(message, self._batch_timeout_s)
+        with self._closed_on_error() as server:
+            server.send(message, self._batch_timeout_s)
 
     def _receive(self) -> list[Completion]:
-        with self._unless_it_fails() as child:
-            reply = child.receive(self._batch_timeout_s)
+        with self._closed_on_error() as server:
+            reply = server.receive(self._batch_timeout_s)
         return [unpack_completion(packed) for packed in reply["completions"]]
 
     @contextmanager
-    def _unless_it_fails(self) -> Iterator[_Child]:
-        """The child, which ends with what is raised: an interrupt leaves an answer in the pipe, a failure who knows."""
-        assert self._child is not None  # noqa: S101  (it is ready)
+    def _closed_on_error(self) -> Iterator[ServerProcess]:
+        """The engine server, which is ended if anything is raised.
+
+        After an interrupt its pipe would hold an unread answer, and after a failure its state is unknown.
+        """
+        assert self._server is not None  # noqa: S101  (it is loaded)
         try:
-            yield self._child
+            yield self._server
         except BaseException:
-            self.close(patience_s=0)
+            self.close(timeout_s=0)
             raise
 
 
-def _smaller(batch: list[tuple[int, Request]]) -> deque[_Piece]:
-    """What to ask in place of a batch that failed: its halves, or what stands alone once more."""
-    if len(batch) < 2:
-        return deque([(batch, True)])
-    middle = len(batch) // 2
-    return deque([(batch[:middle], False), (batch[middle:], False)])
-
-
-class _Child:
-    """A running child process, its end of the pipe, and the last lines of what it printed."""
-
-    def __init__(self, gpus: str | None) -> None:
-        ours, theirs = socket.socketpair()
-        environment = dict(os.environ) if gpus is None else os.environ | {"CUDA_VISIBLE_DEVICES": gpus}
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603  (our own module)
-                # -P keeps the working folder, and whatever lies in it, off the child's path.
-                [
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "benchcoe_jobs.engines.engine_server",
-                    str(theirs.fileno()),
-                    str(os.getpid()),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-                env=environment,
-            )
-        self._channel = Channel(ours)
-        self._printed: deque[str] = deque(maxlen=_KEPT_LINES)
-        assert self._process.stdout is not None  # noqa: S101  (it is a pipe)
-        self._reader = threading.Thread(target=self._listen, args=[self._process.stdout], daemon=True)
-        self._reader.start()
-
-    def send(self, message: dict[str, Any], timeout_s: float) -> None:
-        """Tell the child something. Raises EngineDiedError or EngineTimeoutError."""
-        try:
-            self._channel.send(message, timeout_s=timeout_s)
-        except TimeoutError:
-            raise EngineTimeoutError(f"the engine took nothing within {timeout_s:g} s") from None
-        except OSError:
-            raise EngineDiedError(self._how_it_died()) from None
-
-    def receive(self, timeout_s: float) -> dict[str, Any]:
-        """The child's next answer. Raises what the child raised, EngineDiedError or EngineTimeoutError."""
-        try:
-            reply = self._channel.receive(timeout_s=timeout_s)
-        except TimeoutError:
-            raise EngineTimeoutError(f"the engine gave no answer within {timeout_s:g} s") from None
-        except OSError:
-            reply = None
-        if reply is None:
-            raise EngineDiedError(self._how_it_died())
-        if name := reply.get("error"):
-            raise named_error(name, reply["message"], self._printed)
-        return reply
-
-    def end(self, patience_s: float) -> None:
-        """Let the child finish by itself, then ask it to, then make it; its whole group with it.
-
-        The child is reaped last: until then its number, which is the group's, cannot become another's.
-        """
-        self._channel.close()
-        if not self._ended_within(patience_s):
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGTERM)
-            self._ended_within(GRACE_S)
-        kill_group(self._process.pid)
-        self._process.wait()
-        self._reader.join(GRACE_S)
-
-    def _ended_within(self, seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
-        while os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.01)
-        return True
-
-    def _how_it_died(self) -> str:
-        code: str = "closed its pipe"
-        if self._ended_within(GRACE_S):
-            ended = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
-            assert ended is not None  # noqa: S101  (only WNOHANG answers None)
-            if ended.si_code == os.CLD_EXITED:
-                code = f"ended with exit code {ended.si_status}"
-            else:
-                code = f"was killed by {signal.Signals(ended.si_status).name}"
-                if ended.si_status == signal.SIGKILL:
-                    code += ", perhaps because the machine ran out of memory"
-        self._reader.join(0.2)
-        last = next((line for line in reversed(list(self._printed)) if line.strip()), "")
-        return f"the engine's process {code}" + (f"; it last said: {last.strip()}" if last else "")
-
-    def _listen(self, output: IO[bytes]) -> None:
-        with output:
-            while line := output.readline(_KEPT_BYTES):
-                self._printed.append(line.decode("utf-8", "replace"))
+def _smaller(piece: list[tuple[int, Request]]) -> deque[_Piece]:
+    """The pieces that replace one that failed: its halves, or a single request once more."""
+    if len(piece) < 2:
+        return deque([(piece, True)])
+    middle = len(piece) // 2
+    return deque([(piece[:middle], False), (piece[middle:], False)])

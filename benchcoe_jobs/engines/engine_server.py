@@ -1,7 +1,7 @@
-"""The process that an engine lives in: `python -m benchcoe_jobs.engines.engine_server DESCRIPTOR PARENT`.
+"""The process that an engine runs in: `python -m benchcoe_jobs.engines.engine_server DESCRIPTOR PARENT`.
 
-It is told what to do in JSON lines over an inherited socket. Standard output belongs to the
-libraries, which print what they like: the parent takes it together with standard error.
+It reads requests as JSON lines from an inherited socket and replies over it. Standard output is left to the
+libraries: the client reads it together with standard error.
 """
 
 from __future__ import annotations
@@ -27,23 +27,26 @@ from benchcoe_jobs.engines.wire import Channel, pack_completion, unpack_decoding
 
 
 def main(descriptor: int, parent: int) -> None:
-    """Serve one parent until it closes its end; the watchdog then ends what is left of the process group."""
+    """Serve the client over a socket until it closes its end; `parent` is the process id of the client.
+
+    The orphan watchdog then ends the rest of the process group.
+    """
     if os.getpgrp() != os.getpid():
         os.setsid()
     os.set_inheritable(descriptor, False)
     orphan_watchdog.start(parent, close=descriptor)
     channel = Channel(socket.socket(fileno=descriptor))
-    with suppress(OSError):  # the parent is gone in the middle of a message
+    with suppress(OSError):  # the client exited in the middle of a message
         serve(channel)
-    # Libraries leave threads and exit handlers that take seconds; the watchdog ends what they started.
+    # Libraries leave threads and exit handlers that take seconds; the watchdog ends the processes that they started.
     os._exit(0)
 
 
 def serve(channel: Channel) -> None:
-    """Load the expert that the first message names, then answer batches until the parent is gone."""
+    """Load the expert that the first message names, then answer micro-batches until the client closes its end."""
     messages: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
-    # The parent may send the next batch while an answer goes out: somebody must read, or both wait for ever.
-    threading.Thread(target=_listen, args=[channel, messages], daemon=True).start()
+    # The client may send the next micro-batch while a reply is written: without a reader, both would wait forever.
+    threading.Thread(target=_read_messages, args=[channel, messages], daemon=True).start()
     if (first := messages.get()) is None:
         return
     engines: list[Engine] = []
@@ -53,41 +56,41 @@ def serve(channel: Channel) -> None:
         engine: Engine = registry.load("engines", settings.engine)()
         engine.load(settings)
         engines.append(engine)
-        # The libraries' own objects never die: looking through them takes a third of a second, in the midst of a batch.
+        # The objects of the libraries stay: a collection that visits them takes a third of a second in a micro-batch.
         gc.collect()
         gc.freeze()
         return {"version": engine.version(), "prefetch": engine.prefetch if isinstance(engine, ContinuousEngine) else 0}
 
-    channel.send(_answer(load))
+    channel.send(_reply(load))
     if not engines:
         return
     [engine] = engines
-    under_way: deque[Callable[[], dict[str, Any]]] = deque()
+    pending: deque[Callable[[], dict[str, Any]]] = deque()
     while True:
-        while not under_way or not messages.empty():
+        while not pending or not messages.empty():
             if (message := messages.get()) is None:
                 engine.close()
                 return
-            under_way.append(_take_on(engine, message))
-        channel.send(_answer(under_way.popleft()))
+            pending.append(_submit(engine, message))
+        channel.send(_reply(pending.popleft()))
 
 
-def _listen(channel: Channel, messages: SimpleQueue[dict[str, Any] | None]) -> None:
-    with suppress(OSError):  # the parent is gone in the middle of a message
+def _read_messages(channel: Channel, messages: SimpleQueue[dict[str, Any] | None]) -> None:
+    with suppress(OSError):  # the client exited in the middle of a message
         while (message := channel.receive()) is not None:
             messages.put(message)
     messages.put(None)
 
 
-def _take_on(engine: Engine, message: dict[str, Any]) -> Callable[[], dict[str, Any]]:
-    """What answers a batch: it is begun where the engine can do that, and else all there is to do."""
+def _submit(engine: Engine, message: dict[str, Any]) -> Callable[[], dict[str, Any]]:
+    """Submit a micro-batch if the engine can do that; the result waits for it, or runs it, and returns the reply."""
     requests = [unpack_request(packed) for packed in message["requests"]]
     decoding = unpack_decoding(message["decoding"])
     finish: Callable[[], list[Completion]] = partial(engine.run, requests, decoding)
     if isinstance(engine, ContinuousEngine):
         try:
             finish = engine.submit(requests, decoding)
-        except Exception as error:  # belongs to this batch, whose turn has yet to come
+        except Exception as error:  # the reply to this micro-batch, which comes after those of the pending ones
             finish = partial(_raise, error)
     return lambda: {"completions": [pack_completion(completion) for completion in finish()]}
 
@@ -96,10 +99,10 @@ def _raise(error: Exception) -> NoReturn:
     raise error
 
 
-def _answer(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def _reply(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     try:
         return work()
-    except Exception as error:  # a library may raise anything; the parent decides what it means
+    except Exception as error:  # a library may raise anything; the client turns the name back into an error
         known = engine_error(error)
         return {"error": type(known).__name__, "message": str(known)}
 

@@ -1,4 +1,4 @@
-"""What can go wrong while an expert is loaded or asked; every error crosses the pipe by its name."""
+"""Errors of loading and running an expert. They are sent from the engine server to its client by name."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from benchcoe_jobs.errors import BenchcoeError, MissingError, UsageError
 
 
 class EngineError(BenchcoeError):
-    """The engine failed. Where nothing more special is known, the message is the library's own."""
+    """The engine failed. If nothing more specific is known, the message is that of the library."""
 
 
 class OutOfMemoryError(EngineError):
-    """The model, or one request alone, does not fit into the memory of the machine or the GPU."""
+    """The model, or a single request, does not fit into the memory of the machine or the GPU."""
 
 
 class ModelNotFoundError(EngineError):
-    """There is no such model, revision or tokenizer, or its files cannot be read."""
+    """The model, its revision or its tokenizer does not exist, or its files cannot be read."""
 
 
 class ContextTooLongError(EngineError):
@@ -25,11 +25,11 @@ class ContextTooLongError(EngineError):
 
 
 class EngineDiedError(EngineError):
-    """The host process ended in the middle of its work."""
+    """The engine server process exited during a request."""
 
 
 class EngineTimeoutError(EngineDiedError):
-    """The host process gave no answer in time and was ended."""
+    """The engine server process gave no answer in time and was ended."""
 
 
 class AccessDeniedError(EngineError):
@@ -37,11 +37,11 @@ class AccessDeniedError(EngineError):
 
 
 class EndpointDownError(EngineError):
-    """The endpoint answered no request of a batch within the deadline."""
+    """The endpoint answered no request of a micro-batch within the deadline."""
 
 
 class RefusedError(EngineError):
-    """The endpoint understood a request and will not answer it (status 400, 413, 422, ...)."""
+    """The endpoint understood a request and does not answer it (status 400, 413, 422, ...)."""
 
 
 _BY_NAME: dict[str, type[BenchcoeError]] = {
@@ -58,7 +58,7 @@ _BY_NAME: dict[str, type[BenchcoeError]] = {
     )
 }
 
-# How torch and vLLM say it where they have no type of their own for it.
+# The messages of torch and vLLM where they raise no specific type.
 _NO_MEMORY = (
     "out of memory",
     "can't allocate memory",
@@ -72,34 +72,34 @@ _EXCEPTION = re.compile(r"\b(\w+(?:Error|Exception): .+)")
 
 
 def named_error(name: str, message: str, printed: Iterable[str] = ()) -> BenchcoeError:
-    """The error that came through the pipe under a name; unknown names become EngineError.
+    """The error that the engine server sent under a name; unknown names become EngineError.
 
-    vLLM's own processes only print why they failed, and its error says to look above: the last
-    exception in `printed` is then added, and may turn out to be one of memory.
+    The worker processes of vLLM only print their errors, and vLLM's exception refers to that output: the last
+    exception in `printed` is then added to the message, and becomes an OutOfMemoryError if it is about memory.
     """
     if "root cause" in message and (causes := [found[1] for line in printed if (found := _EXCEPTION.search(line))]):
         message = f"{message.partition(' See root cause')[0].rstrip('.')}: {causes[-1][:500]}"
-        if _tells_of_memory(message):
+        if _is_about_memory(message):
             name = OutOfMemoryError.__name__
     return _BY_NAME.get(name, EngineError)(message)
 
 
 def engine_error(error: Exception) -> BenchcoeError:
-    """Any exception of a library as one of ours, its message in one line."""
+    """Any exception of a library as a BenchcoeError with a message of one line."""
     if isinstance(error, BenchcoeError):
         return error
     message = first_line(error)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or _tells_of_memory(str(error)):
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or _is_about_memory(str(error)):
         return OutOfMemoryError(f"out of memory: {message}")
     return EngineError(f"{type(error).__name__}: {message}")
 
 
-def _tells_of_memory(text: str) -> bool:
-    return any(sign in text.lower() for sign in _NO_MEMORY)
+def _is_about_memory(text: str) -> bool:
+    return any(phrase in text.lower() for phrase in _NO_MEMORY)
 
 
 def first_line(error: Exception) -> str:
-    """What an exception says, in one line of at most 500 characters; of pydantic's, the line that says it."""
+    """The message of an exception in one line of at most 500 characters, without the heading line of pydantic."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if len(lines) > 1 and "validation error" in lines[0]:
         del lines[0]

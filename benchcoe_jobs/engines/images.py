@@ -1,4 +1,4 @@
-"""Pictures of a request, opened for a model."""
+"""Decode the images of a request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TYPES = {b"\x89PNG": "image/png", b"\xff\xd8\xff": "image/jpeg", b"RIFF": "imag
 
 
 def open_image(encoded: bytes) -> Image.Image:
-    """An encoded picture as RGB pixels. Raises EngineError where it cannot be decoded, MissingError without Pillow."""
+    """An encoded image as RGB pixels. Raises EngineError if it cannot be decoded, MissingError without Pillow."""
     try:
         from PIL import Image, UnidentifiedImageError
     except ImportError as error:
@@ -23,14 +23,14 @@ def open_image(encoded: bytes) -> Image.Image:
     try:
         with Image.open(io.BytesIO(encoded)) as image:
             return image.convert("RGB")
-    except UnidentifiedImageError as error:  # its message is the object's address
-        raise EngineError("an image cannot be decoded: it is no picture in a known format") from error
-    except Exception as error:  # Pillow raises a dozen kinds, one of them a warning about bombs
+    except UnidentifiedImageError as error:  # its message is only the address of an object
+        raise EngineError("an image cannot be decoded: unknown format") from error
+    except Exception as error:  # Pillow raises many types, one of them a warning about decompression bombs
         raise EngineError(f"an image cannot be decoded: {first_line(error)}") from error
 
 
 def media_type(encoded: bytes) -> str:
-    """What an encoded picture is, by its first bytes. Raises EngineError where that says nothing."""
+    """The media type of an encoded image by its first bytes. Raises EngineError if they are unknown."""
     for start, name in _TYPES.items():
         if encoded.startswith(start):
             return name

@@ -1,4 +1,4 @@
-"""A Hugging Face model in memory: loaded, asked to generate, asked how likely a text is."""
+"""A Hugging Face model in memory: loading, generation and log-likelihoods."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from benchcoe_jobs.engines.errors import EngineError, ModelNotFoundError, OutOfM
 from benchcoe_jobs.engines.prompts import Pair
 from benchcoe_jobs.errors import UsageError
 
-# transformers is imported by name: its lazy modules say nothing to a type checker.
+# transformers is imported by name because its lazy modules have no types for a type checker.
 _hf: Any = import_module("transformers")
 
 _IGNORED = -100
 
 
 class LocalModel:
-    """Weights, tokenizer and, where it sees, the processor of one model. Needs torch and transformers.
+    """The weights and tokenizer of one model, and its processor if it takes images. Needs torch and transformers.
 
-    Raises ModelNotFoundError where the folder holds no model that can be loaded, OutOfMemoryError
-    where it does not fit, UsageError where max_model_len is more than the model has.
+    Raises ModelNotFoundError if the folder has no model that can be loaded, OutOfMemoryError if it does not fit,
+    UsageError if max_model_len exceeds the model's context.
     """
 
     def __init__(self, folder: Path, settings: ExpertSettings) -> None:
@@ -42,21 +42,21 @@ class LocalModel:
             config = _hf.AutoConfig.from_pretrained(folder, **self._common)
             self.context = _context(config, settings)
             self.tokenizer: Any = _hf.AutoTokenizer.from_pretrained(folder, **self._common)
-            self.sees = type(config) in _hf.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
-            kind = _hf.AutoModelForImageTextToText if self.sees else _hf.AutoModelForCausalLM
+            self.takes_images = type(config) in _hf.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+            model_class = _hf.AutoModelForImageTextToText if self.takes_images else _hf.AutoModelForCausalLM
             dtype = "float32" if settings.dtype == "auto" and self.device.type == "cpu" else settings.dtype
-            self._model: Any = kind.from_pretrained(folder, dtype=dtype, use_safetensors=True, **self._common)
+            self._model: Any = model_class.from_pretrained(folder, dtype=dtype, use_safetensors=True, **self._common)
             self._model = self._model.to(self.device).eval()
         except UsageError:
             raise
-        except Exception as error:  # the library raises a dozen kinds for a folder that is no model
+        except Exception as error:  # the library raises many types for a folder without a model
             known = engine_error(error)
             if isinstance(known, OutOfMemoryError):
                 raise known from error
             raise ModelNotFoundError(f"model {settings.model} cannot be loaded: {first_line(error)}") from error
         self._eos = _ids(self._model.generation_config.eos_token_id) | _ids(self.tokenizer.eos_token_id)
         self._pad = next(iter(_ids(self.tokenizer.pad_token_id) or sorted(self._eos)), 0)
-        # The model's own defaults (top_p, repetition_penalty, ...) would change what a decoding means.
+        # The model's defaults (top_p, repetition_penalty, ...) would change the meaning of a decoding.
         self._model.generation_config = _hf.GenerationConfig()
         accepted = inspect.signature(self._model.forward).parameters
         self._accepts_positions = "position_ids" in accepted
@@ -64,12 +64,12 @@ class LocalModel:
 
     @property
     def dtype(self) -> str:
-        """What the weights are computed in, as settings name it."""
+        """The dtype of the weights, as in the settings."""
         return str(self._model.dtype).removeprefix("torch.")
 
     def processor(self) -> Any:
-        """What turns text and images into inputs. Raises EngineError for a model that cannot see."""
-        if not self.sees:
+        """The processor that turns text and images into inputs. Raises EngineError if the model takes no images."""
+        if not self.takes_images:
             raise EngineError(f"model {self._name} cannot see images")
         try:
             return _hf.AutoProcessor.from_pretrained(self._folder, **self._common)
@@ -79,7 +79,7 @@ class LocalModel:
             ) from error
 
     def batch(self, rows: Sequence[Sequence[int]]) -> dict[str, Tensor]:
-        """Left-padded inputs of n rows of token ids: (n, longest)."""
+        """Left-padded inputs for n rows of token ids: ids and mask, each (n, longest)."""
         longest = max(map(len, rows))
         ids = [[self._pad] * (longest - len(row)) + list(row) for row in rows]
         mask = [[0] * (longest - len(row)) + [1] * len(row) for row in rows]
@@ -89,10 +89,10 @@ class LocalModel:
     def generate(
         self, inputs: Mapping[str, Any], decoding: Decoding, seeds: Sequence[int]
     ) -> list[tuple[list[int], bool]]:
-        """New token ids of each row, and whether it stopped by itself. Raises OutOfMemoryError.
+        """The new token ids of each row, and whether it ended before max_new_tokens. Raises OutOfMemoryError.
 
-        An end-of-text token is among the ids; so is the token that completed a stop string. `seeds`
-        (one per row) play a part when the temperature is above 0.
+        The ids include the end-of-text token and the token that completed a stop string. `seeds` (one per row) are
+        used if the temperature is above 0.
         """
         start = inputs["input_ids"].shape[1]
         stops = [StopOnStrings(self.tokenizer, decoding.stop, start)] if any(decoding.stop) else []
@@ -111,20 +111,20 @@ class LocalModel:
         answers = []
         for row, ids in enumerate(output[:, start:].tolist()):
             by_string = stops[0].lengths.get(row) if stops else None
-            ended = next((place + 1 for place, token in enumerate(ids) if token in self._eos), None)
-            # What follows either end is padding, which may look like an end of text.
-            length = min((n for n in (by_string, ended) if n is not None), default=None)
+            by_token = next((index + 1 for index, token in enumerate(ids) if token in self._eos), None)
+            # Padding follows after either end, and may be an end-of-text token.
+            length = min((n for n in (by_string, by_token) if n is not None), default=None)
             answers.append((ids[:length], length is not None))
         return answers
 
     @torch.inference_mode()
     def loglikelihoods(self, pairs: Sequence[Pair]) -> list[float]:
-        """Natural-log probability of each pair's last tokens after its first ones, in one forward pass."""
+        """The natural-log probability of the scored tokens of each pair given the others, in one forward pass."""
         inputs = {name: tensor.to(self.device) for name, tensor in self.batch([p.ids[:-1] for p in pairs]).items()}
         keep = max(pair.n_scored for pair in pairs)
         if self._accepts_positions:
             inputs["position_ids"] = (inputs["attention_mask"].cumsum(-1) - 1).clamp(min=0)
-        # The vocabulary makes logits large: only those are computed that are looked at.
+        # Logits are large because of the vocabulary, so only those that are used are computed.
         logits = self._model(**inputs, **({"logits_to_keep": keep} if self._accepts_keep else {})).logits
         targets = torch.tensor(
             [[_IGNORED] * (keep - pair.n_scored) + list(pair.ids[-pair.n_scored :]) for pair in pairs],

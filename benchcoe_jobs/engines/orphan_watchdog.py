@@ -1,8 +1,8 @@
-"""No process of a host outlives its parent: a small fork that watches, and ends the whole group.
+"""End the process group of an engine server when the server or its client exits: a small fork that watches both.
 
-A thread would not do: it cannot run while a library holds the interpreter lock, and it dies with
-its process while vLLM's own children live on. PR_SET_PDEATHSIG would not do either: it follows the
-thread that started the host, and reaches no grandchild. Linux only (process file descriptors).
+A thread is not enough: it cannot run while a library holds the interpreter lock, and it ends with its process while
+the worker processes of vLLM continue. PR_SET_PDEATHSIG is not enough: it follows the thread that started the server,
+and does not reach grandchildren. Linux only (process file descriptors).
 """
 
 from __future__ import annotations
@@ -15,22 +15,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-# Between SIGTERM and SIGKILL, and for resource trackers once more.
+# Seconds between SIGTERM and SIGKILL, and again as long for resource trackers.
 GRACE_S = 2.0
 
 
 def start(parent: int, *, close: int) -> None:
-    """Fork the guard of this process group. `close` is a descriptor that the guard must not keep open.
+    """Fork the watchdog of this process group. `close` is a descriptor that the watchdog must not hold open.
 
-    This process must lead its group, have no threads yet, and be a child of the process `parent`.
-    Ends the group at once where the parent is gone already.
+    This process must lead its group, have no threads yet, and be a child of the process `parent`. Ends the group if
+    the parent has exited already.
     """
-    me = os.getpid()
     try:
-        watched = [os.pidfd_open(parent), os.pidfd_open(me)]
+        watched = [os.pidfd_open(parent), os.pidfd_open(os.getpid())]
     except ProcessLookupError:
         end_group()
-    if os.getppid() != parent:  # it was gone before, and its number is another's now
+    if os.getppid() != parent:  # it has exited, and its id is that of another process now
         end_group()
     if os.fork() == 0:
         os.close(close)
@@ -40,7 +39,7 @@ def start(parent: int, *, close: int) -> None:
 
 
 def end_group() -> NoReturn:
-    """End every process of this group, this one last."""
+    """End all processes of this group, this one last."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     group = os.getpgrp()
     os.killpg(group, signal.SIGTERM)
@@ -52,14 +51,14 @@ def end_group() -> NoReturn:
 
 
 def kill_group(group: int) -> None:
-    """SIGKILL for every process of a group; Python's resource trackers are given time before.
+    """Send SIGKILL to all processes of a group, to Python's resource trackers after GRACE_S seconds.
 
-    A tracker outlives its family to remove the shared memory that was left: 400 MB for each vLLM.
+    A resource tracker runs after the others to remove their shared memory: 400 MB for each vLLM.
     """
     deadline = time.monotonic() + GRACE_S
     while (others := _others(group)) and time.monotonic() < deadline:
         for pid in others:
-            with suppress(OSError):  # it is gone, and its number as well
+            with suppress(OSError):  # it has exited
                 if b"resource_tracker" not in Path(f"/proc/{pid}/cmdline").read_bytes():
                     os.kill(pid, signal.SIGKILL)
         time.sleep(0.02)
@@ -68,7 +67,7 @@ def kill_group(group: int) -> None:
 
 
 def _others(group: int) -> list[int]:
-    """The living processes of a group, without this one."""
+    """The process ids of a group, without zombies and this process."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""From requests to token ids and from token ids to text: the same for every engine that has a tokenizer."""
+"""Requests to token ids, and token ids to text; shared by all engines with a tokenizer."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from benchcoe_jobs.engines.errors import ContextTooLongError, EngineError, first
 Unprepared = TypeVar("Unprepared")
 Prepared = TypeVar("Prepared")
 
-# How many of the prompt's tokens are decoded before the answer: sentencepiece drops the space that
-# a text begins with, so that an answer decoded alone would lose its own.
+# The number of prompt tokens that are decoded together with an answer: sentencepiece drops the space at the beginning
+# of a text, so an answer that is decoded alone would lose it.
 _LEAD = 6
 
-# How often an answer's length may be halved for a small context: below an eighth, no answer is the honest one.
+# How often the limit of an answer may be halved for a small context. Shorter answers would not be comparable.
 _HALVINGS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A request as a model reads it: n >= 1 token ids, and how many few-shot examples are in them.
+    """The n >= 1 token ids of a request, and the number of few-shot examples in them.
 
-    `max_new_tokens` is how long the answer may become, 0 where none is written.
+    `max_new_tokens` is the limit of the answer in tokens, 0 if none is generated.
     """
 
     ids: tuple[int, ...]
@@ -35,14 +35,14 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A prompt and a continuation as a model reads them: token ids, the last `n_scored` of which count."""
+    """The token ids of a prompt and a continuation; the last `n_scored` are scored."""
 
     ids: tuple[int, ...]
     n_scored: int
 
 
 class Prompter:
-    """Builds the prompts of one expert. `context` is its limit in tokens, None where it has none."""
+    """Builds the prompts of one expert. `context` is its limit in tokens, None if it has none."""
 
     def __init__(self, tokenizer: Any, context: int | None) -> None:
         self._tokenizer = tokenizer
@@ -51,20 +51,20 @@ class Prompter:
     def prompts(
         self, requests: Mapping[int, Request], decoding: Decoding
     ) -> tuple[dict[int, Prompt], dict[int, Completion]]:
-        """The prompts with as many examples as fit beside max_new_tokens, dropped from the end.
+        """The prompts with as many few-shot examples as fit beside max_new_tokens; examples are dropped from the end.
 
-        Where not even the question alone does, the answer may become half as long, see `shortened`. The
-        others get an error completion: ContextTooLongError where that does not help, EngineError where
-        there is no chat form, or nothing to begin with.
+        If the question alone does not fit, the limit of the answer is halved, see `shortened`. Requests without a
+        prompt get an error completion: of ContextTooLongError if nothing fits, of EngineError if the model has no chat
+        template or an empty prompt has no token to begin with.
         """
         texts, failures = prepare(requests, lambda request: self._text(request, len(request.shots), decoding))
-        # All in one call: for short prompts a call each takes longer than the tokenising.
-        read = dict(zip(texts, self._encode_all(list(texts.values()), chat=decoding.chat), strict=True))
-        known = {index: (requests[index], ids) for index, ids in read.items()}
-        found, too_long = prepare(known, lambda one: self._fitted(*one, decoding))
-        return found, failures | too_long
+        # All in one call: for short prompts, the overhead of a call exceeds the tokenising.
+        encoded = zip(texts, self._encode_all(list(texts.values()), chat=decoding.chat), strict=True)
+        whole = {index: (requests[index], ids) for index, ids in encoded}
+        prompts, too_long = prepare(whole, lambda one: self._fit(*one, decoding))
+        return prompts, failures | too_long
 
-    def _fitted(self, request: Request, ids: list[int], decoding: Decoding) -> Prompt:
+    def _fit(self, request: Request, ids: list[int], decoding: Decoding) -> Prompt:
         """The prompt of a request whose text with all examples is `ids`. Raises EngineError, ContextTooLongError."""
         encoded = {len(request.shots): ids or self._beginning()}
         for narrowed in shortened(decoding):
@@ -77,30 +77,29 @@ class Prompter:
         raise self._too_long(len(encoded[0]), f"{narrowed.max_new_tokens} new")
 
     def pairs(self, request: Request, decoding: Decoding) -> tuple[list[Pair], Prompt]:
-        """One pair per continuation, all with as many examples as fit with the longest of them.
+        """One pair per continuation, all with as many few-shot examples as fit with the longest of them.
 
-        Tokens are those of lm-evaluation-harness: white space at the end of the prompt moves to the
-        continuation; prompt and continuation are tokenised as one text; the continuation's tokens
-        are those after as many as the prompt has by itself. An empty prompt becomes the token that
-        texts begin with. Raises EngineError as `prompts` has it, for images, and where a continuation gets no
-        token of its own.
+        Tokens are those of lm-evaluation-harness: white space at the end of the prompt moves to the continuation;
+        prompt and continuation are tokenised as one text; the scored tokens are those after the number of tokens that
+        the prompt has alone. An empty prompt becomes the token that texts begin with. Raises EngineError as `prompts`
+        does, and for images or a continuation without a token.
         """
         if request.images:
             raise EngineError("continuations after images are not scored")
         for n_shots in range(len(request.shots), -1, -1):
             prompt = self._text(request, n_shots, decoding)
             ids, pairs = self._pairs(prompt, request.continuations, chat=decoding.chat)
-            # One more token than the pair: vLLM always generates one, and engines must not differ.
+            # One more token than the pair, in all engines: vLLM always generates one.
             if self.fits(max(len(pair.ids) for pair in pairs) + 1):
                 return pairs, Prompt(tuple(ids), n_shots)
         raise self._too_long(max(len(pair.ids) for pair in pairs), "1 new")
 
     def fits(self, n_tokens: int) -> bool:
-        """Whether the context holds so many tokens."""
+        """Whether so many tokens fit into the context."""
         return self._context is None or n_tokens <= self._context
 
     def answer(self, prompt: Sequence[int], new: Sequence[int]) -> str:
-        """The text of new tokens, with the white space that it begins with."""
+        """The text of the new tokens after a prompt, with its leading white space."""
         lead = list(prompt[-_LEAD:])
         before, both = self._decode(lead), self._decode([*lead, *new])
         return both[len(before) :] if both.startswith(before) else self._decode(list(new))
@@ -115,7 +114,7 @@ class Prompter:
                 whole = self._encode(stripped + space + clean(continuation), chat=chat)
                 n_scored = len(whole) - len(ids)
             else:
-                # Nothing before it: also none of the special tokens that a text may begin with.
+                # Without a prompt, the special tokens that texts begin with are left out as well.
                 scored = self._tokenizer(space + clean(continuation), add_special_tokens=False)["input_ids"]
                 whole, n_scored = [*self._beginning(), *scored], len(scored)
             if n_scored < 1:
@@ -134,7 +133,7 @@ class Prompter:
         messages = [*chat_history(request), {"role": "user", "content": prompt}]
         try:
             return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
-        except Exception as error:  # a template may refuse a role, or an order of them
+        except Exception as error:  # a template may refuse a role or an order of roles
             raise EngineError(f"the model's chat template refuses the conversation: {first_line(error)}") from error
 
     def _encode(self, text: str, *, chat: bool) -> list[int]:
@@ -142,10 +141,10 @@ class Prompter:
         return ids
 
     def _encode_all(self, texts: Sequence[str], *, chat: bool) -> list[list[int]]:
-        # A chat template writes the special tokens itself. A text without a token is no text, even
-        # where the tokenizer would begin it with one.
-        said = [text for text in texts if text]
-        ids = iter(self._tokenizer(said, add_special_tokens=not chat)["input_ids"] if said else [])
+        # A chat template includes the special tokens. An empty text has no token, even if the tokenizer would add a
+        # special one.
+        filled = [text for text in texts if text]
+        ids = iter(self._tokenizer(filled, add_special_tokens=not chat)["input_ids"] if filled else [])
         return [next(ids) if text else [] for text in texts]
 
     def _beginning(self) -> list[int]:
@@ -165,30 +164,30 @@ class Prompter:
 
 
 def prepare(
-    unprepared: Mapping[int, Unprepared], prepared: Callable[[Unprepared], Prepared]
+    unprepared: Mapping[int, Unprepared], function: Callable[[Unprepared], Prepared]
 ) -> tuple[dict[int, Prepared], dict[int, Completion]]:
-    """What can be asked, and error completions for what cannot: where `prepared` raises an EngineError."""
-    found: dict[int, Prepared] = {}
+    """Apply a function to each value; the results, and error completions for those that raised an EngineError."""
+    results: dict[int, Prepared] = {}
     failures: dict[int, Completion] = {}
     for index, one in unprepared.items():
         try:
-            found[index] = prepared(one)
+            results[index] = function(one)
         except EngineError as error:
             failures[index] = failure(error)
-    return found, failures
+    return results, failures
 
 
 def chat_history(request: Request) -> list[dict[str, Any]]:
-    """The conversation before a request's question, as chat templates and endpoints take it."""
+    """The conversation before the question of a request, in the format of chat templates and endpoints."""
     return [{"role": role, "content": clean(text)} for role, text in request.turns]
 
 
 def shortened(decoding: Decoding) -> Iterator[Decoding]:
-    """The decoding as it is, then with half as many new tokens, a quarter and an eighth, where that is 1 or more.
+    """The decoding, then with a half, a quarter and an eighth of its new tokens, if that is at least 1.
 
-    A context of 2,048 tokens has no room for a prompt beside 2,048 new ones. Which of these an answer got
-    follows from its prompt, the context and the decoding, all of which a run's fingerprint holds; halves, and
-    not whatever is left, so that prompts of different lengths can share a batch.
+    A context of 2,048 tokens has no room for a prompt beside 2,048 new tokens. Which limit an answer gets follows
+    from its prompt, the context and the decoding, which are all in a run's fingerprint. The limit is halved instead
+    of set to the space that is left, so that prompts of different lengths can share a batch.
     """
     for halvings in range(_HALVINGS + 1):
         n_new = decoding.max_new_tokens >> halvings
@@ -197,17 +196,17 @@ def shortened(decoding: Decoding) -> Iterator[Decoding]:
 
 
 def clean(text: str) -> str:
-    """A text that every tokenizer takes: they refuse a lone surrogate, which JSON may well carry."""
+    """The text without lone surrogates, which JSON may contain and tokenizers refuse."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def cut_at_stop(text: str, stop: Sequence[str]) -> str:
-    """The text before the first stop string in it."""
+    """The text before its first stop string."""
     return text[: min((found for string in stop if string and (found := text.find(string)) >= 0), default=None)]
 
 
 def request_seed(decoding: Decoding, ids: Sequence[int]) -> int:
-    """The seed (63 bits) of one sampled answer: it depends on the prompt, not on its neighbours."""
+    """The seed (63 bits) of one sampled answer. It depends on the prompt, not on the rest of the batch."""
     content = f"{decoding.seed}:{','.join(map(str, ids))}"
     return int.from_bytes(hashlib.sha256(content.encode()).digest()[:8]) >> 1
 
@@ -220,9 +219,9 @@ def failure(error: Exception) -> Completion:
 def completed(
     text: str, prompt_tokens: int, new_tokens: int, shots_used: int, stopped: bool, decoding: Decoding
 ) -> Completion:
-    """The completion of an answer whose text may still hold the stop string that ended it.
+    """The completion of an answer whose text may still contain the stop string that ended it.
 
-    Bytes at its end that make no whole character are dropped, as vLLM does.
+    An incomplete character at its end is dropped, as in vLLM.
     """
     return Completion(
         text=cut_at_stop(text, decoding.stop).rstrip("\ufffd"),

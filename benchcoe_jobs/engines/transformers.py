@@ -1,8 +1,8 @@
-"""The engine `transformers`: Hugging Face models, batched, on the GPU where there is one.
+"""The engine `transformers`: Hugging Face models in batches, on the GPU if there is one.
 
-Greedy answers in float32 do not depend on the batch, up to near-ties of logits, whose rounding
-follows the shape of a batch. Nor do sampled ones, see `decoding.SeededSampling`. An image needs a
-placeholder that only a chat template knows, so requests with images are always asked in chat form.
+Greedy answers in float32 do not depend on the batch, except for near-ties of logits, whose rounding depends on the
+shape of the batch. The same holds for sampled answers, see `decoding.SeededSampling`. The placeholder of an image is
+known only to the chat template, so requests with images always use the chat form.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
 from benchcoe_jobs.engines.base import EngineTraits, ExpertSettings
-from benchcoe_jobs.engines.batching import by_kind, in_batches
+from benchcoe_jobs.engines.batching import complete_by_kind, compute_in_batches
 from benchcoe_jobs.engines.errors import EngineError, OutOfMemoryError
 from benchcoe_jobs.engines.prompts import Prompt, Prompter, completed, failure, prepare, request_seed
 from benchcoe_jobs.engines.weights import find_model
@@ -28,11 +28,11 @@ Promptable = TypeVar("Promptable", Prompt, "VisionPrompt")
 
 
 class TransformersEngine:
-    """One model of the Hugging Face kind: text, or images and text."""
+    """One Hugging Face model for text, or for images and text."""
 
     traits = EngineTraits()
     _model: LocalModel
-    _sight: VisionProcessor | None = None
+    _vision: VisionProcessor | None = None
 
     def load(self, settings: ExpertSettings) -> None:
         """See `Engine.load`."""
@@ -49,12 +49,12 @@ class TransformersEngine:
         self._prompter = Prompter(self._model.tokenizer, self._model.context)
 
     def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
-        """See `Engine.run`. Latency is that of the whole batch."""
-        return by_kind(
+        """See `Engine.run`. The latency of a completion is that of the whole micro-batch."""
+        return complete_by_kind(
             requests,
-            score=lambda asked: self._score(asked, decoding),
-            answer_images=lambda asked: self._answer_images(asked, decoding),
-            write=lambda asked: self._write(asked, decoding),
+            loglikelihoods=lambda some: self._loglikelihoods(some, decoding),
+            generate_from_images=lambda some: self._generate_from_images(some, decoding),
+            generate=lambda some: self._generate(some, decoding),
         )
 
     def version(self) -> dict[str, str]:
@@ -70,51 +70,52 @@ class TransformersEngine:
         }
 
     def close(self) -> None:
-        """Nothing to do: the memory goes with the process."""
+        """Do nothing: the memory is released with the process."""
 
-    def _write(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
-        """Answers to text."""
+    def _generate(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
+        """Answers to requests with text only."""
         prompts, completions = self._prompter.prompts(requests, decoding)
 
         def compute(batch: list[Prompt]) -> list[Completion]:
-            return self._generate(self._model.batch([prompt.ids for prompt in batch]), batch, decoding)
+            return self._generate_batch(self._model.batch([prompt.ids for prompt in batch]), batch, decoding)
 
-        return completions | self._batched(prompts, compute)
+        return completions | self._complete_in_batches(prompts, compute)
 
-    def _answer_images(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
-        """Answers to images and text."""
+    def _generate_from_images(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
+        """Answers to requests with images and text."""
         try:
-            sight = self._sight = self._sight or self._load_vision()
+            vision = self._vision = self._vision or self._load_vision()
         except EngineError as error:
             return dict.fromkeys(requests, failure(error))
-        seen, completions = prepare(requests, lambda request: sight.prepare(request, decoding))
+        prompts, completions = prepare(requests, lambda request: vision.prepare(request, decoding))
 
         def compute(batch: list[VisionPrompt]) -> list[Completion]:
-            return self._generate(sight.inputs([one.conversation for one in batch]), batch, decoding)
+            return self._generate_batch(vision.inputs([prompt.conversation for prompt in batch]), batch, decoding)
 
-        return completions | self._batched(seen, compute)
+        return completions | self._complete_in_batches(prompts, compute)
 
-    def _score(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
-        """How likely continuations are."""
+    def _loglikelihoods(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
+        """The log-likelihoods of continuations."""
         prepared, completions = prepare(requests, lambda request: self._prompter.pairs(request, decoding))
-        flat = {(i, n): pair for i, (row, _) in prepared.items() for n, pair in enumerate(row)}
-        answers = in_batches(flat, self._settings.batch_size, lambda pair: len(pair.ids), self._model.loglikelihoods)
-        for index, (row, prompt) in prepared.items():
-            found = [answers[index, n] for n in range(len(row))]
-            errors = [one for one in found if isinstance(one, OutOfMemoryError)]
+        flat = {(index, n): pair for index, (pairs, _) in prepared.items() for n, pair in enumerate(pairs)}
+        batch_size, compute = self._settings.batch_size, self._model.loglikelihoods
+        computed = compute_in_batches(flat, batch_size, lambda pair: len(pair.ids), compute)
+        for index, (pairs, prompt) in prepared.items():
+            values = [computed[index, n] for n in range(len(pairs))]
+            errors = [value for value in values if isinstance(value, OutOfMemoryError)]
             completions[index] = (
                 failure(errors[0])
                 if errors
                 else Completion(
                     prompt_tokens=len(prompt.ids),
-                    completion_tokens=sum(pair.n_scored for pair in row),
+                    completion_tokens=sum(pair.n_scored for pair in pairs),
                     shots_used=prompt.shots_used,
-                    loglikelihoods=tuple(one for one in found if not isinstance(one, OutOfMemoryError)),
+                    loglikelihoods=tuple(value for value in values if not isinstance(value, OutOfMemoryError)),
                 )
             )
         return completions
 
-    def _generate(
+    def _generate_batch(
         self, inputs: Mapping[str, Any], batch: Sequence[Prompt | VisionPrompt], decoding: Decoding
     ) -> list[Completion]:
         decoding = replace(decoding, max_new_tokens=batch[0].max_new_tokens)
@@ -124,16 +125,16 @@ class TransformersEngine:
             for one, (ids, stopped) in zip(batch, rows, strict=True)
         ]
 
-    def _batched(
+    def _complete_in_batches(
         self, prepared: Mapping[int, Promptable], compute: Callable[[list[Promptable]], list[Completion]]
     ) -> dict[int, Completion]:
-        """Only prompts with as many new tokens share a batch."""
+        """Compute completions in batches of prompts with the same limit of new tokens."""
         completions: dict[int, Completion] = {}
         for n_new in sorted({one.max_new_tokens for one in prepared.values()}):
-            alike = {index: one for index, one in prepared.items() if one.max_new_tokens == n_new}
-            answers = in_batches(alike, self._settings.batch_size, lambda one: len(one.ids), compute)
-            for index, answer in answers.items():
-                completions[index] = failure(answer) if isinstance(answer, OutOfMemoryError) else answer
+            same_limit = {index: one for index, one in prepared.items() if one.max_new_tokens == n_new}
+            computed = compute_in_batches(same_limit, self._settings.batch_size, lambda one: len(one.ids), compute)
+            for index, result in computed.items():
+                completions[index] = failure(result) if isinstance(result, OutOfMemoryError) else result
         return completions
 
     def _load_vision(self) -> VisionProcessor:

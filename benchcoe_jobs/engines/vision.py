@@ -1,4 +1,4 @@
-"""Requests with images, as the processor of a model turns them into inputs."""
+"""Turn requests with images into inputs with the processor of a model."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Conversation = list[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class VisionPrompt:
-    """A request with its images opened, as one user message; `ids` are its tokens, images included."""
+    """A request as a conversation with decoded images; `ids` are its tokens, including those of the images."""
 
     conversation: Conversation
     ids: tuple[int, ...]
@@ -25,7 +25,7 @@ class VisionPrompt:
 
 
 class VisionProcessor:
-    """Builds the inputs of one model that sees."""
+    """Builds the inputs of one model that takes images."""
 
     def __init__(self, processor: Any, prompter: Prompter) -> None:
         self._processor = processor
@@ -35,13 +35,13 @@ class VisionProcessor:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
 
     def prepare(self, request: Request, decoding: Decoding) -> VisionPrompt:
-        """Open the images, put them before the text, and drop examples until it fits, as `Prompter.prompts` does.
+        """Decode the images, put them before the text, and drop few-shot examples until it fits (`Prompter.prompts`).
 
-        How many tokens an image takes only the processor knows, so it is asked for every request by
-        itself, and once more for the batch. Raises EngineError, ContextTooLongError.
+        Only the processor knows the number of tokens of an image, so it is called for each request alone, and again
+        for the batch. Raises EngineError, ContextTooLongError.
         """
         images = [{"type": "image", "image": open_image(image)} for image in request.images]
-        before = [{"role": role, "content": [{"type": "text", "text": clean(said)}]} for role, said in request.turns]
+        before = [{"role": role, "content": [{"type": "text", "text": clean(turn)}]} for role, turn in request.turns]
         for narrowed in shortened(decoding):
             for n_shots in range(len(request.shots), -1, -1):
                 text = {"type": "text", "text": clean(request.prompt(n_shots))}
@@ -55,7 +55,7 @@ class VisionProcessor:
         )
 
     def inputs(self, conversations: Sequence[Conversation]) -> dict[str, Any]:
-        """Left-padded tensors for n conversations. Raises EngineError where the processor refuses them."""
+        """Left-padded tensors for n conversations. Raises EngineError if the processor refuses them."""
         try:
             return dict(
                 self._processor.apply_chat_template(
@@ -63,9 +63,9 @@ class VisionProcessor:
                     add_generation_prompt=True,
                     tokenize=True,
                     return_dict=True,
-                    # A chat template writes the special tokens itself.
+                    # A chat template includes the special tokens.
                     processor_kwargs={"padding": True, "return_tensors": "pt", "add_special_tokens": False},
                 )
             )
-        except Exception as error:  # processors raise what they like
+        except Exception as error:  # processors raise many types
             raise EngineError(f"the image processor refuses the request: {first_line(error)}") from error

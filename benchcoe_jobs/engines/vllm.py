@@ -1,7 +1,7 @@
-"""The engine `vllm`: vLLM's offline interface, which schedules, batches and caches prefixes by itself.
+"""The engine `vllm`: vLLM's offline interface, which schedules requests and caches prefixes.
 
-Text is built and tokenised by the same code as for `transformers`; images go through vLLM's own
-processor, always in chat form. A sampled answer depends on its prompt and the seed.
+Text is built and tokenised by the same code as for `transformers`; images go through vLLM's processor, always in the
+chat form. A sampled answer depends on its prompt and the seed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
 from benchcoe_jobs.engines.base import EngineTraits, ExpertSettings
-from benchcoe_jobs.engines.batching import by_kind, is_text
+from benchcoe_jobs.engines.batching import complete_by_kind, is_text
 from benchcoe_jobs.engines.errors import (
     ContextTooLongError,
     EngineError,
@@ -45,30 +45,30 @@ from benchcoe_jobs.engines.prompts import (
 from benchcoe_jobs.engines.weights import find_model
 from benchcoe_jobs.errors import MissingError, UsageError
 
-# GiB for the cache of keys and values; on a CPU vLLM would take half of the machine's memory.
+# GiB for the cache of keys and values. On a CPU, vLLM takes half of the machine's memory by default.
 _CPU_CACHE = "2"
 
 
 class VllmEngine:
-    """One model in one `vllm.LLM`, whose own processes belong to the group of the host."""
+    """One model in one `vllm.LLM`, whose worker processes belong to the process group of the engine server."""
 
     traits = EngineTraits(micro_batch=512, schedules_itself=True)
     prefetch = 2
     _llm: Any = None
     _closing = False
-    _free_since = 0.0
+    _idle_since = 0.0
 
     def __init__(self) -> None:
-        self._answered: dict[str, Any] = {}
+        self._finished: dict[str, Any] = {}
 
     def load(self, settings: ExpertSettings) -> None:
-        """See `Engine.load`. On CPUs float32, no compilation and a small cache; on GPUs vLLM's defaults."""
+        """See `Engine.load`. On CPUs with float32, no compilation and a small cache; on GPUs with vLLM's defaults."""
         settings.require_default("base_url", "api_key_env", "batch_size")
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", _CPU_CACHE)
         try:
             self._vllm: Any = import_module("vllm")
-            # What vLLM refuses a request with: from 0.32 on no ValueError any more.
+            # The errors with which vLLM refuses a request; from 0.32 on, not a ValueError.
             self._refusals = (ValueError, import_module("vllm.exceptions").VLLMValidationError)
             on_cpu: bool = import_module("vllm.platforms").current_platform.is_cpu()
         except ImportError as error:
@@ -88,19 +88,19 @@ class VllmEngine:
                 **({"enforce_eager": True} if on_cpu else {}),
             )
             tokenizer = self._llm.get_tokenizer()
-        except Exception as error:  # vLLM raises what its parts raise
+        except Exception as error:  # vLLM raises what its libraries raise
             raise self._load_error(error) from error
         self._prompter = Prompter(tokenizer, int(self._llm.model_config.max_model_len))
-        processes = multiprocessing.active_children()
-        threading.Thread(target=self._watch, args=[[one.sentinel for one in processes]], daemon=True).start()
+        sentinels = [process.sentinel for process in multiprocessing.active_children()]
+        threading.Thread(target=self._exit_with_workers, args=[sentinels], daemon=True).start()
 
     def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
-        """See `Engine.run`. Latency is that of the whole batch, without the time before it that others took."""
+        """See `Engine.run`. The latency is that of the whole micro-batch, without the time of earlier ones."""
         return self.submit(requests, decoding)()
 
     def submit(self, requests: Sequence[Request], decoding: Decoding) -> Callable[[], list[Completion]]:
-        """See `ContinuousEngine.begin`. Text is taken on at once; images and continuations when they are waited for."""
-        begun = time.perf_counter()
+        """See `ContinuousEngine.submit`. Text is scheduled immediately, images and continuations when waited for."""
+        submitted = time.perf_counter()
         texts = {index: request for index, request in enumerate(requests) if is_text(request)}
         prompts, failures = self._prompter.prompts(texts, decoding)
         ids = self._enqueue(
@@ -113,19 +113,19 @@ class VllmEngine:
             ],
         )
 
-        def write(_: Mapping[int, Request]) -> dict[int, Completion]:
+        def generate(_: Mapping[int, Request]) -> dict[int, Completion]:
             outputs = zip(prompts.items(), self._finish(ids), strict=True)
             return failures | {i: _completion(output, prompt.shots_used, decoding) for (i, prompt), output in outputs}
 
         def finish() -> list[Completion]:
-            completions = by_kind(
+            completions = complete_by_kind(
                 requests,
-                score=lambda asked: self._score(asked, decoding),
-                answer_images=lambda asked: self._answer_images(asked, decoding),
-                write=write,
-                since=max(begun, self._free_since),
+                loglikelihoods=lambda some: self._loglikelihoods(some, decoding),
+                generate_from_images=lambda some: self._generate_from_images(some, decoding),
+                generate=generate,
+                since=max(submitted, self._idle_since),
             )
-            self._free_since = time.perf_counter()
+            self._idle_since = time.perf_counter()
             return completions
 
         return finish
@@ -144,38 +144,38 @@ class VllmEngine:
         }
 
     def close(self) -> None:
-        """End vLLM's processes in good order; what does not follow is ended with the group."""
+        """Shut down vLLM's worker processes; those that do not exit are ended with the process group."""
         self._closing = True
         if self._llm is not None:
             self._llm.llm_engine.engine_core.shutdown()
             self._llm = None
 
-    def _watch(self, sentinels: list[int]) -> None:
-        """End this process with the first of vLLM's own: `generate` would wait for it forever (vLLM 0.32)."""
+    def _exit_with_workers(self, sentinels: list[int]) -> None:
+        """Exit when one of vLLM's worker processes does: `generate` would wait for it forever (vLLM 0.32)."""
         connection.wait(sentinels)
         if not self._closing:
-            os.write(2, b"one of vLLM's own processes ended\n")
+            os.write(2, b"a worker process of vLLM ended\n")
             os._exit(1)
 
-    def _answer_images(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
-        """Answers to images and text, all at once; each by itself where vLLM refuses one of them."""
+    def _generate_from_images(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
+        """Answers to requests with images, all in one call, or one by one if vLLM refuses a request."""
         if not self._llm.model_config.is_multimodal_model:
             return dict.fromkeys(requests, failure(EngineError(f"model {self._settings.model} cannot see images")))
         completions: dict[int, Completion] = {}
-        whole: dict[int, Request] = {}
+        decodable: dict[int, Request] = {}
         for index, request in requests.items():
             try:
                 for image in request.images:
                     media_type(image)
                     open_image(image)
-                whole[index] = request
+                decodable[index] = request
             except EngineError as error:
                 completions[index] = failure(error)
         try:
-            answers = self._chat([(request, len(request.shots)) for request in whole.values()], decoding)
+            answers = self._chat([(request, len(request.shots)) for request in decodable.values()], decoding)
         except self._refusals:
-            answers = [self._chat_alone(request, decoding) for request in whole.values()]
-        return completions | dict(zip(whole, answers, strict=True))
+            answers = [self._chat_alone(request, decoding) for request in decodable.values()]
+        return completions | dict(zip(decodable, answers, strict=True))
 
     def _chat_alone(self, request: Request, decoding: Decoding) -> Completion:
         for narrowed in shortened(decoding):
@@ -190,31 +190,34 @@ class VllmEngine:
                     return answer
         return failure(ContextTooLongError(f"context too long, even without few-shot examples: {why}"))
 
-    def _chat(self, asked: Sequence[tuple[Request, int]], decoding: Decoding) -> list[Completion]:
-        """Raises one of `_refusals`, also where the context has no room for max_new_tokens."""
-        if not asked:
+    def _chat(self, requests: Sequence[tuple[Request, int]], decoding: Decoding) -> list[Completion]:
+        """Answers to (request, number of few-shot examples).
+
+        Raises one of `_refusals`, also if the context has no room for max_new_tokens.
+        """
+        if not requests:
             return []
-        prompts = [clean(request.prompt(n_shots)) for request, n_shots in asked]
-        seeds = [_image_seed(decoding, prompt, request) for prompt, (request, _) in zip(prompts, asked, strict=True)]
+        prompts = [clean(request.prompt(n_shots)) for request, n_shots in requests]
+        seeds = [_image_seed(decoding, prompt, request) for prompt, (request, _) in zip(prompts, requests, strict=True)]
         conversations = [
             [
                 *chat_history(request),
                 {"role": "user", "content": [*map(_image_part, request.images), {"type": "text", "text": prompt}]},
             ]
-            for prompt, (request, _) in zip(prompts, asked, strict=True)
+            for prompt, (request, _) in zip(prompts, requests, strict=True)
         ]
         sampling = [self._sampling(decoding, seed) for seed in seeds]
         outputs = self._finish(_public(self._llm.enqueue_chat(conversations, sampling, use_tqdm=False)))
         for output in outputs:
             if not self._prompter.fits(len(output.prompt_token_ids) + decoding.max_new_tokens):
                 raise ValueError(f"{len(output.prompt_token_ids)} prompt tokens leave no room in the context length")
-        return [_completion(output, n_shots, decoding) for output, (_, n_shots) in zip(outputs, asked, strict=True)]
+        return [_completion(output, n_shots, decoding) for output, (_, n_shots) in zip(outputs, requests, strict=True)]
 
-    def _score(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
-        """How likely continuations are: the log-probabilities that vLLM gives of a prompt."""
+    def _loglikelihoods(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
+        """The log-likelihoods of continuations, from the log-probabilities that vLLM gives for prompts."""
         prepared, completions = prepare(requests, lambda request: self._prompter.pairs(request, decoding))
         flat = [pair for pairs, _ in prepared.values() for pair in pairs]
-        # vLLM cannot generate nothing; the one new token is left alone.
+        # vLLM generates at least one token; it is ignored.
         sampling = self._vllm.SamplingParams(temperature=0, max_tokens=1, prompt_logprobs=0, detokenize=False)
         outputs = iter(self._finish(self._enqueue([pair.ids for pair in flat], [sampling] * len(flat))))
         for index, (pairs, prompt) in prepared.items():
@@ -233,22 +236,22 @@ class VllmEngine:
         return _public(self._llm.enqueue(prompts, list(sampling), use_tqdm=False))
 
     def _finish(self, ids: Sequence[str]) -> list[Any]:
-        """Step until these are answered; what is answered besides is kept for whoever waits for it."""
-        missing = set(ids) - self._answered.keys()
+        """Step until these requests are finished; the outputs of other micro-batches are stored for later calls."""
+        missing = set(ids) - self._finished.keys()
         while missing:
-            done = {output.request_id: output for output in self._llm.llm_engine.step() if output.finished}
-            self._answered |= done
-            missing -= done.keys()
-        return [self._answered.pop(id_) for id_ in ids]
+            finished = {output.request_id: output for output in self._llm.llm_engine.step() if output.finished}
+            self._finished |= finished
+            missing -= finished.keys()
+        return [self._finished.pop(id_) for id_ in ids]
 
     def _sampling(self, decoding: Decoding, seed: int) -> Any:
-        """vLLM's parameters, without the defaults that a model brings along (top_p, repetition_penalty, ...)."""
+        """vLLM's sampling parameters, without the defaults of the model (top_p, repetition_penalty, ...)."""
         return self._vllm.SamplingParams(
             temperature=decoding.temperature,
             max_tokens=decoding.max_new_tokens,
             stop=[string for string in decoding.stop if string],
             seed=seed if decoding.temperature > 0 else None,
-            skip_clone=True,  # nobody else has it; a deep copy a request takes as long as all the rest of asking
+            skip_clone=True,  # not shared; a deep copy takes as long as the rest of enqueueing
         )
 
     def _load_error(self, error: Exception) -> Exception:
@@ -272,7 +275,7 @@ def _completion(output: Any, shots_used: int, decoding: Decoding) -> Completion:
 
 
 def _public(ids: Sequence[str]) -> list[str]:
-    """The names that requests have in outputs, of those that enqueueing gives: vLLM adds "-" and random characters."""
+    """The ids of requests in outputs: vLLM adds "-" and random characters to the ids that enqueueing returns."""
     return [id_.partition("-")[0] for id_ in ids]
 
 

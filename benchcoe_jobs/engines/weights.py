@@ -1,4 +1,4 @@
-"""Where a model's files are, and what exactly they are: a hub commit, or the hash of a folder."""
+"""Find the files of a model, and what identifies them: a hub commit, or the hash of a folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from benchcoe_jobs.engines.errors import ModelNotFoundError, first_line
 from benchcoe_jobs.errors import MissingError
 
-# What a model is made of. Pickled weights are neither downloaded nor read.
+# The files of a model. Pickled weights are neither downloaded nor read.
 _PARTS = ("*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja", "*.safetensors")
 _CODE = ("*.py",)
 
@@ -17,22 +17,21 @@ _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 
 
 def find_model(model: str, revision: str | None, *, with_code: bool) -> tuple[Path, str]:
-    """The folder of a model, and what tells it apart: "sha256:..." of a folder, the commit of a hub id.
+    """The folder of a model and its identity: "sha256:..." for a folder, the commit for a hub id.
 
-    A hub id is downloaded if need be, its own Python code only `with_code`. Raises ModelNotFoundError
-    where there is no such model or revision, or no safetensors weights; MissingError without
-    huggingface-hub.
+    A hub id is downloaded if need be, its Python code only if `with_code`. Raises ModelNotFoundError if the model or
+    revision does not exist or has no safetensors weights, MissingError without huggingface-hub.
     """
     parts = _PARTS + _CODE if with_code else _PARTS
     folder = Path(model).expanduser()
     if folder.is_dir():
         if revision is not None:
-            raise ModelNotFoundError(f"model {model} is a folder: only a model from the hub has revisions")
+            raise ModelNotFoundError(f"model {model} is a folder: only models from the hub have revisions")
         folder = folder.resolve()
         _require_weights(model, folder)
         return folder, _fingerprint(folder, parts)
     if not _HUB_ID.fullmatch(model):
-        raise ModelNotFoundError(f"model {model}: there is no such folder, and a hub id looks like owner/name")
+        raise ModelNotFoundError(f"model {model}: no such folder, and a hub id looks like owner/name")
     folder = _download(model, revision, parts)
     _require_weights(model, folder)
     return folder, folder.name
@@ -63,7 +62,7 @@ def _require_weights(model: str, folder: Path) -> None:
 
 
 def _fingerprint(folder: Path, parts: tuple[str, ...]) -> str:
-    """SHA-256 over names and contents: some 10 s for the 15 GB of a 7B model."""
+    """SHA-256 over names and contents; about 10 s for the 15 GB of a 7B model."""
     total = hashlib.sha256()
     for path in sorted({path for pattern in parts for path in folder.glob(pattern)}):
         with path.open("rb") as file:

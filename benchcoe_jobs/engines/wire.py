@@ -1,4 +1,4 @@
-"""What goes through the pipe between a host and its child: one JSON object a line, images in base64."""
+"""Messages between an engine client and its server: one JSON object per line, images in base64."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class Channel:
         self._pending = bytearray()
 
     def send(self, message: Mapping[str, Any], *, timeout_s: float | None = None) -> None:
-        """Raises OSError where the other end is gone, TimeoutError where it does not read in time."""
+        """Send a message. Raises OSError if the other end is closed, TimeoutError if it does not read in time."""
         self._socket.settimeout(timeout_s)
         self._socket.sendall(json.dumps(message).encode() + b"\n")
 
     def receive(self, *, timeout_s: float | None = None) -> dict[str, Any] | None:
-        """The next message, None where the other end closed. Raises TimeoutError, OSError."""
+        """The next message, None if the other end is closed. Raises TimeoutError, OSError."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
-        seen = 0
-        while (end := self._pending.find(b"\n", seen)) < 0:
-            seen = len(self._pending)
+        searched = 0
+        while (end := self._pending.find(b"\n", searched)) < 0:
+            searched = len(self._pending)
             # A timeout of zero would mean non-blocking.
             self._socket.settimeout(None if deadline is None else max(deadline - time.monotonic(), 1e-3))
             if not (chunk := self._socket.recv(1 << 20)):
@@ -42,17 +42,17 @@ class Channel:
         return message
 
     def close(self) -> None:
-        """Let the other end see that this one is gone."""
+        """Close this end, which the other end notices."""
         self._socket.close()
 
 
 def pack_request(request: Request) -> dict[str, Any]:
-    """A request as JSON can hold it."""
+    """A request as JSON."""
     return _shallow(request) | {"images": [base64.b64encode(image).decode() for image in request.images]}
 
 
 def unpack_request(packed: Mapping[str, Any]) -> Request:
-    """A request back from `pack_request`."""
+    """The request of `pack_request`."""
     return Request(
         question=packed["question"],
         preamble=packed["preamble"],
@@ -64,20 +64,20 @@ def unpack_request(packed: Mapping[str, Any]) -> Request:
 
 
 def unpack_decoding(packed: Mapping[str, Any]) -> Decoding:
-    """A decoding back from its `asdict`."""
+    """The decoding of an `asdict`."""
     return Decoding(**(dict(packed) | {"stop": tuple(packed["stop"])}))
 
 
 def pack_completion(completion: Completion) -> dict[str, Any]:
-    """A completion as JSON can hold it."""
+    """A completion as JSON."""
     return _shallow(completion)
 
 
 def unpack_completion(packed: Mapping[str, Any]) -> Completion:
-    """A completion back from `pack_completion`."""
+    """The completion of `pack_completion`."""
     return Completion(**(dict(packed) | {"loglikelihoods": tuple(packed["loglikelihoods"])}))
 
 
 def _shallow(value: Request | Completion) -> dict[str, Any]:
-    """As `dataclasses.asdict`, which copies every string and tuple of a long prompt besides."""
+    """Like `dataclasses.asdict`, without copying the strings and tuples of a long prompt."""
     return {field.name: getattr(value, field.name) for field in fields(value)}

@@ -1,4 +1,4 @@
-"""Tiny models, made once; one host per engine over them; a loopback endpoint that answers from one of them."""
+"""Tiny models, made once; an engine client for each engine; a loopback endpoint that answers with one of the models."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def idefics(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def local(llama: Path) -> TransformersEngine:
-    """The engine in this process, for what only its insides show."""
+    """The engine in this process, for tests of its internal state."""
     engine = TransformersEngine()
     engine.load(ExpertSettings("transformers", str(llama)))
     return engine
@@ -55,8 +55,8 @@ def key(monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.fixture(scope="session", params=["transformers", "vllm", "openai"])
-def host(request: pytest.FixtureRequest, llama: Path) -> Iterator[EngineClient]:
-    """The tiny Llama behind each engine, loaded once."""
+def client(request: pytest.FixtureRequest, llama: Path) -> Iterator[EngineClient]:
+    """The tiny Llama in each engine, loaded once."""
     if request.param == "vllm":
         require_vllm()
     if request.param == "openai":

@@ -1,4 +1,4 @@
-"""What every engine promises, over every engine: the same tiny Llama answers through each of them."""
+"""The contract of an engine, tested for each engine with the same tiny Llama."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QUESTIONS = [
 
 
 def plain_greedy(local: TransformersEngine, prompt: str, n: int) -> tuple[list[int], str]:
-    """What transformers' own generate says to one prompt alone."""
+    """The answer of `generate` of transformers to a single prompt."""
     model = local._model
     inputs = model.tokenizer(prompt, return_tensors="pt")
     inputs.pop("token_type_ids", None)
@@ -30,8 +30,8 @@ def plain_greedy(local: TransformersEngine, prompt: str, n: int) -> tuple[list[i
     return new, model.tokenizer.decode(new, skip_special_tokens=True)
 
 
-def test_greedy_answers_are_those_of_plain_generate(host: EngineClient, local: TransformersEngine) -> None:
-    completions = host.run(QUESTIONS, GREEDY)
+def test_greedy_answers_are_those_of_generate(client: EngineClient, local: TransformersEngine) -> None:
+    completions = client.run(QUESTIONS, GREEDY)
     for request, completion in zip(QUESTIONS, completions, strict=True):
         ids, text = plain_greedy(local, request.question, 16)
         assert completion.text == text.rstrip("\ufffd")
@@ -43,41 +43,41 @@ def test_greedy_answers_are_those_of_plain_generate(host: EngineClient, local: T
         assert completion.latency_s > 0
 
 
-def test_neighbours_do_not_change_a_greedy_answer(host: EngineClient) -> None:
-    together = host.run(QUESTIONS, GREEDY)
+def test_neighbours_do_not_change_a_greedy_answer(client: EngineClient) -> None:
+    together = client.run(QUESTIONS, GREEDY)
     for request, completion in list(zip(QUESTIONS, together, strict=True))[::3]:
-        [alone] = host.run([request], GREEDY)
+        [alone] = client.run([request], GREEDY)
         assert replace(alone, latency_s=None) == replace(completion, latency_s=None)
 
 
-def test_a_sampled_answer_depends_on_seed_and_prompt_alone(host: EngineClient) -> None:
+def test_a_sampled_answer_depends_only_on_seed_and_prompt(client: EngineClient) -> None:
     sampled = Decoding(max_new_tokens=16, temperature=1.0, seed=1)
-    first = texts(host.run(QUESTIONS, sampled))
-    assert texts(host.run(QUESTIONS[::-1], sampled))[::-1] == first
-    assert texts(host.run(QUESTIONS[2:3], sampled)) == first[2:3]
-    assert texts(host.run(QUESTIONS, replace(sampled, seed=2))) != first
-    assert texts(host.run(QUESTIONS, GREEDY)) != first
+    first = texts(client.run(QUESTIONS, sampled))
+    assert texts(client.run(QUESTIONS[::-1], sampled))[::-1] == first
+    assert texts(client.run(QUESTIONS[2:3], sampled)) == first[2:3]
+    assert texts(client.run(QUESTIONS, replace(sampled, seed=2))) != first
+    assert texts(client.run(QUESTIONS, GREEDY)) != first
 
 
-def test_a_stop_string_ends_the_answer_and_is_cut_from_it(host: EngineClient) -> None:
-    [whole] = host.run(QUESTIONS[:1], GREEDY)
-    # Inside of the answer, and across tokens wherever they end.
+def test_a_stop_string_ends_the_answer_and_is_cut_from_it(client: EngineClient) -> None:
+    [whole] = client.run(QUESTIONS[:1], GREEDY)
+    # Inside the answer, across the boundaries of tokens.
     stop = whole.text[4:7]
     found = whole.text.index(stop)
-    [cut] = host.run(QUESTIONS[:1], replace(GREEDY, stop=("never said", stop)))
+    [cut] = client.run(QUESTIONS[:1], replace(GREEDY, stop=("never generated", stop)))
     assert (cut.text, cut.finish_reason) == (whole.text[:found], "stop")
     assert whole.completion_tokens is not None
     assert cut.completion_tokens is not None
     assert cut.completion_tokens < whole.completion_tokens
 
 
-def test_a_stop_string_in_the_prompt_ends_nothing(host: EngineClient) -> None:
-    [completion] = host.run(QUESTIONS[:1], replace(GREEDY, stop=("think",)))
-    assert completion.text == host.run(QUESTIONS[:1], GREEDY)[0].text
+def test_a_stop_string_in_the_prompt_ends_nothing(client: EngineClient) -> None:
+    [completion] = client.run(QUESTIONS[:1], replace(GREEDY, stop=("think",)))
+    assert completion.text == client.run(QUESTIONS[:1], GREEDY)[0].text
 
 
-def test_chat_puts_the_prompt_into_the_template(host: EngineClient, local: TransformersEngine) -> None:
-    [completion] = host.run([Request("What?")], replace(GREEDY, chat=True))
+def test_chat_puts_the_prompt_into_the_template(client: EngineClient, local: TransformersEngine) -> None:
+    [completion] = client.run([Request("What?")], replace(GREEDY, chat=True))
     ids = local._model.tokenizer("<|user|>What?<|assistant|>", add_special_tokens=False, return_tensors="pt")[
         "input_ids"
     ]
@@ -96,9 +96,9 @@ def test_chat_puts_the_prompt_into_the_template(host: EngineClient, local: Trans
     ],
 )
 def test_log_likelihoods_are_those_of_a_plain_forward_pass(
-    host: EngineClient, local: TransformersEngine, prompt: str, continuations: tuple[str, ...]
+    client: EngineClient, local: TransformersEngine, prompt: str, continuations: tuple[str, ...]
 ) -> None:
-    [completion] = host.run([Request(prompt, continuations=continuations)], GREEDY)
+    [completion] = client.run([Request(prompt, continuations=continuations)], GREEDY)
     expected = [plain_loglikelihood(local, prompt, one) for one in continuations]
     assert completion.loglikelihoods == pytest.approx(expected, abs=2e-4)
     assert completion.finish_reason == "stop"
@@ -117,39 +117,39 @@ def plain_loglikelihood(local: TransformersEngine, prompt: str, continuation: st
     return sum(logs[n - 1, whole[0, n]].item() for n in range(before, whole.shape[1]))
 
 
-def test_neighbours_do_not_change_log_likelihoods(host: EngineClient) -> None:
+def test_neighbours_do_not_change_log_likelihoods(client: EngineClient) -> None:
     requests = [Request("The answer " * n, continuations=(" two", " what is two plus")) for n in (1, 5, 9)]
-    together = host.run(requests, GREEDY)
+    together = client.run(requests, GREEDY)
     for request, completion in zip(requests, together, strict=True):
-        [alone] = host.run([request], GREEDY)
+        [alone] = client.run([request], GREEDY)
         assert alone.loglikelihoods == pytest.approx(completion.loglikelihoods, abs=2e-4)
 
 
-def test_examples_that_do_not_fit_are_dropped_from_the_end(host: EngineClient) -> None:
+def test_examples_that_do_not_fit_are_dropped_from_the_end(client: EngineClient) -> None:
     shots = tuple(f"{n}" + "~" * 149 for n in range(4))
-    [completion] = host.run([Request("Now?", preamble="~" * 50, shots=shots)], GREEDY)
-    [fitting] = host.run([Request("Now?", preamble="~" * 50, shots=shots[:2])], GREEDY)
+    [completion] = client.run([Request("Now?", preamble="~" * 50, shots=shots)], GREEDY)
+    [fitting] = client.run([Request("Now?", preamble="~" * 50, shots=shots[:2])], GREEDY)
     assert completion.shots_used == fitting.shots_used == 2
     assert completion.text == fitting.text
     assert completion.prompt_tokens == fitting.prompt_tokens
     assert completion.finish_reason != "error"
 
 
-def test_what_does_not_fit_without_examples_is_an_error_of_its_own(host: EngineClient) -> None:
+def test_a_prompt_that_does_not_fit_without_examples_is_an_error(client: EngineClient) -> None:
     long = Request("~" * 600, shots=("one", "two"))
-    before, error, after = host.run([QUESTIONS[0], long, QUESTIONS[1]], GREEDY)
+    before, error, after = client.run([QUESTIONS[0], long, QUESTIONS[1]], GREEDY)
     assert error.finish_reason == "error"
     assert error.error is not None
     assert "context too long" in error.error
     assert (error.text, error.loglikelihoods) == ("", ())
-    assert texts([before, after]) == texts(host.run(QUESTIONS[:2], GREEDY))
+    assert texts([before, after]) == texts(client.run(QUESTIONS[:2], GREEDY))
 
 
-def test_a_context_too_small_for_the_longest_answer_makes_it_shorter(host: EngineClient) -> None:
-    """Half as long, and as many examples as fit beside that; the context is one of 512 tokens."""
+def test_a_context_too_small_for_the_longest_answer_makes_it_shorter(client: EngineClient) -> None:
+    """Half as long, with the few-shot examples that fit beside that; the context has 512 tokens."""
     shots = ("~" * 150, "~" * 150)
-    wordy, other = host.run([Request("Now?", shots=shots), Request("~" * 300)], replace(GREEDY, max_new_tokens=512))
-    [plain] = host.run([Request("Now?", shots=shots[:1])], replace(GREEDY, max_new_tokens=256))
+    wordy, other = client.run([Request("Now?", shots=shots), Request("~" * 300)], replace(GREEDY, max_new_tokens=512))
+    [plain] = client.run([Request("Now?", shots=shots[:1])], replace(GREEDY, max_new_tokens=256))
     assert (wordy.shots_used, wordy.text) == (1, plain.text)
     assert wordy.completion_tokens == plain.completion_tokens
     assert other.error is None
@@ -157,33 +157,33 @@ def test_a_context_too_small_for_the_longest_answer_makes_it_shorter(host: Engin
     assert other.completion_tokens <= 128
 
 
-def test_a_prompt_of_one_megabyte(host: EngineClient) -> None:
-    error, answer = host.run([Request("two plus " * 120_000), QUESTIONS[0]], GREEDY)
+def test_a_prompt_of_one_megabyte(client: EngineClient) -> None:
+    error, answer = client.run([Request("two plus " * 120_000), QUESTIONS[0]], GREEDY)
     assert error.finish_reason == "error"
     assert answer.finish_reason != "error"
 
 
-def test_an_empty_prompt_and_an_odd_one_are_answered(host: EngineClient) -> None:
-    empty, surrogate = host.run([Request(""), Request("lone \ud800 surrogate")], GREEDY)
+def test_an_empty_prompt_and_a_lone_surrogate_are_answered(client: EngineClient) -> None:
+    empty, surrogate = client.run([Request(""), Request("lone \ud800 surrogate")], GREEDY)
     assert empty.finish_reason != "error"
     assert surrogate.finish_reason != "error"
 
 
-def test_an_empty_batch(host: EngineClient) -> None:
-    assert host.run([], GREEDY) == []
+def test_an_empty_batch(client: EngineClient) -> None:
+    assert client.run([], GREEDY) == []
 
 
-def test_images_for_a_model_that_cannot_see(host: EngineClient) -> None:
-    error, answer = host.run([Request("Look", images=(b"\x89PNG nonsense",)), QUESTIONS[0]], GREEDY)
+def test_images_for_a_model_without_vision_are_an_error(client: EngineClient) -> None:
+    error, answer = client.run([Request("Look", images=(b"\x89PNG nonsense",)), QUESTIONS[0]], GREEDY)
     assert error.finish_reason == "error"
     assert error.error is not None
     assert "images" in error.error
     assert answer.finish_reason != "error"
 
 
-def test_the_expert_was_loaded_once_for_all_of_this(host: EngineClient) -> None:
-    assert host.loads == 1
-    assert {"engine", "model"} <= host.version().keys()
+def test_the_expert_was_loaded_once_for_all_tests(client: EngineClient) -> None:
+    assert client.loads == 1
+    assert {"engine", "model"} <= client.version().keys()
 
 
 def texts(completions: list[Completion]) -> list[str]:

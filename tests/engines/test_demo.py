@@ -1,4 +1,4 @@
-"""The demo experts through the engines: right answers, the same ones from both, and near-ties where they differ."""
+"""The demo experts in the engines: correct answers, and the same from both except for near-ties."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchcoe_jobs.engines.engine_client import EngineClient
 from benchcoe_jobs.engines.transformers import TransformersEngine
 
 NEAR_TIE = 1e-3
-"""Logits of these models are some tens, so that float32 keeps about five decimals of them."""
+"""The logits of these models are about 10 to 100, so float32 has about five decimals of them."""
 
 SKILLS = Skills()
 
@@ -33,8 +33,8 @@ def queries(tmp_path_factory: pytest.TempPathFactory) -> list[Query]:
 
 
 def ask(engine: str, expert: str, queries: Sequence[Query]) -> list[Completion]:
-    with EngineClient(ExpertSettings(engine, str(demo.model_folder(expert)))) as host:
-        return host.run([SKILLS.request(query, NO_SHOTS) for query in queries], SKILLS.decoding)
+    with EngineClient(ExpertSettings(engine, str(demo.model_folder(expert)))) as client:
+        return client.run([SKILLS.request(query, NO_SHOTS) for query in queries], SKILLS.decoding)
 
 
 def accuracy(queries: Sequence[Query], completions: Sequence[Completion]) -> dict[str, float]:
@@ -52,7 +52,7 @@ def test_an_expert_is_good_at_its_skills_and_bad_at_another(expert: str, queries
 
 
 @pytest.mark.parametrize("expert", ["clerk", "historian"])
-def test_vllm_and_transformers_answer_alike(expert: str, queries: list[Query]) -> None:
+def test_vllm_and_transformers_give_the_same_answers(expert: str, queries: list[Query]) -> None:
     require_vllm()
     ours, theirs = (ask(engine, expert, queries) for engine in ("transformers", "vllm"))
     differing = [n for n in range(len(queries)) if ours[n].text != theirs[n].text]
@@ -64,7 +64,7 @@ def test_vllm_and_transformers_answer_alike(expert: str, queries: list[Query]) -
 
 
 def margin(expert: str, query: Query, one: str, other: str) -> float:
-    """How far apart the two likeliest logits are where two answers part."""
+    """The difference of the two largest logits at the first token in which two answers differ."""
     engine = TransformersEngine()
     engine.load(ExpertSettings("transformers", str(demo.model_folder(expert))))
     model = engine._model
@@ -75,7 +75,7 @@ def margin(expert: str, query: Query, one: str, other: str) -> float:
     return float(best - second)
 
 
-def test_training_starts_the_same_way_each_time(tmp_path: Path) -> None:
+def test_training_is_reproducible(tmp_path: Path) -> None:
     threads = torch.get_num_threads()
     try:
         first, again = (train.train("reckoner", steps=2).state_dict() for _ in range(2))

@@ -1,4 +1,4 @@
-"""The engine openai against a server that misbehaves: what is asked again, what is an error, where no key is."""
+"""The engine openai with a faulty server: what is retried, what is an error, and that the key is never texts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from benchcoe_jobs.engines.openai import OpenAIEngine
 from benchcoe_jobs.errors import BenchcoeError, MissingError, UsageError
 
 GREEDY = Decoding(max_new_tokens=4)
-ASKED = Request("What is two plus two?")
+QUESTION = Request("What is two plus two?")
 
 Make = Callable[..., OpenAIEngine]
 
@@ -31,9 +31,9 @@ def make(endpoint: Loopback) -> Iterator[Make]:
     engines = []
 
     def make(**settings: object) -> OpenAIEngine:
-        usual = {"engine": "openai", "model": "tiny", "base_url": endpoint.url, "timeout_s": 5.0, "deadline_s": 15.0}
+        defaults = {"engine": "openai", "model": "tiny", "base_url": endpoint.url, "timeout_s": 5.0, "deadline_s": 15.0}
         engines.append(OpenAIEngine())
-        engines[-1].load(ExpertSettings(**usual | settings))  # type: ignore[arg-type]
+        engines[-1].load(ExpertSettings(**defaults | settings))  # type: ignore[arg-type]
         endpoint.seen.clear()
         return engines[-1]
 
@@ -42,7 +42,7 @@ def make(endpoint: Loopback) -> Iterator[Make]:
         engine.close()
 
 
-def once(engine: OpenAIEngine, request: Request = ASKED, decoding: Decoding = GREEDY) -> Completion:
+def once(engine: OpenAIEngine, request: Request = QUESTION, decoding: Decoding = GREEDY) -> Completion:
     [completion] = engine.run([request], decoding)
     return completion
 
@@ -58,12 +58,12 @@ def once(engine: OpenAIEngine, request: Request = ASKED, decoding: Decoding = GR
         lambda handler: loopback.send(handler, 200, b"[]"),
     ],
 )
-def test_what_passes_is_asked_again(endpoint: Loopback, make: Make, fault: loopback.SkippedRow) -> None:
+def test_a_temporary_failure_is_retried(endpoint: Loopback, make: Make, fault: loopback.Fault) -> None:
     engine = make()
-    undisturbed = once(engine).text
+    expected = once(engine).text
     endpoint.seen.clear()
     endpoint.faults.extend([fault, fault])
-    assert once(engine).text == undisturbed
+    assert once(engine).text == expected
     assert len(endpoint.seen) == 3
 
 
@@ -88,32 +88,32 @@ def test_a_retry_after_beyond_the_deadline_is_not_waited_for(endpoint: Loopback,
 
 
 @pytest.mark.parametrize("fault", [loopback.hanging, loopback.dripping])
-def test_a_connection_that_hangs_is_given_up_and_asked_again(
-    endpoint: Loopback, make: Make, fault: Callable[[Loopback], loopback.SkippedRow]
+def test_a_connection_that_hangs_is_closed_and_retried(
+    endpoint: Loopback, make: Make, fault: Callable[[Loopback], loopback.Fault]
 ) -> None:
     engine = make(timeout_s=1.0)
     endpoint.faults.append(fault(endpoint))
     assert once(engine).error is None
 
 
-def test_one_request_that_never_gets_through_is_an_error_of_its_own(endpoint: Loopback, make: Make) -> None:
+def test_one_request_that_always_fails_is_an_error_of_that_request(endpoint: Loopback, make: Make) -> None:
     engine = make(timeout_s=1.0, deadline_s=3.0, batch_size=1)
     endpoint.faults.extend([loopback.status(500, "overloaded")] * 4)
-    error, answer = engine.run([ASKED, Request("And three?")], GREEDY)
+    error, answer = engine.run([QUESTION, Request("And three?")], GREEDY)
     assert error.finish_reason == "error"
     assert error.error is not None
     assert "overloaded" in error.error
     assert answer.error is None
 
 
-def test_an_outage_is_no_answer(endpoint: Loopback, make: Make) -> None:
+def test_an_outage_is_an_error_of_the_whole_micro_batch(endpoint: Loopback, make: Make) -> None:
     engine = make(deadline_s=1.0)
     endpoint.faults.extend([loopback.status(502)] * 50)
     with pytest.raises(EndpointDownError, match="within 1 s"):
-        engine.run([ASKED] * 3, GREEDY)
+        engine.run([QUESTION] * 3, GREEDY)
 
 
-def test_a_refusal_is_an_error_at_once(endpoint: Loopback, make: Make) -> None:
+def test_a_refusal_is_not_retried(endpoint: Loopback, make: Make) -> None:
     engine = make()
     endpoint.faults.append(loopback.status(400, "temperature must be 1"))
     completion = once(engine)
@@ -122,7 +122,7 @@ def test_a_refusal_is_an_error_at_once(endpoint: Loopback, make: Make) -> None:
     assert len(endpoint.seen) == 1
 
 
-def test_concurrency_is_bounded(endpoint: Loopback, make: Make) -> None:
+def test_at_most_batch_size_requests_are_open(endpoint: Loopback, make: Make) -> None:
     engine = make(batch_size=3)
     running, most = [0], [0]
 
@@ -134,18 +134,18 @@ def test_concurrency_is_bounded(endpoint: Loopback, make: Make) -> None:
         loopback.send(handler, 200, b'{"choices": [{"text": "ok"}]}')  # type: ignore[arg-type]
 
     endpoint.faults.extend([slow] * 12)
-    assert [one.text for one in engine.run([ASKED] * 12, GREEDY)] == ["ok"] * 12
+    assert [one.text for one in engine.run([QUESTION] * 12, GREEDY)] == ["ok"] * 12
     assert most[0] == 3
 
 
-def test_odd_answers(endpoint: Loopback, make: Make) -> None:
+def test_unusual_answers(endpoint: Loopback, make: Make) -> None:
     engine = make()
 
-    def answer(content: object) -> loopback.SkippedRow:
+    def answer(content: object) -> loopback.Fault:
         return lambda handler: loopback.send(handler, 200, json.dumps(content).encode())
 
     endpoint.faults.append(answer({"choices": []}))
-    assert once(engine).error == "the endpoint's answer holds no choice"
+    assert once(engine).error == "the answer of the endpoint has no choices"
     endpoint.faults.append(answer({"choices": [{"message": {"content": None}, "finish_reason": "stop"}]}))
     assert once(engine, decoding=Decoding(chat=True)).text == ""
     endpoint.faults.append(answer({"choices": [{"text": "", "finish_reason": "content_filter"}]}))
@@ -154,7 +154,7 @@ def test_odd_answers(endpoint: Loopback, make: Make) -> None:
     assert len(once(engine).text) == 1_000_000
 
 
-def test_images_travel_as_data_urls_in_chat_form(endpoint: Loopback, make: Make) -> None:
+def test_images_are_sent_as_data_urls_in_the_chat_form(endpoint: Loopback, make: Make) -> None:
     engine = make()
     endpoint.faults.append(
         lambda handler: loopback.send(handler, 200, b'{"choices": [{"message": {"content": "red"}}]}')
@@ -175,11 +175,11 @@ def test_the_other_name_of_the_token_limit(endpoint: Loopback, make: Make) -> No
     assert ["max_completion_tokens" in body for _, _, body in endpoint.seen] == [False, True, True]
 
 
-def test_an_endpoint_without_echo_says_so(endpoint: Loopback, make: Make) -> None:
+def test_an_endpoint_without_echo_gives_no_log_likelihoods(endpoint: Loopback, make: Make) -> None:
     engine = make()
     endpoint.faults.append(lambda handler: loopback.send(handler, 200, b'{"choices": [{"text": "!"}]}'))
     error = once(engine, Request("a", continuations=(" b",))).error
-    assert error == "the endpoint offers no log-likelihoods: it does not support echo with logprobs"
+    assert error == "the endpoint gives no log-likelihoods: it does not support echo with logprobs"
 
 
 @pytest.mark.parametrize(
@@ -204,41 +204,41 @@ def test_the_key_is_sent_and_never_shown(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     engine = make(api_key_env=KEY_VARIABLE, deadline_s=1.0)
-    shown = [once(engine), engine.version()]
+    texts = [once(engine), engine.version()]
     assert endpoint.seen[0][1] == f"Bearer {key}"
     for status in (400, 401, 404, 500):
         endpoint.faults.extend([loopback.status(status, f"bad key Bearer {key}")] * 9)
         try:
-            shown.append(once(engine))
+            texts.append(once(engine))
         except EngineError as error:
-            shown += [repr(error), str(error.__cause__), str(error.__context__)]
+            texts += [repr(error), str(error.__cause__), str(error.__context__)]
         endpoint.faults.clear()
     out, err = capfd.readouterr()
-    for text in (repr(shown), caplog.text, out, err, repr(engine.__dict__["_settings"])):
+    for text in (repr(texts), caplog.text, out, err, repr(engine.__dict__["_settings"])):
         assert key not in text
 
 
-def test_a_refused_key_ends_the_batch(endpoint: Loopback, make: Make, key: str) -> None:
+def test_a_refused_key_is_an_error_of_the_whole_micro_batch(endpoint: Loopback, make: Make, key: str) -> None:
     engine = make(api_key_env=KEY_VARIABLE)
     endpoint.faults.append(loopback.status(401, f"wrong key {key}"))
     with pytest.raises(AccessDeniedError, match=f"check the key in {KEY_VARIABLE}"):
-        engine.run([ASKED] * 2, GREEDY)
+        engine.run([QUESTION] * 2, GREEDY)
 
 
 @pytest.mark.parametrize("value", ["sk-1\nX-Injected: yes", "sk-é"])
-def test_a_key_that_no_header_can_hold(make: Make, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_a_key_that_cannot_be_in_a_header_is_an_error(make: Make, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv(KEY_VARIABLE, value)
     with pytest.raises(MissingError, match="no API key") as raised:
         make(api_key_env=KEY_VARIABLE)
     assert "sk-" not in str(raised.value)
 
 
-def test_the_key_stays_out_of_the_host(endpoint: Loopback, key: str) -> None:
+def test_the_key_is_not_in_the_errors_of_the_client(endpoint: Loopback, key: str) -> None:
     settings = ExpertSettings("openai", "tiny", base_url=endpoint.url, api_key_env=KEY_VARIABLE, deadline_s=1.0)
-    with EngineClient(settings) as host:
-        host.load()
-        endpoint.faults.extend([loopback.status(500, f"I dislike {key}")] * 9)
+    with EngineClient(settings) as client:
+        client.load()
+        endpoint.faults.extend([loopback.status(500, f"refused: {key}")] * 9)
         with pytest.raises(EndpointDownError) as raised:
-            host.run([ASKED], GREEDY)
-        assert "I dislike ***" in str(raised.value)
+            client.run([QUESTION], GREEDY)
+        assert "refused: ***" in str(raised.value)
         assert endpoint.seen[-1][1] == f"Bearer {key}"

@@ -1,4 +1,4 @@
-"""The engine transformers: what only it does, and every way in which a model cannot be loaded."""
+"""The engine transformers: images, memory, sampling, and models that cannot be loaded."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ def loaded(model: Path | str, **settings: Any) -> TransformersEngine:
 
 
 @pytest.fixture(scope="module")
-def seeing(idefics: Path) -> TransformersEngine:
+def vision_engine(idefics: Path) -> TransformersEngine:
     return loaded(idefics)
 
 
-def test_images_are_seen_in_batches(seeing: TransformersEngine) -> None:
+def test_answers_to_images_do_not_depend_on_the_batch(vision_engine: TransformersEngine) -> None:
     requests = [
         Request("Look", images=(tiny.picture(10),)),
         Request("And here, at both", images=(tiny.picture(250), tiny.picture(10))),
         Request("No picture"),
         Request("Look", images=(tiny.picture(250),)),
     ]
-    together = seeing.run(requests, GREEDY)
+    together = vision_engine.run(requests, GREEDY)
     assert [one.error for one in together] == [None] * 4
     assert together[0].text != together[3].text
     assert together[0].prompt_tokens == together[3].prompt_tokens
     for request, completion in zip(requests, together, strict=True):
-        [alone] = seeing.run([request], GREEDY)
+        [alone] = vision_engine.run([request], GREEDY)
         assert replace(alone, latency_s=None) == replace(completion, latency_s=None)
 
 
-def test_a_picture_is_what_generate_sees(seeing: TransformersEngine, idefics: Path) -> None:
+def test_an_answer_to_an_image_is_that_of_generate(vision_engine: TransformersEngine, idefics: Path) -> None:
     from PIL import Image
     from transformers import AutoProcessor
 
@@ -60,43 +60,47 @@ def test_a_picture_is_what_generate_sees(seeing: TransformersEngine, idefics: Pa
     inputs = processor(
         text="<|user|><image>Look<|assistant|>", images=colour, add_special_tokens=False, return_tensors="pt"
     )
-    new = seeing._model._model.generate(**inputs, max_new_tokens=8, do_sample=False, eos_token_id=1, pad_token_id=1)
+    new = vision_engine._model._model.generate(
+        **inputs, max_new_tokens=8, do_sample=False, eos_token_id=1, pad_token_id=1
+    )
     text = processor.decode(new[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-    [completion] = seeing.run([Request("Look", images=(tiny.picture(10),))], GREEDY)
+    [completion] = vision_engine.run([Request("Look", images=(tiny.picture(10),))], GREEDY)
     assert (completion.text, completion.prompt_tokens) == (text.rstrip("\ufffd"), inputs["input_ids"].shape[1])
 
 
 @pytest.mark.parametrize("image", [b"", b"no picture", tiny.picture(3)[:60], b"\x89PNG\r\n\x1a\n"])
-def test_an_image_that_cannot_be_decoded(seeing: TransformersEngine, image: bytes) -> None:
-    error, answer = seeing.run([Request("Look", images=(image,)), Request("Look", images=(tiny.picture(1),))], GREEDY)
+def test_an_image_that_cannot_be_decoded(vision_engine: TransformersEngine, image: bytes) -> None:
+    error, answer = vision_engine.run(
+        [Request("Look", images=(image,)), Request("Look", images=(tiny.picture(1),))], GREEDY
+    )
     assert error.finish_reason == "error"
     assert str(error.error).startswith("an image cannot be decoded")
     assert "0x" not in str(error.error)
     assert answer.error is None
 
 
-def test_examples_beside_an_image_are_dropped_from_the_end(seeing: TransformersEngine) -> None:
+def test_few_shot_examples_beside_an_image_are_dropped_from_the_end(vision_engine: TransformersEngine) -> None:
     shots = ("~" * 300, "~" * 300)
-    fits, not_even_alone = seeing.run(
+    fits, too_long = vision_engine.run(
         [Request(text, shots=shots, images=(tiny.picture(1),)) for text in ("Look", "~" * 520)], GREEDY
     )
     assert (fits.shots_used, fits.error) == (1, None)
-    assert "context too long" in str(not_even_alone.error)
+    assert "context too long" in str(too_long.error)
 
 
-def test_memory_that_runs_out_halves_the_batch(local: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_out_of_memory_halves_the_batch(local: TransformersEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     requests = [Request("two " * n) for n in range(1, 9)]
     undisturbed = [one.text for one in local.run(requests, GREEDY)]
     generate, sizes = local._model.generate, []
 
-    def cramped(inputs: Any, *others: Any) -> Any:
+    def limited(inputs: Any, *others: Any) -> Any:
         rows, length = inputs["input_ids"].shape
         sizes.append(rows)
         if rows > 2 or length > 20:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
         return generate(inputs, *others)
 
-    monkeypatch.setattr(local._model, "generate", cramped)
+    monkeypatch.setattr(local._model, "generate", limited)
     huge = Request("two " * 40)
     *answers, error = local.run([*requests, huge], GREEDY)
     assert [one.text for one in answers] == undisturbed
@@ -104,7 +108,7 @@ def test_memory_that_runs_out_halves_the_batch(local: TransformersEngine, monkey
     assert sizes[:4] == [9, 4, 2, 1]
 
 
-def test_a_model_that_does_not_fit(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_does_not_fit_into_memory(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_room(*_: Any, **__: Any) -> None:
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory: 9 GB")
 
@@ -113,8 +117,10 @@ def test_a_model_that_does_not_fit(llama: Path, monkeypatch: pytest.MonkeyPatch)
         loaded(llama)
 
 
-def test_the_models_own_sampling_defaults_play_no_part(llama: Path, local: TransformersEngine, tmp_path: Path) -> None:
-    folder = shutil.copytree(llama, tmp_path / "opinionated")
+def test_the_sampling_defaults_of_the_model_are_not_used(
+    llama: Path, local: TransformersEngine, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(llama, tmp_path / "with-defaults")
     (folder / "generation_config.json").write_text(
         json.dumps({"do_sample": True, "top_k": 1, "repetition_penalty": 5.0, "eos_token_id": 1})
     )
@@ -124,7 +130,7 @@ def test_the_models_own_sampling_defaults_play_no_part(llama: Path, local: Trans
 
 
 def test_sampling_follows_the_models_distribution(local: TransformersEngine) -> None:
-    """One token, 2,000 seeds: the frequency of the likeliest is its probability, within four standard errors."""
+    """One token, 2,000 seeds: the frequency of the likeliest token is its probability within four standard errors."""
     model = local._model
     ids = model.tokenizer("Two", return_tensors="pt")["input_ids"]
     chances = (model._model(input_ids=ids).logits[0, -1] / 2.0).softmax(-1)
@@ -144,17 +150,20 @@ def test_sampling_follows_the_models_distribution(local: TransformersEngine) -> 
         ("tokenizer.json", ModelNotFoundError, "cannot be loaded"),
     ],
 )
-def test_folders_that_are_no_model(
+def test_a_folder_without_a_model_is_an_error(
     llama: Path, tmp_path: Path, spoil: str, kind: type[BenchcoeError], words: str
 ) -> None:
     folder = shutil.copytree(llama, tmp_path / "spoiled")
     (folder / spoil).unlink()
-    with EngineClient(ExpertSettings("transformers", str(folder))) as host, pytest.raises(kind, match=words) as raised:
-        host.load()
+    with (
+        EngineClient(ExpertSettings("transformers", str(folder))) as client,
+        pytest.raises(kind, match=words) as raised,
+    ):
+        client.load()
     assert "\n" not in str(raised.value)
 
 
-def test_weights_that_are_damaged(llama: Path, tmp_path: Path) -> None:
+def test_damaged_weights_are_an_error(llama: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(llama, tmp_path / "damaged")
     (folder / "model.safetensors").write_bytes(b"\0" * 100)
     with pytest.raises(ModelNotFoundError, match="cannot be loaded"):
@@ -168,7 +177,7 @@ def test_pickled_weights_are_not_read(llama: Path, tmp_path: Path) -> None:
         loaded(folder)
 
 
-def test_code_that_comes_with_a_model_is_not_run(llama: Path, tmp_path: Path) -> None:
+def test_code_of_a_model_is_not_run(llama: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(llama, tmp_path / "with-code")
     config = json.loads((folder / "config.json").read_text())
     config |= {"model_type": "custom", "auto_map": {"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"}}
@@ -187,7 +196,7 @@ def test_a_model_that_does_not_exist(model: str, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_hub_model_is_pinned_to_its_commit(llama: Path, tmp_path: Path) -> None:
-    """A cache as the hub's client lays it out, without a network."""
+    """With a cache in the layout of the hub's client, without a network."""
     cached = tmp_path / "models--owner--tiny"
     shutil.copytree(llama, cached / "snapshots" / COMMIT)
     (cached / "refs").mkdir()
@@ -195,8 +204,8 @@ def test_a_hub_model_is_pinned_to_its_commit(llama: Path, tmp_path: Path) -> Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HF_HUB_CACHE", str(tmp_path))
         patch.setenv("HF_HUB_OFFLINE", "1")
-        with EngineClient(ExpertSettings("transformers", "owner/tiny", revision="main")) as host:
-            assert host.version()["revision"] == COMMIT
+        with EngineClient(ExpertSettings("transformers", "owner/tiny", revision="main")) as client:
+            assert client.version()["revision"] == COMMIT
         wrong = EngineClient(ExpertSettings("transformers", "owner/tiny", revision="v9"))
         with wrong, pytest.raises(ModelNotFoundError, match="owner/tiny@v9"):
             wrong.load()
@@ -209,11 +218,11 @@ def test_a_folder_is_pinned_to_its_content(llama: Path, local: TransformersEngin
     config = json.loads((folder / "tokenizer_config.json").read_text())
     (folder / "tokenizer_config.json").write_text(json.dumps(config | {"note": "changed"}))
     assert loaded(folder).version()["revision"] != before["revision"]
-    with pytest.raises(ModelNotFoundError, match="only a model from the hub has revisions"):
+    with pytest.raises(ModelNotFoundError, match="only models from the hub have revisions"):
         loaded(folder, revision="main")
 
 
-def test_the_context_can_be_narrowed_but_not_widened(llama: Path) -> None:
+def test_the_context_can_be_reduced_but_not_extended(llama: Path) -> None:
     engine = loaded(llama, max_model_len=20)
     assert engine.version()["max_model_len"] == "20"
     [error] = engine.run([Request("~" * 30)], GREEDY)
@@ -222,7 +231,7 @@ def test_the_context_can_be_narrowed_but_not_widened(llama: Path) -> None:
         loaded(llama, max_model_len=1024)
 
 
-def test_the_number_type_is_what_was_asked_for(llama: Path) -> None:
+def test_the_dtype_is_that_of_the_settings(llama: Path) -> None:
     assert loaded(llama).version()["dtype"] == "float32"
     assert loaded(llama, dtype="bfloat16").version()["dtype"] == "bfloat16"
 

@@ -1,4 +1,4 @@
-"""The engine vllm: its own processes end with it, losing one of them loses no answer, and its errors are typed."""
+"""The engine vllm: its worker processes end with it, losing one loses no answer, and its errors are typed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import tiny
 from needs import require_vllm
-from test_host import assert_gone, child_of, members
+from process_groups import assert_gone, members, server_pid
 
 from benchcoe_jobs.domain import Decoding, Request
 from benchcoe_jobs.engines.base import ExpertSettings
@@ -29,29 +29,29 @@ def vllm() -> None:
 
 
 def engine_core(group: int) -> int:
-    """vLLM's own process: its kernel is told its name (at most 15 bytes of it)."""
+    """The worker process of vLLM, by the name that it gives itself (at most 15 bytes)."""
     for pid in members(group):
         if Path(f"/proc/{pid}/comm").read_text().startswith("VLLM::EngineCor"):
             return pid
-    raise AssertionError("no process of vLLM's own")
+    raise AssertionError("no worker process of vLLM")
 
 
-def test_the_death_of_vllms_own_process_loses_no_answer(llama: Path) -> None:
+def test_a_killed_worker_process_loses_no_answer(llama: Path) -> None:
     shared = set(SHARED_MEMORY.glob("psm_*"))
-    with EngineClient(ExpertSettings("vllm", str(llama))) as host:
-        before = [one.text for one in host.run(QUESTIONS, GREEDY)]
-        first = child_of(host)
+    with EngineClient(ExpertSettings("vllm", str(llama))) as client:
+        before = [one.text for one in client.run(QUESTIONS, GREEDY)]
+        first = server_pid(client)
         os.kill(engine_core(first), signal.SIGKILL)
-        assert [one.text for one in host.run(QUESTIONS, GREEDY)] == before
-        assert host.loads == 2
+        assert [one.text for one in client.run(QUESTIONS, GREEDY)] == before
+        assert client.loads == 2
         assert_gone(first, within_s=10)
-        second = child_of(host)
+        second = server_pid(client)
         os.kill(second, signal.SIGKILL)
         assert_gone(second, within_s=10)
     assert set(SHARED_MEMORY.glob("psm_*")) <= shared
 
 
-def test_images_give_the_answers_that_transformers_gives(idefics: Path) -> None:
+def test_answers_to_images_are_those_of_transformers(idefics: Path) -> None:
     requests = [
         Request("Look", images=(tiny.picture(10),)),
         Request("At both", images=(tiny.picture(250), tiny.picture(10))),
@@ -60,33 +60,33 @@ def test_images_give_the_answers_that_transformers_gives(idefics: Path) -> None:
         Request("Look", shots=("~" * 300, "~" * 300), images=(tiny.picture(250),)),
         Request("No picture"),
     ]
-    said = []
+    found = []
     for engine in ("transformers", "vllm"):
-        with EngineClient(ExpertSettings(engine, str(idefics))) as host:
-            answers = host.run(requests, GREEDY)
+        with EngineClient(ExpertSettings(engine, str(idefics))) as client:
+            answers = client.run(requests, GREEDY)
             assert [one.error is None for one in answers] == [True, True, False, False, True, True]
             assert "cannot be decoded" in str(answers[2].error)
             assert "context too long" in str(answers[3].error)
-            said.append([(one.text, one.prompt_tokens, one.shots_used, one.finish_reason) for one in answers])
-    assert said[0] == said[1]
+            found.append([(one.text, one.prompt_tokens, one.shots_used, one.finish_reason) for one in answers])
+    assert found[0] == found[1]
 
 
-def test_memory_that_does_not_suffice(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cache of no byte at all."""
+def test_too_little_memory_is_an_error_of_its_own_type(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache has no space."""
     monkeypatch.setenv("VLLM_CPU_KVCACHE_SPACE", "-1")
-    with EngineClient(ExpertSettings("vllm", str(llama))) as host, pytest.raises(OutOfMemoryError):
-        host.load()
+    with EngineClient(ExpertSettings("vllm", str(llama))) as client, pytest.raises(OutOfMemoryError):
+        client.load()
 
 
 @pytest.mark.parametrize("spoil", ["tokenizer.json", "model.safetensors"])
-def test_folders_that_are_no_model(llama: Path, tmp_path: Path, spoil: str) -> None:
+def test_a_folder_without_a_model_is_an_error(llama: Path, tmp_path: Path, spoil: str) -> None:
     folder = shutil.copytree(llama, tmp_path / "spoiled")
     (folder / spoil).unlink()
-    with EngineClient(ExpertSettings("vllm", str(folder))) as host, pytest.raises(ModelNotFoundError):
-        host.load()
+    with EngineClient(ExpertSettings("vllm", str(folder))) as client, pytest.raises(ModelNotFoundError):
+        client.load()
 
 
-def test_a_context_that_the_model_does_not_have(llama: Path) -> None:
+def test_a_context_larger_than_the_models_is_an_error(llama: Path) -> None:
     settings = ExpertSettings("vllm", str(llama), max_model_len=4096)
-    with EngineClient(settings) as host, pytest.raises(UsageError, match="max_model_len cannot be 4096"):
-        host.load()
+    with EngineClient(settings) as client, pytest.raises(UsageError, match="max_model_len cannot be 4096"):
+        client.load()

@@ -1,4 +1,4 @@
-"""A real HTTP server on loopback: speaks OpenAI's completions, answers from a tiny model, misbehaves on demand."""
+"""An HTTP server on loopback with OpenAI's API, which answers with a tiny model and fails on demand."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ import torch
 from benchcoe_jobs.domain import Decoding, Request
 from benchcoe_jobs.engines.transformers import TransformersEngine
 
-SkippedRow = Callable[[BaseHTTPRequestHandler], None]
+Fault = Callable[[BaseHTTPRequestHandler], None]
 
 
 KEY_VARIABLE = "TINY_API_KEY"
-"""Where its clients find their key."""
+"""The environment variable with the key of its clients."""
 
 
 @dataclass
 class Loopback:
-    """`faults` are taken one a request, in order; `seen` keeps what was asked: path, key, body."""
+    """`faults` are used up in order, one for each request; `seen` has path, key and body of each request."""
 
     engine: TransformersEngine
     url: str = ""
-    faults: deque[SkippedRow] = field(default_factory=deque)
+    faults: deque[Fault] = field(default_factory=deque)
     seen: list[tuple[str, str | None, dict[str, Any]]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
     over: threading.Event = field(default_factory=threading.Event)
@@ -50,12 +50,12 @@ class Loopback:
         )
         with self.lock:
             [one] = self.engine.run([Request(prompt)], decoding)
-        # Our engine would make the answer shorter; servers refuse.
+        # The engine would reduce the limit of the answer; servers refuse the request.
         if one.error or (one.prompt_tokens or 0) + decoding.max_new_tokens > (self.engine._model.context or 0):
             return 400, {"error": {"message": f"This model's maximum context length is 512 tokens. {one.error}"}}
-        said = {"message": {"role": "assistant", "content": one.text}} if chat else {"text": one.text}
+        choice = {"message": {"role": "assistant", "content": one.text}} if chat else {"text": one.text}
         usage = {"prompt_tokens": one.prompt_tokens, "completion_tokens": one.completion_tokens}
-        return 200, {"choices": [said | {"finish_reason": one.finish_reason}], "usage": usage}
+        return 200, {"choices": [choice | {"finish_reason": one.finish_reason}], "usage": usage}
 
     def echo(self, text: str) -> dict[str, Any]:
         model = self.engine._model
@@ -65,7 +65,7 @@ class Loopback:
             logs = model._model(input_ids=ids).logits[0].log_softmax(-1)
         values = [None] + [logs[n, token].item() for n, token in enumerate(ids[0, 1:].tolist())]
         tokens = [text[start:end] for start, end in spans]
-        # And the one new token that was asked for.
+        # With the one new token that was requested.
         return {
             "tokens": [*tokens, "!"],
             "token_logprobs": [*values, -1.0],
@@ -95,7 +95,7 @@ def serving(engine: TransformersEngine) -> Iterator[Loopback]:
                 send(self, status, json.dumps(answer).encode())
 
         def log_message(self, *_: object) -> None:
-            """Tests read what was asked from `seen`."""
+            """Log nothing; tests read the requests from `seen`."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
@@ -120,7 +120,7 @@ def send(handler: BaseHTTPRequestHandler, status: int, content: bytes, **headers
     handler.wfile.write(content)
 
 
-def status(code: int, message: str = "injected", **headers: str) -> SkippedRow:
+def status(code: int, message: str = "injected", **headers: str) -> Fault:
     return lambda handler: send(handler, code, json.dumps({"error": {"message": message}}).encode(), **headers)
 
 
@@ -132,7 +132,7 @@ def hang_up(handler: BaseHTTPRequestHandler) -> None:
     handler.close_connection = True
 
 
-def hanging(state: Loopback) -> SkippedRow:
+def hanging(state: Loopback) -> Fault:
     def hang(handler: BaseHTTPRequestHandler) -> None:
         state.over.wait(60)
         handler.close_connection = True
@@ -140,7 +140,7 @@ def hanging(state: Loopback) -> SkippedRow:
     return hang
 
 
-def dripping(state: Loopback) -> SkippedRow:
+def dripping(state: Loopback) -> Fault:
     def drip(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", "100000")

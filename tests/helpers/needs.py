@@ -1,4 +1,4 @@
-"""What not every machine has."""
+"""Packages that some machines lack."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 
 def require_vllm() -> None:
-    """Skip where vLLM is not installed; where BENCHCOE_REQUIRE_VLLM is set, fail."""
+    """Skip if vLLM is not installed; fail if BENCHCOE_REQUIRE_VLLM is set."""
     if importlib.util.find_spec("vllm") is None:
         if os.environ.get("BENCHCOE_REQUIRE_VLLM"):
             pytest.fail("BENCHCOE_REQUIRE_VLLM is set, but vllm is not installed")

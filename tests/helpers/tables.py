@@ -1,4 +1,4 @@
-"""Small result tables, written and imported as a user would."""
+"""Small result tables, imported from files."""
 
 from __future__ import annotations
 

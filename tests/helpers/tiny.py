@@ -1,4 +1,4 @@
-"""Tiny models with random weights, made on the spot: a Llama, and an Idefics that sees."""
+"""Tiny models with random weights: a Llama for text, and an Idefics for text and images."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _CHAT = (
 
 
 def tokenizer(*special: str) -> PreTrainedTokenizerFast:
-    """Byte-level BPE with a few merges, so that tokens cross the end of a prompt."""
+    """Byte-level BPE with a few merges, so that a token can span the end of a prompt."""
     trained = Tokenizer(models.BPE())
     trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     trained.decoder = decoders.ByteLevel()
@@ -58,7 +58,7 @@ def text_config(vocabulary: int) -> LlamaConfig:
         num_key_value_heads=2,
         head_dim=32,
         max_position_embeddings=CONTEXT,
-        initializer_range=0.4,  # wide, so that answers differ and near-ties are rare
+        initializer_range=0.4,  # large, so that answers differ and near-ties are rare
         bos_token_id=0,
         eos_token_id=1,
     )
@@ -73,7 +73,7 @@ def save_llama(folder: Path) -> Path:
 
 
 def save_idefics(folder: Path) -> Path:
-    """32 x 32 pixels, 16 patches, 4 to a token. Of the kinds that see, vLLM runs few without torchvision."""
+    """32 x 32 pixels, 16 patches, 4 per token. Few vision models run in vLLM without torchvision; this one does."""
     torch.manual_seed(0)
     words = tokenizer("<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>")
     config = Idefics3Config(
