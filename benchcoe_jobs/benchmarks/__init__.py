@@ -1,1 +1,1 @@
-"""What to ask and how to score it: one module per benchmark, behind the Protocol in base."""
+"""Benchmarks: loading, prompts and scoring, one module each. The interface is the Protocol in `base`."""

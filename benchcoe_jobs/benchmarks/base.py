@@ -1,4 +1,4 @@
-"""What every benchmark offers to the jobs."""
+"""The interface of a benchmark."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Protocol
 from benchcoe_jobs.domain import Completion, Decoding, Query, Request, ScoredAnswer
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-"""Names of choices, in order."""
+"""The names of choices, in order."""
 
 NO_ANSWER = ScoredAnswer(0.0, None, "none")
-"""Nothing in the response says an answer. Where an official script guesses here, we do not."""
+"""The response contains no answer. Official scripts that guess in this case are not followed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shots:
-    """Worked examples that stand before a question: what introduces them, and one block for each.
+    """Worked examples before a question: an introduction, and one block for each example.
 
-    They bring their own line breaks. An engine may drop blocks from the end, never the question.
+    They include their line breaks. An engine may drop blocks from the end, but never the question.
     """
 
     preamble: str = ""
@@ -33,10 +33,10 @@ NO_SHOTS = Shots()
 
 @dataclass(frozen=True, slots=True)
 class HubSource:
-    """Where the Hugging Face hub has a benchmark.
+    """The location of a benchmark on the Hugging Face hub.
 
-    `revision` is the commit that its loader was written for; None where nobody has checked one, so that
-    the user must name it. `patterns` are the files to fetch, as in fnmatch.
+    `revision` is the commit that the loader was tested with; None if none was tested, and the user must give one.
+    `patterns` select the files to download, as in fnmatch.
     """
 
     repo: str
@@ -45,11 +45,11 @@ class HubSource:
 
 
 class Benchmark(Protocol):
-    """What to ask and how to score it. A plug-in of the group "benchmarks" is a class like this.
+    """Loads queries, makes prompts and scores responses. A plug-in of the group "benchmarks" is a class like this.
 
-    `subjects` is empty where they come from the data. `n_shots` is how many worked examples the official
-    prompt has; where it is not 0, `shots` must be asked for them. `template` names the prompt: it is part
-    of a run's fingerprint, and changes whenever `request` or `shots` would put a word differently.
+    `subjects` is empty if they come from the data. `n_shots` is the number of worked examples in the official prompt;
+    if it is not 0, `shots` returns them. `template` names the prompt: it is part of a run's fingerprint, and must
+    change whenever `request` or `shots` change the text of a prompt.
     """
 
     name: str
@@ -60,36 +60,36 @@ class Benchmark(Protocol):
     hub: HubSource | None
 
     def load(self, path: Path) -> Iterator[Query]:
-        """Queries of a local file or folder, in the shapes in which the benchmark is published.
+        """The queries of a local file or folder, in the formats in which the benchmark is published.
 
-        `split` is set where the source has several labelled ones. Raises InputError where something
-        cannot be read, MissingError where a package is needed.
+        `split` is set if the source has several labelled splits. Raises InputError if something cannot be read,
+        MissingError if a package is missing.
         """
         ...
 
     def shots(self, path: Path) -> Mapping[str, Shots]:
-        """Worked examples by subject, from the same file or folder; empty for a zero-shot benchmark.
+        """The worked examples by subject, from the same file or folder; empty for a zero-shot benchmark.
 
         Raises as `load` does.
         """
         ...
 
     def request(self, query: Query, shots: Shots) -> Request:
-        """The official prompt. `shots` are those of the query's subject, or NO_SHOTS."""
+        """The official prompt of a query. `shots` are those of its subject, or NO_SHOTS."""
         ...
 
     def score(self, text: str, query: Query) -> ScoredAnswer:
-        """Score a response, as `stored_text` keeps it, in [0, 1].
+        """Score a response, in the form of `stored_text`, in [0, 1].
 
-        Never guesses, never raises, whatever the text, and takes time linear in its length. The rule
-        says how the answer was found.
+        Must not guess, must not raise for any text, and must take time linear in its length. The rule says how the
+        answer was found.
         """
         ...
 
 
 def stored_text(completion: Completion) -> str:
-    """What the store keeps of a completion, and `score` reads: the text, or the log-likelihoods as JSON.
+    """The form of a completion that is stored, and that `score` reads: the text, or the log-likelihoods as JSON.
 
-    Python writes floats so that they read back exactly: rescoring needs no engine for either kind.
+    JSON keeps floats exact in Python, so rescoring needs no engine for either.
     """
     return json.dumps(completion.loglikelihoods) if completion.loglikelihoods else completion.text

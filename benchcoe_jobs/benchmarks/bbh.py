@@ -12,7 +12,7 @@ from benchcoe_jobs.errors import InputError
 
 _BEFORE_ANSWER = "the answer is "
 _CANARY_END = "-----\n"
-"""Prompt files begin with a canary that must not reach a model, up to this line."""
+"""The last line of the canary at the beginning of prompt files, which must not be sent to a model."""
 
 
 class BigBenchHard:
@@ -50,14 +50,14 @@ class BigBenchHard:
     )
     template = "3-shot chain of thought, 1"
     n_shots = 3
-    # "Q:" alone would cut answers that quote it; a model that goes on by itself writes the blank line too.
+    # "Q:" alone would cut answers that quote it; a model that continues with a question writes the empty line too.
     decoding = Decoding(max_new_tokens=1024, stop=("\n\nQ:",))
     hub: HubSource | None = None
 
     def load(self, path: Path) -> Iterator[Query]:
-        """Questions of a checkout (folders bbh/ and cot-prompts/), of its folder bbh, or of one task's file.
+        """The questions of a checkout (folders bbh/ and cot-prompts/), of its folder bbh, or of the file of one task.
 
-        The files give no ids: a key is the task and the place in its file, "snarks/17", from 0.
+        The files have no ids: a key is the task and the position in its file from 0, "snarks/17".
         """
         return unique(path, self._queries(path / "bbh" if (path / "bbh").is_dir() else path))
 
@@ -65,26 +65,26 @@ class BigBenchHard:
         for file in source_files(path, {}):
             task = file.path.stem
             if task not in self.subjects:
-                raise InputError(f"{file.path}: {task!r} is no task of BIG-Bench Hard")
+                raise InputError(f"{file.path}: {task!r} is not a task of BIG-Bench Hard")
             for number, row in enumerate(records(file.path)):
                 yield Query(key=f"{task}/{number}", subject=task, text=row.text("input"), answer=row.text("target"))
 
     def shots(self, path: Path) -> Mapping[str, Shots]:
-        """The prompt files of the folder cot-prompts, in or beside `path`."""
-        places = [parent / "cot-prompts" for parent in (path, *path.absolute().parents[:2])]
-        folder = next((place for place in places if place.is_dir()), None)
+        """The worked examples of the prompt files in the folder cot-prompts, in or beside `path`."""
+        candidates = [parent / "cot-prompts" for parent in (path, *path.absolute().parents[:2])]
+        folder = next((candidate for candidate in candidates if candidate.is_dir()), None)
         if folder is None:
-            raise InputError(f"{path}: no folder cot-prompts in it or beside it, which has the worked examples")
+            raise InputError(f"{path}: no folder cot-prompts, which has the worked examples, in it or beside it")
         return {file.stem: _shots(file) for file in sorted(folder.glob("*.txt")) if file.stem in self.subjects}
 
     def request(self, query: Query, shots: Shots) -> Request:
-        """The official prompt, as the published outputs were made with it."""
+        """The official prompt, with which the published outputs were made."""
         return Request(f"Q: {query.text}\nA: Let's think step by step.", preamble=shots.preamble, shots=shots.blocks)
 
     def score(self, text: str, query: Query) -> ScoredAnswer:
-        """Exact match of what follows the first "the answer is " on its line, without its final dot.
+        """Exact match of the rest of the line after the first "the answer is ", without a final dot.
 
-        The first counts, because a model that is not stopped goes on with questions of its own.
+        The first counts because a model that is not stopped continues with further questions.
         """
         _, _, rest = text.partition(_BEFORE_ANSWER)
         answer = rest.partition("\n")[0].strip().removesuffix(".")
@@ -95,5 +95,7 @@ def _shots(file: Path) -> Shots:
     _, marked, prompt = read_text(file).partition(_CANARY_END)
     preamble, *blocks = prompt.rstrip("\n").split("\n\nQ: ")
     if not marked or not blocks:
-        raise InputError(f"{file}: no prompt of BIG-Bench Hard: a line of dashes, a description, questions after 'Q: '")
+        raise InputError(
+            f"{file}: not a prompt of BIG-Bench Hard: a line of dashes, a description, questions after 'Q: '"
+        )
     return Shots(f"{preamble}\n\n", tuple(f"Q: {block}\n\n" for block in blocks))

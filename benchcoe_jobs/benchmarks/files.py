@@ -1,6 +1,6 @@
 """Rows of the local files in which benchmarks are published: JSON, JSONL and Parquet.
 
-A benchmark is all there or of no use, so the first bad row raises, unlike in a file of results.
+A benchmark must be complete, so the first bad row raises an error; in a file of results it is skipped.
 """
 
 from __future__ import annotations
@@ -20,17 +20,18 @@ VALIDATION = {"validation": Split.VALIDATION, "val": Split.VALIDATION, "dev": Sp
 TEST = {"test": Split.TEST}
 
 PARQUET_BATCH = 64
-"""Rows in memory at once; a row may hold seven pictures."""
+"""Rows in memory at the same time; a row may have seven images."""
 
 _SUFFIXES = (".parquet", ".jsonl", ".json")
-"""In the order of preference, where a folder has several kinds."""
+"""In order of preference, if a folder has several formats."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """A file to read: the split that its name says, and the split that its queries belong to.
+    """A file to read: the split in its name, and the split of its queries.
 
-    They differ where a source has a single labelled split, whose queries are dealt (`split` is None).
+    `split` is None if the source has a single labelled split, whose queries are assigned to splits when they are
+    stored.
     """
 
     path: Path
@@ -39,11 +40,11 @@ class SourceFile:
 
 
 def source_files(path: Path, names: Mapping[str, Split], skip: frozenset[str] = frozenset()) -> list[SourceFile]:
-    """The files to read under a path, which is a data file or a folder of them.
+    """The files to read under a path, which is a data file or a folder of data files.
 
-    In a folder these are the files with a word of `names` in their name ("hellaswag_val.jsonl",
-    "validation-00000-of-00001.parquet"), and every data file where `names` is empty. A file is passed over
-    where its name, or that of a folder inside `path`, has a word of `skip`. Raises InputError where there is none.
+    In a folder, these are the files with a word of `names` in their name ("hellaswag_val.jsonl",
+    "validation-00000-of-00001.parquet"), or all data files if `names` is empty. Files are skipped if their name, or
+    that of a folder inside `path`, has a word of `skip`. Raises InputError if no file is left.
     """
     if path.is_file():
         return [SourceFile(path, _named(path, names), None)]
@@ -63,7 +64,7 @@ def source_files(path: Path, names: Mapping[str, Split], skip: frozenset[str] = 
 
 
 def unique(path: Path, queries: Iterable[Query]) -> Iterator[Query]:
-    """The same queries. Raises InputError at a key that was there before, and where there is none at all."""
+    """The same queries. Raises InputError at a key that occurs twice, and if there are no queries."""
     seen = set()
     for query in queries:
         if query.key in seen:
@@ -71,30 +72,30 @@ def unique(path: Path, queries: Iterable[Query]) -> Iterator[Query]:
         seen.add(query.key)
         yield query
     if not seen:
-        raise InputError(f"{path}: no question in it")
+        raise InputError(f"{path}: it has no question")
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A row and where it stands (1-based). Its methods raise InputError where a cell is not as it should be."""
+    """A row and its number (from 1). Its methods raise InputError if a cell is missing or invalid."""
 
     path: Path
     number: int
     cells: Mapping[str, Any]
 
-    def fault(self, reason: str) -> InputError:
-        """The error of this row."""
+    def error(self, reason: str) -> InputError:
+        """An error that names this row."""
         return InputError(f"{self.path}: row {self.number}: {reason}")
 
     def text(self, column: str) -> str:
-        """A text that must be there, as it stands; a whole number will do."""
+        """A required text, unchanged. A whole number is accepted."""
         found = self.optional(column)
         if not found:
-            raise self.fault(f"{column} is {'empty' if column in self.cells else 'missing'}")
+            raise self.error(f"{column} is {'empty' if column in self.cells else 'missing'}")
         return found
 
     def optional(self, column: str) -> str:
-        """A text as it stands, or the empty one."""
+        """A text, unchanged, or the empty text if there is none."""
         value = self.cells.get(column)
         if value is None:
             return ""
@@ -103,65 +104,65 @@ class Record:
         return self._storable(column, value)
 
     def texts(self, column: str) -> tuple[str, ...]:
-        """A list of texts that must be there."""
+        """A required list of texts."""
         value = self.cells.get(column)
         if not isinstance(value, list) or not value:
-            raise self.fault(f"{column} is no list of texts")
+            raise self.error(f"{column} is not a list of texts")
         return tuple(self._storable(column, item) for item in value)
 
     def one_of(self, column: str, known: Iterable[str]) -> str:
-        """A text that must be one of these."""
+        """A required text that is one of `known`."""
         found = self.text(column)
         if found not in known:
-            raise self.fault(f"{column} {found!r} is none of {', '.join(known)}")
+            raise self.error(f"{column} {found!r} is not one of {', '.join(known)}")
         return found
 
     def image(self, column: str) -> bytes | None:
-        """An encoded picture: bytes, Parquet's {"bytes", "path"}, or the path of a file beside this one."""
+        """An encoded image, None if empty: bytes, Parquet's {"bytes", "path"}, or the path of a file beside this one."""
         value = self.cells.get(column)
         if isinstance(value, dict):
             value = value.get("bytes") or value.get("path")
         if value is None or isinstance(value, bytes):
             return value or None
         if not isinstance(value, str):
-            raise self.fault(f"{column} is no picture")
-        inside = Path(value)  # by its words alone: the folder of pictures may well be a link to another disk
+            raise self.error(f"{column} is not an image")
+        inside = Path(value)  # not resolved: the folder of images may be a link to another disk
         if inside.is_absolute() or ".." in inside.parts:
-            raise self.fault(f"{column}: the picture {value!r} is outside the folder of its file")
+            raise self.error(f"{column}: the image {value!r} is outside the folder of its file")
         try:
             return (self.path.parent / inside).read_bytes()
         except (OSError, ValueError) as error:
-            raise self.fault(f"{column}: the picture {value!r} cannot be read: {error}") from error
+            raise self.error(f"{column}: the image {value!r} cannot be read: {error}") from error
 
     def _storable(self, column: str, value: object) -> str:
-        """A text without NUL and lone surrogates: no database takes them."""
+        """A text without NUL and lone surrogates, which databases refuse."""
         if not isinstance(value, str):
-            raise self.fault(f"{column} is no text")
+            raise self.error(f"{column} is not text")
         if "\0" in value or (not value.isascii() and any("\ud800" <= char <= "\udfff" for char in value)):
-            raise self.fault(f"{column} holds a character that cannot be stored")
+            raise self.error(f"{column} has a character that cannot be stored")
         return value
 
 
 def records(path: Path) -> Iterator[Record]:
-    """Rows of one file. Raises InputError where it cannot be read, MissingError without pyarrow.
+    """The rows of one file. Raises InputError if it cannot be read, MissingError without pyarrow.
 
-    JSON is a list of objects, an object with such a list under "examples", or objects by id (the id then
-    becomes their cell "id").
+    JSON is a list of objects, an object with such a list under "examples", or objects by id (the id becomes their
+    cell "id").
     """
     readers = {".json": _json, ".jsonl": _jsonl, ".parquet": _parquet}
     if path.suffix not in readers:
-        raise InputError(f"{path}: a benchmark's file must be one of {', '.join(_SUFFIXES)}")
+        raise InputError(f"{path}: the file of a benchmark must be one of {', '.join(_SUFFIXES)}")
     try:
         for number, cells in enumerate(readers[path.suffix](path), start=1):
             if not isinstance(cells, dict):
-                raise InputError(f"{path}: row {number}: no object")
+                raise InputError(f"{path}: row {number}: not an object")
             yield Record(path, number, cells)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
 def read_text(path: Path) -> str:
-    """A file as UTF-8 text. Raises InputError."""
+    """The text of a UTF-8 file. Raises InputError."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -183,7 +184,7 @@ def _json(path: Path) -> Iterator[Any]:
 
 
 def _jsonl(path: Path) -> Iterator[Any]:
-    # Not splitlines(): it also splits at U+2028, which JSON allows inside a text.
+    # Not splitlines(), which also splits at U+2028, a character that JSON allows inside a text.
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if line.strip():
             yield _parsed(line, f"{path}: line {number}")

@@ -1,6 +1,6 @@
 """HellaSwag: 10,042 validation questions, each with four endings (arXiv 1905.07830).
 
-Preprocessing and scores are those of the harness that the published figures come from:
+Preprocessing and scores are those of the harness with which the published figures were computed:
 github.com/EleutherAI/lm-evaluation-harness, lm_eval/tasks/hellaswag/utils.py and lm_eval/api/task.py.
 """
 
@@ -17,7 +17,7 @@ from benchcoe_jobs.domain import Decoding, Query, Request, ScoredAnswer, Split
 
 
 class HellaSwag:
-    """HellaSwag: the log-likelihood of each ending. Subjects are the activity labels of the data."""
+    """HellaSwag: the log-likelihood of each ending. The subjects are the activity labels of the data."""
 
     name = "hellaswag"
     subjects: tuple[str, ...] = ()
@@ -31,28 +31,28 @@ class HellaSwag:
     )
 
     def load(self, path: Path) -> Iterator[Query]:
-        """The labelled questions: train and validation, where both are there. The test set has no labels."""
+        """The labelled questions of train and validation, or of one of them. The test set has no labels."""
         files = source_files(path, TRAIN | VALIDATION)
         return unique(path, (_query(row, file.split) for file in files for row in records(file.path)))
 
     def shots(self, path: Path) -> Mapping[str, Shots]:
-        """None: zero-shot."""
+        """Empty: the benchmark is zero-shot."""
         return {}
 
     def request(self, query: Query, shots: Shots) -> Request:
-        """The context, and every ending after a blank."""
+        """The context, with each ending after a blank as a continuation."""
         return Request(query.text, continuations=tuple(f" {ending}" for ending in query.choices))
 
     def score(self, text: str, query: Query) -> ScoredAnswer:
-        """`acc_norm`: the ending with the highest log-likelihood per character, the figure that is published.
+        """`acc_norm`, which is published: the ending with the highest log-likelihood per character.
 
-        `acc`, by the sum alone, is kept in the rule, "per character; by sum B": its mean is the share of
-        stages that end with the query's answer.
+        `acc`, by the sum alone, is in the rule, "per character; by sum B": its mean is the share of rules that end
+        with the query's answer.
         """
         sums = stored_likelihoods(text, len(query.choices)) if query.choices else None
         if sums is None:
             return NO_ANSWER
-        # Of the ending without the blank before it. No ending is empty, but an imported query may be odd.
+        # The blank before an ending does not count. Endings are not empty, except perhaps in imported queries.
         lengths = [max(1, len(ending)) for ending in query.choices]
         letter = _letter(best([value / length for value, length in zip(sums, lengths, strict=True)]))
         rule = f"per character; by sum {_letter(best(sums)) or 'none'}"
@@ -70,7 +70,7 @@ def _query(row: Record, split: Split | None) -> Query:
     context = f"{row.text('ctx_a')} {row.optional('ctx_b').capitalize()}"
     published_split = row.optional("split")
     return Query(
-        # `ind` begins anew in each split.
+        # `ind` starts at 0 in each split.
         key=f"{published_split}-{row.text('ind')}" if published_split else row.text("ind"),
         subject=activity,
         text=cleaned(f"{activity}: {context}"),
@@ -81,6 +81,6 @@ def _query(row: Record, split: Split | None) -> Query:
 
 
 def cleaned(text: str) -> str:
-    """A text without what is left of WikiHow's markup: "[title]" ends a sentence, the other brackets go."""
+    """The text without remains of WikiHow's markup: "[title]" ends a sentence, other brackets are removed."""
     text = text.strip().replace(" [title]", ". ")
     return re.sub(r"\[.*?\]", "", text).replace("  ", " ")

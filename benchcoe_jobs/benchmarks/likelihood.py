@@ -1,4 +1,4 @@
-"""Judging by log-likelihoods: which of several continuations a model finds most probable."""
+"""Scoring by log-likelihoods: the continuation that a model finds most probable."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 
 def stored_likelihoods(text: str, count: int) -> tuple[float, ...] | None:
-    """The log-likelihoods that `base.stored_text` kept; None where the text is not so many numbers.
+    """The log-likelihoods of a `base.stored_text`; None if the text is not a JSON list of `count` numbers.
 
-    Minus infinity is one (a probability of 0), NaN is none.
+    Minus infinity is a number (a probability of 0), NaN is not.
     """
     try:
         values = json.loads(text)
@@ -23,9 +23,9 @@ def stored_likelihoods(text: str, count: int) -> tuple[float, ...] | None:
 
 
 def best(values: Sequence[float]) -> int | None:
-    """The index of the highest value; None where two are highest or none is above minus infinity.
+    """The index of the highest value; None if two are highest or none is above minus infinity.
 
-    The official harness takes the first of equals, which is a guess.
+    The official harness takes the first of equal values, which is a guess.
     """
     highest = max(values)
     return values.index(highest) if math.isfinite(highest) and values.count(highest) == 1 else None

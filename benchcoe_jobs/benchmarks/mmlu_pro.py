@@ -10,23 +10,23 @@ from benchcoe_jobs.benchmarks.base import LETTERS, NO_ANSWER, HubSource, Shots
 from benchcoe_jobs.benchmarks.files import TEST, VALIDATION, Record, records, source_files, unique
 from benchcoe_jobs.domain import Decoding, Query, Request, ScoredAnswer
 
-# Prompt and decoding as in evaluate_from_local.py there; the first sentence is its cot_prompt_lib/initial_prompt.txt.
+# Prompt and decoding are those of the official evaluate_from_local.py and cot_prompt_lib/initial_prompt.txt.
 _PREAMBLE = (
     "The following are multiple choice questions (with answers) about {subject}. Think step by step and then finish"
     ' your answer with "the answer is (X)" where X is the correct letter choice.\n\n\n\n'
 )
 _COT = "Let's think step by step."
 _PADDING = "N/A"
-"""What older revisions of the data fill up the list of options with."""
+"""Padding of the list of options in older revisions of the data."""
 
-# The three stages of the official script (github.com/TIGER-AI-Lab/MMLU-Pro, compute_accuracy.py), each
-# searched only where the ones before it found nothing. Two of them took quadratic time there:
-# - `.*[aA]nswer:\s*([A-J])` began anew at every character. Whatever matches from the middle of a line
-#   matches from its start too, and with the same last "answer:", so `^` loses nothing.
-# - `\b[A-J]\b(?!.*\b[A-J]\b)` read on to the end from every lone capital. A greedy `.*` from the start of
-#   the text steps back from the end instead, to the same last one; most steps meet no capital, so that is
-#   asked before the borders of a word.
-# In the middle stands a text without which a pattern cannot match: looking for that alone is much faster.
+# The three rules of the official script (github.com/TIGER-AI-Lab/MMLU-Pro, compute_accuracy.py), each applied only if
+# those before it found nothing: name, a text without which the pattern cannot match (a substring search is much
+# faster), and pattern. Two of the official patterns take quadratic time:
+# - `.*[aA]nswer:\s*([A-J])` is tried from every character. A match from the middle of a line is also one from its
+#   start, with the same last "answer:", so `^` gives the same result.
+# - `\b[A-J]\b(?!.*\b[A-J]\b)` reads to the end from every lone capital. A greedy `.*` from the start of the text
+#   steps back from the end to the same capital; most steps meet no capital, so that is tested before the word
+#   boundaries.
 _RULES = (
     ("answer is", "answer is ", re.compile(r"answer is \(?([A-J])\)?")),
     ("answer:", "nswer:", re.compile(r"^.*[aA]nswer:\s*([A-J])", re.MULTILINE)),
@@ -63,7 +63,7 @@ class MmluPro:
     )
 
     def load(self, path: Path) -> Iterator[Query]:
-        """The test questions. The 70 validation items are the worked examples: what is in prompts is not asked."""
+        """The test questions. The 70 validation items are the worked examples, so they are not queries."""
         rows = (row for file in source_files(path, TEST) for row in records(file.path))
         return unique(path, map(self._query, rows))
 
@@ -76,15 +76,15 @@ class MmluPro:
         return {subject: Shots(blocks=tuple(found[: self.n_shots])) for subject, found in blocks.items()}
 
     def request(self, query: Query, shots: Shots) -> Request:
-        """The official prompt, word for word."""
-        question = f"{_asked(query.text, query.choices)}Answer: {_COT}"
+        """The official prompt, verbatim."""
+        question = f"{_question_block(query.text, query.choices)}Answer: {_COT}"
         return Request(question, preamble=_PREAMBLE.format(subject=query.subject), shots=shots.blocks)
 
     def score(self, text: str, query: Query) -> ScoredAnswer:
-        """1.0 where the letter that a response settles on is the query's answer, else 0.0.
+        """1.0 if the letter that a response decides on is the query's answer, else 0.0.
 
-        The rule says how the letter was found. Where the official script picks a random letter,
-        there is no answer here (rule "none"), and that is wrong. Linear in the length of the text.
+        The rule says how the letter was found. If the official script would pick a random letter, there is no answer
+        (rule "none"), and the score is 0. Takes time linear in the length of the text.
         """
         for rule, needed, pattern in _RULES:
             if needed in text and (found := pattern.search(text)):
@@ -107,11 +107,11 @@ def _options(row: Record) -> tuple[str, ...]:
     return tuple(option for option in row.texts("options") if option != _PADDING)
 
 
-def _asked(question: str, options: tuple[str, ...]) -> str:
+def _question_block(question: str, options: tuple[str, ...]) -> str:
     listed = "".join(f"{letter}. {option}\n" for letter, option in zip(LETTERS, options, strict=False))
     return f"Question:\n{question}\nOptions:\n{listed}"
 
 
 def _shot(row: Record) -> str:
     worked = row.text("cot_content").replace(f"A: {_COT}", f"Answer: {_COT}")
-    return f"{_asked(row.text('question'), _options(row))}{worked}\n\n"
+    return f"{_question_block(row.text('question'), _options(row))}{worked}\n\n"

@@ -1,7 +1,7 @@
-"""MMMU: 900 validation questions with pictures in 30 subjects, 847 with choices and 53 open (arXiv 2311.16502).
+"""MMMU: 900 validation questions with images in 30 subjects, 847 with choices and 53 open (arXiv 2311.16502).
 
-Choices are read off a response as in github.com/MMMU-Benchmark/MMMU, eval/eval_utils.py
-(`parse_multi_choice_response`), minus its random guess; for open answers see `mmmu_open`.
+Choices are extracted from a response as in github.com/MMMU-Benchmark/MMMU, eval/eval_utils.py
+(`parse_multi_choice_response`), without its random guess; for open answers see `mmmu_open`.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from benchcoe_jobs.domain import Decoding, Query, Request, ScoredAnswer, Split
 
 _ID = re.compile(r"(?:validation|dev|test)_(.+)_\d+")
 _VALIDATION = {"validation": Split.VALIDATION, "val": Split.VALIDATION}
-"""Its dev set is another one: examples for few-shot prompts."""
+"""Not "dev", which is a different set here: examples for few-shot prompts."""
 
 _MAX_IMAGES = 7
 _MAX_LITERAL = 100_000
-"""Characters of a list written as Python: far above any in the data, and nothing that stops the parser."""
+"""Longest list in Python syntax, in characters: far longer than any in the data, and harmless to the parser."""
 
 _FEW_WORDS = 5
-"""In a response of no more words the text of an option is not looked for."""
+"""In a response of at most so many words, the text of an option is not searched for."""
 
 _PUNCTUATION = ",.!?;:'"
 
 
 class Mmmu:
-    """MMMU: zero-shot, with all pictures of the question. A query without choices is open."""
+    """MMMU: zero-shot, with all images of the question. A query without choices is open."""
 
     name = "mmmu"
     subjects: tuple[str, ...] = (
@@ -81,18 +81,18 @@ class Mmmu:
 
     def _query(self, row: Record) -> Query:
         key = row.text("id")
-        named = _ID.fullmatch(key)
-        if named is None or named[1] not in self.subjects:
-            raise row.fault(f"id {key!r} names no subject, as validation_Math_1 does")
+        match = _ID.fullmatch(key)
+        if match is None or match[1] not in self.subjects:
+            raise row.error(f"id {key!r} names no subject; an example of an id is validation_Math_1")
         is_open = row.one_of("question_type", ("multiple-choice", "open", "short-answer")) != "multiple-choice"
         choices = () if is_open else _listed(row, "options")
         answers = _listed(row, "answer")
         if not answers or (not is_open and (len(answers) > 1 or answers[0] not in LETTERS[: len(choices)])):
-            raise row.fault(f"answer {row.cells.get('answer')!r} is none of the options")
+            raise row.error(f"answer {row.cells.get('answer')!r} is not one of the options")
         images = (row.image(f"image_{number}") for number in range(1, _MAX_IMAGES + 1))
         return Query(
             key=key,
-            subject=named[1],
+            subject=match[1],
             text=row.text("question"),
             choices=choices,
             answer=answers[0] if len(answers) == 1 else json.dumps(answers, ensure_ascii=False),
@@ -100,13 +100,13 @@ class Mmmu:
         )
 
     def shots(self, path: Path) -> Mapping[str, Shots]:
-        """None: zero-shot."""
+        """Empty: the benchmark is zero-shot."""
         return {}
 
     def request(self, query: Query, shots: Shots) -> Request:
-        """The official prompt (mmmu/utils/data_utils.py with configs/llava1.5.yaml), with every picture.
+        """The official prompt (mmmu/utils/data_utils.py with configs/llava1.5.yaml), with all images.
 
-        Text and options name them as <image 1>, <image 2> and so on.
+        The text and the options refer to them as <image 1>, <image 2> and so on.
         """
         if not query.choices:
             text = f"{query.text}\nAnswer the question using a single word or phrase."
@@ -116,46 +116,46 @@ class Mmmu:
         return Request(text, images=query.images)
 
     def score(self, text: str, query: Query) -> ScoredAnswer:
-        """A choice by `(X)`, else ` X `, else by an option's text; an open answer by normalised match.
+        """A choice by `(X)`, else ` X `, else by the text of an option; an open answer by normalised match.
 
-        Where several choices of a kind are there, the last one counts. The official script picks a random
-        choice where there is none; here that is no answer.
+        Of several matches by the same rule, the last counts. The official script picks a random choice if there is
+        none; here, that is no answer.
         """
         if not query.choices:
             return score_open(text, _answers(query.answer))
-        rule, places = _places(text, query.choices)
-        if not places:
+        rule, positions = _last_positions(text, query.choices)
+        if not positions:
             return NO_ANSWER
-        letter = max(places, key=places.__getitem__)  # of equal places the first, as np.argmax there
+        letter = max(positions, key=positions.__getitem__)  # of equal positions the first, as with np.argmax
         return ScoredAnswer(float(letter == query.answer), letter, rule)
 
 
-def _places(text: str, choices: tuple[str, ...]) -> tuple[str, dict[str, int]]:
-    """How choices are named, and where each of them is named last; no place where none is."""
+def _last_positions(text: str, choices: tuple[str, ...]) -> tuple[str, dict[str, int]]:
+    """The rule by which choices are found, and the last position of each; empty if none is found."""
     for character in _PUNCTUATION:
         text = text.strip(character)
     text = f" {text} "
     letters = LETTERS[: len(choices)]
     for rule, form in (("(X)", "({})"), ("X", " {} ")):
-        places = {letter: text.rfind(form.format(letter)) for letter in letters}
-        places = {letter: place for letter, place in places.items() if place >= 0}
-        if places:
-            return rule, places
+        positions = {letter: text.rfind(form.format(letter)) for letter in letters}
+        positions = {letter: position for letter, position in positions.items() if position >= 0}
+        if positions:
+            return rule, positions
     if len(text.split()) <= _FEW_WORDS:
         return "none", {}
-    # rfind() takes quadratic time for long needles, find() does not: look from the back.
+    # rfind() takes quadratic time for long substrings, find() does not: search the reversed text.
     backwards = text.lower()[::-1]
-    places = {}
+    positions = {}
     for letter, choice in zip(letters, choices, strict=False):
         wanted = choice.lower()[::-1]
-        distance = backwards.find(wanted) if wanted.strip() else -1  # a blank option is in every response
+        distance = backwards.find(wanted) if wanted.strip() else -1  # an empty option is in every response
         if distance >= 0:
-            places[letter] = len(backwards) - distance - len(wanted)
-    return "option text", places
+            positions[letter] = len(backwards) - distance - len(wanted)
+    return "option text", positions
 
 
 def _listed(row: Record, column: str) -> tuple[str, ...]:
-    """A list of texts: as such, or written as Python ("['a', 'b']"), as the hub's files have it; or one text."""
+    """A list of texts, a list in Python syntax ("['a', 'b']", as in the files of the hub), or one text."""
     value = row.cells.get(column)
     if isinstance(value, str) and value.startswith("[") and len(value) <= _MAX_LITERAL:
         try:
@@ -168,7 +168,7 @@ def _listed(row: Record, column: str) -> tuple[str, ...]:
 
 
 def _answers(answer: str | None) -> tuple[str, ...]:
-    """The right answers to an open question: several stand as a JSON list in the query's answer."""
+    """The correct answers to an open question; several are a JSON list in the query's answer."""
     if answer is None:
         return ()
     if answer.startswith('["'):

@@ -1,8 +1,8 @@
-"""MMMU's open answers, as in github.com/MMMU-Benchmark/MMMU, eval/eval_utils.py, in linear time.
+"""Scoring of MMMU's open answers as in github.com/MMMU-Benchmark/MMMU, eval/eval_utils.py, in linear time.
 
-A response is right where a right answer, as text, stands in one of its key phrases, or, as a number
-rounded to two places, is one of the numbers in them. Key phrases are the ends of lines after words that
-announce an answer; without any the whole response is one.
+A response is correct if a correct answer is contained in one of its key phrases as text, or is one of the numbers in
+them after rounding to two decimals. Key phrases are the ends of lines after words that announce an answer, or the
+whole response if there are none.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from benchcoe_jobs.domain import ScoredAnswer
 _ANNOUNCING = ("could be ", "so ", "is ", "thus ", "therefore ", "final ", "answer ", "result ")
 _PUNCTUATION = frozenset(":,.!?;'")
 _EXTRACT_LENGTH = 200
-"""Characters of a phrase that are kept as the extracted answer: it may be the whole response."""
+"""The maximal length of an extracted answer in characters: a phrase may be the whole response."""
 
-# The official expressions, made linear. Giving back digits never lets them match (what follows a shorter
-# run is a digit, which no alternative allows), so runs are possessive; and what fails from the first digit
-# of a run fails from its others, so a number does not begin inside one.
+# The official expressions, changed to take linear time. Backtracking into a run of digits never leads to a match (the
+# next character is then a digit, which no alternative allows), so runs are possessive. A match that fails from the
+# first digit of a run fails from the others too, so a number does not begin inside a run.
 _NUMBERS = (
     re.compile(r"-?\b\d{1,3}(?:,\d{3})+\b"),
     re.compile(r"-?(?<!\d)\d++(?:\.\d++)?[eE][+-]?\d+"),
@@ -29,10 +29,9 @@ _NUMBERS = (
 
 
 def score_open(text: str, answers: Sequence[str]) -> ScoredAnswer:
-    """Score an open answer against the right ones (any of them will do).
+    """Score an open answer against the correct ones, of which one must match.
 
-    The rule is "number" or "phrase" where one matched, "unmatched" where none did, and "none" where
-    there is no response.
+    The rule is "number" or "phrase" if one matches, "unmatched" if none does, and "none" if the response is empty.
     """
     if not text.strip():
         return NO_ANSWER
@@ -40,18 +39,18 @@ def score_open(text: str, answers: Sequence[str]) -> ScoredAnswer:
     wanted = [form for answer in answers if answer.strip() for form in normalised(answer)]
     numbers = {form for form in wanted if isinstance(form, float)}
     texts = [form for form in wanted if isinstance(form, str)]
-    for said in _said(phrases):
-        for form in normalised(said):
+    for candidate in _candidates(phrases):
+        for form in normalised(candidate):
             if isinstance(form, float):
                 if form in numbers:
-                    return ScoredAnswer(1.0, _short(said), "number")
-            elif any(right in form for right in texts):
-                return ScoredAnswer(1.0, _short(said), "phrase")
+                    return ScoredAnswer(1.0, _short(candidate), "number")
+            elif any(correct in form for correct in texts):
+                return ScoredAnswer(1.0, _short(candidate), "phrase")
     return ScoredAnswer(0.0, _short(phrases[-1]), "unmatched")
 
 
 def normalised(text: str) -> tuple[float] | tuple[str, ...]:
-    """A number rounded to two places, or the text in lower case.
+    """A number rounded to two decimals, or the text in lower case.
 
     A single character gets a blank on either side, so that it does not match inside words.
     """
@@ -64,19 +63,19 @@ def normalised(text: str) -> tuple[float] | tuple[str, ...]:
 
 
 def numbers_in(text: str) -> Iterator[str]:
-    """Numbers as they are written: with commas, in scientific notation, plain."""
+    """The numbers in a text, as they are written: with commas, in scientific notation, plain."""
     for pattern in _NUMBERS:
         yield from pattern.findall(text)
 
 
-def _said(phrases: Sequence[str]) -> Iterator[str]:
+def _candidates(phrases: Sequence[str]) -> Iterator[str]:
     yield from phrases
     for phrase in phrases:
         yield from numbers_in(phrase)
 
 
 def _key_phrases(text: str) -> list[str]:
-    # The official script also splits at ". " before a capital, but has lowered the text by then.
+    # The official script also splits at ". " before a capital, but the text is in lower case at that point.
     text = text.strip().strip(".").lower()
     *lines, last = text.split("\n")
     ends = [_shortest_end(line, _ANNOUNCING) for line in lines]
@@ -85,9 +84,9 @@ def _key_phrases(text: str) -> list[str]:
 
 
 def _shortest_end(line: str, announcing: Sequence[str]) -> str:
-    """The shortest of what follows the last of each announcing word; "" where there is none.
+    """The shortest end of the line after the last occurrence of an announcing word; "" if there is none.
 
-    An empty end is replaced by the next, also a longer one: the official script does not tell it from none.
+    An empty end is replaced by the next, even if that is longer: the official script treats it as none.
     """
     shortest = ""
     for word in announcing:

@@ -1,6 +1,6 @@
-"""MMStar: 1,500 questions about one picture each, in 6 subjects (arXiv 2403.20330).
+"""MMStar: 1,500 questions about one image each, in 6 subjects (arXiv 2403.20330).
 
-Its scripts are in github.com/MMStar-Benchmark/MMStar.
+The official scripts are in github.com/MMStar-Benchmark/MMStar.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from benchcoe_jobs.benchmarks.files import Record, records, source_files, unique
 from benchcoe_jobs.domain import Decoding, Query, Request, ScoredAnswer
 
 _CHOICES = "ABCD"
-# eval/vlmeval/evaluate/mmstar.py: what may stand before the letter at the start of a response.
+# From eval/vlmeval/evaluate/mmstar.py: rules, and the text before the letter at the start of a response.
 _LEADS = (("at the start", ""), ("(", "("), ("option", "option "), ("the answer is", "the answer is "))
 
 
 class MmStar:
-    """MMStar: zero-shot, with one picture. The question brings its options."""
+    """MMStar: zero-shot, with one image. The text of the question includes the options."""
 
     name = "mmstar"
     subjects: tuple[str, ...] = (
@@ -35,14 +35,14 @@ class MmStar:
     hub: HubSource | None = HubSource("Lin-Chen/MMStar", None, ("*.parquet",))
 
     def load(self, path: Path) -> Iterator[Query]:
-        """Every question of a file, or of the files in a folder."""
+        """All questions of a file, or of the files in a folder."""
         rows = (row for file in source_files(path, {}) for row in records(file.path))
         return unique(path, map(self._query, rows))
 
     def _query(self, row: Record) -> Query:
         image = row.image("image")
         if image is None:
-            raise row.fault("image is missing")
+            raise row.error("image is missing")
         return Query(
             key=row.text("index"),
             subject=row.one_of("category", self.subjects),
@@ -52,7 +52,7 @@ class MmStar:
         )
 
     def shots(self, path: Path) -> Mapping[str, Shots]:
-        """None: zero-shot."""
+        """Empty: the benchmark is zero-shot."""
         return {}
 
     def request(self, query: Query, shots: Shots) -> Request:
@@ -61,15 +61,16 @@ class MmStar:
         return Request(text, images=query.images)
 
     def score(self, text: str, query: Query) -> ScoredAnswer:
-        """The letter at the start, after "(", "option " or "the answer is ", in either case, as officially.
+        """The letter at the start, or after "(", "option " or "the answer is ", in upper or lower case.
 
-        A response that merely begins with such a letter ("Because") counts there too; the rule says it.
+        As in the official script, a response that merely begins with such a letter ("Because") counts too; its rule
+        ends with "of a word".
         """
-        # The official script lowers the whole response; a prefix is enough, and cheap for a long one.
-        said = text.lstrip()[:20].lower().replace("\n", " ")
+        # The official script lowers the whole response; the start is enough, and fast for a long response.
+        start = text.lstrip()[:20].lower().replace("\n", " ")
         for rule, lead in _LEADS:
-            letter = said[len(lead) : len(lead) + 1].upper()
-            if said.startswith(lead) and letter and letter in _CHOICES:
-                in_word = said[len(lead) + 1 : len(lead) + 2].isalpha()
+            letter = start[len(lead) : len(lead) + 1].upper()
+            if start.startswith(lead) and letter and letter in _CHOICES:
+                in_word = start[len(lead) + 1 : len(lead) + 2].isalpha()
                 return ScoredAnswer(float(letter == query.answer), letter, f"{rule}, of a word" if in_word else rule)
         return NO_ANSWER

@@ -1,4 +1,4 @@
-"""ScienceQA: 4,241 test questions in 3 subjects, half of them with a picture (arXiv 2209.09513)."""
+"""ScienceQA: 4,241 test questions in 3 subjects, half of them with an image (arXiv 2209.09513)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STATED = re.compile(r"The answer is ([A-Z])\.")
 
 
 class ScienceQA:
-    """ScienceQA: zero-shot, with a picture where the question has one."""
+    """ScienceQA: zero-shot, with the image of the question if there is one."""
 
     name = "scienceqa"
     subjects: tuple[str, ...] = ("language science", "natural science", "social science")
@@ -27,10 +27,10 @@ class ScienceQA:
     hub: HubSource | None = HubSource("derek-thomas/ScienceQA", None, ("data/*.parquet",))
 
     def load(self, path: Path) -> Iterator[Query]:
-        """Questions of problems.json (or the folder that has it), or of the hub's Parquet files.
+        """The questions of problems.json, of a folder with that file, or of the Parquet files of the hub.
 
-        problems.json holds all three splits; its pictures are looked for beside it, as images/SPLIT/ID/NAME or
-        SPLIT/ID/NAME. Keys are its ids; the Parquet files have none, and count instead ("test-17").
+        problems.json has all three splits; its images are beside it, as images/SPLIT/ID/NAME or SPLIT/ID/NAME. Keys
+        are its ids; the Parquet files have none, so their keys are row numbers ("test-17").
         """
         listed = path / "problems.json"
         files = source_files(listed if listed.is_file() else path, _SPLITS)
@@ -42,8 +42,8 @@ class ScienceQA:
         answer = row.one_of("answer", [str(index) for index in range(len(choices))])
         own_split = row.optional("split")
         if own_split and own_split not in _SPLITS:
-            raise row.fault(f"unknown split {own_split!r}")
-        image = _with_picture_path(row).image("image")
+            raise row.error(f"unknown split {own_split!r}")
+        image = _with_image_path(row).image("image")
         return Query(
             key=row.optional("id") or f"{file.named or 'row'}-{row.number}",
             subject=row.one_of("subject", self.subjects),
@@ -55,29 +55,29 @@ class ScienceQA:
         )
 
     def shots(self, path: Path) -> Mapping[str, Shots]:
-        """None: zero-shot."""
+        """Empty: the benchmark is zero-shot."""
         return {}
 
     def request(self, query: Query, shots: Shots) -> Request:
         """The official QCM form (github.com/lupantech/ScienceQA, models/base_prompt.py), then LLaVA's instruction."""
         question = query.text if _CONTEXT in query.text else f"{query.text}{_CONTEXT}N/A"
         options = " ".join(f"({letter}) {choice}" for letter, choice in zip(LETTERS, query.choices, strict=False))
-        asked = f"Question: {question}\nOptions: {options}".replace("  ", " ").strip()
+        prompt = f"Question: {question}\nOptions: {options}".replace("  ", " ").strip()
         return Request(
-            f"{asked}\nAnswer with the option's letter from the given choices directly.", images=query.images
+            f"{prompt}\nAnswer with the option's letter from the given choices directly.", images=query.images
         )
 
     def score(self, text: str, query: Query) -> ScoredAnswer:
-        """A bare letter, a letter and ". " at the start, or the only "The answer is X." in the response.
+        """A letter alone, a letter and ". " at the start, or the only "The answer is X." in the response.
 
-        As in LLaVA's llava/eval/eval_science_qa.py, which picks a random choice where these find none.
+        As in LLaVA's llava/eval/eval_science_qa.py, without its random choice if none of these is found.
         """
-        said = text.strip()
-        if len(said) == 1 and said in LETTERS:
-            return _scored(said, "letter", query)
-        if said[:1] in LETTERS and said[1:3] == ". ":
-            return _scored(said[0], "letter and dot", query)
-        stated = _STATED.findall(said)
+        response = text.strip()
+        if len(response) == 1 and response in LETTERS:
+            return _scored(response, "letter", query)
+        if response[:1] in LETTERS and response[1:3] == ". ":
+            return _scored(response[0], "letter and dot", query)
+        stated = _STATED.findall(response)
         return _scored(stated[0], "the answer is", query) if len(stated) == 1 else NO_ANSWER
 
 
@@ -85,8 +85,8 @@ def _scored(letter: str, rule: str, query: Query) -> ScoredAnswer:
     return ScoredAnswer(float(letter == query.answer), letter, rule)
 
 
-def _with_picture_path(row: Record) -> Record:
-    """problems.json names its pictures without the folder: image.png of question 7 is in train/7/."""
+def _with_image_path(row: Record) -> Record:
+    """The row with the path of its image: problems.json has only the name. Question 7 of train has train/7/image.png."""
     name = row.cells.get("image")
     if not isinstance(name, str) or not name:
         return row

@@ -1,4 +1,4 @@
-"""Skills: eight small skills in words, for the experts that come with the package (`benchcoe_jobs.demo`)."""
+"""Skills: questions about eight small skills, for the experts that come with the package (`benchcoe_jobs.demo`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchcoe_jobs.domain import Decoding, Query, Request, ScoredAnswer
 
 
 class Skills:
-    """A question, an answer on one line, right or wrong. Its questions are generated, never published."""
+    """A question and an answer on one line. The questions are generated, not published."""
 
     name = "skills"
     subjects: tuple[str, ...] = (
@@ -30,7 +30,7 @@ class Skills:
     hub: HubSource | None = None
 
     def load(self, path: Path) -> Iterator[Query]:
-        """The rows that `benchcoe_jobs.demo.questions` writes: id, subject, question, answer."""
+        """The questions of the files that `benchcoe_jobs.demo.questions` writes: id, subject, question, answer."""
         return unique(path, self._queries(path))
 
     def _queries(self, path: Path) -> Iterator[Query]:
@@ -44,14 +44,14 @@ class Skills:
                 )
 
     def shots(self, path: Path) -> Mapping[str, Shots]:
-        """None: zero-shot."""
+        """Empty: the benchmark is zero-shot."""
         return {}
 
     def request(self, query: Query, shots: Shots) -> Request:
-        """As the experts were trained to be asked."""
+        """The prompt that the experts were trained with."""
         return Request(f"Q: {query.text}\nA:")
 
     def score(self, text: str, query: Query) -> ScoredAnswer:
-        """The first line, without blanks around it, must be the answer exactly."""
+        """Exact match of the first line, without surrounding blanks."""
         answer = text.strip().partition("\n")[0].rstrip()
         return ScoredAnswer(float(answer == query.answer), answer, "line") if answer else NO_ANSWER

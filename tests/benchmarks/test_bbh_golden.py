@@ -16,7 +16,7 @@ from benchcoe_jobs.domain import Query
 BBH = SHARED_DATA / "bbh"
 FILE = "{}_few_shot_template_0-255000"
 
-# task: right answers of code-davinci-002 among its 250, and responses without "the answer is "
+# task: correct answers of code-davinci-002 of 250, and responses without "the answer is "
 GOLDEN = {
     "boolean_expressions": (232, 4),
     "date_understanding": (218, 1),
@@ -33,7 +33,7 @@ GOLDEN = {
 
 @pytest.fixture(scope="module")
 def queries() -> dict[str, list[Query]]:
-    """By task."""
+    """The queries by task."""
     if not BBH.is_dir():
         skip_or_fail(f"no BIG-Bench Hard in {BBH}")
     found: dict[str, list[Query]] = {}
@@ -48,7 +48,7 @@ def shots(queries: dict[str, list[Query]]) -> Mapping[str, Shots]:
 
 
 def published(task: str) -> tuple[list[dict[str, str]], float]:
-    """Outputs of code-davinci-002, and the accuracy (in per cent) that its file of metrics gives."""
+    """The outputs of code-davinci-002, and the accuracy in per cent from its file of metrics."""
     folder = BBH / "code-davinci-002-cot"
     outputs = json.loads((folder / f"{FILE.format(task)}.json").read_text())["outputs"]
     metrics = (folder / f"{FILE.format(task)}_eval_metrics.jsonl").read_text().splitlines()
@@ -71,14 +71,14 @@ def test_the_published_accuracy(queries: dict[str, list[Query]], task: str) -> N
     outputs, accuracy = published(task)
     pairs = list(zip(outputs, queries[task], strict=True))
     scored = [BigBenchHard().score(output["prediction"], query) for output, query in pairs]
-    right = sum(scored_answer.score for scored_answer in scored)
-    assert (right, sum(scored_answer.rule == "none" for scored_answer in scored)) == GOLDEN[task]
-    assert 100 * right / len(outputs) == pytest.approx(accuracy, abs=1e-9)
+    correct = sum(answer.score for answer in scored)
+    assert (correct, sum(answer.rule == "none" for answer in scored)) == GOLDEN[task]
+    assert 100 * correct / len(outputs) == pytest.approx(accuracy, abs=1e-9)
 
 
 @pytest.mark.parametrize("task", GOLDEN)
 def test_the_published_prompts(queries: dict[str, list[Query]], shots: Mapping[str, Shots], task: str) -> None:
-    """Ours are theirs, character by character; none brings the canary with it."""
+    """Character by character, and without the canary."""
     for output, query in zip(published(task)[0], queries[task], strict=True):
         assert BigBenchHard().request(query, shots[task]).prompt(3) == output["input"]
         assert query.answer == output["target"]
@@ -91,7 +91,7 @@ def test_every_task_has_three_examples_and_no_canary(shots: Mapping[str, Shots])
         assert not any("canary" in part.lower() for part in (found.preamble, *found.blocks))
 
 
-def test_the_folder_of_questions_and_one_file_do_too(queries: dict[str, list[Query]]) -> None:
+def test_the_folder_of_questions_and_the_file_of_a_task_are_loaded_too(queries: dict[str, list[Query]]) -> None:
     assert len(list(BigBenchHard().load(BBH / "bbh"))) == 6511
     one: Path = BBH / "bbh" / "snarks.json"
     assert list(BigBenchHard().load(one)) == queries["snarks"]

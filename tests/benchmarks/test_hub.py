@@ -1,4 +1,4 @@
-"""Fetching from the hub: what is asked of it, and what is refused before it is asked. No network here."""
+"""Downloads from the hub: the requests, and what is refused before a request. Without a network."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNPINNED = ["mmstar", "scienceqa", "winogrande"]
 
 
 @pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any]]:
+def requests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any]]:
     calls: list[dict[str, Any]] = []
 
     def snapshot_download(repo: str, **given: Any) -> str:
@@ -31,28 +31,28 @@ def asked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[dict[str, Any
 
 
 @pytest.mark.parametrize("name", PINNED)
-def test_a_pinned_commit(asked: list[dict[str, Any]], name: str, tmp_path: Path) -> None:
+def test_a_pinned_commit(requests: list[dict[str, Any]], name: str, tmp_path: Path) -> None:
     benchmark = registry.load("benchmarks", name)()
     assert fetch(benchmark) == tmp_path
-    [call] = asked
+    [call] = requests
     assert (call["repo"], call["revision"]) == (benchmark.hub.repo, benchmark.hub.revision)
     assert (call["repo_type"], call["allow_patterns"]) == ("dataset", list(benchmark.hub.patterns))
 
 
 @pytest.mark.parametrize("name", UNPINNED)
-def test_without_a_pin_the_user_names_the_commit(asked: list[dict[str, Any]], name: str) -> None:
+def test_without_a_pin_the_user_names_the_commit(requests: list[dict[str, Any]], name: str) -> None:
     benchmark = registry.load("benchmarks", name)()
     with pytest.raises(UsageError, match="--revision"):
         fetch(benchmark)
     fetch(benchmark, COMMIT)
-    assert [call["revision"] for call in asked] == [COMMIT]
+    assert [call["revision"] for call in requests] == [COMMIT]
 
 
 @pytest.mark.parametrize("revision", ["main", "v1.0", COMMIT[:7], COMMIT.upper()])
-def test_a_branch_is_refused(asked: list[dict[str, Any]], revision: str) -> None:
-    with pytest.raises(UsageError, match="no commit"):
+def test_a_branch_is_refused(requests: list[dict[str, Any]], revision: str) -> None:
+    with pytest.raises(UsageError, match="not a commit"):
         fetch(registry.load("benchmarks", "mmmu")(), revision)
-    assert not asked
+    assert not requests
 
 
 def test_bbh_is_local() -> None:
@@ -60,7 +60,7 @@ def test_bbh_is_local() -> None:
         fetch(registry.load("benchmarks", "bbh")())
 
 
-def test_a_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_hub(monkeypatch: pytest.MonkeyPatch) -> None:
     def snapshot_download(repo: str, **given: Any) -> str:
         raise LocalEntryNotFoundError("No connection.\nMore words.")
 

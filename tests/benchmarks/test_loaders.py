@@ -1,4 +1,4 @@
-"""Loaders on made-up files of each published shape, what they refuse, and MMLU-Pro's real questions."""
+"""Loaders of each published format: made-up files, invalid files, and the real questions of MMLU-Pro."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from benchcoe_jobs.errors import InputError, MissingError
 from benchcoe_jobs.importers import mmlu_pro as archives
 
 PNG = b"\x89PNG not really"
-PICTURE = {"bytes": PNG, "path": "1.png"}
+IMAGE = {"bytes": PNG, "path": "1.png"}
 
 PRO = {
     "question_id": 70,
@@ -49,7 +49,7 @@ MU = {
     "options": "['one', \"two's\"]",
     "answer": "B",
     "question_type": "multiple-choice",
-    "image_1": PICTURE,
+    "image_1": IMAGE,
     "image_2": None,
 }
 STAR = {"index": 0, "question": "Which?", "image": PNG, "answer": "A", "category": "math", "l2_category": "geometry"}
@@ -84,7 +84,7 @@ def test_mmlu_pro(tmp_path: Path, suffix: str) -> None:
 
 
 def test_mmlu_pro_real_questions(mmlu_pro_files: list[Path], tmp_path: Path) -> None:
-    """Loader and importer must make the same query of a row: they meet in the store."""
+    """Loader and importer must make the same query from a row, because both store it."""
     [file] = [path for path in mmlu_pro_files if "mathstral" in path.name]
     with zipfile.ZipFile(file) as archive:
         [name] = [name for name in archive.namelist() if name.endswith(".json") and "__MACOSX" not in name]
@@ -103,7 +103,7 @@ def test_hellaswag(tmp_path: Path) -> None:
     assert second.text == "Baking: A cook stirs."
 
 
-def test_several_labelled_splits_stay_as_they_are(tmp_path: Path) -> None:
+def test_several_labelled_splits_are_not_changed(tmp_path: Path) -> None:
     write(tmp_path / "data" / "validation-00000-of-00001.parquet", SWAG)
     write(tmp_path / "data" / "train-00000-of-00001.parquet", SWAG | {"split": "train"})
     assert [(query.key, query.split) for query in HellaSwag().load(tmp_path)] == [
@@ -165,7 +165,7 @@ def test_mmstar(tmp_path: Path) -> None:
 
 def test_scienceqa_of_the_hub(tmp_path: Path) -> None:
     for split in ("train", "validation", "test"):
-        write(tmp_path / "data" / f"{split}-00000-of-00001.parquet", SCIENCE | {"image": PICTURE, "hint": ""})
+        write(tmp_path / "data" / f"{split}-00000-of-00001.parquet", SCIENCE | {"image": IMAGE, "hint": ""})
     loaded = list(ScienceQA().load(tmp_path))
     assert [(query.key, query.split) for query in loaded] == [
         ("test-1", Split.TEST),
@@ -183,20 +183,20 @@ def test_scienceqa_as_published(tmp_path: Path) -> None:
     }
     (tmp_path / "problems.json").write_text(json.dumps(problems))
     write(tmp_path / "pid_splits.json")
-    picture = tmp_path / "images" / "val" / "7" / "image.png"
-    picture.parent.mkdir(parents=True)
-    picture.write_bytes(PNG)
+    image = tmp_path / "images" / "val" / "7" / "image.png"
+    image.parent.mkdir(parents=True)
+    image.write_bytes(PNG)
     first, second = ScienceQA().load(tmp_path)
     text = "Which?\nContext: It is late."
     assert first == Query("7", "natural science", text, ("one", "two"), "B", Split.VALIDATION, (PNG,))
     assert (second.answer, second.split, second.images) == ("A", Split.TEST, ())
-    picture.unlink()
-    with pytest.raises(InputError, match=r"row 1: image: the picture 'images/val/7/image.png' cannot be read"):
+    image.unlink()
+    with pytest.raises(InputError, match=r"row 1: image: the image 'images/val/7/image.png' cannot be read"):
         list(ScienceQA().load(tmp_path))
 
 
 @pytest.mark.parametrize("where", ["../secret.png", "/etc/hostname"])
-def test_a_picture_outside_the_folder_is_refused(tmp_path: Path, where: str) -> None:
+def test_an_image_outside_the_folder_is_refused(tmp_path: Path, where: str) -> None:
     (tmp_path / "secret.png").write_bytes(PNG)
     with pytest.raises(InputError, match="outside the folder"):
         list(MmStar().load(write(tmp_path / "data" / "rows.json", STAR | {"image": where})))
@@ -205,26 +205,26 @@ def test_a_picture_outside_the_folder_is_refused(tmp_path: Path, where: str) -> 
 @pytest.mark.parametrize(
     ("benchmark", "row", "reason"),
     [
-        (MmluPro(), PRO | {"category": "magic"}, "row 1: category 'magic' is none of biology"),
-        (MmluPro(), PRO | {"answer": "C"}, "answer 'C' is none of A, B"),
-        (MmluPro(), PRO | {"options": "A B"}, "options is no list of texts"),
-        (MmluPro(), PRO | {"options": ["a", 1]}, "options is no text"),
+        (MmluPro(), PRO | {"category": "magic"}, "row 1: category 'magic' is not one of biology"),
+        (MmluPro(), PRO | {"answer": "C"}, "answer 'C' is not one of A, B"),
+        (MmluPro(), PRO | {"options": "A B"}, "options is not a list of texts"),
+        (MmluPro(), PRO | {"options": ["a", 1]}, "options is not text"),
         (MmluPro(), PRO | {"question": ""}, "question is empty"),
-        (MmluPro(), PRO | {"question": "a\0"}, "question holds a character that cannot be stored"),
-        (MmluPro(), PRO | {"question": "a\ud800"}, "question holds a character that cannot be stored"),
+        (MmluPro(), PRO | {"question": "a\0"}, "question has a character that cannot be stored"),
+        (MmluPro(), PRO | {"question": "a\ud800"}, "question has a character that cannot be stored"),
         (HellaSwag(), SWAG | {"label": ""}, "label is empty"),
-        (HellaSwag(), SWAG | {"label": "2"}, "label '2' is none of 0, 1"),
+        (HellaSwag(), SWAG | {"label": "2"}, "label '2' is not one of 0, 1"),
         (WinoGrande(), WINO | {"sentence": "No blank."}, "sentence has no blank"),
         (WinoGrande(), {"sentence": "_", "option1": "a", "option2": "b"}, "answer is missing"),
         (Mmmu(), MU | {"id": "test_Magic_1"}, "names no subject"),
-        (Mmmu(), MU | {"answer": "C"}, "answer 'C' is none of the options"),
-        (Mmmu(), MU | {"image_1": 5}, "image_1 is no picture"),
+        (Mmmu(), MU | {"answer": "C"}, "answer 'C' is not one of the options"),
+        (Mmmu(), MU | {"image_1": 5}, "image_1 is not an image"),
         (MmStar(), STAR | {"image": None}, "image is missing"),
         (ScienceQA(), SCIENCE | {"split": "dev2"}, "unknown split 'dev2'"),
-        (BigBenchHard(), {"input": "a?"}, "'rows' is no task"),
+        (BigBenchHard(), {"input": "a?"}, "'rows' is not a task"),
     ],
 )
-def test_a_bad_row_is_named(tmp_path: Path, benchmark: Any, row: dict[str, Any], reason: str) -> None:
+def test_the_error_of_a_bad_row_names_it(tmp_path: Path, benchmark: Any, row: dict[str, Any], reason: str) -> None:
     row = {key: None if isinstance(value, bytes | dict) else value for key, value in row.items()}
     with pytest.raises(InputError, match=reason):
         list(benchmark.load(write(tmp_path / "rows.json", row)))
@@ -236,15 +236,15 @@ def test_a_bad_row_is_named(tmp_path: Path, benchmark: Any, row: dict[str, Any],
         ("a.json", b"{", "not JSON"),
         ("a.json", b"[" * 100_000, "not JSON"),
         ("a.json", b"3", "neither a list"),
-        ("a.json", b"[3]", "row 1: no object"),
-        ("a.json", b"[]", "no question in it"),
+        ("a.json", b"[3]", "row 1: not an object"),
+        ("a.json", b"[]", "it has no question"),
         ("a.json", b"\xff", "not UTF-8 at byte 0"),
         ("a.jsonl", b'\n{"a"', "line 2: not JSON"),
         ("a.parquet", b"PAR1", "not valid Parquet"),
         ("a.csv", b"a,b", "must be one of .parquet, .jsonl, .json"),
     ],
 )
-def test_a_bad_file_is_named(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
+def test_the_error_of_a_bad_file_names_it(tmp_path: Path, name: str, content: bytes, reason: str) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=reason):
         list(MmluPro().load(tmp_path / name))
@@ -270,9 +270,9 @@ def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         list(MmluPro().load(path))
 
 
-def test_pictures_are_part_of_a_question() -> None:
+def test_images_are_part_of_the_content_hash() -> None:
     bare = Query("1", "math", "Which?", ("one", "two"), "A")
-    # As it was before queries had pictures: what is stored must stay findable.
+    # The hash from before queries had images: stored queries must still be found by it.
     assert bare.content_hash == "f36eb19785e04574af6a8d71121ef62326b41b619be6c54cf2e66d1754571c58"
     hashes = {
         Query("1", "math", "Which?", ("one", "two"), "A", images=images).content_hash

@@ -1,13 +1,13 @@
-"""Importer and scorer on the real result archives: counts, rules, and agreement with the files' own `pred`.
+"""Importer and scorer on the real result archives: counts, rules, and agreement with the `pred` of the files.
 
 The files were scored by different versions of the official script:
 
-| script | rules it ran                                                     | where they found nothing |
-|--------|-------------------------------------------------------------------|--------------------------|
-| first  | "answer is"                                                       | null                     |
-| older  | all three, but the last one took any last capital, as in "Dec"    | null                     |
-| three  | all three                                                         | null                     |
-| guess  | all three                                                         | a constant 'G'           |
+| script | rules                                                          | if they find nothing |
+|--------|----------------------------------------------------------------|----------------------|
+| first  | "answer is"                                                    | null                 |
+| older  | all three, but the last takes any last capital, as in "Dec"    | null                 |
+| three  | all three                                                      | null                 |
+| guess  | all three                                                      | a constant 'G'       |
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchcoe_jobs.importers.mmlu_pro import read
 
 RULES = ("answer is", "answer:", "last letter", "none")
 
-# name: (records, faults, responses per rule, script, right answers)
+# name: (records, skipped rows, responses per rule, script, correct answers)
 GOLDEN: dict[str, tuple[int, int, tuple[int, int, int, int], str, int]] = {
     "DeepSeek-Coder-V2": (10394, 43, (8792, 0, 1496, 63), "older", 6622),
     "Meta-Llama-3-8B": (12032, 0, (10742, 0, 349, 941), "first", 4142),
@@ -45,12 +45,12 @@ GOLDEN: dict[str, tuple[int, int, tuple[int, int, int, int], str, int]] = {
 
 @dataclass(frozen=True)
 class Reading:
-    """What one archive holds, without its text: twelve of them fit into memory, their rows do not."""
+    """A summary of one archive: twelve summaries fit into memory, the rows do not."""
 
     lines: list[int]
-    faults: list[SkippedRow]
+    skipped: list[SkippedRow]
     rules: Counter[str]
-    right: float
+    correct: float
     unexplained: list[str]
     hashes: dict[str, str]
 
@@ -62,9 +62,9 @@ def reading(path: Path, script: str) -> Reading:
     scored = [(row, MmluPro().score(row.text or "", row.query)) for row in results]
     return Reading(
         lines=[row.line for row in rows],
-        faults=[row for row in rows if isinstance(row, SkippedRow)],
+        skipped=[row for row in rows if isinstance(row, SkippedRow)],
         rules=Counter(scored_answer.rule for _, scored_answer in scored),
-        right=sum(scored_answer.score for _, scored_answer in scored),
+        correct=sum(scored_answer.score for _, scored_answer in scored),
         unexplained=[
             row.query.key
             for row, scored_answer in scored
@@ -75,7 +75,7 @@ def reading(path: Path, script: str) -> Reading:
 
 
 def claim(script: str, text: str, rule: str, extracted: str | None) -> str | None:
-    """What a version of the official script made of a response; see the table above."""
+    """The answer that a version of the official script extracts; see the table above."""
     if rule == "answer is":
         return extracted
     if script == "first":
@@ -96,20 +96,20 @@ def readings(mmlu_pro_files: list[Path]) -> dict[str, Reading]:
 @pytest.mark.parametrize("name", GOLDEN)
 def test_real_file(readings: dict[str, Reading], name: str) -> None:
     found = readings[name]
-    records, faults, rules, _, right = GOLDEN[name]
-    assert (len(found.lines), len(found.faults)) == (records, faults)
+    records, skipped, rules, _, correct = GOLDEN[name]
+    assert (len(found.lines), len(found.skipped)) == (records, skipped)
     assert found.lines == list(range(1, records + 1))
     assert tuple(found.rules[rule] for rule in RULES) == rules
-    assert found.right == right
+    assert found.correct == correct
     assert found.unexplained == []
 
 
-def test_the_faults_of_the_real_files(readings: dict[str, Reading]) -> None:
-    assert {fault.reason for found in readings.values() for fault in found.faults} == {"a stray string, not a row"}
+def test_the_skipped_rows_of_the_real_files(readings: dict[str, Reading]) -> None:
+    assert {row.reason for found in readings.values() for row in found.skipped} == {"a stray string, not a row"}
 
 
-def test_48_questions_are_in_circulation_with_two_contents(readings: dict[str, Reading]) -> None:
-    """What the store's content hash is for: a key does not always stand for the same question."""
+def test_48_questions_have_two_contents_in_the_files(readings: dict[str, Reading]) -> None:
+    """The reason for the content hash: a key does not always mean the same question."""
     contents: dict[str, set[str]] = {}
     for found in readings.values():
         for key, content_hash in found.hashes.items():

@@ -1,4 +1,4 @@
-"""The scorer against the official regular expressions, which are right but quadratic."""
+"""The scorer compared with the official regular expressions, which take quadratic time."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BREAKS = ["\n", "\r", "\t", "\v", "\u2028", "\u00a0", "\x85"]
 
 
 def official(text: str) -> tuple[str | None, str]:
-    """extract_answer, extract_again and extract_final of compute_accuracy.py, word for word."""
+    """extract_answer, extract_again and extract_final of compute_accuracy.py, verbatim."""
     if match := re.search(r"answer is \(?([A-J])\)?", text):
         return match.group(1), "answer is"
     if match := re.search(r".*[aA]nswer:\s*([A-J])", text):
@@ -35,7 +35,7 @@ def ours(text: str) -> tuple[str | None, str]:
     return scored.extracted, scored.rule
 
 
-def test_every_short_text_of_telling_pieces_is_judged_as_officially() -> None:
+def test_all_short_texts_of_such_pieces_are_scored_as_officially() -> None:
     pieces = ["Answer:", "answer: ", "\n", " ", "A", "b", "answer is "]
     for length in range(6):
         for chosen in itertools.product(pieces, repeat=length):
@@ -45,13 +45,13 @@ def test_every_short_text_of_telling_pieces_is_judged_as_officially() -> None:
 
 @settings(max_examples=1000, deadline=None)
 @given(st.lists(st.sampled_from(PIECES + BREAKS), max_size=14).map("".join))
-def test_longer_texts_of_pieces_are_judged_as_officially(text: str) -> None:
+def test_longer_texts_of_pieces_are_scored_as_officially(text: str) -> None:
     assert ours(text) == official(text)
 
 
 @settings(deadline=None)
 @given(st.text(max_size=60))
-def test_no_text_makes_it_raise(text: str) -> None:
+def test_any_text_is_scored_as_officially(text: str) -> None:
     assert ours(text) == official(text)
 
 
@@ -69,11 +69,11 @@ def test_no_text_makes_it_raise(text: str) -> None:
         ("\ud800\0", ScoredAnswer(0.0, None, "none")),
     ],
 )
-def test_stage_and_letter(text: str, scored_answer: ScoredAnswer) -> None:
+def test_rule_and_letter(text: str, scored_answer: ScoredAnswer) -> None:
     assert MmluPro().score(text, QUERY) == scored_answer
 
 
-def test_no_answer_is_never_right() -> None:
+def test_no_answer_is_never_correct() -> None:
     unanswered = Query(key="1", subject="math", text="Which?")
     assert MmluPro().score("I do not know", unanswered).score == 0.0
 
@@ -83,12 +83,12 @@ def test_no_answer_is_never_right() -> None:
 )
 @pytest.mark.parametrize("last", ["", "A", "\nanswer: A", "_A_"])
 def test_200_000_characters_do_not_hang(unit: str, last: str) -> None:
-    """The official expressions take minutes for some of these; a quadratic slip would stall the suite."""
+    """The official expressions take minutes for some of these texts."""
     text = (unit * 200_000)[:200_000] + last
     assert MmluPro().score(text, QUERY).rule in {"answer is", "answer:", "last letter", "none"}
 
 
-def test_the_registry_knows_it() -> None:
+def test_it_is_registered_under_its_name() -> None:
     benchmark: Benchmark = registry.load("benchmarks", "mmlu-pro")()
     assert benchmark.name == "mmlu-pro"
     assert len(set(benchmark.subjects)) == 14

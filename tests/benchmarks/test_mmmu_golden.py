@@ -1,4 +1,4 @@
-"""MMMU on the real example outputs, 900 responses of LLaVA-1.5-13B: right answers, and how they were found."""
+"""MMMU on the real example outputs, 900 responses of LLaVA-1.5-13B: correct answers, and the rules that found them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from benchcoe_jobs.domain import Query
 
 MMMU = SHARED_DATA / "mmmu" / "mmmu"
 
-# Right answers of 30 each. The official script gives the same but for the two responses in which it finds no
-# choice and guesses.
-RIGHT = {
+# Correct answers of 30 each. The official script gives the same, except for two responses in which it finds no choice
+# and guesses.
+CORRECT = {
     "Accounting": 8,
     "Agriculture": 15,
     "Architecture_and_Engineering": 10,
@@ -48,26 +48,26 @@ RIGHT = {
     "Public_Health": 12,
     "Sociology": 16,
 }
-CHOICE_STAGES = {"X": 836, "(X)": 8, "option text": 1, "none": 2}
-OPEN_STAGES = {"unmatched": 51, "number": 1, "phrase": 1}
+CHOICE_RULES = {"X": 836, "(X)": 8, "option text": 1, "none": 2}
+OPEN_RULES = {"unmatched": 51, "number": 1, "phrase": 1}
 
 
 @dataclass
 class Reading:
-    """What became of the responses."""
+    """The scores of the responses, and the rules that found the answers."""
 
-    right: Counter[str] = field(default_factory=Counter)
-    choice_stages: Counter[str] = field(default_factory=Counter)
-    open_stages: Counter[str] = field(default_factory=Counter)
+    correct: Counter[str] = field(default_factory=Counter)
+    choice_rules: Counter[str] = field(default_factory=Counter)
+    open_rules: Counter[str] = field(default_factory=Counter)
     guessed_officially: list[str] = field(default_factory=list)
     answers: dict[str, str | list[str]] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        total = sum(self.right.values())
-        lines = [f"{subject}: {right}/30" for subject, right in sorted(self.right.items())]
+        total = sum(self.correct.values())
+        lines = [f"{subject}: {correct}/30" for subject, correct in sorted(self.correct.items())]
         lines.append(f"overall: {total}/900 = {total / 900:.4f}")
-        lines.append(f"no choice found, where the official script guesses: {', '.join(self.guessed_officially)}")
-        return "\n".join([*lines, f"choices {self.choice_stages}", f"open {self.open_stages}"])
+        lines.append(f"no choice found, and the official script guesses: {', '.join(self.guessed_officially)}")
+        return "\n".join([*lines, f"choices {self.choice_rules}", f"open {self.open_rules}"])
 
 
 @pytest.fixture(scope="module")
@@ -84,29 +84,29 @@ def reading() -> Reading:
             scored = Mmmu().score(
                 row["response"], Query(row["id"], file.parent.name, text="", choices=choices, answer=text)
             )
-            found.right[file.parent.name] += int(scored.score)
+            found.correct[file.parent.name] += int(scored.score)
             found.answers[row["id"]] = answer
-            (found.choice_stages if choices else found.open_stages)[scored.rule] += 1
+            (found.choice_rules if choices else found.open_rules)[scored.rule] += 1
             if choices and scored.rule == "none":
                 found.guessed_officially.append(row["id"])
     return found
 
 
-def test_every_response_is_there_with_its_published_answer(reading: Reading) -> None:
+def test_every_response_has_its_published_answer(reading: Reading) -> None:
     published = json.loads((MMMU / "answer_dict_val.json").read_text())
     assert reading.answers == {key: entry["ground_truth"] for key, entry in published.items()}
-    assert (sum(reading.choice_stages.values()), sum(reading.open_stages.values())) == (847, 53)
+    assert (sum(reading.choice_rules.values()), sum(reading.open_rules.values())) == (847, 53)
 
 
-def test_right_answers_by_subject(reading: Reading) -> None:
-    assert dict(reading.right) == RIGHT, str(reading)
-    assert sum(reading.right.values()) == 329, str(reading)
-    assert tuple(sorted(reading.right)) == Mmmu.subjects
+def test_correct_answers_by_subject(reading: Reading) -> None:
+    assert dict(reading.correct) == CORRECT, str(reading)
+    assert sum(reading.correct.values()) == 329, str(reading)
+    assert tuple(sorted(reading.correct)) == Mmmu.subjects
 
 
-def test_how_answers_were_found(reading: Reading) -> None:
-    assert (dict(reading.choice_stages), dict(reading.open_stages)) == (CHOICE_STAGES, OPEN_STAGES), str(reading)
+def test_the_rules_that_found_the_answers(reading: Reading) -> None:
+    assert (dict(reading.choice_rules), dict(reading.open_rules)) == (CHOICE_RULES, OPEN_RULES), str(reading)
 
 
-def test_two_random_guesses_are_left_out(reading: Reading) -> None:
+def test_two_random_guesses_are_not_answers(reading: Reading) -> None:
     assert reading.guessed_officially == ["validation_Design_4", "validation_Psychology_4"], str(reading)

@@ -1,4 +1,4 @@
-"""The prompts, word for word, on made-up questions. A change here is a new `template` of the benchmark."""
+"""The exact prompts of made-up questions. A change here needs a new `template` of the benchmark."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchcoe_jobs.domain import Query
 from benchcoe_jobs.errors import InputError
 
 PNG = b"\x89PNG not really"
-LETTER_PLEASE = "Answer with the option's letter from the given choices directly."
+LETTER_INSTRUCTION = "Answer with the option's letter from the given choices directly."
 
 
 def test_mmlu_pro(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_winogrande(sentence: str, prompt: str, continuations: tuple[str, ...]) 
 def test_mmmu() -> None:
     query = Query("1", "Math", "Look at <image 1>. Which?", choices=("one", "<image 2>"), images=(PNG, PNG))
     request = Mmmu().request(query, NO_SHOTS)
-    assert request.prompt(0) == f"Look at <image 1>. Which?\n(A) one\n(B) <image 2>\n\n{LETTER_PLEASE}"
+    assert request.prompt(0) == f"Look at <image 1>. Which?\n(A) one\n(B) <image 2>\n\n{LETTER_INSTRUCTION}"
     assert request.images == (PNG, PNG)
     query = Query("2", "Math", "How many?")
     assert Mmmu().request(query, NO_SHOTS).question == ("How many?\nAnswer the question using a single word or phrase.")
@@ -111,14 +111,16 @@ def test_mmmu() -> None:
 def test_mmstar() -> None:
     query = Query("1", "math", "Which?\nOptions: A: one, B: two", images=(PNG,))
     request = MmStar().request(query, NO_SHOTS)
-    assert request.prompt(0) == f"Which?\nOptions: A: one, B: two\n{LETTER_PLEASE}"
+    assert request.prompt(0) == f"Which?\nOptions: A: one, B: two\n{LETTER_INSTRUCTION}"
     assert request.images == (PNG,)
 
 
 def test_scienceqa() -> None:
     query = Query("1", "natural science", "Which?\nContext: It is  late.", choices=("one", "two"), images=(PNG,))
     request = ScienceQA().request(query, NO_SHOTS)
-    assert request.prompt(0) == f"Question: Which?\nContext: It is late.\nOptions: (A) one (B) two\n{LETTER_PLEASE}"
+    assert (
+        request.prompt(0) == f"Question: Which?\nContext: It is late.\nOptions: (A) one (B) two\n{LETTER_INSTRUCTION}"
+    )
     assert request.images == (PNG,)
     bare = ScienceQA().request(Query("2", "natural science", "Which?", choices=("one", "two")), NO_SHOTS)
-    assert bare.prompt(0) == f"Question: Which?\nContext: N/A\nOptions: (A) one (B) two\n{LETTER_PLEASE}"
+    assert bare.prompt(0) == f"Question: Which?\nContext: N/A\nOptions: (A) one (B) two\n{LETTER_INSTRUCTION}"

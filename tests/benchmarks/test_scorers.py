@@ -1,4 +1,4 @@
-"""Each scorer's rules on made-up responses, and our expressions against the official ones on short texts."""
+"""The rules of each scorer on made-up responses, and its expressions compared with the official ones."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_mmmu_choices(text: str, extracted: str | None, rule: str) -> None:
     assert Mmmu().score(text, CHOICE) == ScoredAnswer(float(extracted == "B"), extracted, rule)
 
 
-def test_mmmu_never_takes_a_blank_option() -> None:
+def test_mmmu_ignores_an_empty_option() -> None:
     query = Query("1", "Math", "?", choices=(" ", ""), answer="A")
     assert Mmmu().score("a b c d e f g h", query).rule == "none"
 
@@ -88,7 +88,7 @@ def test_mmmu_open_answers(text: str, answers: tuple[str, ...], scored_answer: S
 
 
 def official_numbers(text: str) -> list[str]:
-    """The expressions of extract_numbers in MMMU's eval_utils.py: right, but quadratic."""
+    """The expressions of extract_numbers in MMMU's eval_utils.py, which take quadratic time."""
     patterns = (
         r"-?\b\d{1,3}(?:,\d{3})+\b",
         r"-?\d+(?:\.\d+)?[eE][+-]?\d+",
@@ -105,7 +105,7 @@ def test_mmmu_finds_the_official_numbers(text: str) -> None:
 
 @settings(deadline=None)
 @given(st.text(max_size=20) | st.sampled_from(["nan", "-inf", "1e999", "1_0", "9" * 400]))
-def test_mmmu_normalises_anything(text: str) -> None:
+def test_mmmu_normalises_any_text(text: str) -> None:
     assert normalised(text)
 
 
@@ -133,10 +133,10 @@ def test_mmstar(text: str, extracted: str | None, rule: str) -> None:
 
 
 def official_mmstar(text: str, answer: str) -> bool:
-    """The chain of conditions of mmstar.py: an IndexError there is a wrong answer."""
-    said = text.lower().strip().replace("\n", " ")
+    """The conditions of mmstar.py; an IndexError there is a wrong answer."""
+    start = text.lower().strip().replace("\n", " ")
     leads = ("", "(", "option ", "the answer is ")
-    return any(said.startswith(lead) and said[len(lead) : len(lead) + 1] == answer.lower() for lead in leads)
+    return any(start.startswith(lead) and start[len(lead) : len(lead) + 1] == answer.lower() for lead in leads)
 
 
 @settings(max_examples=1000, deadline=None)
@@ -184,7 +184,7 @@ def test_hellaswag(values: list[float], extracted: str | None, rule: str) -> Non
 @pytest.mark.parametrize(
     "text", ["[-1, -2]", "[]", "{}", "[-1, -2, -3, NaN]", "[-1, -2, -3, true]", "The answer is B."]
 )
-def test_a_text_is_no_log_likelihood(text: str) -> None:
+def test_a_text_without_log_likelihoods_is_no_answer(text: str) -> None:
     assert HellaSwag().score(text, HELLASWAG).rule == "none"
 
 

@@ -1,4 +1,4 @@
-"""The skills benchmark: questions that always come out the same, right by their own rules, and never trained on."""
+"""The benchmark skills: its questions are reproducible, have correct answers, and are not in the training data."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def queries(written: Path) -> list[Query]:
     return list(Skills().load(written))
 
 
-def test_the_questions_are_always_the_same_ones(written: Path, queries: list[Query], tmp_path: Path) -> None:
+def test_the_questions_are_reproducible(written: Path, queries: list[Query], tmp_path: Path) -> None:
     write_questions(tmp_path / "again.jsonl", 150)
     assert (tmp_path / "again.jsonl").read_bytes() == written.read_bytes()
     assert Skills.subjects == SUBJECTS
     assert [sum(query.subject == subject for query in queries) for subject in SUBJECTS] == [150] * 8
 
 
-def right(query: Query) -> str:
-    """The answer by the words of the question, without the code that made it."""
+def correct_answer(query: Query) -> str:
+    """The answer from the text of the question, independent of the code that made it."""
     numbers = [int(number) for number in re.findall(r"\d+", query.text)]
     letters = re.findall(r"\b[a-z]\b", query.text)
     match query.subject:
@@ -62,12 +62,14 @@ def right(query: Query) -> str:
     return str(numbers[0] * (1000 if "kilo" in query.text else 100))
 
 
-def test_every_answer_is_right(queries: list[Query]) -> None:
-    assert [(query.text, query.answer) for query in queries] == [(query.text, right(query)) for query in queries]
+def test_every_answer_is_correct(queries: list[Query]) -> None:
+    assert [(query.text, query.answer) for query in queries] == [
+        (query.text, correct_answer(query)) for query in queries
+    ]
 
 
-def test_no_question_was_trained_on(queries: list[Query]) -> None:
-    """Neither the question nor, in other words, what it asks for."""
+def test_no_question_is_in_the_training_data(queries: list[Query]) -> None:
+    """Neither the question nor the fact that it asks for."""
     for subject in SUBJECTS:
         trained = list(islice(drawn(subject, random.Random(1), held_out=False), 20_000))
         tested = list(islice(drawn(subject, random.Random(2), held_out=True), 2_000))
@@ -77,17 +79,17 @@ def test_no_question_was_trained_on(queries: list[Query]) -> None:
 
 def test_the_whole_first_line_is_the_answer() -> None:
     query = Query("1", "units", "How many cents are 3 euros?", answer="300")
-    judge = Skills().judge
-    assert judge(" 300", query) == ScoredAnswer(1.0, "300", "line")
-    assert judge("300 \nQ: And then?", query) == ScoredAnswer(1.0, "300", "line")
+    score = Skills().score
+    assert score(" 300", query) == ScoredAnswer(1.0, "300", "line")
+    assert score("300 \nQ: And then?", query) == ScoredAnswer(1.0, "300", "line")
     for wrong in ("3000", "the answer is 300", "300.", "30 0"):
-        assert judge(wrong, query).score == 0
-    assert judge(" \n", query) == NO_ANSWER
-    assert judge("3" * 1_000_000, query).score == 0
+        assert score(wrong, query).score == 0
+    assert score(" \n", query) == NO_ANSWER
+    assert score("3" * 1_000_000, query).score == 0
     assert Skills().request(query, NO_SHOTS).question == "Q: How many cents are 3 euros?\nA:"
 
 
-def test_the_experts_are_small_and_hold_no_pickle() -> None:
+def test_the_experts_are_small_and_have_no_pickle() -> None:
     for expert in demo.SKILLS:
         files = {path.name: path.stat().st_size for path in demo.model_folder(expert).iterdir()}
         assert files.keys() == {

@@ -1,4 +1,4 @@
-"""What every judge promises: a verdict for any text, with a rule, in linear time, and never a guess."""
+"""The contract of a scorer: a score and a rule for any text, in linear time, without guessing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QUERIES = {
     "unanswered": Query(key="1", subject="math", text=""),
     "odd": Query(key="1", subject="", text="", choices=("", " ", ""), answer=""),
 }
-TELLING = [
+PHRASES = [
     "answer is ",
     "the answer is ",
     "The answer is ",
@@ -75,8 +75,8 @@ def check(benchmark: Benchmark, text: str, query: Query) -> None:
 @pytest.mark.parametrize("kind", QUERIES)
 @pytest.mark.parametrize("name", BUILT_IN)
 @settings(max_examples=60, deadline=None)
-@given(text=st.text(max_size=60) | st.lists(st.sampled_from(TELLING + DIGITS), max_size=20).map("".join))
-def test_no_text_makes_a_judge_raise(name: str, kind: str, text: str) -> None:
+@given(text=st.text(max_size=60) | st.lists(st.sampled_from(PHRASES + DIGITS), max_size=20).map("".join))
+def test_no_text_makes_a_scorer_raise(name: str, kind: str, text: str) -> None:
     check(load(name), text, QUERIES[kind])
 
 
@@ -86,12 +86,12 @@ def test_no_text_makes_a_judge_raise(name: str, kind: str, text: str) -> None:
     values=st.lists(st.floats() | st.integers() | st.none() | st.booleans() | st.text(max_size=2), max_size=5),
     kind=st.sampled_from(["choice", "blank", "odd"]),
 )
-def test_no_log_likelihoods_make_a_judge_raise(name: str, values: list[object], kind: str) -> None:
+def test_no_log_likelihoods_make_a_scorer_raise(name: str, values: list[object], kind: str) -> None:
     check(load(name), json.dumps(values), QUERIES[kind])
 
 
 UNITS = [
-    *TELLING,
+    *PHRASES,
     *DIGITS,
     "a",
     "{",
@@ -114,14 +114,14 @@ UNITS = [
 @pytest.mark.parametrize("name", BUILT_IN)
 @pytest.mark.parametrize("unit", UNITS)
 def test_200_000_characters_do_not_hang(name: str, unit: str) -> None:
-    """A quadratic slip takes minutes here, and would stall the suite."""
+    """Quadratic time would be minutes."""
     for kind in ("choice", "open"):
         check(load(name), (unit * 200_000)[:200_000], QUERIES[kind])
         check(load(name), (unit * 200_000)[:200_000] + "x e", QUERIES[kind])
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_silence_is_no_answer(name: str) -> None:
+def test_an_empty_response_is_no_answer(name: str) -> None:
     for query in QUERIES.values():
         for text in ("", " ", "\n"):
             assert load(name).score(text, query).rule == "none"
@@ -129,7 +129,7 @@ def test_silence_is_no_answer(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", BUILT_IN)
-def test_the_registry_knows_it(name: str) -> None:
+def test_it_is_registered_under_its_name(name: str) -> None:
     benchmark = load(name)
     assert benchmark.name == name
     assert benchmark.template
@@ -141,7 +141,7 @@ def test_nothing_else_is_built_in() -> None:
     assert set(registry.names("benchmarks")) >= set(BUILT_IN)
 
 
-def test_log_likelihoods_are_kept_exactly() -> None:
+def test_log_likelihoods_are_stored_exactly() -> None:
     values = (-0.1, -1e-300, float("-inf"), -123.456789012345678)
     assert tuple(json.loads(stored_text(Completion(loglikelihoods=values)))) == values
     assert stored_text(Completion(text="the answer is B")) == "the answer is B"
