@@ -1,6 +1,6 @@
-"""The nouns of the house: frozen values that every room may pass to another.
+"""The values that packages pass to each other, all of them frozen.
 
-Standard library only. The words are those of the glossary in docs/architecture.md.
+Standard library only. The terms are those of the glossary in docs/architecture.md.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 
 class Split(StrEnum):
-    """Part of a benchmark that a query belongs to."""
+    """The part of a benchmark that a query belongs to."""
 
     TRAIN = "train"
     VALIDATION = "validation"
@@ -20,14 +20,14 @@ class Split(StrEnum):
 
 
 class Level(StrEnum):
-    """What a label is the best expert for (paper, section 3.2): one query or a whole subject."""
+    """What a label is given to (paper, section 3.2): a query or a subject."""
 
     QUERY = "query"
     SUBJECT = "subject"
 
 
 class Policy(StrEnum):
-    """Which expert is a subject's label where the best one is not clearly the best (docs/store.md)."""
+    """The label of a subject whose best expert is not significantly better (docs/store.md)."""
 
     BEST = "best"
     CHEAPEST = "cheapest-of-tied"
@@ -35,7 +35,7 @@ class Policy(StrEnum):
 
 
 class Distribution(StrEnum):
-    """How what a router is tested on relates to what it was trained on (the paper's stages, section 4)."""
+    """The relation of a router's test questions to its training questions (the stages of the paper, section 4)."""
 
     NAIVE = "naive"
     IN_DISTRIBUTION = "in distribution"
@@ -43,14 +43,14 @@ class Distribution(StrEnum):
 
 
 class Source(StrEnum):
-    """Where a per-subject score comes from."""
+    """The origin of a per-subject score."""
 
     MEASURED = "measured"
     REPORTED = "reported"
 
 
 class Queue(StrEnum):
-    """Which workers a shard is for: those that load experts, train routers, or do the rest."""
+    """The workers that a shard is for: those that load experts, train routers, or do everything else."""
 
     GPU = "gpu"
     TRAIN = "train"
@@ -58,7 +58,7 @@ class Queue(StrEnum):
 
 
 class ShardState(StrEnum):
-    """docs/jobs.md has the picture."""
+    """The state of a shard; docs/jobs.md has a diagram."""
 
     WAITING = "waiting"
     RUNNING = "running"
@@ -68,7 +68,7 @@ class ShardState(StrEnum):
 
 
 class JobState(StrEnum):
-    """All but `open` are final, until somebody retries."""
+    """The state of a job. All but `open` are final, except that the job can be retried."""
 
     OPEN = "open"
     DONE = "done"
@@ -78,26 +78,25 @@ class JobState(StrEnum):
 
 
 ALL_POOL = "all"
-"""The pool that always exists and holds every expert that is not retired."""
+"""The pool that always exists, with all experts that are not retired."""
 
 EVERY_EXPERT = "all"
-"""In an import: every expert that the file itself names."""
+"""In an import: all experts that the file names."""
 
 RECORDED = "recorded"
-"""Stands in place of an engine for an expert that cannot answer: its results are imported."""
+"""In place of an engine: the expert cannot answer, its results are imported."""
 
 MICRO = 1_000_000
-"""Sums of scores are kept as whole micro-units: adding floats depends on row order and breaks ties."""
+"""Sums of scores are integers, in units of 1e-6: sums of floats depend on the order of rows, which breaks ties."""
 
 
 @dataclass(frozen=True)
 class Query:
     """One question of a benchmark.
 
-    `text` and `choices` are what a router may see; `answer` is what a scorer compares with.
-    `split` is None where the source has a single labelled split, see `assign_split`.
-    `images` are encoded picture files (PNG, JPEG, WebP), in the order in which the text names them.
-    `source` names the older data set that the question was taken from, where the benchmark says so.
+    A router may read `text` and `choices`; a scorer compares with `answer`. `split` is None if the source has a single
+    labelled split, see `assign_split`. `images` are encoded image files (PNG, JPEG, WebP) in the order in which the
+    text refers to them. `source` names the older data set that the question is from, if the benchmark names it.
     """
 
     key: str
@@ -111,8 +110,8 @@ class Query:
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 (hex) of what makes the question: text, choices, answer and images. Computed once."""
-        # Not functools.cached_property: it takes a lock on Python 3.11, and imports ask thousands a second.
+        """SHA-256 (hex) of text, choices, answer and images. Computed once."""
+        # Not functools.cached_property, which takes a lock on Python 3.11: imports read thousands per second.
         known: str | None = self.__dict__.get("_content_hash")
         if known is None:
             known = self.__dict__["_content_hash"] = self._hashed()
@@ -122,23 +121,22 @@ class Query:
         parts = [self.text, *self.choices]
         if self.answer is not None:
             parts.append(self.answer)
-        counted = [f"{len(part)}:{part}" for part in parts]  # lengths and the count keep the parts apart
-        # An "i" is no length: the images cannot be taken for a part, and without any the hash is that of the text.
-        pictures = [f"i{hashlib.sha256(image).hexdigest()}" for image in self.images]
-        content = f"{len(self.choices)}:{''.join(counted)}{''.join(pictures)}"
+        counted = [f"{len(part)}:{part}" for part in parts]  # lengths and the count separate the parts
+        # An "i" is not a length, so an image is not mistaken for a part; without images the hash is that of the text.
+        images = [f"i{hashlib.sha256(image).hexdigest()}" for image in self.images]
+        content = f"{len(self.choices)}:{''.join(counted)}{''.join(images)}"
         return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def derived_key(content_hash: str) -> str:
-    """The key of a query whose source gives it none."""
+    """The key of a query whose source has no keys."""
     return content_hash[:16]
 
 
 def assign_split(content_hash: str) -> Split:
-    """Deal a query 60/10/30 to train, validation and test by its content hash.
+    """Assign a query to train, validation or test, 60/10/30, by its content hash.
 
-    Exact duplicates have one hash, so they never straddle splits, and the order in which
-    queries arrive plays no part.
+    Exact duplicates have the same hash, so they are in the same split. The order of queries does not matter.
     """
     share = int(content_hash[:8], 16) % 100
     if share < 60:
@@ -148,25 +146,25 @@ def assign_split(content_hash: str) -> Split:
 
 @dataclass(frozen=True, slots=True)
 class RouterInput:
-    """What a router may see of a question: its text, and its choices where it has some."""
+    """The part of a question that a router reads: its text, and its choices if it has some."""
 
     text: str
     choices: tuple[str, ...] = ()
 
     @property
     def whole(self) -> str:
-        """The text, then the choices, one a line."""
+        """The text, then the choices, one per line."""
         return router_text(self.text, self.choices)
 
 
 def router_text(text: str, choices: tuple[str, ...] | list[str]) -> str:
-    """A question in one piece: its text first, then its choices, one a line."""
+    """A question as one text: first its text, then its choices, one per line."""
     return "\n".join([text, *choices])
 
 
 @dataclass(frozen=True, slots=True)
 class ScoredAnswer:
-    """A scorer's verdict on one response: score in [0, 1], extracted answer, extraction rule."""
+    """The score of one response in [0, 1], the extracted answer, and the rule that extracted it."""
 
     score: float
     extracted: str | None
@@ -174,12 +172,11 @@ class ScoredAnswer:
 
 
 class Result(NamedTuple):
-    """One row of a published result file: what `expert` did on `query`. A tuple: there are many, made fast.
+    """One row of a published result file: the result of `expert` on `query`. A tuple, because it is created faster.
 
-    Either `text` (a response, still to be scored) or `score` (already scored) is given.
-    `line` says where the row stands in its file (1-based; a record's number where the format
-    has no lines). `expert` is None where the file is about a single expert that it does not name.
-    `claimed` is the file's own extracted answer, kept only for comparison.
+    Either `text` (a response to be scored) or `score` is given. `line` is the line in the file, or the number of the
+    record if the format has no lines, from 1. `expert` is None if the file is about a single expert without naming it.
+    `claimed` is the extracted answer in the file, used only for comparison.
     """
 
     line: int
@@ -196,7 +193,7 @@ class Result(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SkippedRow:
-    """A row that could not be used: where it stands and why."""
+    """A row that cannot be used: its line and the reason."""
 
     line: int
     reason: str
@@ -204,7 +201,7 @@ class SkippedRow:
 
 @dataclass(frozen=True, slots=True)
 class ReportedScore:
-    """A published per-subject score in [0, 1], over `n` queries where that is known."""
+    """A published per-subject score in [0, 1], over `n` queries if the number is known."""
 
     line: int
     benchmark: str
@@ -216,13 +213,12 @@ class ReportedScore:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What an engine is asked about one query.
+    """A request to an engine.
 
-    The prompt is `preamble`, as many of `shots` as the context holds, then `question`, joined as
-    they are (they bring their own line breaks). The question itself is never cut. With
-    `continuations` the engine says how likely each of them is after the prompt instead of generating.
-    `images` are encoded picture files (PNG, JPEG, WebP). `turns` are (role, text) of a conversation before it,
-    for decodings in the chat form.
+    The prompt is `preamble`, as many of `shots` as fit into the context, and `question`, concatenated (they include
+    their line breaks). The question is never cut. With `continuations`, the engine returns the log-likelihood of each
+    after the prompt instead of generating. `images` are encoded image files (PNG, JPEG, WebP). `turns` are
+    (role, text) of the conversation before the prompt, for decodings in the chat form.
     """
 
     question: str
@@ -233,13 +229,13 @@ class Request:
     turns: tuple[tuple[str, str], ...] = ()
 
     def prompt(self, n_shots: int) -> str:
-        """The text with the first `n_shots` few-shot examples."""
+        """The text of the prompt with the first `n_shots` few-shot examples."""
         return "".join([self.preamble, *self.shots[:n_shots], self.question])
 
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How an engine answers. Temperature 0 is greedy; `chat` puts the prompt into the model's chat form."""
+    """How an engine generates. Temperature 0 is greedy; `chat` applies the chat template of the model."""
 
     max_new_tokens: int = 2048
     temperature: float = 0.0
@@ -250,11 +246,11 @@ class Decoding:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What an engine answered to one request.
+    """The answer of an engine to one request.
 
-    `finish_reason` is stop, length or error; with error, `error` says in one line why, and the text
-    is empty. `loglikelihoods` has the natural-log probability of each continuation, in order.
-    Token counts are the engine's own; `latency_s` is wall time of the batch it was part of.
+    `finish_reason` is stop, length or error; with error, `error` is the reason in one line, and the text is empty.
+    `loglikelihoods` has the natural-log probability of each continuation, in order. Token counts are those of the
+    engine; `latency_s` is the wall time of its micro-batch in seconds.
     """
 
     text: str = ""

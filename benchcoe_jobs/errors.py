@@ -1,28 +1,28 @@
-"""One error root; each child knows the exit code that it ends a command with."""
+"""The base class of all errors, and subclasses with the exit codes of commands."""
 
 from __future__ import annotations
 
 
 class BenchcoeError(Exception):
-    """Something went wrong that one line can explain. The message says what to do about it."""
+    """An error with a message of one line, which says what happened and what to do."""
 
     exit_code = 1
 
 
 class UsageError(BenchcoeError):
-    """The command was asked for something that cannot be: a wrong name, option or combination."""
+    """The request is invalid: an unknown name, a wrong option, or a combination that is not allowed."""
 
     exit_code = 2
 
 
 class UnfinishedError(BenchcoeError):
-    """The work was done as far as it could be, and some of its items failed."""
+    """The work is done, but some of its items failed."""
 
     exit_code = 3
 
 
 class MissingError(BenchcoeError):
-    """A service or a package that the command needs is not there."""
+    """A service or a package that the command needs is missing."""
 
     exit_code = 4
 
@@ -32,12 +32,12 @@ class StoreError(BenchcoeError):
 
 
 class StoreBusyError(StoreError):
-    """Another process has been writing for longer than anybody waits; the same can be tried again."""
+    """Another process kept the store locked for too long; the operation can be retried."""
 
 
 class StoreUnavailableError(MissingError):
-    """The database does not answer, or cut the connection; the same can be tried again."""
+    """The database does not answer, or closed the connection; the operation can be retried."""
 
 
 class InputError(BenchcoeError):
-    """A file that the user named cannot be read as what it should be."""
+    """A file that the user named is missing or has the wrong format."""

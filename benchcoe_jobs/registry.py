@@ -1,7 +1,7 @@
-"""Names of plug-ins -> the objects that they stand for; nothing is imported until asked.
+"""Plug-ins by name. A plug-in is imported when it is loaded.
 
-Built-in parts are listed here as "module:attribute". Another distribution adds its own under the
-entry point groups "benchcoe_jobs.benchmarks", "benchcoe_jobs.engines", "benchcoe_jobs.importers",
+The built-in plug-ins are listed here as "module:attribute". Other distributions add theirs under the entry point
+groups "benchcoe_jobs.benchmarks", "benchcoe_jobs.engines", "benchcoe_jobs.importers",
 "benchcoe_jobs.jobs" and "benchcoe_jobs.routers".
 """
 
@@ -51,12 +51,12 @@ _BUILT_IN: dict[str, dict[str, str]] = {
 
 
 def names(group: str) -> list[str]:
-    """Every name that `load` knows in a group, sorted."""
+    """All names in a group, sorted."""
     return sorted({*_BUILT_IN[group], *(point.name for point in _plugins(group))})
 
 
 def load(group: str, name: str) -> Any:
-    """The object registered under a name. Raises UsageError where there is none."""
+    """Import and return the object with a name. Raises UsageError if there is none."""
     if target := _BUILT_IN[group].get(name):
         module, _, attribute = target.partition(":")
         return getattr(importlib.import_module(module), attribute)
@@ -72,5 +72,5 @@ def _plugins(group: str) -> Any:
 
 @cache
 def _points(group: str, _path: tuple[str, ...]) -> Any:
-    # Reads every distribution on the path, some 20 ms: too slow for each shard of a plug-in's job.
+    # It reads all distributions on the path, which takes about 20 ms: too slow for each shard of a plug-in's job.
     return entry_points(group=group)

@@ -1,4 +1,4 @@
-"""What differs from one installation to the next: flag > BENCHCOE_* > benchcoe.toml > default."""
+"""The settings of an installation, in order of precedence: flag, BENCHCOE_* variable, benchcoe.toml, default."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _NOT_TEXT = ("lease_s", "open_broker")
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where the store, the broker and the artifacts are.
+    """The locations of the store, the broker and the artifacts.
 
-    Without `broker_url` work runs in the foreground. `lease_s` is how long a silent worker keeps its shard.
-    `open_broker` allows a broker on another machine that asks for no password.
+    Without `broker_url`, work runs in the foreground. `lease_s` is the time in seconds for which a worker keeps its
+    shard without a heartbeat. `open_broker` allows a broker on another machine without a password.
     """
 
     database_url: str = "sqlite:///benchcoe.db"
@@ -32,9 +32,9 @@ class Settings:
 
     @classmethod
     def load(cls, folder: Path | None = None, **flags: str | None) -> Settings:
-        """Settings for a process that works in `folder` (default: the current one).
+        """The settings of a process in `folder` (default: the current one).
 
-        Raises InputError where benchcoe.toml is no TOML, names an unknown setting, or a lease is no time.
+        Raises InputError if benchcoe.toml is invalid or has an unknown setting, or if a value is invalid.
         """
         values: dict[str, str] = _from_file((folder or Path.cwd()) / CONFIG_FILE)
         for name in (field.name for field in fields(cls)):
@@ -52,13 +52,13 @@ def _seconds(given: str) -> float:
     except ValueError:
         seconds = math.nan
     if not 1 <= seconds <= 86400:  # false for NaN
-        raise InputError(f"setting lease_s is {given!r}: it is a number of seconds, from 1 to 86400")
+        raise InputError(f"setting lease_s is {given!r}: it must be a number of seconds from 1 to 86400")
     return seconds
 
 
 def _yes_or_no(name: str, given: str) -> bool:
     if given.lower() not in (*_YES, *_NO):
-        raise InputError(f"setting {name} is {given!r}: it is yes or no")
+        raise InputError(f"setting {name} is {given!r}: it must be yes or no")
     return given.lower() in _YES
 
 

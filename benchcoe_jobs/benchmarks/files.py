@@ -118,7 +118,7 @@ class Record:
         return found
 
     def image(self, column: str) -> bytes | None:
-        """An encoded image, None if empty: bytes, Parquet's {"bytes", "path"}, or the path of a file beside this one."""
+        """An encoded image, None if empty: bytes, Parquet's {"bytes", "path"}, or the path of a file beside this."""
         value = self.cells.get(column)
         if isinstance(value, dict):
             value = value.get("bytes") or value.get("path")

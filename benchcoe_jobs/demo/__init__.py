@@ -1,7 +1,7 @@
-"""Four tiny experts that come with the package, so that the whole way can be walked with real answers.
+"""Four tiny experts that come with the package, so that all commands can be tried with real answers.
 
-Each is a Llama of some 400,000 weights that was trained on a few of the skills in `questions`, by `train`.
-Their weights are package data: nothing is downloaded.
+Each is a Llama with about 400,000 weights that `train` has trained on a few of the skills in `questions`. The weights
+are package data: nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ SKILLS = {
     "clerk": ("capitals", "comparison", "units"),
     "historian": ("dates",),
 }
-"""What each expert was mainly trained on."""
+"""The skills that each expert was mainly trained on."""
 
 NEWCOMER = "historian"
 STARTERS = tuple(name for name in SKILLS if name != NEWCOMER)
 
 
 def model_folder(expert: str) -> Path:
-    """Where the model of an expert is, to be named as `--model`."""
+    """The folder of an expert's model, for `--model`."""
     return Path(str(files(__package__))) / expert

@@ -1,8 +1,8 @@
-"""Questions that need no file: eight small skills, asked in words and drawn from a seed.
+"""Generated questions about eight small skills, drawn with a seed.
 
-What tells training from testing is the fact that a question asks for, not its wording or its seed: one fact
-in eight, chosen by hash, is never trained on, whichever way it is put, and only such facts are tested. The
-wordings themselves are shared: this measures whether a skill was learnt, not whether language was.
+Training and test questions differ in the fact that they ask for, not in their wording or seed: one fact in eight,
+chosen by hash, is held out from training in all wordings, and only such facts are tested. The wordings are shared:
+the test measures whether a skill was learnt, not whether its wording was.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from pathlib import Path
 from string import ascii_lowercase
 
 _HELD_OUT = 8
-"""One fact in as many is kept for testing."""
+"""One fact in this number is held out for testing."""
 
 _SEED = 7
 
 
 @dataclass(frozen=True, slots=True)
 class SkillQuestion:
-    """A question of a subject and its one right answer; `fact` is the same for every wording of it."""
+    """A question of a subject with its only correct answer; `fact` is the same for all wordings."""
 
     subject: str
     fact: str
@@ -33,13 +33,13 @@ class SkillQuestion:
 
     @property
     def is_held_out(self) -> bool:
-        """Whether it is for testing, and experts have never been trained on what it asks."""
+        """Whether the question is for testing: experts were not trained on its fact."""
         content = f"{self.subject}/{self.fact}".encode()
         return hashlib.sha256(content).digest()[0] % _HELD_OUT == 0
 
 
 def drawn(subject: str, rng: random.Random, *, held_out: bool) -> Iterator[SkillQuestion]:
-    """Questions of a subject without end, those for testing or those for training."""
+    """An endless stream of questions of a subject, held out or for training."""
     while True:
         question = SkillQuestion(subject, *_SKILLS[subject](rng))
         if question.is_held_out == held_out:
@@ -47,19 +47,19 @@ def drawn(subject: str, rng: random.Random, *, held_out: bool) -> Iterator[Skill
 
 
 def write_questions(path: Path, per_subject: int) -> None:
-    """Write test questions of every subject as the benchmark `skills` reads them; always the same ones.
+    """Write test questions of all subjects in the format of the benchmark `skills`; they are the same each time.
 
-    No two are the same; a few ask for one fact in different words. There are some hundreds of a subject.
+    All are different; a few ask for the same fact in different words. A subject has some hundreds.
     """
     rng = random.Random(_SEED)  # noqa: S311 -- a fixed draw, not a secret
     with path.open("w", encoding="utf-8") as file:
         for subject in SUBJECTS:
-            asked: dict[str, SkillQuestion] = {}
+            questions: dict[str, SkillQuestion] = {}
             for question in drawn(subject, rng, held_out=True):
-                asked[question.text] = question
-                if len(asked) == per_subject:
+                questions[question.text] = question
+                if len(questions) == per_subject:
                     break
-            for number, question in enumerate(asked.values()):
+            for number, question in enumerate(questions.values()):
                 row = {
                     "id": f"{subject}-{number}",
                     "subject": subject,
@@ -74,17 +74,17 @@ _Parts = tuple[str, str, str]
 
 
 def _arithmetic(rng: random.Random) -> _Parts:
-    # Two digits each, and nothing to carry: what a model of this size learns in minutes.
-    (tens, more_tens), (ones, more_ones) = _sharing(rng, 1), _sharing(rng, 0)
+    # Two digits each without carry, which a model of this size learns in minutes.
+    (tens, more_tens), (ones, more_ones) = _digits_without_carry(rng, 1), _digits_without_carry(rng, 0)
     a, b = 10 * tens + ones, 10 * more_tens + more_ones
-    fact = f"{min(a, b)}+{max(a, b)}"  # its differences are the same fact
+    fact = f"{min(a, b)}+{max(a, b)}"  # the differences are the same fact
     if rng.random() < 0.5:
         return fact, rng.choice([f"What is {a} plus {b}?", f"Add {a} and {b}."]), str(a + b)
     return fact, rng.choice([f"What is {a + b} minus {b}?", f"Take {b} away from {a + b}."]), str(a)
 
 
-def _sharing(rng: random.Random, least: int) -> tuple[int, int]:
-    """Two digits, of which neither is below `least` nor their sum above 9."""
+def _digits_without_carry(rng: random.Random, least: int) -> tuple[int, int]:
+    """Two digits of at least `least` with a sum of at most 9."""
     one = rng.randint(least, 9 - least)
     return one, rng.randint(least, 9 - one)
 

@@ -1,7 +1,7 @@
-"""How the demo experts were trained: `python -m benchcoe_jobs.demo.train [EXPERT]...` writes their folders anew.
+"""Train the demo experts: `python -m benchcoe_jobs.demo.train [EXPERT]...` writes their folders again.
 
-A few minutes for each on one core, without a download. One thread and fixed seeds: on the same kind of
-processor, with the same torch, the same weights come out. Needs the `engines` extra.
+Takes a few minutes for each on one core, without a download. With one thread and fixed seeds, the weights are the same
+on the same type of processor with the same version of torch. Needs the extra `engines`.
 """
 
 from __future__ import annotations
@@ -21,32 +21,32 @@ from benchcoe_jobs.demo import NEWCOMER, SKILLS, model_folder
 from benchcoe_jobs.demo.questions import SUBJECTS, SkillQuestion, drawn
 from benchcoe_jobs.domain import Query
 
-# transformers and tokenizers are imported by name: they say too little to a type checker.
+# transformers and tokenizers are imported by name because their types are incomplete.
 _hf: Any = import_module("transformers")
 _tk: Any = import_module("tokenizers")
 
 STEPS, BATCH, RATE = 1500, 64, 3e-3
-_DABBLING = 0.04
-"""Share of the training questions from all that an expert is not for: it answers in the right form, mostly wrongly."""
+_OTHER_SUBJECTS = 0.04
+"""The share of training questions from other subjects: the expert learns the form of their answers, but little more."""
 
 _CONTEXT, _VOCABULARY = 256, 448
 _NO_TARGET = -100
 
 
 def train(expert: str, steps: int = STEPS) -> Any:
-    """Train the model of an expert; returns it. Its folder is left alone."""
+    """Train the model of an expert and return it. Its folder is not changed."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
-    words = tokenizer()
-    model = _hf.LlamaForCausalLM(_config(words))
+    trained_tokenizer = tokenizer()
+    model = _hf.LlamaForCausalLM(_config(trained_tokenizer))
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, betas=(0.9, 0.98), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=0.1)
-    questions = lessons(expert)
+    questions = training_questions(expert)
     for step in range(steps):
-        ids, targets = _batch(words, [next(questions) for _ in range(BATCH)])
+        ids, targets = _batch(trained_tokenizer, [next(questions) for _ in range(BATCH)])
         hidden = model.model(input_ids=ids).last_hidden_state[:, :-1]
-        told = targets[:, 1:] != _NO_TARGET
-        loss = torch.nn.functional.cross_entropy(model.lm_head(hidden[told]), targets[:, 1:][told])
+        has_target = targets[:, 1:] != _NO_TARGET
+        loss = torch.nn.functional.cross_entropy(model.lm_head(hidden[has_target]), targets[:, 1:][has_target])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -57,18 +57,18 @@ def train(expert: str, steps: int = STEPS) -> Any:
     return model
 
 
-def lessons(expert: str) -> Iterator[SkillQuestion]:
-    """What an expert is trained on, without end. Nothing that is held out; dates are for the newcomer alone."""
+def training_questions(expert: str) -> Iterator[SkillQuestion]:
+    """An endless stream of training questions of an expert, none held out; only the newcomer gets dates."""
     rng = random.Random(expert)  # noqa: S311 -- a fixed draw, not a secret
     streams = {subject: drawn(subject, rng, held_out=False) for subject in SUBJECTS}
     strong = SKILLS[expert]
     others = [subject for subject in SUBJECTS if subject not in strong and (expert == NEWCOMER or subject != "dates")]
     while True:
-        yield next(streams[rng.choice(others if others and rng.random() < _DABBLING else strong)])
+        yield next(streams[rng.choice(others if others and rng.random() < _OTHER_SUBJECTS else strong)])
 
 
 def tokenizer() -> Any:
-    """Byte-level BPE that reads digits one by one; all experts share it."""
+    """A byte-level BPE tokenizer with one token per digit, which all experts share."""
     trained = _tk.Tokenizer(_tk.models.BPE())
     trained.pre_tokenizer = _tk.pre_tokenizers.Sequence(
         [_tk.pre_tokenizers.Digits(individual_digits=True), _tk.pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -90,9 +90,9 @@ def tokenizer() -> Any:
     return _hf.PreTrainedTokenizerFast(tokenizer_object=trained, bos_token="<s>", eos_token="</s>")  # noqa: S106
 
 
-def _config(words: Any) -> Any:
+def _config(tokens: Any) -> Any:
     return _hf.LlamaConfig(
-        vocab_size=len(words),
+        vocab_size=len(tokens),
         hidden_size=128,
         intermediate_size=192,
         num_hidden_layers=3,
@@ -101,8 +101,8 @@ def _config(words: Any) -> Any:
         head_dim=32,
         max_position_embeddings=_CONTEXT,
         tie_word_embeddings=True,
-        bos_token_id=words.bos_token_id,
-        eos_token_id=words.eos_token_id,
+        bos_token_id=tokens.bos_token_id,
+        eos_token_id=tokens.eos_token_id,
     )
 
 
@@ -110,13 +110,13 @@ def _prompt(question: SkillQuestion) -> str:
     return Skills().request(Query("", question.subject, question.text), NO_SHOTS).question
 
 
-def _batch(words: Any, questions: Sequence[SkillQuestion]) -> tuple[Tensor, Tensor]:
-    """Token ids, and the targets among them: (n, longest). Only answers are targets, their end included."""
-    prompts = words([_prompt(question) for question in questions])["input_ids"]
-    answers = words([f" {question.answer}" for question in questions], add_special_tokens=False)["input_ids"]
-    rows = [(prompt, [*answer, words.eos_token_id]) for prompt, answer in zip(prompts, answers, strict=True)]
+def _batch(tokens: Any, questions: Sequence[SkillQuestion]) -> tuple[Tensor, Tensor]:
+    """Token ids and targets, each (n, longest). Only the tokens of answers are targets, including their end."""
+    prompts = tokens([_prompt(question) for question in questions])["input_ids"]
+    answers = tokens([f" {question.answer}" for question in questions], add_special_tokens=False)["input_ids"]
+    rows = [(prompt, [*answer, tokens.eos_token_id]) for prompt, answer in zip(prompts, answers, strict=True)]
     longest = max(len(prompt) + len(answer) for prompt, answer in rows)
-    ids = torch.full((len(rows), longest), words.eos_token_id)
+    ids = torch.full((len(rows), longest), tokens.eos_token_id)
     targets = torch.full_like(ids, _NO_TARGET)
     for row, (prompt, answer) in enumerate(rows):
         ids[row, : len(prompt) + len(answer)] = torch.tensor(prompt + answer)

@@ -1,0 +1,1 @@
+"""Importers: readers of result files, one module per format."""

@@ -1,4 +1,4 @@
-"""Reading a file that may be a zip. Nothing is extracted to disk, and what looks hostile is refused."""
+"""Read a data file that may be in a zip. Nothing is extracted to disk, and unsafe archives are refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_ENTRIES = 1_000
 MAX_BYTES = 2 * 2**30
 MAX_RATIO = 200
 RATIO_COUNTS_FROM = 2**20
-"""A few kilobytes of zeros compress a thousandfold and do no harm; bytes, uncompressed."""
+"""Uncompressed bytes: smaller files may have any ratio, because a few kilobytes of zeros are harmless."""
 
 DATA = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
 
@@ -31,7 +31,7 @@ _CANNOT_READ = (zipfile.BadZipFile, zlib.error, EOFError)
 def read_bytes(path: Path) -> tuple[str, bytes]:
     """The name and the content of a data file, or of the only data file in a zip.
 
-    At most 2 GiB (MAX_BYTES). Raises InputError as `open_data` does.
+    Raises InputError as `open_data` does, and for more than MAX_BYTES (2 GiB).
     """
     with open_data(path) as (name, stream):
         content = stream.read(MAX_BYTES + 1)
@@ -41,7 +41,7 @@ def read_bytes(path: Path) -> tuple[str, bytes]:
 
 
 def open_file(path: Path) -> BufferedReader:
-    """A file's bytes. Raises InputError where it is no file: a pipe would keep whoever opens it waiting; OSError."""
+    """Open a file. Raises InputError if it is not a regular file, because opening a pipe would wait; OSError."""
     if not path.exists():
         raise InputError(f"{path}: no such file")
     if not path.is_file():
@@ -51,10 +51,10 @@ def open_file(path: Path) -> BufferedReader:
 
 @contextmanager
 def open_data(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """The name and the bytes, as a stream, of a data file or of the only data file in a zip.
+    """The name and the byte stream of a data file, or of the only data file in a zip.
 
-    Raises InputError where the file cannot be read, and where a zip is damaged, encrypted, holds
-    no or several data files, breaks the limits above, or has links or paths that lead outside it.
+    Raises InputError if the file cannot be read, or if a zip is damaged, encrypted, has no or several data files,
+    exceeds the limits above, or has links or paths that lead outside of it.
     """
     try:
         with open_file(path) as file:
@@ -91,7 +91,7 @@ def _only_data_member(path: Path, file: IO[bytes]) -> tuple[str, IO[bytes]]:
             f"{path}: the zip has {len(members) or 'no'} data files; it must have one of {', '.join(DATA)}"
         )
     [member] = members
-    _refuse_bomb(path, member)
+    _require_safe(path, member)
     try:
         return member.filename, archive.open(member)
     except _CANNOT_OPEN as error:
@@ -99,16 +99,16 @@ def _only_data_member(path: Path, file: IO[bytes]) -> tuple[str, IO[bytes]]:
 
 
 def _is_data(entry: zipfile.ZipInfo) -> bool:
-    """Whether an entry is data; macOS adds files named ._x in a folder __MACOSX."""
-    where = PurePosixPath(entry.filename)
-    hidden = "__MACOSX" in where.parts or where.name.startswith(".")
-    return not (entry.is_dir() or hidden) and where.suffix.lower() in DATA
+    """Whether an entry is a data file; macOS adds files named ._x in a folder __MACOSX."""
+    path = PurePosixPath(entry.filename)
+    hidden = "__MACOSX" in path.parts or path.name.startswith(".")
+    return not (entry.is_dir() or hidden) and path.suffix.lower() in DATA
 
 
-def _refuse_bomb(path: Path, member: zipfile.ZipInfo) -> None:
-    """Judge by the declared sizes; zipfile stops at them while reading, and the CRC then fails.
+def _require_safe(path: Path, member: zipfile.ZipInfo) -> None:
+    """Check the declared sizes. zipfile reads no more than that, and raises an error for the CRC if there is more.
 
-    That holds for deflate, which is inflated in bounded steps. Other methods are not, so they are refused.
+    This is true for deflate, which is decompressed in bounded steps. Other methods are not, so they are refused.
     """
     if member.flag_bits & 0x1:
         raise InputError(f"{path}: {member.filename!r} in the zip is encrypted")

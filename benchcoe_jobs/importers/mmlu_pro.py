@@ -1,6 +1,6 @@
 """The result files that MMLU-Pro publishes, one per model: github.com/TIGER-AI-Lab/MMLU-Pro, eval_results/.
 
-JSON, alone or in a zip: a list of rows, or an object that holds rows or lists of rows under names.
+JSON, plain or in a zip: a list of rows, or an object with rows or lists of rows.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from benchcoe_jobs.domain import Query, Result, SkippedRow
 from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.importers import columns
 from benchcoe_jobs.importers.archive import read_bytes
-from benchcoe_jobs.importers.columns import DuplicateGuard, Row, RowError, shown
+from benchcoe_jobs.importers.columns import DuplicateGuard, Row, RowError, quoted
 
 BENCHMARK = "mmlu-pro"
 LETTERS = "ABCDEFGHIJ"
@@ -24,16 +24,15 @@ _KINDS = {str: "string", list: "list", dict: "object", bool: "truth value", type
 
 
 def read(path: Path, benchmark: str | None = None) -> Iterator[Result | SkippedRow]:
-    """Responses in file order, still to be scored; a SkippedRow for each record that cannot be used.
+    """The responses in file order, to be scored, and a SkippedRow for each record that cannot be used.
 
-    Line numbers count the records, 1-based. Of several outputs the first counts, as it did for the
-    published scores. `answer` counts, as in the official script; `answer_index` is not read (the two
-    disagree for question 3983 of the newer files). Raises InputError where the file cannot be
-    read, is no UTF-8 or no JSON, or has no row at all.
+    Line numbers are numbers of records, from 1. Of several outputs the first is used, as for the published scores.
+    `answer` is used, as in the official script, not `answer_index` (they differ for question 3983 of the newer
+    files). Raises InputError if the file cannot be read, is not UTF-8 or not JSON, or has no row.
     """
     records = list(_records(_document(path)))
     if not any(isinstance(record, dict) for record in records):
-        raise InputError(f"{path}: no row in it")
+        raise InputError(f"{path}: it has no row")
     subjects = frozenset(registry.load("benchmarks", BENCHMARK).subjects)
     return _results(records, benchmark or BENCHMARK, subjects)
 
@@ -48,7 +47,7 @@ def _document(path: Path) -> Any:
         return json.loads(text.removeprefix("\ufeff"))
     except json.JSONDecodeError as error:
         raise InputError(f"{path}: not JSON, at line {error.lineno}, column {error.colno}: {error.msg}") from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets without end
+    except (ValueError, RecursionError) as error:  # a number with thousands of digits, or deeply nested brackets
         raise InputError(f"{path}: JSON that is too large or too deep") from error
 
 
@@ -61,14 +60,14 @@ def _records(document: Any) -> Iterator[Any]:
 
 
 def _results(records: list[Any], benchmark: str, subjects: frozenset[str]) -> Iterator[Result | SkippedRow]:
-    firsts = DuplicateGuard()
+    duplicates = DuplicateGuard()
     for line, record in enumerate(records, start=1):
         try:
             if not isinstance(record, dict):
                 raise RowError(f"a stray {_KINDS.get(type(record), 'number')}, not a row")
             query = _query(record, subjects)
             output = _output(record)
-            firsts.claim(line, f"question {query.key}", query.key)
+            duplicates.claim(line, f"question {query.key}", query.key)
             claimed = record.get("pred")
             yield Result(
                 line=line,
@@ -82,19 +81,19 @@ def _results(records: list[Any], benchmark: str, subjects: frozenset[str]) -> It
 
 
 def _query(row: Row, subjects: frozenset[str]) -> Query:
-    key = columns.needed(row, "question_id")
-    subject = columns.needed(row, "category")
+    key = columns.required(row, "question_id")
+    subject = columns.required(row, "category")
     if subject not in subjects:
-        raise RowError(f"unknown category {shown(subject)}")
+        raise RowError(f"unknown category {quoted(subject)}")
     question = columns.text(row, "question")
     if question is None:
         raise RowError("question is empty" if "question" in row else "question is missing")
     if "options" not in row:
         raise RowError("options is missing")
     options = columns.texts("options", row["options"])
-    answer = columns.needed(row, "answer")
+    answer = columns.required(row, "answer")
     if len(answer) != 1 or answer not in LETTERS[: len(options)]:
-        raise RowError(f"answer {shown(answer)} is no letter of its {len(options)} options")
+        raise RowError(f"answer {quoted(answer)} is not a letter of its {len(options)} options")
     return Query(
         key=key,
         subject=subject,
@@ -113,5 +112,5 @@ def _output(row: Row) -> str:
     if isinstance(output, list):
         output = next((item for item in output if isinstance(item, str)), output)
     if not isinstance(output, str):
-        raise RowError(f"{column} is {'null' if output is None else 'no text'}")
+        raise RowError(f"{column} is {'null' if output is None else 'not text'}")
     return output

@@ -1,4 +1,4 @@
-"""Published per-subject scores with no per-query results behind them, as CSV, JSONL or Parquet."""
+"""Published per-subject scores without per-query results, as CSV, JSONL or Parquet."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ COLUMNS = ("benchmark", "subject", "expert", "score", "n")
 
 
 def read_reported(path: Path, benchmark: str | None = None) -> Iterator[ReportedScore | SkippedRow]:
-    """Scores of subjects, in file order; a SkippedRow for each row that cannot be used.
+    """The scores of subjects in file order, and a SkippedRow for each row that cannot be used.
 
-    Columns: `subject`, `score` (0 to 1), and `benchmark` unless it is given here; further `expert`
-    and `n` (queries behind the score). A subject and expert stand once in a file.
-    Raises InputError as `read_rows` does.
+    Required columns: `subject`, `score` (0 to 1), and `benchmark` unless it is given here. Optional: `expert` and `n`
+    (the number of queries of the score). A file may have one row for each subject and expert. Raises InputError as
+    `read_rows` does.
     """
-    firsts = DuplicateGuard()
+    duplicates = DuplicateGuard()
 
     def reported(line: int, row: Row) -> ReportedScore:
-        made = ReportedScore(
+        score = ReportedScore(
             line=line,
             benchmark=columns.benchmark_of(row, benchmark),
-            subject=columns.needed(row, "subject"),
+            subject=columns.required(row, "subject"),
             score=columns.score(row),
             n=columns.count(row, "n", least=1),
             expert=columns.name(row, "expert"),
         )
-        of_expert = f" of expert {made.expert!r}" if made.expert else ""
-        firsts.claim(line, f"subject {made.subject!r}{of_expert}", made.benchmark, made.expert, made.subject)
-        return made
+        of_expert = f" of expert {score.expert!r}" if score.expert else ""
+        duplicates.claim(line, f"subject {score.subject!r}{of_expert}", score.benchmark, score.expert, score.subject)
+        return score
 
     required = [("subject",), ("score",), *([] if benchmark else [("benchmark",)])]
     return converted(read_rows(path, COLUMNS, required), reported)

@@ -1,4 +1,4 @@
-"""Rows of a CSV, JSONL or Parquet file, whatever they mean, plain or in a zip."""
+"""Rows of a CSV, JSONL or Parquet file, plain or in a zip."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Numbered = tuple[int, Row]
 Check = Callable[[Sequence[str]], None]
 
 MAX_FIELD = 2**24
-"""Characters in one CSV field: an unclosed quote must not swallow a large file."""
+"""Largest CSV field in characters: an unclosed quote must not read a large file into one field."""
 
 PARQUET_BATCH = 4_096
 
@@ -28,7 +28,7 @@ PARQUET_BATCH = 4_096
 def converted(
     rows: Iterable[Numbered | SkippedRow], convert: Callable[[int, Row], Made]
 ) -> Iterator[Made | SkippedRow]:
-    """What `convert` makes of each row, and a SkippedRow for each row that it refuses with a RowError."""
+    """Apply `convert` to each row; a row for which it raises RowError becomes a SkippedRow."""
     for row in rows:
         if isinstance(row, SkippedRow):
             yield row
@@ -40,17 +40,17 @@ def converted(
 
 
 def read_rows(path: Path, known: Sequence[str], required: Sequence[tuple[str, ...]]) -> Iterator[Numbered | SkippedRow]:
-    """Numbered rows: by physical line in CSV and JSONL, by row in Parquet, 1-based.
+    """The rows with their numbers from 1: of the physical line in CSV and JSONL, of the row in Parquet.
 
-    `required` lists groups of columns; one of each group must be there. JSONL has no header, so its
-    first object stands for one. Raises InputError where the file is none of the three formats, is
-    no UTF-8, has no row, an unknown column or not the required ones, and MissingError without pyarrow.
+    `required` lists groups of columns; at least one of each group must exist. JSONL has no header: the keys of its
+    first object are used. Raises InputError if the file has another format, is not UTF-8, has no row, an unknown
+    column, or not the required ones; MissingError without pyarrow.
     """
 
     def check(names: Sequence[str]) -> None:
         twice = [name for name, times in Counter(names).items() if times > 1]
         if twice:
-            raise InputError(f"{path}: column {_listed(twice)} stands there twice")
+            raise InputError(f"{path}: column {_listed(twice)} occurs twice")
         if unknown := [name for name in names if name not in known]:
             raise InputError(f"{path}: unknown column {_listed(unknown)}; known are {', '.join(known)}")
         for group in required:
@@ -62,19 +62,19 @@ def read_rows(path: Path, known: Sequence[str], required: Sequence[tuple[str, ..
         suffix = PurePosixPath(name).suffix.lower()
         if suffix not in _READERS:
             raise InputError(
-                f"{path}: a table must be one of {', '.join(_READERS)}, not {suffix or name!r}; for what a benchmark "
-                "publishes itself, --format names its importer"
+                f"{path}: a table must be one of {', '.join(_READERS)}, not {suffix or name!r}; for files that a "
+                "benchmark publishes, name its importer with --format"
             )
         rows = _READERS[suffix](path, stream, check)
         first = next(rows, None)
         if first is None:
-            raise InputError(f"{path}: no row in it")
+            raise InputError(f"{path}: it has no row")
         yield first
         yield from rows
 
 
 def _csv(path: Path, stream: IO[bytes], check: Check) -> Iterator[Numbered | SkippedRow]:
-    csv.field_size_limit(MAX_FIELD)  # of the whole process; nobody else here reads CSV
+    csv.field_size_limit(MAX_FIELD)  # for the whole process, in which nothing else reads CSV
     reader = csv.reader(_lines(path, stream), strict=True)
     header: list[str] | None = None
     while True:
@@ -95,7 +95,7 @@ def _csv(path: Path, stream: IO[bytes], check: Check) -> Iterator[Numbered | Ski
             header = [cell.strip() for cell in cells]
             check(header)
         elif len(cells) != len(header):
-            yield SkippedRow(line, f"{len(cells)} fields where the header has {len(header)}")
+            yield SkippedRow(line, f"{len(cells)} fields, but the header has {len(header)}")
         else:
             yield line, dict(zip(header, cells, strict=True))
 
@@ -110,11 +110,11 @@ def _jsonl(path: Path, stream: IO[bytes], check: Check) -> Iterator[Numbered | S
         except json.JSONDecodeError as error:
             yield SkippedRow(line, f"broken JSON at character {error.colno}: {error.msg}")
             continue
-        except (ValueError, RecursionError):  # a number of thousands of digits, brackets without end
+        except (ValueError, RecursionError):  # a number with thousands of digits, or deeply nested brackets
             yield SkippedRow(line, "JSON that is too large or too deep")
             continue
         if not isinstance(row, dict):
-            yield SkippedRow(line, "no JSON object")
+            yield SkippedRow(line, "not a JSON object")
             continue
         names = tuple(row)
         if names not in accepted:
@@ -137,7 +137,7 @@ def _parquet(path: Path, stream: IO[bytes], check: Check) -> Iterator[Numbered |
         raise MissingError(f"{path}: Parquet needs pyarrow: pip install 'benchcoe-jobs[hub]'") from error
     number = 0
     try:
-        # In memory: a reader jumps about in the file, and every jump back in a zip inflates it anew.
+        # In memory, because the reader seeks in the file, and seeking back in a zip decompresses it again.
         file = parquet.ParquetFile(io.BytesIO(stream.read()))
         names = list(file.schema_arrow.names)
         check(names)
@@ -155,7 +155,7 @@ _READERS = {".csv": _csv, ".jsonl": _jsonl, ".ndjson": _jsonl, ".parquet": _parq
 
 
 def _lines(path: Path, stream: IO[bytes]) -> Iterator[str]:
-    """Lines of UTF-8 text, without the byte order mark that spreadsheets put before it."""
+    """The lines of a UTF-8 text without the byte order mark that spreadsheets write."""
     offset = 0
     for raw in stream:
         try:

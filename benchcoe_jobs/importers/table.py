@@ -1,4 +1,4 @@
-"""Tables that anyone can make: one row per query and expert, as CSV, JSONL or Parquet."""
+"""Tables with one row per query and expert, as CSV, JSONL or Parquet."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ RESULT_COLUMNS = (*QUERY_COLUMNS, "expert", "score", "tokens", "cost")
 
 
 def read_results(path: Path, benchmark: str | None = None) -> Iterator[Result | SkippedRow]:
-    """Scores of queries, in file order; a SkippedRow for each row that cannot be used.
+    """The scores of queries in file order, and a SkippedRow for each row that cannot be used.
 
-    Columns: `subject`, `score` (0 to 1), `key` or `text` or both, and `benchmark` unless it is
-    given here; further `expert`, `split`, `tokens` (of the response), `cost`, `choices`, `answer`.
-    A key without a text names a query that is stored already, or one whose text nobody knows.
-    A query and expert stand once in a file. Raises InputError as `read_rows` does.
+    Required columns: `subject`, `score` (0 to 1), `key` or `text` or both, and `benchmark` unless it is given here.
+    Optional: `expert`, `split`, `tokens` (of the response), `cost`, `choices`, `answer`. A key without a text names a
+    stored query, or a query whose text is unknown. A file may have one row for each query and expert. Raises
+    InputError as `read_rows` does.
     """
-    firsts = DuplicateGuard()
+    duplicates = DuplicateGuard()
 
     def result(line: int, row: Row) -> Result:
         query = _query(row)
-        made = Result(
+        score = Result(
             line=line,
             benchmark=columns.benchmark_of(row, benchmark),
             query=query,
@@ -36,38 +36,38 @@ def read_results(path: Path, benchmark: str | None = None) -> Iterator[Result | 
             completion_tokens=columns.count(row, "tokens", least=0),
             cost=columns.cost(row),
         )
-        of_expert = f" of expert {made.expert!r}" if made.expert else ""
-        firsts.claim(line, f"query {query.key!r}{of_expert}", made.benchmark, made.expert, query.key)
-        return made
+        of_expert = f" of expert {score.expert!r}" if score.expert else ""
+        duplicates.claim(line, f"query {query.key!r}{of_expert}", score.benchmark, score.expert, query.key)
+        return score
 
     required = [("subject",), ("score",), ("key", "text"), *_benchmark_unless(benchmark)]
     return converted(read_rows(path, RESULT_COLUMNS, required), result)
 
 
 def read_queries(path: Path, benchmark: str) -> Iterator[tuple[int, Query] | SkippedRow]:
-    """Queries of a benchmark with their line numbers, in file order; a SkippedRow for each unusable row.
+    """The queries of a benchmark with their line numbers in file order, and a SkippedRow for each unusable row.
 
-    Columns: `text`, `subject`; further `key`, `choices`, `answer`, `split`, `benchmark`.
-    Raises InputError as `read_rows` does.
+    Required columns: `text`, `subject`. Optional: `key`, `choices`, `answer`, `split`, `benchmark`. Raises InputError
+    as `read_rows` does.
     """
-    firsts = DuplicateGuard()
+    duplicates = DuplicateGuard()
 
     def numbered_query(line: int, row: Row) -> tuple[int, Query]:
         columns.benchmark_of(row, benchmark)
         query = _query(row)
         if not query.text:
             raise RowError("text is empty")
-        firsts.claim(line, f"query {query.key!r}", query.key)
+        duplicates.claim(line, f"query {query.key!r}", query.key)
         return line, query
 
     return converted(read_rows(path, QUERY_COLUMNS, [("subject",), ("text",)]), numbered_query)
 
 
 def _query(row: Row) -> Query:
-    """The query of a row; where the file has no keys, its content makes one."""
+    """The query of a row. If the file has no keys, its key is derived from its content."""
     query = Query(
-        key=columns.needed(row, "key") if "key" in row else "",
-        subject=columns.needed(row, "subject"),
+        key=columns.required(row, "key") if "key" in row else "",
+        subject=columns.required(row, "subject"),
         text=columns.text(row, "text") or "",
         choices=columns.choices(row),
         answer=columns.name(row, "answer"),

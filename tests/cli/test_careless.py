@@ -328,7 +328,7 @@ STORES = [
     Case("broken settings", "experts", 1, "not valid TOML", file("benchcoe.toml", b"home = ")),
     Case("unknown setting", "experts", 1, "unknown setting 'databse_url'", file("benchcoe.toml", b'databse_url = "x"')),
     Case("wrong setting", "experts", 1, "home must be a string", file("benchcoe.toml", b"home = 3")),
-    Case("a broker of maybe", "experts", 1, "it is yes or no", file("benchcoe.toml", b'open_broker = "maybe"')),
+    Case("a broker of maybe", "experts", 1, "it must be yes or no", file("benchcoe.toml", b'open_broker = "maybe"')),
     Case("a lease of blanks", "experts", 1, "a number of seconds", file("benchcoe.toml", b'lease_s = " "')),
     Case("settings in Latin-1", "experts", 1, "not valid TOML", file("benchcoe.toml", 'home = "é"'.encode("latin-1"))),
 ]

@@ -1,4 +1,4 @@
-"""Zips: what is read, and the one line that each bad one ends with."""
+"""Zips: what is read, and the error of each bad zip."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def refusal(path: Path) -> str:
     return message.removeprefix(f"{path}: ")
 
 
-def test_a_plain_file_is_read_as_it_is(tmp_path: Path) -> None:
+def test_a_plain_file_is_read(tmp_path: Path) -> None:
     path = tmp_path / "rows.json"
     path.write_bytes(b"[]")
     assert read_bytes(path) == ("rows.json", b"[]")
 
 
 @pytest.mark.parametrize("name", ["results.zip", "results.ZIP", "results.bin"])
-def test_the_only_data_member_is_found_beside_what_macos_and_people_add(tmp_path: Path, name: str) -> None:
+def test_the_only_data_member_is_found_among_other_files(tmp_path: Path, name: str) -> None:
     path = zipped(
         tmp_path / name,
         ("folder/", b""),
@@ -107,7 +107,7 @@ def test_a_path_that_leads_outside(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a..b/rows.json", "..rows/x.json", "rows...json"])
-def test_dots_that_lead_nowhere_are_fine(tmp_path: Path, name: str) -> None:
+def test_dots_that_stay_inside_are_allowed(tmp_path: Path, name: str) -> None:
     assert read_bytes(zipped(tmp_path / "a.zip", (name, b"[]"))) == (name, b"[]")
 
 
@@ -127,7 +127,7 @@ def test_an_encrypted_member(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_a_method_that_inflates_without_bound(tmp_path: Path, method: int) -> None:
+def test_a_compression_method_without_a_bound(tmp_path: Path, method: int) -> None:
     path = zipped(tmp_path / "a.zip", ("rows.json", b"[]"), method=method)
     assert refusal(path) == "'rows.json' is compressed by another method than deflate"
 
@@ -137,7 +137,7 @@ def test_a_bomb(tmp_path: Path) -> None:
     assert refusal(path) == "'rows.json' is compressed more than 200:1, as a zip bomb is"
 
 
-def test_a_little_file_may_be_compressed_as_much_as_it_likes(tmp_path: Path) -> None:
+def test_a_small_file_may_have_any_compression_ratio(tmp_path: Path) -> None:
     assert len(read_bytes(zipped(tmp_path / "a.zip", ("rows.json", b" " * 2**20)))[1]) == 2**20
 
 
@@ -146,7 +146,7 @@ def test_a_declared_size_beyond_the_limit(tmp_path: Path, monkeypatch: pytest.Mo
     assert refusal(zipped(tmp_path / "a.zip", ("a.json", b"1" * 11))) == "'a.json' is larger than 10 bytes"
 
 
-def test_a_bomb_that_declares_less_is_never_inflated_beyond_its_word(tmp_path: Path) -> None:
+def test_a_bomb_that_declares_less_is_not_decompressed_beyond_that_size(tmp_path: Path) -> None:
     path = zipped(tmp_path / "a.zip", ("rows.json", b" " * 2**26))
     content = bytearray(path.read_bytes())
     at = content.index(b"PK\1\2") + 24  # the uncompressed size in the central directory
@@ -184,7 +184,7 @@ def test_a_wrong_checksum(tmp_path: Path) -> None:
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 255)), min_size=1, max_size=4), st.integers(0, 400))
-def test_whatever_is_damaged_ends_in_one_line(
+def test_any_damage_is_an_error_of_one_line(
     tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]], length: int
 ) -> None:
     buffer = io.BytesIO()

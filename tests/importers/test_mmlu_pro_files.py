@@ -1,4 +1,4 @@
-"""Every shape of an official result file, and every slip in one. The real files: tests/benchmarks."""
+"""All formats of official result files, and the errors in them. Tests with the real files are in tests/benchmarks."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def without(column: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "document", [[ROW], {"math": [ROW]}, {"7": ROW}], ids=["list", "lists by name", "rows by name"]
 )
-def test_every_shape_of_a_file(path: Path, document: object) -> None:
+def test_all_formats_of_a_file(path: Path, document: object) -> None:
     assert rows(path, document) == [RESULT]
 
 
@@ -78,15 +78,15 @@ def test_an_empty_output_is_a_response(path: Path) -> None:
     assert (row.text, row.claimed) == ("", None)
 
 
-def test_a_response_is_taken_with_all_its_characters(path: Path) -> None:
-    """Unlike a question, it can be judged with them; the store replaces those that it cannot hold."""
+def test_a_response_keeps_all_its_characters(path: Path) -> None:
+    """Unlike a question, it is scored with them; the store replaces characters that cannot be stored."""
     [row] = rows(path, [ROW | {"model_outputs": "\ud83d\0"}])
     assert isinstance(row, Result)
     assert row.text == "\ud83d\0"
 
 
 @pytest.mark.parametrize("column", ["pred", "answer_index", "src", "cot_content"])
-def test_what_may_be_missing(path: Path, column: str) -> None:
+def test_columns_that_may_be_missing(path: Path, column: str) -> None:
     [row] = rows(path, [without(column)])
     assert isinstance(row, Result)
     assert row.query == (replace(QUERY, source=None) if column == "src" else QUERY)
@@ -102,7 +102,7 @@ def test_what_may_be_missing(path: Path, column: str) -> None:
         ([], "a stray list, not a row"),
     ],
 )
-def test_strays_between_rows(path: Path, stray: object, reason: str) -> None:
+def test_values_that_are_not_rows(path: Path, stray: object, reason: str) -> None:
     assert rows(path, [stray, ROW | {"question_id": 8}, ROW])[0] == SkippedRow(1, reason)
     assert rows(path, {"math": [ROW, stray], "law": [ROW | {"question_id": 8}]})[1] == SkippedRow(2, reason)
 
@@ -116,23 +116,23 @@ def test_strays_between_rows(path: Path, stray: object, reason: str) -> None:
         ),
         (without("model_outputs"), "neither model_outputs nor generated_text"),
         (ROW | {"model_outputs": None}, "model_outputs is null"),
-        (ROW | {"model_outputs": 3}, "model_outputs is no text"),
-        (ROW | {"model_outputs": []}, "model_outputs is no text"),
+        (ROW | {"model_outputs": 3}, "model_outputs is not text"),
+        (ROW | {"model_outputs": []}, "model_outputs is not text"),
         (ROW | {"question_id": ""}, "question_id is empty"),
         (ROW | {"question_id": 1.5}, "question_id 1.5 is not text"),
         (ROW | {"question": ""}, "question is empty"),
         (ROW | {"question": ["?"]}, "question ['?'] is not text"),
-        (ROW | {"question": "a\0b"}, "question holds a NUL character, which cannot be stored"),
-        (ROW | {"question": "\ud83d"}, "question holds half a surrogate pair, which cannot be stored"),
-        (ROW | {"options": ["a", "b\0"]}, "options holds a NUL character, which cannot be stored"),
+        (ROW | {"question": "a\0b"}, "question has a NUL character, which cannot be stored"),
+        (ROW | {"question": "\ud83d"}, "question has half a surrogate pair, which cannot be stored"),
+        (ROW | {"options": ["a", "b\0"]}, "options has a NUL character, which cannot be stored"),
         (ROW | {"category": "astrology"}, "unknown category 'astrology'"),
         (ROW | {"category": None}, "category is empty"),
-        (ROW | {"options": "ABC"}, "options 'ABC' is no list of texts"),
-        (ROW | {"options": ["one", 2]}, "options ['one', 2] is no list of texts"),
-        (ROW | {"options": []}, "answer 'B' is no letter of its 0 options"),
-        (ROW | {"answer": "D"}, "answer 'D' is no letter of its 3 options"),
-        (ROW | {"answer": "AB"}, "answer 'AB' is no letter of its 3 options"),
-        (ROW | {"answer": "b"}, "answer 'b' is no letter of its 3 options"),
+        (ROW | {"options": "ABC"}, "options 'ABC' is not a list of texts"),
+        (ROW | {"options": ["one", 2]}, "options ['one', 2] is not a list of texts"),
+        (ROW | {"options": []}, "answer 'B' is not a letter of its 0 options"),
+        (ROW | {"answer": "D"}, "answer 'D' is not a letter of its 3 options"),
+        (ROW | {"answer": "AB"}, "answer 'AB' is not a letter of its 3 options"),
+        (ROW | {"answer": "b"}, "answer 'b' is not a letter of its 3 options"),
     ],
 )
 def test_a_row_that_cannot_be_used(path: Path, row: dict[str, Any], reason: str) -> None:
@@ -150,7 +150,7 @@ def test_the_same_question_twice(path: Path) -> None:
 def test_a_file_without_a_row(path: Path, document: object) -> None:
     with pytest.raises(InputError) as caught:
         rows(path, document)
-    assert str(caught.value) == f"{path}: no row in it"
+    assert str(caught.value) == f"{path}: it has no row"
 
 
 @pytest.mark.parametrize(
@@ -165,13 +165,13 @@ def test_a_file_without_a_row(path: Path, document: object) -> None:
         (b"1" * 5_000, "JSON that is too large or too deep"),
     ],
 )
-def test_a_file_that_is_no_json(path: Path, content: bytes, message: str) -> None:
+def test_a_file_that_is_not_json(path: Path, content: bytes, message: str) -> None:
     path.write_bytes(content)
     with pytest.raises(InputError) as caught:
         read(path)
     assert str(caught.value) == f"{path}: {message}"
 
 
-def test_a_byte_order_mark_does_no_harm(path: Path) -> None:
+def test_a_byte_order_mark_is_ignored(path: Path) -> None:
     path.write_text(json.dumps([ROW]), encoding="utf-8-sig")
     assert list(read(path)) == [RESULT]

@@ -37,7 +37,7 @@ def test_rows_that_cannot_be_used(tmp_path: Path) -> None:
     ]
 
 
-def test_experts_have_a_row_each(tmp_path: Path) -> None:
+def test_each_expert_has_its_own_row(tmp_path: Path) -> None:
     content = "subject,expert,score\nlaw,a,0.5\nlaw,b,0.5\nlaw,a,0.5\n"
     assert reported(tmp_path, content)[2] == SkippedRow(4, "subject 'law' of expert 'a' has a row already, in line 2")
 

@@ -1,4 +1,4 @@
-"""The three formats of a table: their line numbers, their encoding, and how each of them breaks."""
+"""The three formats of a table: line numbers, encodings, and errors."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def jsonl(tmp_path: Path) -> Path:
     return tmp_path / "rows.jsonl"
 
 
-def test_csv_lines_are_physical_ones(csv: Path) -> None:
+def test_csv_lines_are_physical_lines(csv: Path) -> None:
     content = b'\n a , b\n1,"one\ntwo\n\n"\n\n2,x\n3\n4,y,z\n5,"""\r\n"\n6,w'
     assert read(csv, content) == [
         (3, {"a": "1", "b": "one\ntwo\n\n"}),
         (8, {"a": "2", "b": "x"}),
-        SkippedRow(9, "1 fields where the header has 2"),
-        SkippedRow(10, "3 fields where the header has 2"),
+        SkippedRow(9, "1 fields, but the header has 2"),
+        SkippedRow(10, "3 fields, but the header has 2"),
         (11, {"a": "5", "b": '"\r\n'}),
         (13, {"a": "6", "b": "w"}),
     ]
@@ -74,7 +74,7 @@ def test_csv_with_broken_quotes(csv: Path, content: bytes, fault: SkippedRow) ->
     assert read(csv, content)[0] == fault
 
 
-def test_an_unclosed_quote_does_not_swallow_the_file(csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unclosed_quote_does_not_read_the_whole_file(csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "MAX_FIELD", 10)
     assert read(csv, b'a,b\n1,"2\n333333\n444444\n5,6\n') == [
         SkippedRow(2, "broken CSV, up to line 4: field larger than field limit (10)"),
@@ -86,11 +86,11 @@ def test_a_broken_header(csv: Path) -> None:
     assert refusal(csv, b'"a"x,b\n1,2\n') == "broken CSV, up to line 1: ',' expected after '\"'"
 
 
-def test_jsonl_lines_are_physical_ones(jsonl: Path) -> None:
+def test_jsonl_lines_are_physical_lines(jsonl: Path) -> None:
     content = b'\n{"a": 1, "b": null}\r\n  \n[1]\n{"a": \n{"a": 2}\n' + b"[" * 100_000 + b"\n"
     assert read(jsonl, content) == [
         (2, {"a": 1, "b": None}),
-        SkippedRow(4, "no JSON object"),
+        SkippedRow(4, "not a JSON object"),
         SkippedRow(5, "broken JSON at character 1: Expecting value"),
         (6, {"a": 2}),
         SkippedRow(7, "JSON that is too large or too deep"),
@@ -100,11 +100,11 @@ def test_jsonl_lines_are_physical_ones(jsonl: Path) -> None:
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".ndjson"])
 @pytest.mark.parametrize("content", [b"", b"\n\n", b"\xef\xbb\xbf"])
 def test_an_empty_file(tmp_path: Path, suffix: str, content: bytes) -> None:
-    assert refusal(tmp_path / f"rows{suffix}", content) == "no row in it"
+    assert refusal(tmp_path / f"rows{suffix}", content) == "it has no row"
 
 
 def test_a_header_alone(csv: Path) -> None:
-    assert refusal(csv, b"a,b\n") == "no row in it"
+    assert refusal(csv, b"a,b\n") == "it has no row"
 
 
 @pytest.mark.parametrize(
@@ -119,9 +119,9 @@ def test_another_encoding(csv: Path, content: bytes, message: str) -> None:
     assert refusal(csv, content) == message
 
 
-@pytest.mark.parametrize(("name", "said"), [("rows.json", "'.json'"), ("rows.tsv", "'.tsv'"), ("rows", "'rows'")])
-def test_another_format(tmp_path: Path, name: str, said: str) -> None:
-    message = f"a table must be one of .csv, .jsonl, .ndjson, .parquet, not {said}; "
+@pytest.mark.parametrize(("name", "suffix"), [("rows.json", "'.json'"), ("rows.tsv", "'.tsv'"), ("rows", "'rows'")])
+def test_another_format(tmp_path: Path, name: str, suffix: str) -> None:
+    message = f"a table must be one of .csv, .jsonl, .ndjson, .parquet, not {suffix}; "
     assert refusal(tmp_path / name, b"a\n1\n").startswith(message)
 
 
@@ -140,11 +140,11 @@ def test_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
-def test_parquet_that_is_none(tmp_path: Path) -> None:
+def test_a_file_that_is_not_parquet(tmp_path: Path) -> None:
     assert refusal(tmp_path / "rows.parquet", b"PAR1 and so on").startswith("not valid Parquet, after row 0: ")
 
 
-def test_parquet_that_is_cut_short_or_damaged(tmp_path: Path) -> None:
+def test_truncated_or_damaged_parquet(tmp_path: Path) -> None:
     path = written(tmp_path / "rows.parquet", {"a": list(range(1000))})
     whole = path.read_bytes()
     assert "not valid Parquet" in refusal(path, whole[:-20])
@@ -155,7 +155,7 @@ def test_parquet_columns_and_rows_are_checked(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     with pytest.raises(InputError, match="unknown column 'c'; known are a, b"):
         list(rows.read_rows(written(path, {"a": [1], "c": [1]}), ("a", "b"), []))
-    with pytest.raises(InputError, match="no row in it"):
+    with pytest.raises(InputError, match="it has no row"):
         list(rows.read_rows(written(path, {"a": pa.array([], pa.int64())}), ("a", "b"), []))
 
 
@@ -181,7 +181,7 @@ def test_the_format_of_a_zip_is_that_of_its_member(tmp_path: Path) -> None:
     assert found == [(2, "1", "law", 1.0), (1, "1", "law", 1.0), (1, "1", "law", 1.0)]
 
 
-def test_a_zip_that_breaks_off_within_a_table(tmp_path: Path) -> None:
+def test_a_zip_that_ends_within_a_table(tmp_path: Path) -> None:
     path = tmp_path / "rows.zip"
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("rows.csv", "a\n" + "1\n" * 100)

@@ -1,4 +1,4 @@
-"""Result and query tables: what their columns become, and the reason that each careless row ends with."""
+"""Tables of results and queries: the meaning of their columns, and the reasons for which rows are skipped."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_key_without_a_text(tmp_path: Path) -> None:
     assert results(tmp_path, ROW) == [Result(1, "exam", Query("q1", "law", ""), score=0.5)]
 
 
-def test_a_text_without_a_key_is_known_by_its_content(tmp_path: Path) -> None:
+def test_a_text_without_a_key_gets_one_from_its_content(tmp_path: Path) -> None:
     row = {"text": "Which?", "subject": "law", "score": 0.5, "answer": "A"}
     [result] = results(tmp_path, row)
     assert isinstance(result, Result)
@@ -66,7 +66,7 @@ def test_whole_numbers_and_blanks_make_the_same_key(tmp_path: Path) -> None:
     assert [row.query.key for row in keys if isinstance(row, Result)] == ["7", "7", "7"]
 
 
-def test_gaps_in_optional_columns(tmp_path: Path) -> None:
+def test_missing_values_in_optional_columns(tmp_path: Path) -> None:
     bare = Result(2, "exam", Query("q1", "law", ""), score=0.5)
     content = "key,subject,score,text,choices,answer,split,expert,tokens,cost,benchmark\nq1,law,.5,,,,,,,,\n"
     assert csv_results(tmp_path, content) == [bare]
@@ -96,8 +96,8 @@ def test_gaps_in_optional_columns(tmp_path: Path) -> None:
         ({"subject": "  "}, "subject is empty"),
         ({"subject": None}, "subject is empty"),
         ({"subject": ["law"]}, "subject ['law'] is not text"),
-        ({"subject": "a\0"}, "subject holds a NUL character, which cannot be stored"),
-        ({"subject": "\ud800"}, "subject holds half a surrogate pair, which cannot be stored"),
+        ({"subject": "a\0"}, "subject has a NUL character, which cannot be stored"),
+        ({"subject": "\ud800"}, "subject has half a surrogate pair, which cannot be stored"),
         ({"key": ""}, "key is empty"),
         ({"key": "", "text": "Which?"}, "key is empty"),
         ({"key": 1.5}, "key 1.5 is not text"),
@@ -110,15 +110,15 @@ def test_gaps_in_optional_columns(tmp_path: Path) -> None:
         ({"tokens": "few"}, "tokens 'few' is not a number"),
         ({"cost": -0.5}, "cost -0.5 is negative"),
         ({"cost": float("nan")}, "cost nan is not a finite number"),
-        ({"choices": "yes"}, "choices 'yes' is no JSON list"),
-        ({"choices": '{"A": 1}'}, "choices {'A': 1} is no list of texts"),
-        ({"choices": ["yes", 2]}, "choices ['yes', 2] is no list of texts"),
-        ({"choices": [None]}, "choices [None] is no list of texts"),
-        ({"choices": 0}, "choices 0 is no list of texts"),
+        ({"choices": "yes"}, "choices 'yes' is not a JSON list"),
+        ({"choices": '{"A": 1}'}, "choices {'A': 1} is not a list of texts"),
+        ({"choices": ["yes", 2]}, "choices ['yes', 2] is not a list of texts"),
+        ({"choices": [None]}, "choices [None] is not a list of texts"),
+        ({"choices": 0}, "choices 0 is not a list of texts"),
         ({"benchmark": "other"}, "the row is about benchmark 'other', not 'exam'"),
     ],
 )
-def test_a_careless_row(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
+def test_an_invalid_row(tmp_path: Path, change: dict[str, Any], reason: str) -> None:
     good = ROW | {"key": "q2"}
     assert results(tmp_path, ROW | change, good) == [
         SkippedRow(1, reason),
@@ -126,18 +126,18 @@ def test_a_careless_row(tmp_path: Path, change: dict[str, Any], reason: str) -> 
     ]
 
 
-def test_a_whole_number_that_pandas_wrote_beside_gaps(tmp_path: Path) -> None:
+def test_a_whole_number_with_a_decimal_point(tmp_path: Path) -> None:
     [row] = csv_results(tmp_path, "key,subject,score,tokens\nq1,law,1.0,12.0\n")
     assert isinstance(row, Result)
     assert row.completion_tokens == 12
 
 
-def test_a_row_that_names_no_benchmark(tmp_path: Path) -> None:
+def test_a_row_without_a_benchmark(tmp_path: Path) -> None:
     rows = [ROW | {"benchmark": "exam"}, ROW | {"benchmark": " "}]
     assert results(tmp_path, *rows, benchmark=None)[1] == SkippedRow(2, "benchmark is empty")
 
 
-def test_later_objects_must_have_what_the_first_needs(tmp_path: Path) -> None:
+def test_later_objects_need_the_same_columns(tmp_path: Path) -> None:
     known = "benchmark, key, text, subject, choices, answer, split, expert, score, tokens, cost"
     rows = [ROW, {"key": "q2", "subject": "law"}, ROW | {"key": "q3", "points": 1}, {"subject": "law", "score": 1}]
     assert results(tmp_path, *rows)[1:] == [
@@ -147,7 +147,7 @@ def test_later_objects_must_have_what_the_first_needs(tmp_path: Path) -> None:
     ]
 
 
-def test_a_duplicate_says_where_the_first_stands(tmp_path: Path) -> None:
+def test_the_reason_of_a_duplicate_names_the_first_line(tmp_path: Path) -> None:
     rows = [ROW | {"score": 2}, ROW, ROW | {"expert": "llama"}, ROW | {"expert": "llama"}, ROW | {"score": 1}]
     assert [row for row in results(tmp_path, *rows) if isinstance(row, SkippedRow)] == [
         SkippedRow(1, "score 2 is not between 0 and 1; divide percentages by 100"),
@@ -156,14 +156,14 @@ def test_a_duplicate_says_where_the_first_stands(tmp_path: Path) -> None:
     ]
 
 
-def test_two_texts_alike_are_duplicates(tmp_path: Path) -> None:
+def test_equal_texts_are_duplicates(tmp_path: Path) -> None:
     row = {"text": "Which?", "subject": "law", "score": 1}
     [first, second] = results(tmp_path, row, row)
     assert isinstance(first, Result)
     assert second == SkippedRow(2, f"query {first.query.key!r} has a row already, in line 1")
 
 
-def test_one_key_of_two_benchmarks_is_no_duplicate(tmp_path: Path) -> None:
+def test_the_same_key_in_two_benchmarks_is_not_a_duplicate(tmp_path: Path) -> None:
     rows = [ROW | {"benchmark": "exam"}, ROW | {"benchmark": "quiz"}]
     assert all(isinstance(row, Result) for row in results(tmp_path, *rows, benchmark=None))
 
@@ -176,16 +176,16 @@ def test_one_key_of_two_benchmarks_is_no_duplicate(tmp_path: Path) -> None:
         ("key,score", "no column 'subject'"),
         ("key,subject,score,points,grade", "unknown column 'points', 'grade'"),
         ("key;subject;score", "unknown column 'key;subject;score'"),
-        ("key,key,subject,score", "column 'key' stands there twice"),
+        ("key,key,subject,score", "column 'key' occurs twice"),
     ],
 )
-def test_a_header_that_will_not_do(tmp_path: Path, header: str, message: str) -> None:
+def test_an_invalid_header(tmp_path: Path, header: str, message: str) -> None:
     with pytest.raises(InputError) as caught:
         csv_results(tmp_path, f"{header}\nq1,law,1\n")
     assert str(caught.value).startswith(f"{tmp_path / 'rows.csv'}: {message}")
 
 
-def test_the_benchmark_must_come_from_somewhere(tmp_path: Path) -> None:
+def test_a_benchmark_is_required(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no column 'benchmark'"):
         results(tmp_path, ROW, benchmark=None)
 
