@@ -94,7 +94,7 @@ def test_a_missing_package_is_an_error_with_the_command_that_installs_it(
 def test_an_unknown_engine_names_the_known_ones() -> None:
     with (
         EngineClient(ExpertSettings("magic", "m")) as client,
-        pytest.raises(UsageError, match="openai, transformers, vllm"),
+        pytest.raises(UsageError, match="known are fake, openai, prefetching, transformers, vllm"),
     ):
         client.load()
 

@@ -64,14 +64,14 @@ def test_a_long_field(csv: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "fault"),
+    ("content", "skipped"),
     [
         (b'a,b\n1,"2\n3,4\n', SkippedRow(2, "broken CSV, up to line 3: unexpected end of data")),
         (b'a,b\n1,"2"x\n3,4\n', SkippedRow(2, "broken CSV, up to line 2: ',' expected after '\"'")),
     ],
 )
-def test_csv_with_broken_quotes(csv: Path, content: bytes, fault: SkippedRow) -> None:
-    assert read(csv, content)[0] == fault
+def test_csv_with_broken_quotes(csv: Path, content: bytes, skipped: SkippedRow) -> None:
+    assert read(csv, content)[0] == skipped
 
 
 def test_an_unclosed_quote_does_not_read_the_whole_file(csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -208,14 +208,14 @@ def test_queries(tmp_path: Path) -> None:
 
 def test_queries_that_cannot_be_used(tmp_path: Path) -> None:
     row = {"key": "q1", "text": "Which?", "subject": "law"}
-    faulty = [
+    invalid = [
         row | {"text": ""},
         row | {"subject": ""},
         row | {"benchmark": "other"},
         row,
         {"text": "", "subject": "law"},
     ]
-    assert queries(tmp_path, row, *faulty)[1:] == [
+    assert queries(tmp_path, row, *invalid)[1:] == [
         SkippedRow(2, "text is empty"),
         SkippedRow(3, "subject is empty"),
         SkippedRow(4, "the row is about benchmark 'other', not 'exam'"),
