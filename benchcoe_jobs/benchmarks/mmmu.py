@@ -26,7 +26,7 @@ _MAX_LITERAL = 100_000
 """Longest list in Python syntax, in characters: far longer than any in the data, and harmless to the parser."""
 
 _FEW_WORDS = 5
-"""In a response of at most so many words, the text of an option is not searched for."""
+"""In a response of at most this number of words, the text of an option is not searched for."""
 
 _PUNCTUATION = ",.!?;:'"
 

@@ -163,7 +163,7 @@ class OpenAIEngine:
         )
 
     async def _request(self, path: str, body: dict[str, Any], max_new_tokens: int) -> dict[str, Any]:
-        """Request at most so many new tokens. OpenAI's newer models refuse the old name of the limit."""
+        """Request at most `max_new_tokens`. OpenAI's newer models refuse the old name of the limit."""
         assert self._endpoint is not None  # noqa: S101  (the expert is loaded)
         try:
             return await self._endpoint.request(path, body | {self._limit_name: max_new_tokens})

@@ -95,7 +95,7 @@ class Prompter:
         raise self._too_long(max(len(pair.ids) for pair in pairs), "1 new")
 
     def fits(self, n_tokens: int) -> bool:
-        """Whether so many tokens fit into the context."""
+        """Whether `n_tokens` tokens fit into the context."""
         return self._context is None or n_tokens <= self._context
 
     def answer(self, prompt: Sequence[int], new: Sequence[int]) -> str:

@@ -141,7 +141,7 @@ def test_an_engine_that_fails_at_everything_is_an_error_for_all() -> None:
         ask(client, *["poison"] * 8)
 
 
-def test_a_server_killed_between_micro_batches_is_replaced() -> None:
+def test_a_server_killed_between_calls_is_replaced() -> None:
     with fake() as client:
         ask(client, "a")
         os.kill(server_pid(client), signal.SIGKILL)
@@ -235,7 +235,7 @@ def test_a_stream_of_batches_is_answered_in_order(engine: str) -> None:
         assert client.loads == 1
 
 
-def test_the_next_micro_batches_are_sent_before_one_is_done() -> None:
+def test_the_next_batches_are_sent_before_one_is_done() -> None:
     sent: list[MicroBatch] = []
 
     def logged() -> Iterator[MicroBatch]:

@@ -58,7 +58,7 @@ def once(engine: OpenAIEngine, request: Request = QUESTION, decoding: Decoding =
         lambda handler: loopback.send(handler, 200, b"[]"),
     ],
 )
-def test_a_temporary_failure_is_retried(endpoint: Loopback, make: Make, fault: loopback.Fault) -> None:
+def test_a_temporary_failure_is_retried(endpoint: Loopback, make: Make, fault: loopback.Failure) -> None:
     engine = make()
     expected = once(engine).text
     endpoint.seen.clear()
@@ -89,7 +89,7 @@ def test_a_retry_after_beyond_the_deadline_is_not_waited_for(endpoint: Loopback,
 
 @pytest.mark.parametrize("fault", [loopback.hanging, loopback.dripping])
 def test_a_connection_that_hangs_is_closed_and_retried(
-    endpoint: Loopback, make: Make, fault: Callable[[Loopback], loopback.Fault]
+    endpoint: Loopback, make: Make, fault: Callable[[Loopback], loopback.Failure]
 ) -> None:
     engine = make(timeout_s=1.0)
     endpoint.faults.append(fault(endpoint))
@@ -106,7 +106,7 @@ def test_one_request_that_always_fails_is_an_error_of_that_request(endpoint: Loo
     assert answer.error is None
 
 
-def test_an_outage_is_an_error_of_the_whole_micro_batch(endpoint: Loopback, make: Make) -> None:
+def test_an_outage_is_an_error_of_the_whole_call(endpoint: Loopback, make: Make) -> None:
     engine = make(deadline_s=1.0)
     endpoint.faults.extend([loopback.status(502)] * 50)
     with pytest.raises(EndpointDownError, match="within 1 s"):
@@ -141,7 +141,7 @@ def test_at_most_batch_size_requests_are_open(endpoint: Loopback, make: Make) ->
 def test_unusual_answers(endpoint: Loopback, make: Make) -> None:
     engine = make()
 
-    def answer(content: object) -> loopback.Fault:
+    def answer(content: object) -> loopback.Failure:
         return lambda handler: loopback.send(handler, 200, json.dumps(content).encode())
 
     endpoint.faults.append(answer({"choices": []}))
@@ -218,7 +218,7 @@ def test_the_key_is_sent_and_never_shown(
         assert key not in text
 
 
-def test_a_refused_key_is_an_error_of_the_whole_micro_batch(endpoint: Loopback, make: Make, key: str) -> None:
+def test_a_refused_key_is_an_error_of_the_whole_call(endpoint: Loopback, make: Make, key: str) -> None:
     engine = make(api_key_env=KEY_VARIABLE)
     endpoint.faults.append(loopback.status(401, f"wrong key {key}"))
     with pytest.raises(AccessDeniedError, match=f"check the key in {KEY_VARIABLE}"):

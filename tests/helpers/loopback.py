@@ -16,7 +16,7 @@ import torch
 from benchcoe_jobs.domain import Decoding, Request
 from benchcoe_jobs.engines.transformers import TransformersEngine
 
-Fault = Callable[[BaseHTTPRequestHandler], None]
+Failure = Callable[[BaseHTTPRequestHandler], None]
 
 
 KEY_VARIABLE = "TINY_API_KEY"
@@ -29,7 +29,7 @@ class Loopback:
 
     engine: TransformersEngine
     url: str = ""
-    faults: deque[Fault] = field(default_factory=deque)
+    faults: deque[Failure] = field(default_factory=deque)
     seen: list[tuple[str, str | None, dict[str, Any]]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
     over: threading.Event = field(default_factory=threading.Event)
@@ -120,7 +120,7 @@ def send(handler: BaseHTTPRequestHandler, status: int, content: bytes, **headers
     handler.wfile.write(content)
 
 
-def status(code: int, message: str = "injected", **headers: str) -> Fault:
+def status(code: int, message: str = "injected", **headers: str) -> Failure:
     return lambda handler: send(handler, code, json.dumps({"error": {"message": message}}).encode(), **headers)
 
 
@@ -132,7 +132,7 @@ def hang_up(handler: BaseHTTPRequestHandler) -> None:
     handler.close_connection = True
 
 
-def hanging(state: Loopback) -> Fault:
+def hanging(state: Loopback) -> Failure:
     def hang(handler: BaseHTTPRequestHandler) -> None:
         state.over.wait(60)
         handler.close_connection = True
@@ -140,7 +140,7 @@ def hanging(state: Loopback) -> Fault:
     return hang
 
 
-def dripping(state: Loopback) -> Fault:
+def dripping(state: Loopback) -> Failure:
     def drip(handler: BaseHTTPRequestHandler) -> None:
         handler.send_response(200)
         handler.send_header("Content-Length", "100000")

@@ -29,14 +29,14 @@ CHARACTERS_PER_TOKEN = 4
 class PromptPlan:
     """Queries of a benchmark in the order in which they are asked, and what their prompts are made from.
 
-    `asked_as` is the part of a run's provenance that the benchmark determines.
+    `provenance` is the part of a run's provenance that the benchmark determines; its key there is "asked_as".
     """
 
     benchmark_id: int
     benchmark: Benchmark
     shots: Mapping[str, Shots]
     queries: Sequence[QueryRef]
-    asked_as: Mapping[str, Any]
+    provenance: Mapping[str, Any]
 
     def request(self, query: Query) -> Request:
         """The request of a query, with the worked examples of its subject."""
@@ -101,9 +101,9 @@ def prompt_plan(connection: Connection, benchmark_id: int, name: str, queries: S
         )
     shots = {subject: Shots(row["preamble"], tuple(row["blocks"])) for subject, row in stored.items()}
     digest = hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()
-    asked_as = {"template": benchmark.template, "decoding": asdict(benchmark.decoding), "shots": digest}
+    provenance = {"template": benchmark.template, "decoding": asdict(benchmark.decoding), "shots": digest}
     # The form in which the store returns it: JSON has no tuples.
-    return PromptPlan(benchmark_id, benchmark, shots, queries, json.loads(json.dumps(asked_as)))
+    return PromptPlan(benchmark_id, benchmark, shots, queries, json.loads(json.dumps(provenance)))
 
 
 def forecast(
@@ -143,7 +143,7 @@ def forecast(
 def newest_run(connection: Connection, expert_id: int, plan: PromptPlan) -> int | None:
     """The id of an expert's newest run with the prompts of a plan, with any version of its engine; None if none."""
     runs = responses.runs_of(connection, expert_id, plan.benchmark_id)
-    return next((id_ for id_, provenance in runs if provenance.get("asked_as") == plan.asked_as), None)
+    return next((id_ for id_, provenance in runs if provenance.get("asked_as") == plan.provenance), None)
 
 
 def still_open(plan: PromptPlan, recorded: Mapping[int, bool], retry_errors: bool) -> list[QueryRef]:

@@ -66,7 +66,7 @@ def run_shard(assignment: Assignment) -> None:
         "engine": client.version(),
         "model": expert.model,
         "revision": expert.revision,
-        "asked_as": plan.asked_as,
+        "asked_as": plan.provenance,
     }
     shard.open_run(provenance)
     shard.ask(micro_batch_size(settings.engine))

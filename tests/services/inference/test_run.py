@@ -63,7 +63,7 @@ def test_two_jobs_for_the_same_expert_store_one_response(store: Store, llama: Pa
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])  # it does not depend on the database
-def test_a_killed_engine_is_asked_only_its_open_micro_batch_again(store: Store, llama: Path, folder: Path) -> None:
+def test_a_killed_engine_is_asked_only_its_open_queries_again(store: Store, llama: Path, folder: Path) -> None:
     add_benchmark(store, "quiz", tiny_quiz.write_quiz(folder / "quiz", 140))
     ann, undisturbed = (ExpertRow(name, "logged", str(llama)) for name in ("ann", "undisturbed"))
     (folder / "slow").write_text("1.5")
