@@ -19,8 +19,8 @@ from benchcoe_jobs.engines.base import ExpertSettings
 from benchcoe_jobs.engines.errors import (
     AccessDeniedError,
     EndpointDownError,
-    EngineDiedError,
     EngineError,
+    EngineExitedError,
     EngineTimeoutError,
     ModelNotFoundError,
 )
@@ -185,7 +185,7 @@ class EngineClient:
             self.load()
         except EngineTimeoutError:
             raise
-        except EngineDiedError:
+        except EngineExitedError:
             self.load()
 
     def _run_once(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:

@@ -24,11 +24,11 @@ class ContextTooLongError(EngineError):
     """A request does not fit into the model's context, even without few-shot examples."""
 
 
-class EngineDiedError(EngineError):
+class EngineExitedError(EngineError):
     """The engine server process exited during a request."""
 
 
-class EngineTimeoutError(EngineDiedError):
+class EngineTimeoutError(EngineExitedError):
     """The engine server process gave no answer in time and was ended."""
 
 

@@ -13,7 +13,7 @@ from collections import deque
 from contextlib import suppress
 from typing import IO, Any
 
-from benchcoe_jobs.engines.errors import EngineDiedError, EngineTimeoutError, named_error
+from benchcoe_jobs.engines.errors import EngineExitedError, EngineTimeoutError, named_error
 from benchcoe_jobs.engines.orphan_watchdog import GRACE_S, kill_group
 from benchcoe_jobs.engines.wire import Channel
 
@@ -61,16 +61,16 @@ class ServerProcess:
         return self._process.pid
 
     def send(self, message: dict[str, Any], timeout_s: float) -> None:
-        """Send a message. Raises EngineDiedError or EngineTimeoutError."""
+        """Send a message. Raises EngineExitedError or EngineTimeoutError."""
         try:
             self._channel.send(message, timeout_s=timeout_s)
         except TimeoutError:
             raise EngineTimeoutError(f"the engine did not read its requests within {timeout_s:g} s") from None
         except OSError:
-            raise EngineDiedError(self._exit_reason()) from None
+            raise EngineExitedError(self._exit_reason()) from None
 
     def receive(self, timeout_s: float) -> dict[str, Any]:
-        """The next reply. Raises the error that the server replied with, EngineDiedError or EngineTimeoutError."""
+        """The next reply. Raises the error that the server replied with, EngineExitedError or EngineTimeoutError."""
         try:
             reply = self._channel.receive(timeout_s=timeout_s)
         except TimeoutError:
@@ -78,7 +78,7 @@ class ServerProcess:
         except OSError:
             reply = None
         if reply is None:
-            raise EngineDiedError(self._exit_reason())
+            raise EngineExitedError(self._exit_reason())
         if name := reply.get("error"):
             raise named_error(name, reply["message"], self._printed)
         return reply

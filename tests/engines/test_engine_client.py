@@ -59,7 +59,7 @@ def test_output_of_the_process_is_not_taken_for_an_answer() -> None:
     [
         ("no-memory", errors.OutOfMemoryError, "900 GiB"),
         ("cuda", errors.OutOfMemoryError, "CUDA out of memory"),
-        ("exits", errors.EngineDiedError, "exit code 7; its last output: cannot open libsomething.so"),
+        ("exits", errors.EngineExitedError, "exit code 7; its last output: cannot open libsomething.so"),
     ],
 )
 def test_load_errors_keep_their_type(model: str, kind: type[BenchcoeError], words: str) -> None:
@@ -121,7 +121,7 @@ def test_an_engine_that_stops_answering_is_not_restarted_forever(tmp_path: Path)
     with fake(f"fails-later:{tmp_path}") as client:
         assert ask(client, "a") == ["A"]
         (tmp_path / "fail").touch()
-        with pytest.raises(errors.EngineDiedError):
+        with pytest.raises(errors.EngineExitedError):
             ask(client, *"bcdefgh")
         assert client.loads < 20
 
@@ -137,7 +137,7 @@ def test_a_request_that_hangs_is_an_error() -> None:
 
 
 def test_an_engine_that_fails_at_everything_is_an_error_for_all() -> None:
-    with fake() as client, pytest.raises(errors.EngineDiedError):
+    with fake() as client, pytest.raises(errors.EngineExitedError):
         ask(client, *["poison"] * 8)
 
 
