@@ -292,8 +292,20 @@ WORK = [
     Case("results over the prompts", f"{SUBMIT} --output p.jsonl", 2, "no file of results", prompts()),
     Case("errors over the answers", f"{SUBMIT} --output o.jsonl --errors ./o.jsonl", 2, "name two files", prompts()),
     Case("results in no folder", f"{SUBMIT} --output none/o.jsonl", 2, "no folder none", prompts()),
-    Case("no list of experts", "experiment x.toml", 1, "one has no list", experiment('[pools]\none = "ann"')),
-    Case("itself as another", "experiment x.toml", 1, "another one", experiment('[pools]\none = ["ann"]', "toy")),
+    Case(
+        "no list of experts",
+        "experiment x.toml",
+        1,
+        "one: a list of names of experts",
+        experiment('[pools]\none = "ann"'),
+    ),
+    Case(
+        "itself as another",
+        "experiment x.toml",
+        1,
+        "a benchmark other than",
+        experiment('[pools]\none = ["ann"]', "toy"),
+    ),
     Case("no artifacts", "train-router by-query --extend", 1, "train the router", lambda: shutil.rmtree(".benchcoe")),
 ]
 

@@ -53,7 +53,7 @@ def test_the_command_of_a_finding_repairs_it(prepared_cli: Cli) -> None:
         found.err == "Error: 1 error among 2 findings: figures are wrong until the command of each error has been run\n"
     )
     first, command, *_ = found.out.splitlines()
-    assert first.startswith("error: toy, cat: its scores go with nobody's")
+    assert first.startswith("error: toy, cat: its scores correlate with no other expert")
     assert command.strip() == "benchcoe-jobs audit --benchmark toy --repair order --expert cat"
 
     repaired = prepared_cli(command.strip().removeprefix("benchcoe-jobs "))
@@ -129,7 +129,7 @@ USAGE_ERRORS = {
     "audit --repair duplicates": (2, "nothing to repair"),
     "audit --benchmark none": (2, "unknown benchmark"),
     "experiment none.toml": (1, "cannot be read"),
-    "experiment ann.jsonl": (1, "no TOML"),
+    "experiment ann.jsonl": (1, "not valid TOML"),
     "whatif": (2, "--add or to --drop"),
 }
 

@@ -1,9 +1,9 @@
-"""Whether an expert's rows are in the order of the questions, from scores alone.
+"""Find experts whose rows are not in the order of the questions, from scores alone.
 
-Experts find the same questions hard, so their scores on them correlate (on MMLU-Pro by 0.25 to 0.54, pair
-by pair). An expert whose scores correlate with nobody's answers at random, or its rows belong to other
-questions: logs of a multi-GPU evaluation, gathered worker by worker, are the usual reason. Such an
-order is undone by trying it: under the right one the correlation is back.
+The same questions are hard for most experts, so their scores correlate (on MMLU-Pro by 0.25 to 0.54 for a pair). An
+expert whose scores correlate with no other either answers at random, or its rows belong to other questions. The usual
+reason is a log of a multi-GPU evaluation that was gathered worker by worker. The orders of such logs are tried: with
+the right one the correlation is restored.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from benchcoe_jobs.services.score_matrix import ScoreMatrix
 from benchcoe_jobs.store.results.joins import QueryRef
 
 WORKERS = (2, 4, 8)
-LINKED = 0.1
-"""Scores that correlate by less, within subjects, are as good as unrelated ..."""
+MIN_CORRELATION = 0.1
+"""Experts whose scores correlate less than this within subjects are unrelated ..."""
 SIGMAS = 5
-"""... and so are those whose correlation is within so many standard errors of chance."""
+"""... and so are those whose correlation is within this many standard errors of zero."""
 RESTORED = 0.5
-"""An order is found where it brings back so much of the correlation that the others have."""
+"""An order is accepted if it restores at least this share of the correlation of the related experts."""
 
 Rows = NDArray[np.intp]
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """How the rows of a log were laid out.
+    """How the rows of a log were ordered.
 
-    `workers` shared the questions. `layout` gathered: worker r had questions r, r + w, r + 2w, ..., and
-    the logs stand one after the other. interleaved: each worker had a stretch of the questions, and the logs
-    are interleaved row by row. The questions are counted in the order of `by`, arrival in the store or key;
-    over the expert's `own` rows or over `all` of the benchmark's; `within` the benchmark or each subject.
+    `workers` shared the questions. With `layout` gathered, worker r had the questions r, r + workers, r + 2 workers,
+    ..., and the logs were concatenated. With interleaved, each worker had consecutive questions, and the logs were
+    merged row by row. The questions are numbered in the order of `by`: arrival in the store, or key. They are numbered
+    `over` the expert's own rows or all questions of the benchmark, `within` the benchmark or each subject.
     """
 
     workers: int
@@ -49,12 +49,12 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Unrelated:
-    """An expert whose scores go with nobody's.
+class UnrelatedExpert:
+    """An expert whose scores correlate with no other expert.
 
-    `correlation` is with the mean of the related experts, within subjects; `usual` is the median of
-    theirs, each with the mean of the others. `order` undoes it, and `restored` is the correlation then;
-    None where no order was found.
+    `correlation` is that with the mean of the related experts, within subjects. `usual` is the median correlation of
+    the related experts, each with the mean of the others. `order` is the order that restores the correlation to
+    `restored`; both are None if no order does.
     """
 
     expert: str
@@ -64,8 +64,8 @@ class Unrelated:
     restored: float | None
 
 
-def unrelated_experts(matrix: ScoreMatrix) -> list[Unrelated]:
-    """The experts outside the largest group of related ones; empty where no two are related, or no group is largest."""
+def unrelated_experts(matrix: ScoreMatrix) -> list[UnrelatedExpert]:
+    """The experts outside the largest group of related ones; empty if no two are related or two groups are largest."""
     codes = matrix.subject_codes()
     scores = np.stack([_centred(codes, values) for values in matrix.values.T], axis=1)
     groups = sorted(_groups(scores), key=len, reverse=True)
@@ -83,7 +83,10 @@ def unrelated_experts(matrix: ScoreMatrix) -> list[Unrelated]:
 
 
 def true_rows(queries: list[QueryRef], has_row: NDArray[np.bool_], order: Order) -> tuple[Rows, Rows]:
-    """(rows as they are stored, rows of the questions that they belong to), both positions in `queries`."""
+    """(stored rows, true rows): row `stored[i]` holds the score of the question in row `true[i]`, both of `queries`.
+
+    `has_row` (n,) says which queries the expert has a score on.
+    """
     counted = has_row if order.over == "own" else np.ones(len(queries), dtype=bool)
     key = _arrival if order.by == "arrival" else _natural
     listed = np.array(sorted(np.flatnonzero(counted), key=lambda row: key(queries[row])), dtype=np.intp)
@@ -93,24 +96,26 @@ def true_rows(queries: list[QueryRef], has_row: NDArray[np.bool_], order: Order)
         part = listed[subjects == subject]
         stored.append(part)
         true.append(part[_layout(len(part), order)])
-    where, whose = np.concatenate(stored), np.concatenate(true)
-    return where[has_row[where]], whose[has_row[where]]
+    stored_rows, true_rows = np.concatenate(stored), np.concatenate(true)
+    scored = has_row[stored_rows]
+    return stored_rows[scored], true_rows[scored]
 
 
 def _layout(n: int, order: Order) -> Rows:
-    """Which question the log's row 0, 1, ... is about."""
+    """The question of each row of a log, (n,)."""
     gathered = np.concatenate([np.arange(worker, n, order.workers) for worker in range(order.workers)])
     return gathered if order.layout == "gathered" else np.argsort(gathered)
 
 
-def _unrelated(matrix: ScoreMatrix, codes: Rows, column: int, consensus: Floats, usual: float) -> Unrelated:
+def _unrelated(matrix: ScoreMatrix, codes: Rows, column: int, consensus: Floats, usual: float) -> UnrelatedExpert:
+    """The expert in a column, with the order that restores its correlation best."""
     values = matrix.values[:, column]
     name, as_stored = matrix.experts[column], _correlation(_centred(codes, values), consensus)
     tried = ((_centred(codes, _reordered(matrix, values, order)), order) for order in _orders())
     found = max(((_correlation(moved, consensus), order) for moved, order in tried), key=lambda pair: pair[0])
-    if found[0] >= max(RESTORED * usual, LINKED):
-        return Unrelated(name, as_stored, usual, found[1], found[0])
-    return Unrelated(name, as_stored, usual, None, None)
+    if found[0] >= max(RESTORED * usual, MIN_CORRELATION):
+        return UnrelatedExpert(name, as_stored, usual, found[1], found[0])
+    return UnrelatedExpert(name, as_stored, usual, None, None)
 
 
 def _reordered(matrix: ScoreMatrix, values: Floats, order: Order) -> Floats:
@@ -127,28 +132,28 @@ def _orders() -> Iterator[Order]:
 
 
 def _groups(scores: Floats) -> list[list[int]]:
-    """Columns that are related, directly or through others."""
-    left = list(range(scores.shape[1]))
+    """Groups of columns that are related, directly or through other columns."""
+    ungrouped = list(range(scores.shape[1]))
     groups = []
-    while left:
-        group, near = [], [left.pop(0)]
-        while near:
-            here = near.pop()
-            group.append(here)
-            linked = [other for other in left if _linked(scores[:, here], scores[:, other])]
-            left = [other for other in left if other not in linked]
-            near += linked
+    while ungrouped:
+        group, to_visit = [], [ungrouped.pop(0)]
+        while to_visit:
+            column = to_visit.pop()
+            group.append(column)
+            related = [other for other in ungrouped if _are_related(scores[:, column], scores[:, other])]
+            ungrouped = [other for other in ungrouped if other not in related]
+            to_visit += related
         groups.append(group)
     return groups
 
 
-def _linked(a: Floats, b: Floats) -> bool:
+def _are_related(a: Floats, b: Floats) -> bool:
     n = int((~np.isnan(a + b)).sum())
-    return n > SIGMAS**2 and _correlation(a, b) > max(LINKED, SIGMAS / np.sqrt(n))
+    return n > SIGMAS**2 and _correlation(a, b) > max(MIN_CORRELATION, SIGMAS / np.sqrt(n))
 
 
 def _centred(codes: Rows, values: Floats) -> Floats:
-    """Scores minus their mean on the subject: that some subjects are hard must not look like a relation."""
+    """Scores less their mean on the subject, so that hard subjects do not make experts look related."""
     known = ~np.isnan(values)
     totals = np.bincount(codes[known], values[known], minlength=codes.max() + 1)
     counts = np.bincount(codes[known], minlength=codes.max() + 1)
@@ -156,14 +161,14 @@ def _centred(codes: Rows, values: Floats) -> Floats:
 
 
 def _mean(scores: Floats) -> Floats:
-    """Row means over what is known, NaN where nothing is."""
+    """Row means (n,) of the known scores, NaN if a row has none."""
     known = ~np.isnan(scores)
     counts = known.sum(axis=1)
     return np.where(counts > 0, np.where(known, scores, 0.0).sum(axis=1) / np.maximum(counts, 1), np.nan)
 
 
 def _correlation(a: Floats, b: Floats) -> float:
-    """Pearson's, over the rows where both are known; 0 where one of them never varies."""
+    """Pearson's correlation over the rows where both are known; 0 if one of them is constant."""
     known = ~np.isnan(a + b)
     if known.sum() < 2:
         return 0.0
@@ -177,5 +182,5 @@ def _arrival(query: QueryRef) -> int:
 
 
 def _natural(query: QueryRef) -> list[tuple[int, int, str]]:
-    """Keys as people count them: 9 before 10."""
+    """A sort key that compares numbers in query keys by value: 9 before 10."""
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", query.key) if part]

@@ -1,4 +1,4 @@
-"""A plot of an experiment's gains over the best single expert, by pool and router."""
+"""A plot of the gains of an experiment over the best single expert, by pool and router."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def plot_gains(rows: Sequence[TrialSummary], title: str, folder: Path) -> list[Path]:
-    """gains.png and gains.svg: a panel per protocol, gains with intervals by pool and router.
+    """Write gains.png and gains.svg: one panel per protocol, with gains and their intervals by pool and router.
 
-    Raises MissingError without matplotlib.
+    Returns the files. Raises MissingError without matplotlib.
     """
     files = [folder / f"gains{suffix}" for suffix in FORMATS]
     protocols = list(dict.fromkeys(row.protocol for row in rows))
@@ -42,13 +42,14 @@ def _panel(panel: Axes, rows: Sequence[TrialSummary], pools: Sequence[str], rout
     panel.axvline(0, color="#444444", linewidth=0.8, zorder=0)
     step = 0.7 / max(len(routers), 1)
     for number, router in enumerate(routers):
-        mine = [row for row in rows if row.router == router]
-        gains = np.array([100 * row.gain for row in mine])
-        spans = [gains - [100 * row.low for row in mine], np.array([100 * row.high for row in mine]) - gains]
+        of_router = [row for row in rows if row.router == router]
+        gains = np.array([100 * row.gain for row in of_router])
+        low = np.array([100 * row.low for row in of_router])
+        high = np.array([100 * row.high for row in of_router])
         panel.errorbar(
             gains,
-            [pools.index(row.pool) + (number - (len(routers) - 1) / 2) * step for row in mine],
-            xerr=np.maximum(np.array(spans).reshape(2, -1), 0),
+            [pools.index(row.pool) + (number - (len(routers) - 1) / 2) * step for row in of_router],
+            xerr=np.maximum(np.array([gains - low, high - gains]).reshape(2, -1), 0),
             fmt=MARKERS[number % len(MARKERS)],
             color=COLOURS[number] if number < len(COLOURS) else "black",
             markersize=4,

@@ -1,4 +1,4 @@
-"""What an experiment is: pools, protocols, routers and seeds, read from a TOML file, and the trials that they make."""
+"""Read an experiment from a TOML file: its pools, protocols, routers and seeds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchcoe_jobs.routers.fallback import DEFAULT_MAX_FALLBACK
 
 
 class Protocol(StrEnum):
-    """The paper's three stages (section 4): tested on what was learned, on more of its kind, on another kind."""
+    """The distributions of the paper (section 4): naive, in distribution, and three ways out of distribution."""
 
     NAIVE = "naive"
     IN_DISTRIBUTION = "in-distribution"
@@ -27,7 +27,7 @@ class Protocol(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RouterSpec:
-    """A router to train in every trial, with the settings of `train-router`."""
+    """A router that is trained once for every pool, protocol, fold and seed, with the options of `train-router`."""
 
     name: str
     level: Level = Level.SUBJECT
@@ -41,10 +41,10 @@ class RouterSpec:
 
 @dataclass(frozen=True, slots=True)
 class Experiment:
-    """The file as it is meant.
+    """An experiment, as read from its file.
 
-    `pools` are names with their experts, none: the pool of that name in the store. Seed 0 is the deal of
-    the queries to splits that stands in the store; every other one deals them anew, 60/10/30.
+    `pools` maps names to experts; without experts it is the pool of that name in the store. Seed 0 keeps the splits of
+    the queries in the store. Any other seed assigns them to splits again, 60/10/30.
     """
 
     benchmark: str
@@ -60,13 +60,13 @@ _Choice = TypeVar("_Choice", bound=StrEnum)
 
 
 def read_experiment(path: Path) -> Experiment:
-    """The experiment of a TOML file. Raises InputError naming the key that is wrong."""
+    """The experiment in a TOML file. Raises InputError, which names the wrong key, if it is not valid."""
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path}: no TOML: {error}") from error
+        raise InputError(f"{path}: not valid TOML: {error}") from error
     try:
         return _experiment(document)
     except (KeyError, TypeError, ValueError) as error:
@@ -78,18 +78,18 @@ def _experiment(document: Mapping[str, Any]) -> Experiment:
     _require_keys("the file", document, {field.name for field in fields(Experiment)})
     protocols = tuple(_one_of("protocols", name, Protocol) for name in _list(document, "protocols"))
     if (Protocol.OTHER_BENCHMARK in protocols) != ("other_benchmark" in document):
-        raise ValueError(f"protocol {Protocol.OTHER_BENCHMARK} and the key other_benchmark go together")
+        raise ValueError(f"protocol {Protocol.OTHER_BENCHMARK} and the key other_benchmark need each other")
     if document.get("other_benchmark", "") == document["benchmark"]:
-        raise ValueError("other_benchmark: another one than benchmark is expected")
+        raise ValueError("other_benchmark: a benchmark other than the key benchmark is expected")
     pools = document["pools"]
     if not isinstance(pools, dict) or not pools:
-        raise ValueError("pools: a table of names with lists of experts")
+        raise ValueError("pools: a table of names with lists of experts is expected")
     for name, members in pools.items():
         if not isinstance(members, list) or not all(isinstance(member, str) for member in members):
-            raise ValueError(f"pools: {name} has no list of experts' names")
+            raise ValueError(f"pools: {name}: a list of names of experts is expected")
     seeds = tuple(document.get("seeds", (0,)))
     if not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
-        raise ValueError("seeds: a list of whole numbers from 0 on")
+        raise ValueError("seeds: a list of whole numbers from 0 is expected")
     return Experiment(
         benchmark=_text(document, "benchmark"),
         protocols=protocols,
@@ -107,14 +107,14 @@ def _routers(rows: list[Any]) -> tuple[RouterSpec, ...]:
         _require_keys("routers", row, {field.name for field in fields(RouterSpec)})
         kind = row.get("kind", "tfidf")
         if kind not in registry.names("routers"):
-            raise ValueError(f"routers: unknown kind {kind!r}; there are {', '.join(registry.names('routers'))}")
+            raise ValueError(f"routers: unknown kind {kind!r}; the kinds are {', '.join(registry.names('routers'))}")
         level = _one_of("level", row.get("level", Level.SUBJECT), Level)
         policy = _one_of("policy", row.get("policy", Policy.BEST), Policy)
-        most = row.get("max_fallback", DEFAULT_MAX_FALLBACK)
-        if isinstance(most, bool) or not isinstance(most, int | float) or not 0 <= most <= 1:
-            raise ValueError(f"max_fallback: a number from 0 to 1 is expected, not {most!r}")
-        named = {key: str(row[key]) for key in ("head", "encoder", "revision") if key in row}
-        routers.append(RouterSpec(_text(row, "name"), level, kind, policy=policy, max_fallback=most, **named))
+        share = row.get("max_fallback", DEFAULT_MAX_FALLBACK)
+        if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise ValueError(f"max_fallback: a number from 0 to 1 is expected, not {share!r}")
+        texts = {key: str(row[key]) for key in ("head", "encoder", "revision") if key in row}
+        routers.append(RouterSpec(_text(row, "name"), level, kind, policy=policy, max_fallback=share, **texts))
     if len({router.name for router in routers}) < len(routers):
         raise ValueError("routers: two have the same name")
     return tuple(routers)
@@ -124,12 +124,12 @@ def _require_keys(where: str, table: Any, known: set[str]) -> None:
     if not isinstance(table, dict):
         raise ValueError(f"{where}: a table is expected")
     if unknown := sorted(table.keys() - known):
-        raise ValueError(f"{where}: unknown key {unknown[0]!r}; there are {', '.join(sorted(known))}")
+        raise ValueError(f"{where}: unknown key {unknown[0]!r}; the keys are {', '.join(sorted(known))}")
 
 
 def _list(table: Mapping[str, Any], key: str) -> list[Any]:
     if not isinstance(table[key], list) or not table[key]:
-        raise ValueError(f"{key}: a list with something in it is expected")
+        raise ValueError(f"{key}: a list with at least one entry is expected")
     return list(table[key])
 
 
@@ -141,5 +141,5 @@ def _text(table: Mapping[str, Any], key: str) -> str:
 
 def _one_of(key: str, value: Any, known: type[_Choice]) -> _Choice:
     if value not in list(known):
-        raise ValueError(f"{key}: unknown {value!r}; there are {', '.join(known)}")
+        raise ValueError(f"{key}: unknown value {value!r}; choose one of {', '.join(known)}")
     return known(value)

@@ -1,4 +1,4 @@
-"""An experiment's outcomes as a table."""
+"""The outcomes of an experiment as a table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchcoe_jobs.services.experiments.plan import Protocol
-from benchcoe_jobs.services.experiments.run import Outcome
+from benchcoe_jobs.services.experiments.trials import Outcome
 from benchcoe_jobs.services.intervals import clustered_interval
 
 
@@ -18,10 +18,10 @@ from benchcoe_jobs.services.intervals import clustered_interval
 class TrialSummary:
     """A router on a pool under a protocol, over all of its folds and seeds. Accuracies are fractions.
 
-    `gain` is over the best single expert, which is chosen on the training split of each trial; the mean over
-    all measurements, with a 95 % bootstrap interval over queries: one that several seeds tested is drawn
-    with all of its measurements. `seeds_low` and `seeds_high` are the least and the greatest gain of a
-    single seed. `n` counts measurements, `n_queries` distinct queries.
+    `gain` is the mean gain of all measurements over the best single expert, which is chosen on the training split of
+    each trial. `low` and `high` are its 95 % bootstrap interval over queries; a query that several seeds tested is
+    drawn with all of its measurements. `seeds_low` and `seeds_high` are the smallest and the largest gain of one seed.
+    `n` counts measurements, `n_queries` distinct queries.
     """
 
     protocol: str
@@ -47,26 +47,27 @@ class TrialSummary:
 
 
 def summarise(outcomes: Sequence[Outcome]) -> list[TrialSummary]:
-    """One row per protocol, pool and router, in the order in which they come."""
+    """One row per protocol, pool and router; protocols in the order of `Protocol`, the rest as they come."""
     groups: dict[tuple[Protocol, str, str], list[Outcome]] = {}
-    for one in outcomes:
-        groups.setdefault((one.trial.protocol, one.trial.pool, one.trial.router.name), []).append(one)
+    for outcome in outcomes:
+        trial = outcome.trial
+        groups.setdefault((trial.protocol, trial.pool, trial.router.name), []).append(outcome)
     order = list(Protocol)
-    return [_row(*about, group) for about, group in sorted(groups.items(), key=lambda pair: order.index(pair[0][0]))]
+    return [_row(*key, group) for key, group in sorted(groups.items(), key=lambda pair: order.index(pair[0][0]))]
 
 
 def _row(protocol: Protocol, pool: str, router: str, group: Sequence[Outcome]) -> TrialSummary:
     by_query: dict[str, list[float]] = defaultdict(list)
     by_seed: dict[int, list[float]] = defaultdict(list)
-    for one in group:
-        by_seed[one.trial.seed] += one.gains.values()
-        for key, gain in one.gains.items():
+    for outcome in group:
+        by_seed[outcome.trial.seed] += outcome.gains.values()
+        for key, gain in outcome.gains.items():
             by_query[key].append(gain)
     totals = np.array([sum(gains) for gains in by_query.values()])
     counts = np.array([float(len(gains)) for gains in by_query.values()])
     low, high = clustered_interval(totals, counts)
-    of_seeds = [float(np.mean(gains)) for gains in by_seed.values()]
-    sizes = np.array([one.report["n"] for one in group], dtype=np.float64)
+    seed_gains = [float(np.mean(gains)) for gains in by_seed.values()]
+    sizes = np.array([outcome.report["n"] for outcome in group], dtype=np.float64)
 
     def mean(values: Sequence[float]) -> float:
         return float(sizes @ np.array(values) / sizes.sum())
@@ -78,15 +79,15 @@ def _row(protocol: Protocol, pool: str, router: str, group: Sequence[Outcome]) -
         trials=len(group),
         n=int(counts.sum()),
         n_queries=len(by_query),
-        best_single=mean([one.report["best_single"]["accuracy"] for one in group]),
-        accuracy=mean([one.report["accuracy"] for one in group]),
-        subject_oracle=mean([one.report["subject_oracle"] for one in group]),
-        oracle=mean([one.report["oracle"] for one in group]),
+        best_single=mean([outcome.report["best_single"]["accuracy"] for outcome in group]),
+        accuracy=mean([outcome.report["accuracy"] for outcome in group]),
+        subject_oracle=mean([outcome.report["subject_oracle"] for outcome in group]),
+        oracle=mean([outcome.report["oracle"] for outcome in group]),
         gain=float(totals.sum() / counts.sum()),
         low=low,
         high=high,
-        seeds_low=min(of_seeds),
-        seeds_high=max(of_seeds),
+        seeds_low=min(seed_gains),
+        seeds_high=max(seed_gains),
         in_sample=protocol is Protocol.NAIVE,
     )
 
@@ -106,7 +107,7 @@ COLUMNS = [
 
 
 def cells_of(row: TrialSummary) -> list[str]:
-    """A row of the table, as text, under COLUMNS; accuracies in percent, gains in points."""
+    """A row of the table as text, in the order of COLUMNS; accuracies in percent, gains in points."""
     return [
         row.protocol + (" (IN-SAMPLE)" if row.in_sample else ""),
         row.pool,
@@ -122,6 +123,6 @@ def cells_of(row: TrialSummary) -> list[str]:
 
 
 def markdown(rows: Sequence[TrialSummary]) -> str:
-    """The table for a document."""
+    """The table in Markdown."""
     lines = [COLUMNS, ["---"] * len(COLUMNS), *(cells_of(row) for row in rows)]
     return "".join("| " + " | ".join(line) + " |\n" for line in lines)
