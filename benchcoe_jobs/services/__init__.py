@@ -1,1 +1,1 @@
-"""The services: what the commands and the jobs do with the store, the engines, the importers and the routers."""
+"""The services behind the commands and the jobs, which use the store, engines, importers and routers."""

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
+
+from benchcoe_jobs.arrays import Floats
 
 RESAMPLES = 500
-
-
 CONFIDENCE = 0.95
-
-
 SEED = 0
 
 
-def clustered_interval(totals: NDArray[np.float64], counts: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % percentile-bootstrap interval of sum(totals) / sum(counts), both (n,), resampling the n pairs.
+def clustered_interval(totals: Floats, counts: Floats) -> tuple[float, float]:
+    """The 95 % percentile-bootstrap interval of sum(totals) / sum(counts), both (n,), over resamples of the n pairs.
 
-    For a query that was measured several times: its measurements are not independent, so it is drawn with all
-    of them or not at all.
+    For queries that were measured several times: the measurements of a query are not independent, and are drawn
+    together. Returns (low, high).
     """
     rng = np.random.default_rng(SEED)
     n = len(totals)
@@ -28,8 +25,8 @@ def clustered_interval(totals: NDArray[np.float64], counts: NDArray[np.float64])
     return float(low), float(high)
 
 
-def mean_interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % percentile-bootstrap interval of the mean of paired differences, (n,) -> (low, high)."""
+def mean_interval(values: Floats) -> tuple[float, float]:
+    """The 95 % percentile-bootstrap interval (low, high) of the mean of values (n,), such as paired differences."""
     from scipy import stats
 
     if len(values) < 2 or np.all(values == values[0]):

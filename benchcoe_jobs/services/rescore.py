@@ -1,4 +1,4 @@
-"""Judge stored responses anew, without an engine, and say which labels flip."""
+"""Score stored responses again, without an engine, and report which labels change."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """A subject's label that is another one now; None where nobody is eligible."""
+    """A subject label that changed; None if no expert is eligible."""
 
     pool: str
     split: str
@@ -34,9 +34,9 @@ class Flip:
 
 @dataclass
 class Rescored:
-    """How many responses were scored, how many scores changed, and the labels that followed.
+    """How many responses were scored, how many scores changed, and which labels changed with them.
 
-    `query_flips` counts flipped query labels by pool.
+    `query_flips` counts the query labels that changed, by pool.
     """
 
     benchmark: str
@@ -54,31 +54,31 @@ class Rescored:
 def rescore(
     store: Store, name: str, *, dry_run: bool = False, progress: Callable[[int], None] = lambda responses: None
 ) -> Rescored:
-    """Judge every stored response of a benchmark that its scorer scored before; `dry_run` changes nothing.
+    """Score every stored response of a benchmark again that its scorer has scored. `dry_run` changes nothing.
 
-    Scores that a file brought ready-made stay, and so do queries that only their key is known of.
-    Raises UsageError for a benchmark without a scorer.
+    Scores that were imported as scores stay, and so do those of queries without stored content. `progress` is called
+    with the number of responses scored. Raises UsageError for a benchmark without a scorer.
     """
     with store.reading() as connection:
         benchmark_id, name = catalog.find_benchmark(connection, name)
         if name not in registry.names("benchmarks"):
-            raise UsageError(f"benchmark {name!r} has no scorer here: its scores came ready-made")
+            raise UsageError(f"benchmark {name!r} has no scorer here: replace its scores with import-results --replace")
         benchmark: Benchmark = registry.load("benchmarks", name)()
         report = Rescored(name, dry_run)
-        # Judging takes long and must not keep other writers waiting; the changes are few.
+        # Scoring takes long and must not block other writers; the changes are few.
         changes = list(_changes(connection, benchmark_id, benchmark, report, progress))
     with store.writing() as connection:
         before = live_labels.all_labels(connection, benchmark_id)
         report.changed = rescoring.apply(connection, changes)
-        moved = {(change.expert_id, change.stratum_id) for change in changes if change.moves}
-        aggregates.refresh(connection, [benchmark_id], moved)
+        changed = {(change.expert_id, change.stratum_id) for change in changes if change.moves}
+        aggregates.refresh(connection, [benchmark_id], changed)
         after = live_labels.all_labels(connection, benchmark_id)
         if dry_run:
             connection.rollback()
     report.subject_flips = [
-        Flip(*about, before.subject.get(about), after.subject.get(about))
-        for about in sorted(before.subject.keys() | after.subject.keys())
-        if before.subject.get(about) != after.subject.get(about)
+        Flip(*key, before.subject.get(key), after.subject.get(key))
+        for key in sorted(before.subject.keys() | after.subject.keys())
+        if before.subject.get(key) != after.subject.get(key)
     ]
     flipped = (
         pool

@@ -16,32 +16,32 @@ from benchcoe_jobs.store.results.joins import QueryRef
 
 @dataclass(frozen=True, slots=True)
 class ScoreMatrix:
-    """Scores (queries, experts), NaN where there is none; the queries in the order in which they came."""
+    """Scores (queries, experts), NaN if an expert has none; the queries in the order of their import."""
 
     experts: list[str]
     queries: list[QueryRef]
     values: Floats
 
     def complete(self) -> ScoreMatrix:
-        """Only the queries that every expert has a score on."""
+        """The matrix without the queries that an expert has no score on."""
         kept = np.flatnonzero(~np.isnan(self.values).any(axis=1))
         return ScoreMatrix(self.experts, [self.queries[row] for row in kept], self.values[kept])
 
-    def silent(self) -> set[str]:
-        """The experts without a score."""
+    def without_scores(self) -> set[str]:
+        """The names of the experts without any score."""
         return {name for name in self.experts if np.isnan(self.column(name)).all()}
 
     def without(self, experts: Collection[str]) -> ScoreMatrix:
-        """The scores of the others."""
+        """The matrix without some experts."""
         kept = [column for column, name in enumerate(self.experts) if name not in experts]
         return ScoreMatrix([self.experts[column] for column in kept], self.queries, self.values[:, kept])
 
     def column(self, expert: str) -> Floats:
-        """One expert's scores, (queries,)."""
+        """The scores of one expert (queries,)."""
         return self.values[:, self.experts.index(expert)]
 
     def subject_codes(self) -> NDArray[np.intp]:
-        """A number for each query's subject, (queries,)."""
+        """The subject of each query as a number from 0 (queries,)."""
         return np.unique([query.subject for query in self.queries], return_inverse=True)[1]
 
 

@@ -1,7 +1,6 @@
-"""What an expert is worth to a pool, from stored scores alone: the pool with it and without it.
+"""The value of an expert to a pool, from stored scores: the accuracy of the pool with and without it.
 
-The labels of the pool as it would be come from the views themselves: a pool of these members is
-written, read, and rolled back.
+The labels of the changed pool are computed by the label views: a trial pool is written, read, and rolled back.
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ from benchcoe_jobs.store.session import Store
 
 @dataclass(frozen=True, slots=True)
 class PoolAccuracy:
-    """What a pool reaches on a split, as fractions.
+    """The accuracy of a pool on a split, as fractions.
 
-    `best_single` and the subject labels behind `by_subject` are chosen on the training split; `by_subject`
-    is a router by subject that never mistakes one. The two oracles choose in hindsight.
+    `best_single` and the subject labels behind `by_subject` are chosen on the training split; `by_subject` is a router
+    that always predicts the right subject. The two oracles choose in hindsight.
     """
 
     experts: list[str]
@@ -45,11 +44,11 @@ MEASURES = ("best_single", "by_subject", "subject_oracle", "oracle")
 
 @dataclass(frozen=True, slots=True)
 class WhatIf:
-    """A pool as it is and as it would be, over the same `n` queries.
+    """A pool before and after a change of its members, over the same `n` queries.
 
-    `change` is after minus before by measure, with a paired 95 % bootstrap interval over queries; what was
-    chosen stays chosen in the resamples. `without_scores` counts the queries that are left out because
-    one of the experts has no score on them.
+    `change` is after minus before by measure, with a paired 95 % bootstrap interval over queries; the choices are the
+    same in all resamples. `without_scores` counts the queries that are left out because at least one compared expert
+    has no score for them.
     """
 
     pool: str
@@ -79,34 +78,34 @@ def what_if(
     add: Sequence[str] = (),
     drop: Sequence[str] = (),
 ) -> WhatIf:
-    """Compare a pool with what it would be with some experts more and others fewer; the store stays as it is.
+    """Compare a pool with the same pool after adding and dropping experts. The store is not changed.
 
-    Raises UsageError where nothing would change, or nothing can be compared.
+    Raises UsageError if the pool would not change, or if there is no query to compare on.
     """
     with store.writing() as connection:
         scope = find_scope(connection, pool, benchmark, trained_on)
         before = experts.pool_members(connection, scope.pool.id)
         after = _changed(connection, before, pool, add, drop)
         matrix = read_matrix(connection, scope.benchmark_id, before | after, split)
-        silent = matrix.silent() - {*add, *drop}  # members without a score are no members yet
-        before, after = ({name: id_ for name, id_ in side.items() if name not in silent} for side in (before, after))
-        matrix = matrix.without(silent)
+        ignored = matrix.without_scores() - {*add, *drop}  # a member without any score takes no part in routing yet
+        before, after = ({name: id_ for name, id_ in side.items() if name not in ignored} for side in (before, after))
+        matrix = matrix.without(ignored)
         complete = matrix.complete()
         if not complete.queries:
             scored = (~np.isnan(matrix.values)).sum(axis=0).tolist()
-            n, fewest = min(zip(scored, matrix.experts, strict=True), default=(0, "nobody"))
+            n, fewest = min(zip(scored, matrix.experts, strict=True), default=(0, "no expert"))
             raise UsageError(
-                f"no query of {scope.benchmark}, split {split}, has a score of every expert concerned: {fewest} has "
-                f"{n} of {len(matrix.queries)}. Import what is missing, or {how_to_leave(pool, fewest)}"
+                f"no query of {scope.benchmark}, split {split}, has a score of every compared expert: {fewest} has "
+                f"{n} of {len(matrix.queries)}. Import its missing scores, or {how_to_leave(pool, fewest)}"
             )
-        sides = [_reach(connection, scope, members, complete) for members in (before, after)]
+        sides = [_accuracy(connection, scope, members, complete) for members in (before, after)]
         connection.rollback()
-    (was, was_scores), (would_be, would_be_scores) = sides
+    (accuracy_before, scores_before), (accuracy_after, scores_after) = sides
     change = {}
     for measure in MEASURES:
-        gaps = would_be_scores[measure] - was_scores[measure]
-        low, high = mean_interval(gaps)
-        change[measure] = {"value": float(gaps.mean()), "low": low, "high": high}
+        differences = scores_after[measure] - scores_before[measure]
+        low, high = mean_interval(differences)
+        change[measure] = {"value": float(differences.mean()), "low": low, "high": high}
     n = len(complete.queries)
     return WhatIf(
         pool,
@@ -117,8 +116,8 @@ def what_if(
         len(matrix.queries) - n,
         list(add),
         list(drop),
-        was,
-        would_be,
+        accuracy_before,
+        accuracy_after,
         change,
     )
 
@@ -129,39 +128,39 @@ def _changed(
     """The members after the change, name -> id."""
     for name in drop:
         if name not in members:
-            raise UsageError(f"expert {name!r} is not in pool {pool!r}, which has {', '.join(members) or 'nobody'}")
+            raise UsageError(f"expert {name!r} is not in pool {pool!r}, which has {', '.join(members) or 'no expert'}")
     for name in add:
         if name in members:
-            raise UsageError(f"expert {name!r} is in pool {pool!r} already: see what it is worth with --drop {name}")
+            raise UsageError(f"expert {name!r} is already in pool {pool!r}: use --drop {name} to see its value")
     if not (add or drop):
-        raise UsageError("say which expert to --add or to --drop")
+        raise UsageError("name an expert with --add or --drop")
     after = {name: id_ for name, id_ in members.items() if name not in drop}
     after |= {name: experts.find_expert(connection, name) for name in add}
     if not after:
-        raise UsageError(f"pool {pool!r} would be empty")
+        raise UsageError(f"pool {pool!r} would have no expert")
     return after
 
 
-def _reach(
+def _accuracy(
     connection: Connection, scope: Scope, members: Mapping[str, int], matrix: ScoreMatrix
 ) -> tuple[PoolAccuracy, dict[str, Floats]]:
-    """What the members reach on the queries of `matrix`, and the score of every query by measure."""
+    """The accuracy of a pool of `members` on the queries of `matrix`, and the score of each query (n,) by measure."""
     by_subject, single = _choices(connection, scope, members)
-    own = matrix.values[:, [matrix.experts.index(name) for name in members]]
-    rows = np.arange(len(own))
+    scores = matrix.values[:, [matrix.experts.index(name) for name in members]]
+    rows = np.arange(len(scores))
     labelled = [matrix.experts.index(by_subject.get(query.subject, single)) for query in matrix.queries]
-    scores = {
+    routed = {
         "best_single": matrix.column(single),
         "by_subject": matrix.values[rows, labelled],
-        "subject_oracle": subject_oracle(own, matrix.subject_codes()),
-        "oracle": own.max(axis=1),
+        "subject_oracle": subject_oracle(scores, matrix.subject_codes()),
+        "oracle": scores.max(axis=1),
     }
-    means = {measure: float(values.mean()) for measure, values in scores.items()}
-    return PoolAccuracy(list(members), single, **means), scores
+    means = {measure: float(values.mean()) for measure, values in routed.items()}
+    return PoolAccuracy(list(members), single, **means), routed
 
 
 def _choices(connection: Connection, scope: Scope, members: Mapping[str, int]) -> tuple[dict[str, str], str]:
-    """Subject -> expert, and the best single expert, of a pool with just these members."""
+    """The subject labels (subject -> expert) and the best single expert of a pool with these members."""
     trial_scope = replace(scope, pool=experts.trial_pool(connection, members.values(), scope.pool.min_coverage))
     by_subject = {label.subject: label.expert for label in live_labels.subject_labels(connection, trial_scope)}
     return by_subject, best_single(connection, trial_scope, f"{scope.pool.name!r} with {', '.join(members)}")

@@ -200,7 +200,13 @@ ROWS = [
     bad_row("another expert's row", f"{GOOD},bob", "another expert: 'bob'", header=f"{HEADER},expert"),
     bad_row("a negative cost", f"{GOOD},-1", "negative", header=f"{HEADER},cost"),
     Case("scored before", "import-results ann x.csv", 1, "--replace", file("x.csv", csv(GOOD))),
-    Case("nobody named", "import-results all x.csv", 1, "names no expert", file("x.csv", csv(GOOD))),
+    Case(
+        "nobody named",
+        "import-results all x.csv",
+        1,
+        "neither the row nor the command names its expert",
+        file("x.csv", csv(GOOD)),
+    ),
     Case(
         "percents", "import-scores idle x.csv --benchmark toy", 1, "divide", file("x.csv", b"subject,score\nplants,61")
     ),

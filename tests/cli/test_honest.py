@@ -130,7 +130,7 @@ USAGE_ERRORS = {
     "audit --benchmark none": (2, "unknown benchmark"),
     "experiment none.toml": (1, "cannot be read"),
     "experiment ann.jsonl": (1, "not valid TOML"),
-    "whatif": (2, "--add or to --drop"),
+    "whatif": (2, "--add or --drop"),
 }
 
 

@@ -79,5 +79,5 @@ def test_rescoring_finds_altered_scores_and_names_the_labels(scored: Store) -> N
 def test_a_benchmark_without_a_scorer_cannot_be_rescored(store: Store, tmp_path: Path) -> None:
     (tmp_path / "own.csv").write_text("text,subject\nwhat?,things\n")
     add_benchmark(store, "own", tmp_path / "own.csv")
-    with pytest.raises(UsageError, match="ready-made"):
+    with pytest.raises(UsageError, match="has no scorer"):
         rescore(store, "own")

@@ -1,4 +1,4 @@
-"""An expert's worth, small enough to be done by hand, and the same as if it had been done."""
+"""The value of an expert, compared with a calculation by hand and with the pool after the change."""
 
 from __future__ import annotations
 
@@ -39,34 +39,34 @@ def toy(store: Store, tmp_path: Path) -> Store:
     return store
 
 
-def asked(store: Store, pool: str, **change: list[str]) -> WhatIf:
+def compare(store: Store, pool: str, **change: list[str]) -> WhatIf:
     return what_if(store, pool=pool, benchmark=None, split="test", **change)
 
 
 def test_by_hand(toy: Store) -> None:
-    found = asked(toy, "two", add=["cat"])
+    found = compare(toy, "two", add=["cat"])
     assert (found.n, found.without_scores, found.trained_on) == (8, 0, "train")
-    was, would_be = found.before, found.after
-    assert (was.best_single_expert, was.best_single) == ("ann", 3 / 8)  # 5 of 8 on train, bob has 4
-    assert (was.by_subject, was.subject_oracle, was.oracle) == (4 / 8, 4 / 8, 6 / 8)  # maps ann, math bob
-    assert (would_be.best_single_expert, would_be.by_subject) == ("ann", 4 / 8)  # maps cat, math bob
-    assert (would_be.subject_oracle, would_be.oracle) == (4 / 8, 7 / 8)
+    before, after = found.before, found.after
+    assert (before.best_single_expert, before.best_single) == ("ann", 3 / 8)  # 5 of 8 on train, bob has 4
+    assert (before.by_subject, before.subject_oracle, before.oracle) == (4 / 8, 4 / 8, 6 / 8)  # maps ann, math bob
+    assert (after.best_single_expert, after.by_subject) == ("ann", 4 / 8)  # maps cat, math bob
+    assert (after.subject_oracle, after.oracle) == (4 / 8, 7 / 8)
     assert found.change["oracle"]["value"] == pytest.approx(1 / 8)
     assert found.change["oracle"]["low"] == 0 < found.change["oracle"]["high"]
     assert found.change["best_single"] == {"value": 0.0, "low": 0.0, "high": 0.0}
 
 
-def test_a_pool_is_worth_what_it_would_be(toy: Store) -> None:
-    """Dropping in thought, then in truth; and the thought left no trace."""
+def test_the_comparison_is_that_of_the_changed_pool(toy: Store) -> None:
+    """Dropping an expert in the comparison, then retiring it, gives the same; the comparison changes nothing."""
     before = pools(toy)
-    with_cat = asked(toy, "all", drop=["cat"])
-    thought = with_cat.after
+    with_cat = compare(toy, "all", drop=["cat"])
+    expected = with_cat.after
     assert pools(toy) == before
     with toy.writing() as connection:
         experts.set_retired(connection, "cat", True)
-    assert asked(toy, "all", drop=["bob"]).before == thought
-    back = asked(toy, "all", add=["cat"])
-    assert back.before == thought
+    assert compare(toy, "all", drop=["bob"]).before == expected
+    back = compare(toy, "all", add=["cat"])
+    assert back.before == expected
     assert replace(back.after, experts=sorted(back.after.experts)) == with_cat.before
     assert "cat" not in pools(toy)[0]["experts"]  # type: ignore[operator]
 
@@ -79,27 +79,40 @@ def pools(store: Store) -> list[dict[str, object]]:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({}, "--add or to --drop"),
+        ({}, "--add or --drop"),
         ({"drop": ["cat"]}, "not in pool 'two'"),
-        ({"add": ["ann"]}, "in pool 'two' already"),
+        ({"add": ["ann"]}, "is already in pool 'two'"),
         ({"add": ["eve"]}, "unknown expert 'eve'"),
-        ({"drop": ["ann", "bob"]}, "would be empty"),
+        ({"drop": ["ann", "bob"]}, "would have no expert"),
     ],
 )
-def test_what_cannot_be_asked(toy: Store, change: dict[str, list[str]], message: str) -> None:
+def test_wrong_changes_are_refused(toy: Store, change: dict[str, list[str]], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        asked(toy, "two", **change)
+        compare(toy, "two", **change)
 
 
-def test_a_comparison_needs_the_scores_of_all(toy: Store) -> None:
+def test_every_compared_expert_needs_scores(toy: Store) -> None:
     add_experts(toy, eve=1.0)
     with pytest.raises(UsageError, match=r"no query of toy, split test, .*: eve has 0 of 8"):
-        asked(toy, "two", add=["eve"])
+        compare(toy, "two", add=["eve"])
 
 
-def test_who_has_no_score_yet_stands_in_nobodys_way(toy: Store) -> None:
-    before = asked(toy, "all", drop=["cat"])
+def test_a_member_without_any_score_is_ignored(toy: Store) -> None:
+    before = compare(toy, "all", drop=["cat"])
     add_experts(toy, dan=1.0)
-    assert asked(toy, "all", drop=["cat"]) == before
-    with pytest.raises(UsageError, match=r"dan has 0 of 8\. Import what is missing, or leave it out: .* retire dan"):
-        asked(toy, "all", drop=["dan"])
+    assert compare(toy, "all", drop=["cat"]) == before
+    with pytest.raises(UsageError, match=r"dan has 0 of 8\. Import its missing scores, or leave it out: .* retire dan"):
+        compare(toy, "all", drop=["dan"])
+
+
+def test_a_pool_without_enough_scores_has_no_best_single_expert(toy: Store, tmp_path: Path) -> None:
+    """eve has every score on test and one on train, which is too little to win a label."""
+    add_experts(toy, eve=1.0)
+    rows = [
+        {"key": f"test-{subject}-{n}", "subject": subject, "score": 1} for subject in ("maps", "math") for n in range(4)
+    ]
+    bring(toy, tmp_path, "eve", *rows, {"key": "train-maps-0", "subject": "maps", "score": 1})
+    with toy.writing() as connection:
+        experts.change_pool(connection, "new", add=["eve", "ann"])
+    with pytest.raises(UsageError, match=r"no best single expert .*: no expert of 'new' with eve has scores for 95%"):
+        compare(toy, "new", drop=["ann"])

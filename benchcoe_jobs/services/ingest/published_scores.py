@@ -1,4 +1,4 @@
-"""Published per-subject scores, for experts with no per-query results."""
+"""Import published per-subject scores, for experts without per-query results."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from benchcoe_jobs.store.session import Store
 
 
 def import_scores(store: Store, expert: str, path: Path, *, benchmark: str | None = None) -> ImportSummary:
-    """Bring published per-subject scores into the store, for experts with no per-query results.
+    """Import published per-subject scores of `expert` ("all": of every expert that the file names).
 
-    A subject must be one of the benchmark's, unless the benchmark has no queries yet.
+    If the benchmark has queries, each subject must be one of theirs. Raises InputError if no row can be used.
     """
     summary = ImportSummary(path.name)
     with store.writing() as connection:
-        known = experts.expert_ids(connection)
+        expert_ids = experts.expert_ids(connection)
         if expert != EVERY_EXPERT:
-            known = {expert: experts.find_expert(connection, expert)}
+            expert_ids = {expert: experts.find_expert(connection, expert)}
         rows: dict[str, list[ReportedScore]] = {}
         for row in read_reported(path, benchmark):
             summary.read += 1
             if isinstance(row, SkippedRow):
                 summary.skipped.append(row)
-            elif (row.expert or expert) not in known:
+            elif (row.expert or expert) not in expert_ids:
                 summary.skipped.append(
                     SkippedRow(row.line, f"a row of another or unknown expert: {row.expert or expert!r}")
                 )
             else:
                 rows.setdefault(row.benchmark, []).append(row)
         for name, of_benchmark in rows.items():
-            _write(connection, name, of_benchmark, expert, known, summary)
+            _write(connection, name, of_benchmark, expert, expert_ids, summary)
         summary.require_something()
     return summary
 
@@ -46,17 +46,20 @@ def _write(
     benchmark: str,
     rows: list[ReportedScore],
     expert: str,
-    known: dict[str, int],
+    expert_ids: dict[str, int],
     summary: ImportSummary,
 ) -> None:
     benchmark_id = catalog.ensure_benchmark(connection, benchmark)
     subjects = catalog.subject_ids(connection, benchmark_id)
     if catalog.has_queries(connection, benchmark_id):
-        strangers = [row for row in rows if row.subject not in subjects]
-        summary.skipped += [SkippedRow(row.line, unknown_subject(row.subject, set(subjects))) for row in strangers]
+        summary.skipped += [
+            SkippedRow(row.line, unknown_subject(row.subject, set(subjects)))
+            for row in rows
+            if row.subject not in subjects
+        ]
         rows = [row for row in rows if row.subject in subjects]
     subjects = catalog.add_subjects(connection, benchmark_id, [row.subject for row in rows])
-    scores = [(known[row.expert or expert], subjects[row.subject], row.score, row.n) for row in rows]
+    scores = [(expert_ids[row.expert or expert], subjects[row.subject], row.score, row.n) for row in rows]
     responses.write_reported(connection, scores)
     summary.scored.update(row.expert or expert for row in rows)
     aggregates.refresh(connection, [benchmark_id])

@@ -1,4 +1,4 @@
-"""Rows of a result file -> the stored queries that they are about."""
+"""Find the stored query of each row of a result file."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Match = tuple[Result, StoredQuery]
 
 
 class Matcher:
-    """Finds, and where they are new adds, the queries of one benchmark.
+    """Finds the queries of one benchmark and adds new ones.
 
-    A row whose question, subject or answer differs from what is stored under its key is a fault:
-    two files must never be merged because their keys happen to agree.
+    A row is skipped if its question, subject or answer differs from the stored query with its key: two files with
+    different questions under the same keys must not be merged.
     """
 
     def __init__(self, connection: Connection, benchmark: str, *, may_add_subjects: bool) -> None:
@@ -30,14 +30,14 @@ class Matcher:
         self._by_text: dict[str, list[str]] | None = None
 
     def match(self, rows: Sequence[Result]) -> tuple[list[Match], list[SkippedRow], int]:
-        """The rows that stand for a stored query, the faults, and how many queries were new."""
-        faults: list[SkippedRow] = []
+        """The rows with their stored queries, the skipped rows, and the number of new queries."""
+        skipped: list[SkippedRow] = []
         kept: list[tuple[Result, str]] = []
-        fresh: dict[str, Query] = {}
+        new: dict[str, Query] = {}
         for row in rows:
             key = self._key(row.query)
             stored = self._stored.get(key)
-            query = fresh.get(key, row.query)
+            query = new.get(key, row.query)
             if stored is not None:
                 reason = self._difference(row.query, key, stored)
             elif query is not row.query:
@@ -46,18 +46,18 @@ class Matcher:
                 reason = unknown_subject(row.query.subject, self._subjects)
             else:
                 reason = None
-                fresh[key] = row.query
+                new[key] = row.query
             if reason is None:
                 kept.append((row, key))
             else:
-                faults.append(SkippedRow(row.line, reason))
-        if fresh:
-            self._stored |= catalog.add_queries(self._connection, self.benchmark_id, list(fresh.values()))
+                skipped.append(SkippedRow(row.line, reason))
+        if new:
+            self._stored |= catalog.add_queries(self._connection, self.benchmark_id, list(new.values()))
             self._by_text = None
-        return [(row, self._stored[key]) for row, key in kept], faults, len(fresh)
+        return [(row, self._stored[key]) for row, key in kept], skipped, len(new)
 
     def _key(self, query: Query) -> str:
-        """The key that a query is stored under: its own, or without one that of the only query with its text."""
+        """The key of a query in the store: its own, or if it has none, that of the only stored query with its text."""
         if query.key in self._stored or query.key != derived_key(query.content_hash):
             return query.key
         same_text = self._texts().get(query.text, []) if _is_bare(query) else []
@@ -74,7 +74,7 @@ class Matcher:
         return None if same else _OTHER_CONTENT
 
     def _texts(self) -> dict[str, list[str]]:
-        """Text -> keys; read only when a row brings its text without choices and answer."""
+        """Text -> keys. They are read on first use, for a row with a text but without choices and answer."""
         if self._by_text is None:
             self._by_text = {}
             for key, text in catalog.query_texts(self._connection, self.benchmark_id):
@@ -85,9 +85,9 @@ class Matcher:
 _OTHER_CONTENT = "its question, options or answer differ from those stored under the same key"
 
 
-def unknown_subject(name: str, known: set[str]) -> str:
-    """The fault of a subject that a benchmark does not have."""
-    return f"unknown subject {name!r}; the benchmark has {', '.join(sorted(known))}"
+def unknown_subject(name: str, subjects: set[str]) -> str:
+    """The reason to skip a row of a subject that the benchmark does not have."""
+    return f"unknown subject {name!r}; the benchmark has {', '.join(sorted(subjects))}"
 
 
 def _is_bare(query: Query) -> bool:
@@ -95,7 +95,7 @@ def _is_bare(query: Query) -> bool:
 
 
 def _fixed_subjects(benchmark: str) -> set[str]:
-    """The subjects of a benchmark that this program knows; empty for any other."""
+    """The subjects of a built-in or plug-in benchmark; empty for any other."""
     if benchmark not in registry.names("benchmarks"):
         return set()
     return set(registry.load("benchmarks", benchmark).subjects)

@@ -1,8 +1,7 @@
-"""Published results -> queries, responses and scores. One transaction per file.
+"""Import published results: queries, responses and scores, in one transaction per file.
 
-The path of a row: an importer reads it, a Matcher finds its query, the benchmark's scorer judges it
-where it brings a response instead of a score, and it is written in bulk. At the end the label views
-are brought up to date, before the commit.
+An importer reads each row, a Matcher finds its query, the benchmark's scorer scores a response without a score, and
+rows are written in bulk. The aggregates behind the label views are refreshed before the commit.
 """
 
 from __future__ import annotations
@@ -28,13 +27,14 @@ from benchcoe_jobs.store.results import aggregates, catalog, experts, responses
 from benchcoe_jobs.store.results.catalog import StoredQuery
 from benchcoe_jobs.store.results.responses import NewScore
 from benchcoe_jobs.store.session import Store
+from benchcoe_jobs.wording import counted
 
 ROWS_AT_ONCE = 20_000
 
 
 @dataclass
 class ImportSummary:
-    """What became of a file. Every row read is scored, unchanged or skipped."""
+    """The result of an import. Each row that was read is scored, unchanged or skipped."""
 
     file: str
     read: int = 0
@@ -48,17 +48,17 @@ class ImportSummary:
 
     def as_json(self) -> dict[str, Any]:
         """The summary as one JSON object."""
-        return {**vars(self), "skipped": [asdict(fault) for fault in self.skipped]}
+        return {**vars(self), "skipped": [asdict(row) for row in self.skipped]}
 
     def require_something(self) -> None:
-        """Raise InputError where not a single row could be used."""
+        """Raise InputError if no row could be used."""
         if not (self.scored or self.unchanged or self.new_queries):
             why = ""
             if self.skipped:
-                reason, n = Counter(fault.reason for fault in self.skipped).most_common(1)[0]
-                line = min(fault.line for fault in self.skipped if fault.reason == reason)
-                why = f", the first of {n} in row {line}: {reason}" if n > 1 else f", row {line}: {reason}"
-            raise InputError(f"{self.file}: none of its {self.read} rows can be used{why}")
+                reason, n = Counter(row.reason for row in self.skipped).most_common(1)[0]
+                line = min(row.line for row in self.skipped if row.reason == reason)
+                why = f"; {n} rows, the first of them row {line}: {reason}" if n > 1 else f"; row {line}: {reason}"
+            raise InputError(f"{self.file}: none of {counted(self.read, 'row')} can be used{why}")
 
 
 def import_results(
@@ -72,42 +72,42 @@ def import_results(
     new_subjects: bool = False,
     progress: Callable[[int], None] = lambda rows: None,
 ) -> ImportSummary:
-    """Bring one result file of `expert` ("all": of every expert that it names) into the store.
+    """Import one result file of `expert` ("all": of every expert that the file names).
 
-    Rows that cannot be used are skipped and listed. A query that the expert has a score for from
-    another file is skipped too, unless `replace`. The same file twice changes nothing.
-    Raises InputError where nothing in the file can be used; the store is then as it was.
+    Rows that cannot be used are skipped and listed. So is a row for whose query the expert has a score from another
+    file, unless `replace` is set. Importing the same file again changes nothing. `progress` is called with the number
+    of rows of each part. Raises InputError if no row can be used; the store is then unchanged.
     """
     read = registry.load("importers", form)
     summary = ImportSummary(path.name)
-    with _no_cycle_search(), store.writing() as connection:
-        known = experts.expert_ids(connection)
+    with _no_garbage_collection(), store.writing() as connection:
+        expert_ids = experts.expert_ids(connection)
         if expert != EVERY_EXPERT:
-            known = {expert: experts.find_expert(connection, expert)}
+            expert_ids = {expert: experts.find_expert(connection, expert)}
         rows = read(path, benchmark)
         writer = _Writer(connection, summary, {"format": form, "sha256": _digest(path)}, replace)
         matchers: dict[str, Matcher] = {}
         benchmarks = {str(row["benchmark"]) for row in catalog.benchmarks(connection)}
-        while batch := list(islice(rows, ROWS_AT_ONCE)):
-            usable = _of_known_experts(batch, expert, known, summary)
+        while part := list(islice(rows, ROWS_AT_ONCE)):
+            usable = _of_known_experts(part, expert, expert_ids, summary)
             for name, group in groupby(sorted(usable, key=_benchmark), key=_benchmark):
                 if name not in matchers:
                     matchers[name] = Matcher(connection, name, may_add_subjects=new_subjects)
                     if name not in benchmarks:
                         summary.notes.append(f"{name} is a new benchmark")
-                matches, faults, new = matchers[name].match(list(group))
-                summary.skipped += faults
-                summary.new_queries += new
-                writer.write(name, matchers[name].benchmark_id, matches, expert, known)
-            progress(len(batch))
+                matches, skipped, n_new = matchers[name].match(list(group))
+                summary.skipped += skipped
+                summary.new_queries += n_new
+                writer.write(name, matchers[name].benchmark_id, matches, expert, expert_ids)
+            progress(len(part))
         summary.require_something()
         aggregates.refresh(connection, [matcher.benchmark_id for matcher in matchers.values()], writer.changed)
     return summary
 
 
 @contextmanager
-def _no_cycle_search() -> Iterator[None]:
-    """Rows hold no reference cycles; looking for some among all rows of a batch takes a seventh of an import."""
+def _no_garbage_collection() -> Iterator[None]:
+    """Turn off the garbage collector: rows have no reference cycles, and its search took a seventh of an import."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -118,7 +118,7 @@ def _no_cycle_search() -> Iterator[None]:
 
 
 class _Writer:
-    """Judges matched rows and writes what is new of them, run by run."""
+    """Scores matched rows and writes the new ones. `changed` has the (expert id, stratum id) of each new score."""
 
     def __init__(
         self, connection: Connection, summary: ImportSummary, provenance: dict[str, str], replace: bool
@@ -131,17 +131,17 @@ class _Writer:
         self._runs: dict[tuple[int, int], tuple[int, dict[int, int]]] = {}
 
     def write(
-        self, benchmark: str, benchmark_id: int, matches: Sequence[Match], expert: str, known: dict[str, int]
+        self, benchmark: str, benchmark_id: int, matches: Sequence[Match], expert: str, expert_ids: dict[str, int]
     ) -> None:
         by_expert: dict[str, list[Match]] = {}
         for match in matches:
             by_expert.setdefault(match[0].expert or expert, []).append(match)
         for name, of_expert in by_expert.items():
-            run_id, scored_by = self._run(known[name], benchmark_id)
+            run_id, scored_by = self._run(expert_ids[name], benchmark_id)
             new = [match for match in of_expert if self._is_new(match, run_id, scored_by)]
             scores = [self._score(benchmark, *match) for match in new]
-            responses.write_scores(self._connection, known[name], run_id, scores)
-            self.changed |= {(known[name], score.stratum_id) for score in scores}
+            responses.write_scores(self._connection, expert_ids[name], run_id, scores)
+            self.changed |= {(expert_ids[name], score.stratum_id) for score in scores}
             if scores:
                 self._summary.scored[name] += len(scores)
 
@@ -161,10 +161,10 @@ class _Writer:
         if earlier == run_id:
             self._summary.unchanged += 1
         elif earlier == _THIS_FILE:
-            self._summary.skipped.append(SkippedRow(row.line, "its query has an earlier row in this file"))
+            self._summary.skipped.append(SkippedRow(row.line, "an earlier row of this file has the same query"))
         else:
             self._summary.skipped.append(
-                SkippedRow(row.line, "scored by an earlier import; --replace takes this file's")
+                SkippedRow(row.line, "an earlier import has a score for its query: --replace takes that of this file")
             )
         return False
 
@@ -205,18 +205,18 @@ def _benchmark(row: Result) -> str:
 
 
 def _of_known_experts(
-    batch: Sequence[Result | SkippedRow], expert: str, known: dict[str, int], summary: ImportSummary
+    rows: Sequence[Result | SkippedRow], expert: str, expert_ids: dict[str, int], summary: ImportSummary
 ) -> list[Result]:
-    summary.read += len(batch)
+    summary.read += len(rows)
     usable = []
-    for row in batch:
+    for row in rows:
         if isinstance(row, SkippedRow):
             summary.skipped.append(row)
         elif row.expert is None and expert == EVERY_EXPERT:
-            summary.skipped.append(SkippedRow(row.line, "it names no expert, and the command names none either"))
-        elif row.expert is not None and row.expert not in known:
-            which = "unknown expert" if expert == EVERY_EXPERT else "a row of another expert"
-            summary.skipped.append(SkippedRow(row.line, f"{which}: {row.expert!r}"))
+            summary.skipped.append(SkippedRow(row.line, "neither the row nor the command names its expert"))
+        elif row.expert is not None and row.expert not in expert_ids:
+            reason = "unknown expert" if expert == EVERY_EXPERT else "a row of another expert"
+            summary.skipped.append(SkippedRow(row.line, f"{reason}: {row.expert!r}"))
         else:
             usable.append(row)
     return usable

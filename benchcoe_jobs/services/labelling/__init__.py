@@ -1,1 +1,1 @@
-"""Labels: what they are about, how they are built and how certain they are."""
+"""Labels: their scope, how they are built, and how certain they are."""

@@ -1,4 +1,4 @@
-"""Freeze the labels of the views, and say how sure they are."""
+"""Build a label set: freeze the live labels of a scope and measure how certain they are."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from benchcoe_jobs.store.session import Store
 
 @dataclass(frozen=True, slots=True)
 class BuiltLabels:
-    """A label set with what a reader needs to trust it or not.
+    """A label set and its certainty.
 
-    Subject level: `subjects`, and `flip_rates` of the best expert by subject (see jobs.bootstrap). Query level:
-    `counts`. `left_out` says who could not win and why.
+    At subject level `subjects` has the labels and `flip_rates` the flip rate of the best expert by subject, see
+    `flip_rate`. At query level `counts` counts the labels. `left_out` has the experts that could not win, with reasons.
     """
 
     level: Level
@@ -45,9 +45,9 @@ def build_labels(
     min_coverage: float | None = None,
     policy: Policy = Policy.BEST,
 ) -> BuiltLabels:
-    """Freeze the current labels of a pool on one split of a benchmark; a `min_coverage` stays with the pool.
+    """Freeze the current labels of a pool on one split of a benchmark. `min_coverage` is stored with the pool.
 
-    Raises UsageError where no expert of the pool is eligible for a single label, and for a policy at query level.
+    Raises UsageError if no expert of the pool is eligible for any label, and for a policy at query level.
     """
     require_policy(level, policy)
     with store.writing() as connection:
@@ -70,7 +70,7 @@ def build_labels(
 
 
 def _flip_rates(connection: Connection, scope: Scope) -> dict[str, float]:
-    """By subject; none where the best expert's score is a reported one, with no queries that could be drawn again."""
+    """Flip rates by subject. Labels from reported scores have none: there are no queries to resample."""
     measured = {
         label.subject for label in live_labels.subject_labels(connection, scope) if label.source == Source.MEASURED
     }
@@ -79,7 +79,7 @@ def _flip_rates(connection: Connection, scope: Scope) -> dict[str, float]:
         if subject not in measured:
             continue
         close = within_reach(ranked)
-        if len(close) == 1:  # nobody near: no resample flips it
+        if len(close) == 1:  # no other expert can win in a resample
             rates[subject] = 0.0
             continue
         patterns = live_labels.score_patterns(connection, close[0].stratum_id, [c.expert_id for c in close])
@@ -90,9 +90,9 @@ def _flip_rates(connection: Connection, scope: Scope) -> dict[str, float]:
 def _nothing_to_label(scope: Scope, out: list[LeftOut]) -> str:
     where = f"pool {scope.pool.name!r} on {scope.benchmark}, split {scope.split}"
     if not out:
-        return f"there are no scores of {where}: import some first"
+        return f"{where} has no scores: import results with benchcoe-jobs import-results, or score experts with profile"
     best = max(out, key=lambda row: row.n_scored / row.n_queries)
     return (
-        f"no expert is eligible in {where}: the nearest is {best.expert} with {best.n_scored} of {best.n_queries} "
-        f"queries of {best.subject!r}, below min_coverage {scope.pool.min_coverage:g}"
+        f"no expert is eligible in {where}: the closest, {best.expert}, has scores for {best.n_scored} of "
+        f"{best.n_queries} queries of {best.subject!r}, below min_coverage {scope.pool.min_coverage:g}"
     )

@@ -1,4 +1,4 @@
-"""What labels are about: a pool on one split of a benchmark, and the expert to compare with."""
+"""The scope of labels, which is a pool on one split of a benchmark, and its best single expert."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchcoe_jobs.store.results import catalog, experts
 
 
 def find_scope(connection: Connection, pool: str, benchmark: str | None, split: str) -> Scope:
-    """Names -> what labels are about. Raises UsageError."""
+    """The scope with these names. Raises UsageError for an unknown name."""
     return Scope(experts.find_pool(connection, pool), *catalog.find_benchmark(connection, benchmark), split)
 
 
@@ -33,13 +33,13 @@ def best_single(connection: Connection, scope: Scope, pool: str | None = None) -
 
 
 def how_to_leave(pool: str, expert: str) -> str:
-    """The command that takes an expert out of a pool, for whoever is told that it stands in the way."""
+    """The end of a message: how to take an expert out of a pool."""
     name = shlex.quote(expert)
     command = f"retire {name}" if pool == ALL_POOL else f"add-pool {shlex.quote(pool)} --remove {name}"
     return f"leave it out: benchcoe-jobs {command}"
 
 
 def require_policy(level: Level, policy: Policy) -> None:
-    """Raises UsageError for a policy at query level: one query has no margin that could be significant."""
+    """Raise UsageError for a policy at query level: the margin on one query cannot be significant."""
     if level is Level.QUERY and policy is not Policy.BEST:
-        raise UsageError(f"policy {policy} is one of subject labels: leave it out, or use --level subject")
+        raise UsageError(f"policy {policy} is for subject labels: omit it, or use --level subject")

@@ -1,4 +1,4 @@
-"""A half-profiled expert wins nothing, and is named."""
+"""Labels are frozen; an expert with too few scores wins none and is named."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ N = 40
 
 @pytest.fixture
 def toy(store: Store, tmp_path: Path) -> Store:
-    """ann answers 1 of 4 everywhere; half is always right, on all of `maps` and on half of `math`."""
+    """ann is right on every fourth query; half is right on all of maps and the first half of math, and has no other."""
     add_experts(store, ann=1.0, half=1.0)
     rows = [
         {
@@ -63,8 +63,8 @@ def test_a_lower_threshold_is_kept_with_the_pool(toy: Store) -> None:
     assert built(toy, Level.SUBJECT, min_coverage=0.51).left_out
 
 
-def test_what_an_expert_costs_can_be_given_anew(store: Store, tmp_path: Path) -> None:
-    """Of two that are tied the cheaper one has the label, also where the price came after the scores."""
+def test_the_price_of_an_expert_can_be_changed(store: Store, tmp_path: Path) -> None:
+    """Of two equally good experts the cheaper one has the label, also if its price was given after the scores."""
     add_experts(store, ann=None, bob=None)
     rows = [{"text": f"maps {n}?", "subject": "maps", "split": "train", "score": n % 2} for n in range(N)]
     for name in ("ann", "bob"):
@@ -77,14 +77,16 @@ def test_what_an_expert_costs_can_be_given_anew(store: Store, tmp_path: Path) ->
     assert counts.by_expert == {"bob": N}
     with store.writing() as connection:
         unpriced = experts.ExpertRow("bob", "recorded")
-        assert experts.add_expert(connection, unpriced) is experts.Registration.UNCHANGED, "what is not said stays"
+        assert experts.add_expert(connection, unpriced) is experts.Registration.UNCHANGED, (
+            "options that are omitted stay"
+        )
         assert experts.read_expert(connection, "bob")[1].cost == 1.0
         with pytest.raises(UsageError, match="another engine"):
             experts.add_expert(connection, experts.ExpertRow("bob", "openai", "m", cost=3.0))
 
 
-def test_a_reported_best_has_no_flip_rate(toy: Store, tmp_path: Path) -> None:
-    """A published mean has no queries that could be drawn again."""
+def test_a_reported_score_has_no_flip_rate(toy: Store, tmp_path: Path) -> None:
+    """A published mean has no queries to resample."""
     assert built(toy, Level.SUBJECT).flip_rates.keys() == {"maps", "math"}
     add_experts(toy, paper=1.0)
     (tmp_path / "paper.csv").write_text("subject,score\nmath,0.9\nmaps,0.1\n")
@@ -92,3 +94,24 @@ def test_a_reported_best_has_no_flip_rate(toy: Store, tmp_path: Path) -> None:
     labels = built(toy, Level.SUBJECT)
     assert {label.subject: label.expert for label in labels.subjects} == {"maps": "half", "math": "paper"}
     assert labels.flip_rates.keys() == {"maps"}
+
+
+def test_without_scores_there_is_nothing_to_freeze(store: Store, tmp_path: Path) -> None:
+    add_experts(store, ann=1.0)
+    bring(store, tmp_path, "ann", {"key": "a", "text": "a?", "subject": "maps", "split": "test", "score": 1})
+    for level in Level:
+        with pytest.raises(UsageError, match=r"pool 'all' on toy, split train has no scores: .* import-results"):
+            built(store, level)
+
+
+def test_an_expert_with_too_few_scores_is_named_in_the_message(toy: Store, tmp_path: Path) -> None:
+    with toy.writing() as connection:
+        experts.change_pool(connection, "one", add=["half"])
+        experts.change_pool(connection, "one", add=["ann"])
+        experts.set_retired(connection, "ann", True)
+    rows = [{"key": f"new{n}", "text": f"new {n}?", "subject": "maps", "split": "train", "score": 0} for n in range(N)]
+    add_experts(toy, eve=1.0)
+    bring(toy, tmp_path, "eve", *rows)
+    message = r"pool 'one' on toy, split train: the closest, half, has scores for \d+ of \d+ queries of 'math|maps'"
+    with pytest.raises(UsageError, match=message):
+        build_labels(toy, Level.SUBJECT, pool="one", benchmark=None, split="train", min_coverage=0.9)

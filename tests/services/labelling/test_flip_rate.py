@@ -1,4 +1,4 @@
-"""Flip rates and intervals against slow and plain resampling."""
+"""Flip rates, compared with plain resampling of one query at a time."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from collections import Counter
 from fractions import Fraction
 from math import sqrt
 
-import numpy as np
 import pytest
 
-from benchcoe_jobs.services.intervals import RESAMPLES, mean_interval
+from benchcoe_jobs.services.intervals import RESAMPLES
 from benchcoe_jobs.services.labelling.flip_rate import flip_rate, within_reach
 from benchcoe_jobs.store.labels.live_labels import Contender
 
 Scores = dict[str, list[float | None]]
-"""Expert -> a score per query, None where there is none."""
+"""Expert -> one score per query, None if it has none."""
 
 PLAIN_RESAMPLES = 4000
 
 
 def ranked(scores: Scores, costs: dict[str, float] | None = None) -> list[Contender]:
-    """The contenders of one subject, best first, by the label's own rule."""
+    """The contenders of one subject, best first, by the rule of labels."""
     found = []
     for number, (name, values) in enumerate(scores.items()):
         known = [value for value in values if value is not None]
@@ -38,12 +37,12 @@ def patterns(scores: Scores, contenders: list[Contender]) -> list[tuple[float | 
     """Distinct score vectors with their frequencies, as the store counts them."""
     counted = Counter(zip(*(scores[c.expert] for c in contenders), strict=True))
     found = [(*vector, count) for vector, count in counted.items()]
-    random.Random(1).shuffle(found)  # a database promises no order
+    random.Random(1).shuffle(found)  # a database returns them in any order
     return found
 
 
 def plain_flip_rate(scores: Scores, contenders: list[Contender]) -> float:
-    """Draws the queries of every resample one by one, and ranks by exact means."""
+    """Draw the queries of each resample one by one, and rank by exact means."""
     luck = random.Random(2)
     n = len(next(iter(scores.values())))
     exact = {c.expert: [None if v is None else round(v * 1000) for v in scores[c.expert]] for c in contenders}
@@ -70,13 +69,13 @@ def drawn(seed: int, n: int, **skills: float) -> Scores:
 
 
 def graded(seed: int, n: int, **skills: float) -> Scores:
-    """Scores with as many patterns as queries: those are resampled in another way."""
+    """Scores with as many patterns as queries, which are resampled in another way."""
     luck = random.Random(seed)
     return {name: [round(luck.betavariate(4 * s, 4 - 4 * s), 3) for _ in range(n)] for name, s in skills.items()}
 
 
 def with_gaps(scores: Scores) -> Scores:
-    """Every expert lacks a few queries, each others."""
+    """Scores without a few queries, different ones for each expert."""
     return {
         name: [None if query % 20 == number else value for query, value in enumerate(values)]
         for number, (name, values) in enumerate(scores.items())
@@ -97,7 +96,7 @@ def with_gaps(scores: Scores) -> Scores:
 def test_flip_rate_is_that_of_plain_resampling(scores: Scores) -> None:
     contenders = ranked(scores)
     expected = plain_flip_rate(scores, contenders)
-    assert 0.02 < expected < 0.9, "else there is nothing to compare"
+    assert 0.02 < expected < 0.9, "otherwise there is nothing to compare"
     assert flip_rate(patterns(scores, contenders), contenders) == pytest.approx(expected, abs=tolerance(expected))
 
 
@@ -106,7 +105,7 @@ def test_a_clear_winner_never_flips() -> None:
     assert flip_rate(patterns(scores, ranked(scores)), ranked(scores)) == 0.0
 
 
-def test_two_equals_are_a_coin_toss() -> None:
+def test_two_equally_good_experts_flip_half_of_the_time() -> None:
     half = [1.0, 0.0] * 200
     scores: Scores = {"ann": list(half), "bob": half[::-1]}  # never right on the same query
     assert flip_rate(patterns(scores, ranked(scores)), ranked(scores)) == pytest.approx(0.5, abs=0.06)
@@ -117,7 +116,7 @@ def test_two_equals_are_a_coin_toss() -> None:
     [({"ann": 2.0, "bob": 1.0}, "bob"), ({"bob": 9.0}, "bob"), ({}, "ann")],
     ids=["the cheaper", "the one with a price", "the name"],
 )
-def test_a_tie_in_every_resample_goes_where_the_label_goes(costs: dict[str, float], best: str) -> None:
+def test_a_tie_is_decided_by_the_rule_of_labels(costs: dict[str, float], best: str) -> None:
     answers: list[float | None] = [0.1, 0.7, 0.3] * 20
     scores: Scores = {"ann": answers, "bob": list(answers)}
     contenders = ranked(scores, costs)
@@ -125,29 +124,16 @@ def test_a_tie_in_every_resample_goes_where_the_label_goes(costs: dict[str, floa
     assert flip_rate(patterns(scores, contenders), contenders) == 0.0
 
 
-def test_who_is_out_of_reach_would_not_have_won() -> None:
+def test_experts_out_of_reach_never_win_a_resample() -> None:
     skills = {"ann": 0.7, "bob": 0.68, "cat": 0.6, "dan": 0.45, "eve": 0.3, "fay": 0.0}
     scores = drawn(6, 150, **skills)
-    everybody = ranked(scores)
-    close = within_reach(everybody)
-    assert 1 < len(close) < len(everybody)
-    assert close == everybody[: len(close)]
-    expected = flip_rate(patterns(scores, everybody), everybody)
+    all_ranked = ranked(scores)
+    close = within_reach(all_ranked)
+    assert 1 < len(close) < len(all_ranked)
+    assert close == all_ranked[: len(close)]
+    expected = flip_rate(patterns(scores, all_ranked), all_ranked)
     assert flip_rate(patterns(scores, close), close) == pytest.approx(expected, abs=tolerance(expected))
 
 
-def test_one_contender_alone() -> None:
+def test_one_contender_never_flips() -> None:
     assert flip_rate([], ranked({"ann": [1.0]})) == 0.0
-
-
-def test_the_interval_of_a_mean() -> None:
-    values = np.random.default_rng(1).choice([-1.0, 0.0, 1.0], size=2000, p=[0.2, 0.5, 0.3])
-    low, high = mean_interval(values)
-    half = 1.96 * values.std() / sqrt(len(values))  # the normal approximation holds for so many
-    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.1 * half)
-    assert mean_interval(values) == (low, high), "the same at every call"
-
-
-@pytest.mark.parametrize("values", [[0.25], [0.0, 0.0, 0.0]])
-def test_the_interval_of_what_never_varies(values: list[float]) -> None:
-    assert mean_interval(np.array(values)) == (values[0], values[0])

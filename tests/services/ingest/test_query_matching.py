@@ -1,4 +1,4 @@
-"""Which stored query a row is about, and which rows are refused."""
+"""The stored query of each row is found, and rows that differ from it are skipped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tables import add_experts, bring
 
 from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.store.session import Store
-from benchcoe_jobs.store.tables import Expert, Query, Response, Score
+from benchcoe_jobs.store.tables import Expert, Query, Score
 
 FIRST = {"key": "q1", "text": "Which is even?", "subject": "math", "choices": ["one", "two"], "answer": "B"}
 SECOND = {"key": "q2", "text": "Who wrote Faust?", "subject": "letters", "choices": ["Goethe", "Mann"], "answer": "A"}
@@ -45,11 +45,11 @@ def scores(store: Store) -> dict[tuple[str, str], float]:
     ],
     ids=["question", "choices", "answer", "subject"],
 )
-def test_another_content_under_a_known_key_is_listed_and_left_out(
+def test_other_content_under_a_stored_key_is_skipped(
     toy: Store, tmp_path: Path, change: dict[str, Any], reason: str
 ) -> None:
     summary = bring(toy, tmp_path, "bob", {**SECOND, "score": 1}, {**FIRST, **change, "score": 1})
-    assert [fault.line for fault in summary.skipped] == [2]
+    assert [row.line for row in summary.skipped] == [2]
     assert reason in summary.skipped[0].reason
     assert ("bob", "q1") not in scores(toy)
     assert scores(toy)["bob", "q2"] == 1
@@ -65,7 +65,7 @@ def test_another_content_under_a_known_key_is_listed_and_left_out(
     ],
     ids=["by key", "by text", "by key and text", "in full"],
 )
-def test_the_same_query_however_it_is_named(toy: Store, tmp_path: Path, named: dict[str, Any]) -> None:
+def test_a_query_is_found_by_key_and_by_text(toy: Store, tmp_path: Path, named: dict[str, Any]) -> None:
     summary = bring(toy, tmp_path, "bob", {**named, "score": 0.5})
     assert (summary.new_queries, summary.skipped) == (0, [])
     assert scores(toy)["bob", "q1"] == 0.5
@@ -74,41 +74,21 @@ def test_the_same_query_however_it_is_named(toy: Store, tmp_path: Path, named: d
 def test_a_query_named_twice_in_a_file_counts_once(toy: Store, tmp_path: Path) -> None:
     by_text = {"text": FIRST["text"], "subject": "math", "score": 0}
     summary = bring(toy, tmp_path, "bob", {**FIRST, "score": 1}, by_text)
-    assert [fault.line for fault in summary.skipped] == [2]
+    assert [row.line for row in summary.skipped] == [2]
     assert "earlier row" in summary.skipped[0].reason
     assert scores(toy)["bob", "q1"] == 1
 
 
-def test_what_another_file_scored_stays_unless_replaced(toy: Store, tmp_path: Path) -> None:
-    corrected = {**FIRST, "score": 0, "tokens": 12}
-    with pytest.raises(InputError, match="--replace"):
-        bring(toy, tmp_path, "ann", corrected)
-    assert scores(toy)["ann", "q1"] == 1
-
-    assert bring(toy, tmp_path, "ann", corrected, replace=True).scored == {"ann": 1}
-    assert scores(toy) == {("ann", "q1"): 0, ("ann", "q2"): 0}
-    assert bring(toy, tmp_path, "ann", corrected, replace=True).unchanged == 1, "its own rows need no replacing"
-    with toy.reading() as connection:
-        assert connection.scalars(select(Response.completion_tokens)).all() == [12]
-
-
-def test_a_subject_that_is_new_must_be_allowed(toy: Store, tmp_path: Path) -> None:
+def test_a_new_subject_must_be_allowed(toy: Store, tmp_path: Path) -> None:
     new = {"text": "Where is Oslo?", "subject": "maps", "score": 1}
     with pytest.raises(InputError, match="unknown subject 'maps'; the benchmark has letters, math"):
         bring(toy, tmp_path, "bob", new)
     assert bring(toy, tmp_path, "bob", new, new_subjects=True).new_queries == 1
 
 
-def test_rows_of_others(toy: Store, tmp_path: Path) -> None:
-    rows = [{**FIRST, "expert": name, "score": 1} for name in ("bob", "eve")]
-    summary = bring(toy, tmp_path, "bob", *rows)
-    assert [(fault.line, fault.reason) for fault in summary.skipped] == [(2, "a row of another expert: 'eve'")]
-
-    rows = [{**SECOND, "expert": "bob", "score": 1}, {**SECOND, "expert": "eve", "score": 1}, {**SECOND, "score": 1}]
-    summary = bring(toy, tmp_path, "all", *rows)
-    assert [fault.reason for fault in summary.skipped] == [
-        "unknown expert: 'eve'",
-        "it names no expert, and the command names none either",
-    ]
-    assert summary.scored == {"bob": 1}
-    assert {expert for expert, _ in scores(toy)} == {"ann", "bob"}
+def test_a_text_of_several_stored_queries_is_a_new_query(toy: Store, tmp_path: Path) -> None:
+    """A row with only its text is not matched by chance to one of two queries with that text."""
+    bring(toy, tmp_path, "ann", {**FIRST, "key": "copy", "choices": ["two", "three"], "score": 1})
+    summary = bring(toy, tmp_path, "bob", {"text": FIRST["text"], "subject": "math", "score": 1})
+    assert (summary.new_queries, summary.skipped) == (1, [])
+    assert not {("bob", "q1"), ("bob", "copy")} & scores(toy).keys()
