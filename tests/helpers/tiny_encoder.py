@@ -1,6 +1,6 @@
-"""A tiny encoder that nobody trained: BERT with random weights, and a tokenizer that knows the demo's words.
+"""A tiny untrained encoder: BERT with random weights, and a tokenizer with the words of the demo.
 
-python tests/routers/tiny_encoder.py FOLDER
+python tests/helpers/tiny_encoder.py FOLDER
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def write_encoder(folder: Path) -> None:
         pad_token_id=words.pad_token_id,
     )
     model = hf.BertModel(config)
-    with torch.no_grad():  # what is random about a word's place would drown the word
+    with torch.no_grad():  # random position vectors would outweigh the words
         model.embeddings.position_embeddings.weight.zero_()
         model.embeddings.token_type_embeddings.weight.zero_()
-        # A trained encoder makes little of words that are everywhere; here they are all the same.
+        # In a trained encoder frequent words have little weight; here they share one vector.
         texts = [question.text for question in [*world(64).examples.questions, *world(64).unseen]]
         counts = Counter(id_ for ids in words(texts)["input_ids"] for id_ in set(ids))
         vectors = model.embeddings.word_embeddings.weight

@@ -1,4 +1,4 @@
-"""Small worlds of topics to route among, and the ways to build a router for them."""
+"""Small sets of topics to route among, and a cache of embeddings in memory."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _UNSEEN = "Please explain to me: the {}"
 
 @dataclass(frozen=True)
 class World:
-    """Questions about k topics; output number i is the one to choose for topic number i."""
+    """Questions on k topics; output i is the right one for topic i. `unseen` has one question on each topic."""
 
     outputs: tuple[str, ...]
     examples: Examples

@@ -1,4 +1,4 @@
-"""Every way to build a router, and the real encoder where it is installed."""
+"""A trainer for every level, kind and head, and the real encoder if it is installed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchcoe_jobs.routers.base import TrainingContext
 from benchcoe_jobs.routers.model import RouterTrainer, new_trainer
 from benchcoe_jobs.routers.transformer import PACKAGES
 
-_WAYS = [
+_COMBINATIONS = [
     (Level.SUBJECT, "tfidf", "linear"),
     (Level.QUERY, "tfidf", "linear"),
     (Level.SUBJECT, "embedding", "linear"),
@@ -61,13 +61,13 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def shared_cache() -> MemoryCache:
-    """One cache for all tests that do not look at it: encoding is what takes their time."""
+    """One cache for all tests that do not examine it: most of their time is encoding."""
     return MemoryCache()
 
 
 @pytest.fixture
 def trainer_of(request: pytest.FixtureRequest) -> Callable[[Level, str, str], RouterTrainer]:
-    """How a level, a kind and a head are trained here."""
+    """Makes the trainer of a level, a kind and a head."""
 
     def build(level: Level, kind: str, head: str) -> RouterTrainer:
         fixture = _ENCODERS.get(kind)
@@ -77,31 +77,34 @@ def trainer_of(request: pytest.FixtureRequest) -> Callable[[Level, str, str], Ro
     return build
 
 
-@pytest.fixture(params=_WAYS, ids="-".join)
+@pytest.fixture(params=_COMBINATIONS, ids="-".join)
 def trainer(request: pytest.FixtureRequest, trainer_of: Callable[[Level, str, str], RouterTrainer]) -> RouterTrainer:
-    """Every level, kind and head that go together."""
+    """Every level, kind and head that can be combined."""
     return trainer_of(*request.param)
 
 
-@pytest.fixture(params=[way for way in _WAYS if way[0] is Level.SUBJECT], ids="-".join)
+@pytest.fixture(params=[one for one in _COMBINATIONS if one[0] is Level.SUBJECT], ids="-".join)
 def subject_trainer(
     request: pytest.FixtureRequest, trainer_of: Callable[[Level, str, str], RouterTrainer]
 ) -> RouterTrainer:
     return trainer_of(*request.param)
 
 
-@pytest.fixture(params=[way for way in _WAYS if way[0] is Level.QUERY], ids="-".join)
+@pytest.fixture(params=[one for one in _COMBINATIONS if one[0] is Level.QUERY], ids="-".join)
 def query_trainer(
     request: pytest.FixtureRequest, trainer_of: Callable[[Level, str, str], RouterTrainer]
 ) -> RouterTrainer:
     return trainer_of(*request.param)
 
 
-@pytest.fixture(params=[way for way in _WAYS if way[0] is Level.QUERY and way[1] != "bert"], ids="-".join)
+@pytest.fixture(
+    params=[one for one in _COMBINATIONS if one[0] is Level.QUERY and one[1] != "bert"],
+    ids="-".join,
+)
 def frozen_query_trainer(
     request: pytest.FixtureRequest, trainer_of: Callable[[Level, str, str], RouterTrainer]
 ) -> RouterTrainer:
-    """Those whose features do not depend on the experts that there are."""
+    """The trainers whose features do not depend on the experts."""
     return trainer_of(*request.param)
 
 

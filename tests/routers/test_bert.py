@@ -1,4 +1,4 @@
-"""A fine-tuned encoder: how it is trained, what a kill costs, and what of it is kept."""
+"""A fine-tuned encoder: its training, resuming after a kill, and its artifact."""
 
 from __future__ import annotations
 
@@ -37,16 +37,18 @@ def history_of(features: object) -> TrainingHistory:
 
 
 def relabelled(examples: Examples, seed: int) -> Examples:
-    """The same questions with one-hot targets that were drawn: nothing about them can be learned."""
+    """The same questions with random one-hot targets, which cannot be learned."""
     drawn = np.random.default_rng(seed).integers(0, examples.targets.shape[1], len(examples.questions))
     return replace(examples, targets=np.eye(examples.targets.shape[1])[drawn])
 
 
-def test_both_losses_are_kept_and_the_best_epoch(tiny_encoder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_both_losses_are_recorded_and_the_best_epoch_is_kept(
+    tiny_encoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from benchcoe_jobs.routers import hf_trainer
 
     for module in (transformer, hf_trainer):
-        monkeypatch.setattr(module, "bf16_helps", lambda: False)  # batches differ, and round differently
+        monkeypatch.setattr(module, "bf16_helps", lambda: False)  # rounding in bfloat16 depends on the batch
     features, head = Bert(epochs=20, patience=20, encoder_rate=1e-3).fit(
         Level.SUBJECT, "linear", EIGHT.examples, relabelled(EIGHT.examples, 0), TrainingContext(tiny_encoder)
     )
@@ -55,16 +57,16 @@ def test_both_losses_are_kept_and_the_best_epoch(tiny_encoder: str, monkeypatch:
     assert losses[-1] < losses[0] / 2
     score = [point["validation_accuracy"] for point in history if "validation_accuracy" in point]
     assert [point["epoch"] for point in history if "validation_loss" in point] == list(range(len(score)))
-    said = head.predict(features.transform(EIGHT.examples.questions)).argmax(axis=1)
-    right = said == relabelled(EIGHT.examples, 0).targets.argmax(axis=1)
+    predicted = head.predict(features.transform(EIGHT.examples.questions)).argmax(axis=1)
+    right = predicted == relabelled(EIGHT.examples, 0).targets.argmax(axis=1)
     assert right.mean() == pytest.approx(max(score), abs=1e-6)
 
 
-def test_it_stops_early_and_goes_back_to_what_it_was(tiny_encoder: str) -> None:
+def test_training_stops_early_and_the_original_encoder_is_kept(tiny_encoder: str) -> None:
     rng = np.random.default_rng(0)
     targets = rng.integers(0, 2, EIGHT.examples.targets.shape).astype(float)
     examples = replace(EIGHT.examples, targets=targets)
-    wrong = replace(EIGHT.examples, targets=1 - targets)  # the more is learned, the worse
+    wrong = replace(EIGHT.examples, targets=1 - targets)  # the better the fit, the worse on validation
     bert = Bert(epochs=50, encoder_rate=1e-3, head_rate=1e-2)
     features, head = bert.fit(Level.QUERY, "bce", examples, wrong, TrainingContext(tiny_encoder))
     assert history_of(features)[-1]["epoch"] < 10
@@ -78,7 +80,7 @@ def test_it_stops_early_and_goes_back_to_what_it_was(tiny_encoder: str) -> None:
 
 
 @pytest.mark.parametrize("head", ["bce", "regression"])
-def test_scores_are_learned_beyond_what_the_frozen_encoder_gives(tiny_encoder: str, head: str) -> None:
+def test_scores_are_learned_better_than_on_the_frozen_encoder(tiny_encoder: str, head: str) -> None:
     rng = np.random.default_rng(1)
     scores = np.round(0.9 * EIGHT.examples.targets + 0.05, 2)
     scores[rng.random(scores.shape) < 0.2] = np.nan
@@ -103,22 +105,25 @@ def test_an_artifact_needs_no_encoder(tiny_encoder: str, tmp_path: Path) -> None
     assert origin["fingerprint"].startswith("sha256:")
 
 
-def test_the_end_of_a_long_question_and_its_options_are_read(tiny_encoder: str) -> None:
+def test_a_long_question_is_cut_at_its_start(tiny_encoder: str) -> None:
     encoder = Transformer.open(find_encoder(tiny_encoder, None))
     options = ("an orchestra", "a penguin")
-    asked = [
+    questions = [
         RouterInput(f"{'old ' * 500}{beginning} Who made this?", options) for beginning in ("kettle", "kettle " * 9)
     ]
-    same, other = RouterInput(f"zebra {asked[0].text}", options), RouterInput(asked[0].text, options[::-1])
-    lengths = [len(ids) for ids in encoder.ids([*asked, RouterInput("kettle")])]
+    same, other = (
+        RouterInput(f"zebra {questions[0].text}", options),
+        RouterInput(questions[0].text, options[::-1]),
+    )
+    lengths = [len(ids) for ids in encoder.ids([*questions, RouterInput("kettle")])]
     assert lengths[:2] == [WINDOW, WINDOW]
     assert lengths[2] < 10
-    first, _, third, fourth = encoder.ids([*asked, same, other])
+    first, _, third, fourth = encoder.ids([*questions, same, other])
     assert first == third
     assert first != fourth
 
 
-def test_the_fallback_is_calibrated_on_questions_that_were_not_learned(tiny_encoder: str) -> None:
+def test_the_fallback_is_calibrated_on_validation(tiny_encoder: str) -> None:
     trainer = new_trainer(Level.SUBJECT, "bert", None, TrainingContext(tiny_encoder))
     unseen = Examples(EIGHT.unseen, EIGHT.outputs, np.eye(8))
     few = unseen.take(np.arange(5))
@@ -154,7 +159,7 @@ train(sys.argv[1], Path(sys.argv[2]), on_step)
 def train(
     encoder: str, checkpoints: Path | None, on_step: object = lambda: None
 ) -> tuple[TrainingHistory, NDArray[np.float64]]:
-    """TrainingHistory and predictions; ten steps an epoch, four epochs."""
+    """History and predictions of a training of four epochs, with ten steps each."""
     examples = world(64).examples
     context = TrainingContext(encoder, checkpoints=checkpoints, on_step=on_step)  # type: ignore[arg-type]
     unseen = Examples(world(64).unseen, world(64).outputs, np.eye(64))
@@ -164,7 +169,7 @@ def train(
     return history_of(features), head.predict(features.transform(world(64).unseen))
 
 
-def test_a_killed_training_goes_on_where_it_was_and_ends_the_same(tiny_encoder: str, tmp_path: Path) -> None:
+def test_a_killed_training_resumes_with_the_same_result(tiny_encoder: str, tmp_path: Path) -> None:
     checkpoints = tmp_path / "checkpoints"
     here = Path(__file__).parent
     killed = subprocess.run(
@@ -176,7 +181,7 @@ def test_a_killed_training_goes_on_where_it_was_and_ends_the_same(tiny_encoder: 
     assert killed.returncode == -signal.SIGKILL
     [place] = checkpoints.iterdir()
     assert {path.name for path in place.glob("checkpoint-*")} == {"checkpoint-10", "checkpoint-20"}
-    torn = place / "checkpoint-25"  # killed again, while it was written
+    torn = place / "checkpoint-25"  # as if it had been killed while writing a checkpoint
     torn.mkdir()
     (torn / "model.safetensors").write_bytes(b"half of it")
 
@@ -188,19 +193,19 @@ def test_a_killed_training_goes_on_where_it_was_and_ends_the_same(tiny_encoder: 
     np.testing.assert_array_equal(predictions, expected)
 
 
-def test_another_training_does_not_go_on_from_it(tiny_encoder: str, tmp_path: Path) -> None:
+def test_another_training_does_not_resume_from_its_checkpoints(tiny_encoder: str, tmp_path: Path) -> None:
     steps: list[int] = []
     context = TrainingContext(tiny_encoder, checkpoints=tmp_path, on_step=lambda: steps.append(1))
     bert = Bert(epochs=2)
     bert.fit(Level.SUBJECT, "linear", EIGHT.examples, None, context)
     first = len(steps)
     bert.fit(Level.SUBJECT, "linear", EIGHT.examples, None, context)
-    assert len(steps) == first, "it was over"
+    assert len(steps) == first, "a finished training has no steps left"
     bert.fit(Level.SUBJECT, "linear", relabelled(EIGHT.examples, 0), None, context)
     assert len(steps) == 2 * first
 
 
-def test_nothing_of_a_checkpoint_is_unpickled_freely(
+def test_checkpoints_are_loaded_with_weights_only(
     tiny_encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
@@ -226,10 +231,10 @@ def test_nothing_of_a_checkpoint_is_unpickled_freely(
     assert set(calls) == {True}
 
 
-# --- what is no encoder ---------------------------------------------------------------------------
+# --- wrong encoders ---------------------------------------------------------------------------
 
 
-def test_a_folder_that_is_no_encoder(tiny_encoder: str, tmp_path: Path, two: World) -> None:
+def test_a_folder_without_a_complete_encoder_is_refused(tiny_encoder: str, tmp_path: Path, two: World) -> None:
     half = shutil.copytree(tiny_encoder, tmp_path / "half")
     weights = load_file(half / "model.safetensors")
     save_file({n: a for n, a in weights.items() if "layer.1" not in n}, half / "model.safetensors", {"format": "pt"})
@@ -255,18 +260,18 @@ def test_missing_packages_are_named(tiny_encoder: str, monkeypatch: pytest.Monke
         new_trainer(Level.SUBJECT, "bert", None, TrainingContext(tiny_encoder))
 
 
-def test_an_encoder_that_is_not_there(tmp_path: Path) -> None:
+def test_an_encoder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises((InputError, UsageError), match="neither an existing folder nor a hub id"):
         new_trainer(Level.SUBJECT, "bert", None, TrainingContext(str(tmp_path / "nowhere")))
 
 
-def test_lengths_go_together() -> None:
+def test_batches_have_questions_of_similar_length() -> None:
     batches = list(transformer._batches([5_000, 10, 4_000, 20, 4_000], 8_192))
     assert sorted(row for rows in batches for row in rows) == list(range(5))
     assert batches == [[1, 3], [2, 4], [0]]
 
 
-def test_lengths_go_together_in_training_and_epochs_differ() -> None:
+def test_training_batches_have_questions_of_similar_length_and_differ_by_epoch() -> None:
     hf_trainer = pytest.importorskip("benchcoe_jobs.routers.hf_trainer")
     lengths = [(7 * number) % 165 + 1 for number in range(165)]  # each of 1 to 165 once
     sampler = hf_trainer.LengthGroupedBatches(32, lengths=lengths)

@@ -1,4 +1,4 @@
-"""The blend head trusts single questions as far as they deserve it."""
+"""The blend head learns from single questions as much as cross-validation supports."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def fitted(x: Floats, examples: Examples) -> BlendHead:
     return head
 
 
-def test_where_only_the_subject_matters_it_is_the_subject_table() -> None:
+def test_if_only_the_subject_matters_predictions_are_the_means_by_subject() -> None:
     x, examples, chance = world(depends_on_the_question=False)
     head = fitted(x, examples)
     assert head.config()["penalty"] >= PENALTIES[1]
     assert np.abs(head.predict(x) - chance).mean() < 0.08
 
 
-def test_where_the_question_matters_it_is_shrunk_less_and_beats_the_table() -> None:
+def test_if_the_question_matters_the_penalty_is_smaller_and_predictions_are_better() -> None:
     x, examples, chance = world(depends_on_the_question=True)
     head = fitted(x, examples)
     assert head.config()["penalty"] == PENALTIES[0]
@@ -47,13 +47,13 @@ def test_where_the_question_matters_it_is_shrunk_less_and_beats_the_table() -> N
     assert ((head.predict(x) - chance) ** 2).mean() < 0.8 * ((table - chance) ** 2).mean()
 
 
-def test_a_subject_left_out_is_predicted_from_the_others() -> None:
+def test_a_held_out_subject_is_predicted_from_the_others() -> None:
     x, examples, _ = world(depends_on_the_question=False)
     head = fitted(x, examples)
-    left_out = head.predict_held_out_subjects(x, examples)
+    held_out = head.predict_held_out_subjects(x, examples)
     alpha = np.array(examples.subjects) == "alpha"
     assert head.predict(x)[alpha, 0].mean() == pytest.approx(0.8, abs=0.1)
-    assert left_out[alpha, 0].mean() < 0.5, "expert 0 is poor on the other two"
+    assert held_out[alpha, 0].mean() < 0.5, "expert 0 is poor on the other two"
 
 
 def test_a_single_subject_needs_no_classifier() -> None:

@@ -1,4 +1,4 @@
-"""Embeddings: encoded once, by an encoder that is the one it was."""
+"""Embeddings are encoded once, and an encoder that has changed is refused."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Cache:
-    """A cache that may break after some chunks."""
+    """A cache that raises OSError after `holds` chunks."""
 
     def __init__(self, holds: float = np.inf) -> None:
         self.kept: dict[str, bytes] = {}
@@ -42,13 +42,13 @@ class Cache:
         self.kept |= vectors
 
 
-def asked(*texts: str) -> list[RouterInput]:
+def questions_of(*texts: str) -> list[RouterInput]:
     return [RouterInput(text) for text in texts]
 
 
 @pytest.fixture
 def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The texts that were really encoded, in order."""
+    """The texts that were encoded, in order."""
     seen: list[str] = []
 
     def encode(self: Encoder, questions: Sequence[RouterInput]) -> NDArray[np.float32]:
@@ -62,7 +62,7 @@ def encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
-    """What looks like an encoder as long as nobody loads its weights."""
+    """A folder with the files of an encoder, whose weights cannot be loaded."""
     place = tmp_path / "encoder"
     place.mkdir()
     (place / "config.json").write_text("{}")
@@ -72,13 +72,13 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     find_encoder.cache_clear()
 
 
-def test_nothing_is_encoded_twice(folder: Path, encoded: list[str]) -> None:
+def test_no_text_is_encoded_twice(folder: Path, encoded: list[str]) -> None:
     cache = Cache()
     features = EmbeddingFeatures(TrainingContext(str(folder), cache=cache))
-    first = features.transform(asked("one", "three", "one", "lone \ud800"))
+    first = features.transform(questions_of("one", "three", "one", "lone \ud800"))
     assert encoded == ["one", "three", "lone \ud800"]
     assert list(first[:, 0]) == [3, 5, 3, 6]
-    again = EmbeddingFeatures(TrainingContext(str(folder), cache=cache)).transform(asked("three", "seventeen"))
+    again = EmbeddingFeatures(TrainingContext(str(folder), cache=cache)).transform(questions_of("three", "seventeen"))
     assert encoded[3:] == ["seventeen"]
     assert list(again[:, 0]) == [5, 9]
     key = hashlib.sha256(b"5 three").hexdigest()
@@ -90,17 +90,17 @@ def test_a_crash_keeps_the_chunks_before_it(folder: Path, encoded: list[str], mo
     cache = Cache(holds=2)
     texts = ["x" * length for length in range(10, 0, -1)]
     with pytest.raises(OSError, match="disk is full"):
-        EmbeddingFeatures(TrainingContext(str(folder), cache=cache)).transform(asked(*texts))
+        EmbeddingFeatures(TrainingContext(str(folder), cache=cache)).transform(questions_of(*texts))
     assert len(cache.kept) == 8
     encoded.clear()
     cache.holds = np.inf
-    EmbeddingFeatures(TrainingContext(str(folder), cache=cache)).transform(asked(*texts))
-    assert encoded == ["x" * 9, "x" * 10]  # by length: the shortest went first
+    EmbeddingFeatures(TrainingContext(str(folder), cache=cache)).transform(questions_of(*texts))
+    assert encoded == ["x" * 9, "x" * 10]  # the shortest texts are encoded first
 
 
 def test_a_router_refuses_another_encoder(folder: Path, encoded: list[str], tmp_path: Path) -> None:
     trainer = new_trainer(Level.SUBJECT, "embedding", "linear", TrainingContext(str(folder)))
-    model = trainer.fit(("short", "long"), Examples(asked("x", "x" * 50), ["short", "long"], np.eye(2)))
+    model = trainer.fit(("short", "long"), Examples(questions_of("x", "x" * 50), ["short", "long"], np.eye(2)))
     artifact.save(model, tmp_path / "router")
     artifact.load(tmp_path / "router")
     (folder / "config.json").write_text('{"hidden_size": 3}')
@@ -109,7 +109,7 @@ def test_a_router_refuses_another_encoder(folder: Path, encoded: list[str], tmp_
         artifact.load(tmp_path / "router")
 
 
-def test_the_fingerprint_covers_what_makes_the_vectors(folder: Path) -> None:
+def test_the_fingerprint_covers_the_files_of_the_encoder(folder: Path) -> None:
     before = find_encoder(str(folder), None).fingerprint
     assert before.startswith("sha256:")
     for name, counts in [("README.md", False), ("onnx/model.json", False), ("1_Pooling/config.json", True)]:
@@ -121,20 +121,20 @@ def test_the_fingerprint_covers_what_makes_the_vectors(folder: Path) -> None:
 
 def test_a_hub_encoder_is_pinned_to_its_commit(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     snapshot = folder.rename(folder.with_name(COMMIT))
-    asked = []
+    requests = []
 
     def download(name: str, *, revision: str | None, **patterns: Any) -> str:
-        asked.append((name, revision))
+        requests.append((name, revision))
         return str(snapshot)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     config = EmbeddingFeatures(TrainingContext("owner/name", revision="v1")).config()
     assert config == {"encoder": "owner/name", "revision": COMMIT, "fingerprint": f"owner/name@{COMMIT}"}
     assert EmbeddingFeatures.restore(config, {}, None).config() == config
-    assert asked == [("owner/name", "v1"), ("owner/name", COMMIT)]
+    assert requests == [("owner/name", "v1"), ("owner/name", COMMIT)]
 
 
-def test_an_encoder_that_is_not_to_be_had(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_encoder_that_is_not_available_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def offline(*_: Any, **__: Any) -> str:
         raise OSError("no network\nand a long explanation")
 
@@ -142,7 +142,7 @@ def test_an_encoder_that_is_not_to_be_had(folder: Path, monkeypatch: pytest.Monk
     (folder.parent / "empty").mkdir()
     for name, revision, says in [
         ("owner/name", "v1", r"owner/name@v1 is not in the cache of the hub and cannot be downloaded \(no network\)"),
-        ("./no/such/folder", None, "there is no such folder"),
+        ("./no/such/folder", None, "neither an existing folder nor a hub id"),
         (str(folder.parent / "empty"), None, "holds no safetensors weights"),
         (str(folder), "v1", "only an encoder from the hub has revisions"),
     ]:
@@ -156,21 +156,21 @@ def test_missing_packages_are_named(folder: Path, monkeypatch: pytest.MonkeyPatc
     for package in ("sentence_transformers", "huggingface_hub"):
         monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingError, match=r"pip install 'benchcoe-jobs\[routers\]'"):
-        found.encode(asked("text"))
+        found.encode(questions_of("text"))
     with pytest.raises(MissingError, match=r"pip install 'benchcoe-jobs\[routers\]'"):
         find_encoder("owner/name", None)
 
 
-def test_a_folder_that_is_no_encoder(folder: Path, encoder: str) -> None:
+def test_a_folder_without_an_encoder_is_refused(folder: Path, encoder: str) -> None:
     with pytest.raises(InputError, match="cannot be loaded") as refusal:
-        find_encoder(str(folder), None).encode(asked("text"))
+        find_encoder(str(folder), None).encode(questions_of("text"))
     assert "\n" not in str(refusal.value)
 
 
 def test_the_real_encoder(encoder: str, capfd: pytest.CaptureFixture[str]) -> None:
     find_encoder.cache_clear()
     vectors = find_encoder(encoder, None).encode(
-        asked("a cat", "a kitten", "the stock exchange", "", "a cat " * 20_000)
+        questions_of("a cat", "a kitten", "the stock exchange", "", "a cat " * 20_000)
     )
     assert vectors.shape == (5, 384)
     assert vectors.dtype == np.dtype("<f4")

@@ -1,4 +1,4 @@
-"""A router that knows what it does not know: calibrated by subjects left out, kept through a round trip."""
+"""The fallback is calibrated on held-out subjects and stored with the router."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ FORMS = ["how many {} are there in case {}", "tell me of {} and of {}", "why wou
 FOREIGN = [RouterInput("zebra crossings paint themselves"), RouterInput("quantum yoghurt")]
 
 
-def lesson(level: Level, transfers: bool) -> tuple[tuple[str, ...], Examples, np.ndarray]:
-    """Bob is better at every other subject; ann is better on the whole.
+def toy_examples(level: Level, transfers: bool) -> tuple[tuple[str, ...], Examples, np.ndarray]:
+    """Outputs, examples and scores. bob is better on every second subject, ann is better overall.
 
-    Where it `transfers`, a word that all of bob's subjects share says whose question it is. Where it does
-    not, a subject of bob's shares a word with one of ann's, and says the wrong thing of it.
+    If it `transfers`, all of bob's subjects share a word, which also predicts bob on a held-out subject. Otherwise each
+    of bob's subjects shares a word with one of ann's, which predicts the wrong expert on a held-out subject.
     """
     rng = np.random.default_rng(0)
     questions, subjects, scores = [], [], []
@@ -46,36 +46,36 @@ def lesson(level: Level, transfers: bool) -> tuple[tuple[str, ...], Examples, np
 
 
 def trained(level: Level, transfers: bool) -> RouterModel:
-    outputs, examples, scores = lesson(level, transfers)
+    outputs, examples, scores = toy_examples(level, transfers)
     return new_trainer(level, "tfidf", None, TrainingContext()).fit(outputs, examples, scores=scores, max_fallback=1.0)
 
 
 @pytest.mark.parametrize("level", list(Level))
-def test_what_is_unlike_training_falls_back_and_what_is_like_it_does_not(level: Level) -> None:
+def test_only_questions_unlike_training_fall_back(level: Level) -> None:
     model = trained(level, transfers=False)
     assert model.fallback is not None
-    _, examples, _ = lesson(level, transfers=False)
+    _, examples, _ = toy_examples(level, transfers=False)
     _, foreign = model.read(FOREIGN)
-    _, usual = model.read(examples.questions)
+    _, familiarity = model.read(examples.questions)
     assert foreign is not None
-    assert usual is not None
+    assert familiarity is not None
     assert (foreign < model.fallback.threshold).all()
-    assert (usual >= model.fallback.threshold).mean() > 0.5
+    assert (familiarity >= model.fallback.threshold).mean() > 0.5
     found = model.fallback.calibration
-    assert found.gain_without < 0, "on subjects that were left out this router loses"
+    assert found.gain_without < 0, "on subjects that were held out this router loses"
     assert found.low >= 0.0
     assert found.left_out_share > found.share
 
 
-def test_a_question_of_either_subject_is_unfamiliar_however_near_it_is() -> None:
-    _, examples, _ = lesson(Level.SUBJECT, transfers=False)
+def test_a_question_that_fits_two_subjects_is_less_familiar() -> None:
+    _, examples, _ = toy_examples(Level.SUBJECT, transfers=False)
     either = [RouterInput("the same words stand in both")] * 24
-    asked = [*examples.questions, *either]
+    questions = [*examples.questions, *either]
     subjects = [*examples.subjects, *SUBJECTS[:2] * 12]
     one_hot = np.eye(len(SUBJECTS))[[SUBJECTS.index(subject) for subject in subjects]]
-    scores = np.tile([1.0, 0.0], (len(asked), 1))
+    scores = np.tile([1.0, 0.0], (len(questions), 1))
     found = new_trainer(Level.SUBJECT, "tfidf", None, TrainingContext()).fit(
-        SUBJECTS, Examples(asked, subjects, one_hot), scores=scores
+        SUBJECTS, Examples(questions, subjects, one_hot), scores=scores
     )
     _, familiarity = found.read([either[0], examples.questions[0]])
     assert familiarity is not None
@@ -87,7 +87,7 @@ def test_the_command_and_the_library_have_the_same_limit() -> None:
     assert {option.name: option.default for option in train_router.params}["max_fallback"] == DEFAULT_MAX_FALLBACK
 
 
-def test_where_what_was_learned_carries_over_nothing_falls_back() -> None:
+def test_a_router_that_generalises_to_held_out_subjects_does_not_fall_back() -> None:
     model = trained(Level.QUERY, transfers=True)
     assert model.fallback is not None
     assert model.fallback.calibration.low > 0
@@ -97,18 +97,18 @@ def test_where_what_was_learned_carries_over_nothing_falls_back() -> None:
     assert (foreign >= model.fallback.threshold).all()
 
 
-@pytest.mark.parametrize("most", [0.0, 0.05])
-def test_caution_has_a_limit(most: float) -> None:
-    outputs, examples, scores = lesson(Level.QUERY, transfers=False)
-    assert trained(Level.QUERY, transfers=False).fallback.calibration.share > most  # type: ignore[union-attr]
+@pytest.mark.parametrize("max_fallback", [0.0, 0.05])
+def test_the_share_that_falls_back_has_a_limit(max_fallback: float) -> None:
+    outputs, examples, scores = toy_examples(Level.QUERY, transfers=False)
+    assert trained(Level.QUERY, transfers=False).fallback.calibration.share > max_fallback  # type: ignore[union-attr]
     model = new_trainer(Level.QUERY, "tfidf", None, TrainingContext()).fit(
-        outputs, examples, scores=scores, max_fallback=most
+        outputs, examples, scores=scores, max_fallback=max_fallback
     )
     assert model.fallback is not None
-    assert model.fallback.calibration.share == most
-    _, usual = model.read(examples.questions)
-    assert usual is not None
-    assert (usual < model.fallback.threshold).mean() <= most + 0.02
+    assert model.fallback.calibration.share == max_fallback
+    _, familiarity = model.read(examples.questions)
+    assert familiarity is not None
+    assert (familiarity < model.fallback.threshold).mean() <= max_fallback + 0.02
 
 
 @pytest.mark.parametrize("level", list(Level))
@@ -126,8 +126,8 @@ def test_a_fallback_survives_the_round_trip(level: Level, tmp_path: Path) -> Non
         np.testing.assert_array_equal(one, other)
 
 
-def test_too_few_subjects_to_leave_one_out() -> None:
-    outputs, examples, scores = lesson(Level.QUERY, transfers=False)
+def test_too_few_subjects_to_hold_one_out() -> None:
+    outputs, examples, scores = toy_examples(Level.QUERY, transfers=False)
     two = np.flatnonzero(np.isin(examples.subjects, SUBJECTS[:2]))
     model = new_trainer(Level.QUERY, "tfidf", None, TrainingContext()).fit(
         outputs, examples.take(two), scores=scores[two]
@@ -136,7 +136,7 @@ def test_too_few_subjects_to_leave_one_out() -> None:
     assert model.read(FOREIGN)[1] is None
 
 
-def test_no_score_to_judge_by() -> None:
-    outputs, examples, scores = lesson(Level.SUBJECT, transfers=False)
+def test_without_scores_there_is_no_fallback() -> None:
+    outputs, examples, scores = toy_examples(Level.SUBJECT, transfers=False)
     trainer = new_trainer(Level.SUBJECT, "tfidf", None, TrainingContext())
     assert trainer.fit(outputs, examples, scores=np.full_like(scores, np.nan)).fallback is None

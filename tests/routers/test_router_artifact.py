@@ -1,4 +1,4 @@
-"""An artifact that is not whole is refused; one that is being written never replaces a good one by half."""
+"""An incomplete artifact is refused, and an artifact is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_an_altered_artifact_is_refused(folder: Path, change: dict[str, Any], sa
 
 
 @pytest.mark.parametrize("content", ["[]", "3", "{}", "not json", '{"sha256": null}'])
-def test_what_is_no_router_is_refused(folder: Path, content: str) -> None:
+def test_other_content_is_refused(folder: Path, content: str) -> None:
     (folder / "router.json").write_text(content)
     with pytest.raises(InputError, match=r"router\.json is damaged"):
         artifact.load(folder)
@@ -86,14 +86,14 @@ def test_weights_of_another_router_are_refused(folder: Path, tmp_path: Path) -> 
         artifact.load(folder)
 
 
-def test_saving_again_replaces_and_leaves_nothing_behind(folder: Path) -> None:
+def test_saving_again_replaces_and_leaves_no_other_files(folder: Path) -> None:
     fingerprint = artifact.save(_model(flip=True), folder)
     assert fingerprint != artifact.save(_model(), folder.parent / "other")
     np.testing.assert_array_equal(artifact.load(folder).predict(APPLES), _model(flip=True).predict(APPLES))
     assert sorted(path.name for path in folder.parent.iterdir()) == ["other", "router"]
 
 
-def test_a_write_that_fails_leaves_the_old_router(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_write_keeps_the_old_router(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 

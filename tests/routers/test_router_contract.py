@@ -1,4 +1,4 @@
-"""What every router promises, whatever its level, kind and head."""
+"""The properties of every router, for each level, kind and head."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchcoe_jobs.routers.base import Examples, TrainingContext
 from benchcoe_jobs.routers.model import RouterModel, RouterTrainer, new_trainer
 
 _TEXTS = ["", " \n\t", "\0", "lone \ud800 surrogate", "日本語 العربية 🙂", "word " * 20_000, "x" * 100_000]
-STRANGE = [
+ODD = [
     *map(RouterInput, _TEXTS),
     RouterInput("", ("", "")),
     RouterInput("which?", ("x" * 100_000, "word " * 20_000)),
@@ -56,12 +56,12 @@ def test_chooses_the_right_output_for_unseen_questions(
 
 
 def test_subject_predictions_are_probabilities(subject_trainer: RouterTrainer, eight: World) -> None:
-    predictions = trained(subject_trainer, eight).predict(eight.unseen + STRANGE)
+    predictions = trained(subject_trainer, eight).predict(eight.unseen + ODD)
     assert predictions.min() >= 0
     np.testing.assert_allclose(predictions.sum(axis=1), 1)
 
 
-def test_two_fits_and_a_saved_router_say_the_same_bit_for_bit(
+def test_two_fits_and_a_saved_router_predict_the_same_bits(
     trainer: RouterTrainer, eight: World, tmp_path: Path
 ) -> None:
     first, second = trained(trainer, eight), trained(trainer, eight)
@@ -69,7 +69,7 @@ def test_two_fits_and_a_saved_router_say_the_same_bit_for_bit(
     loaded = artifact.load(tmp_path / "first", cache=trainer.context.cache)
     assert (loaded.level, loaded.kind, loaded.head_name) == (trainer.level, trainer.kind, trainer.head)
     assert loaded.outputs == eight.outputs
-    questions = eight.unseen + STRANGE
+    questions = eight.unseen + ODD
     expected = first.predict(questions)
     np.testing.assert_array_equal(second.predict(questions), expected)
     np.testing.assert_array_equal(loaded.predict(questions), expected)
@@ -87,23 +87,21 @@ def test_a_saved_router_has_equal_files_and_none_is_a_pickle(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["first", "second"]
 
 
-def test_strange_questions_to_learn_from_and_to_route(trainer: RouterTrainer, two: World) -> None:
-    model = trainer.fit(two.outputs, with_more(two.examples, STRANGE, [1.0, 0.0]))
-    assert np.isfinite(model.predict(STRANGE)).all()
+def test_odd_questions_can_be_learned_and_routed(trainer: RouterTrainer, two: World) -> None:
+    model = trainer.fit(two.outputs, with_more(two.examples, ODD, [1.0, 0.0]))
+    assert np.isfinite(model.predict(ODD)).all()
 
 
-def test_no_questions_no_predictions(trainer: RouterTrainer, two: World) -> None:
+def test_without_questions_there_are_no_predictions(trainer: RouterTrainer, two: World) -> None:
     assert trained(trainer, two).predict([]).shape == (0, 2)
 
 
-def test_a_question_of_which_nothing_is_known_teaches_nothing(
-    trainer: RouterTrainer, two: World, tmp_path: Path
-) -> None:
+def test_a_question_without_targets_changes_nothing(trainer: RouterTrainer, two: World, tmp_path: Path) -> None:
     model = trainer.fit(two.outputs, with_more(two.examples, [RouterInput("a nameless thing")], [np.nan, np.nan]))
     assert artifact.save(model, tmp_path / "a") == artifact.save(trained(trainer, two), tmp_path / "b")
 
 
-def test_unknown_scores_are_left_out_not_taken_for_zero(query_trainer: RouterTrainer, eight: World) -> None:
+def test_unknown_scores_are_not_taken_for_zero(query_trainer: RouterTrainer, eight: World) -> None:
     targets = np.ones_like(eight.examples.targets)
     targets[:, 0] = 0.4
     known = np.random.default_rng(0).random(targets.shape) < 0.3
@@ -121,12 +119,12 @@ def test_an_expert_known_on_a_single_question(query_trainer: RouterTrainer, eigh
     np.testing.assert_allclose(model.predict(eight.unseen)[:, 0], targets[0, 0])
 
 
-@pytest.mark.parametrize("newcomers", [1, 5])
+@pytest.mark.parametrize("n_new", [1, 5])
 @pytest.mark.parametrize("coverage", [1.0, 0.9])
-def test_new_experts_leave_the_old_ones_bit_for_bit(
-    query_trainer: RouterTrainer, eight: World, newcomers: int, coverage: float, tmp_path: Path
+def test_new_experts_do_not_change_the_predictions_of_the_others(
+    query_trainer: RouterTrainer, eight: World, n_new: int, coverage: float, tmp_path: Path
 ) -> None:
-    old = 8 - newcomers
+    old = 8 - n_new
     model = query_trainer.fit(eight.outputs[:old], columns(eight, slice(old)))
     before = model.predict(eight.unseen)
     new_targets = eight.examples.targets[:, old:].copy()
@@ -144,7 +142,7 @@ def test_new_experts_leave_the_old_ones_bit_for_bit(
     np.testing.assert_array_equal(loaded.predict(eight.unseen), after)
 
 
-def test_growing_twice_is_as_good_as_at_once(frozen_query_trainer: RouterTrainer, eight: World) -> None:
+def test_extending_twice_is_as_good_as_training_once(frozen_query_trainer: RouterTrainer, eight: World) -> None:
     model = frozen_query_trainer.fit(eight.outputs[:6], columns(eight, slice(6)))
     for column in (6, 7):
         model = model.extended(columns(eight, [column]), (eight.outputs[column],))
@@ -152,9 +150,7 @@ def test_growing_twice_is_as_good_as_at_once(frozen_query_trainer: RouterTrainer
     np.testing.assert_allclose(model.predict(eight.unseen), at_once, atol=1e-6)
 
 
-def test_what_cannot_be_grown_is_refused(
-    query_trainer: RouterTrainer, subject_trainer: RouterTrainer, two: World
-) -> None:
+def test_wrong_extensions_are_refused(query_trainer: RouterTrainer, subject_trainer: RouterTrainer, two: World) -> None:
     column = columns(two, [0])
     with pytest.raises(UsageError, match="only a query-level router can be extended with new experts"):
         trained(subject_trainer, two).extended(column, ("new",))
@@ -168,11 +164,11 @@ def test_what_cannot_be_grown_is_refused(
 def test_targets_that_cannot_be_learned_are_refused(trainer: RouterTrainer, two: World) -> None:
     with pytest.raises(ValueError, match="2 outputs, but targets"):
         trainer.fit(two.outputs, columns(two, [0]))
-    nobody = two.examples.targets.copy()
-    nobody[:, 1] = np.nan if trainer.level is Level.QUERY else 0.0
-    nobody[:, 0] = 1.0
+    missing = two.examples.targets.copy()
+    missing[:, 1] = np.nan if trainer.level is Level.QUERY else 0.0
+    missing[:, 0] = 1.0
     with pytest.raises(UsageError, match="no question to learn from for out-bridge"):
-        trained(trainer, two, nobody)
+        trained(trainer, two, missing)
 
 
 def test_subjects_must_be_one_hot(subject_trainer: RouterTrainer, two: World) -> None:
@@ -209,9 +205,7 @@ def test_blend_is_query_level() -> None:
     ("outputs", "says"),
     [(("a",), "a router needs two or more outputs"), (("a", "a", "b"), "with different names")],
 )
-def test_outputs_that_are_no_choice_are_refused(
-    trainer: RouterTrainer, two: World, outputs: tuple[str, ...], says: str
-) -> None:
+def test_wrong_outputs_are_refused(trainer: RouterTrainer, two: World, outputs: tuple[str, ...], says: str) -> None:
     with pytest.raises(UsageError, match=says):
         trainer.fit(outputs, two.examples)
 

@@ -1,4 +1,4 @@
-"""What is cut of a question that is too long: what precedes it, never the question or its first options."""
+"""A question that is too long is cut before its end: the question itself and its first options stay."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def test_the_question_and_its_options_stay(tokenizer: object) -> None:
     assert len(tokenizer(text)["input_ids"]) == 64
 
 
-def test_what_fits_is_left_alone(tokenizer: object) -> None:
+def test_a_question_that_fits_is_not_cut(tokenizer: object) -> None:
     [text] = readable([RouterInput(QUESTION, OPTIONS)], tokenizer, 64)
     assert text == f"{QUESTION}\nred\nwhite\ngreen"
 
 
-def test_endless_options_leave_half_of_the_window_to_the_question(tokenizer: object) -> None:
+def test_long_options_leave_half_of_the_window_to_the_question(tokenizer: object) -> None:
     [text] = readable([RouterInput(LONG + QUESTION, tuple(f"option number {n}" for n in range(500)))], tokenizer, 64)
     assert f"{QUESTION}\noption number 0\noption number 1\n" in text
     assert len(tokenizer(text)["input_ids"]) == 64
