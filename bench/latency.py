@@ -23,7 +23,8 @@ from harness import command, encoder, markdown, seconds
 from published_router import Published, real_questions
 
 from benchcoe_jobs.domain import RouterInput
-from benchcoe_jobs.services.routing.decider import Decider, open_decider
+from benchcoe_jobs.services.routing.decider import Decider, decider
+from benchcoe_jobs.services.routing.snapshot import take_snapshot
 from benchcoe_jobs.store.results.catalog import Question
 from benchcoe_jobs.store.session import open_store
 
@@ -71,7 +72,10 @@ def trained(folder: Path, queries: Iterable[Question]) -> Decider:
         command("add-expert", expert, "--engine", "recorded")
     command("import-results", "all", str(file), "--benchmark", "real")
     command("train-router", "r", "--kind", "bert", "--encoder", encoder())
-    return open_decider(open_store(os.environ["BENCHCOE_DATABASE_URL"]), folder / "home", "r")
+    store = open_store(os.environ["BENCHCOE_DATABASE_URL"])
+    with store.reading() as connection:
+        snapshot = take_snapshot(connection, "r")
+    return decider(store, folder / "home", snapshot)
 
 
 def each(ask: Callable[[RouterInput], object], questions: list[RouterInput]) -> np.ndarray:

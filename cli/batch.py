@@ -51,13 +51,13 @@ def submit(
     """
     from benchcoe_jobs.dispatch.base import dispatcher
     from benchcoe_jobs.services.batch.job import submit_file
-    from benchcoe_jobs.services.batch.result_files import check_places
+    from benchcoe_jobs.services.batch.result_files import require_result_files
 
     stem = file.with_suffix("") if file.suffix == ".jsonl" else file
     output, errors = output or Path(f"{stem}.output.jsonl"), errors or Path(f"{stem}.errors.jsonl")
     runner = dispatcher(session.store, session.settings)
     if runner.runs_here or wait:
-        check_places(output, errors)
+        require_result_files(output, errors)
     job_id, is_new = submit_file(session.store, file, router)
     runner.announce()
     if not (runner.runs_here or wait):

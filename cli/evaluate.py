@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,16 +62,17 @@ def evaluate(
     split), a random expert and the two oracles, all over the same queries. If most of those queries have no
     score from the other experts, the report covers only the chosen experts.
     """
-    from benchcoe_jobs.services.evaluation.job import evaluate_request
+    from benchcoe_jobs.services.evaluation.decisions import evaluate_request
 
     if plot is not None:
-        from benchcoe_jobs.services.evaluation.cost_plot import check_plot
+        from benchcoe_jobs.services.evaluation.cost_plot import require_plot
 
-        check_plot(plot)
-    request = evaluate_request(
-        router,
-        benchmark,
-        split,
+        require_plot(plot)
+    request = partial(
+        evaluate_request,
+        router=router,
+        benchmark=benchmark,
+        split=split,
         falls_back=fallback,
         max_cost=max_cost,
         quality_weight=quality_weight,

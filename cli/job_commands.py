@@ -25,7 +25,7 @@ wait_option = click.option("--wait", is_flag=True, help="With a broker configure
 def run_job(
     session: Session,
     kind: str,
-    request: Mapping[str, Any],
+    request: Mapping[str, Any] | Callable[[Connection], Mapping[str, Any]],
     *,
     what: str,
     wait: bool,
@@ -33,7 +33,7 @@ def run_job(
 ) -> JobRow | None:
     """Submit a job and follow it to its end. With a broker and without `wait`, print its number and return None.
 
-    `before` is called in the transaction that submits the job. Raises BenchcoeError if the job fails or is cancelled.
+    `before`, and `request` if it is a function, are called in the transaction that submits the job. Raises BenchcoeError if the job fails or is cancelled.
     """
     from benchcoe_jobs.dispatch.base import dispatcher
     from benchcoe_jobs.job_queue.lifecycle import submit
@@ -41,7 +41,7 @@ def run_job(
     runner = dispatcher(session.store, session.settings)
     with session.store.writing() as connection:
         before(connection)
-        job_id, is_new = submit(connection, kind, request)
+        job_id, is_new = submit(connection, kind, request(connection) if callable(request) else request)
     runner.announce()
     if runner.runs_here or wait:
         return follow(session, runner, job_id, what)

@@ -41,8 +41,9 @@ def route(
     """
     from benchcoe_jobs.domain import RouterInput
     from benchcoe_jobs.services.routing.budget import Budget
-    from benchcoe_jobs.services.routing.decider import open_decider
+    from benchcoe_jobs.services.routing.decider import decider
     from benchcoe_jobs.services.routing.question_file import InputQuestion, read_questions
+    from benchcoe_jobs.services.routing.snapshot import take_snapshot
 
     if (question is None) == (file is None):
         raise UsageError("give one question or --input FILE, not both")
@@ -50,8 +51,10 @@ def route(
         questions = [InputQuestion(None, RouterInput(question))]
     else:
         questions = read_questions(file) if file else []
-    decider = open_decider(session.store, session.settings.home, router, falls_back=fallback)
-    choices = decider.choose([entry.router_input for entry in questions], Budget(max_cost, quality_weight))
+    with session.store.reading() as connection:
+        snapshot = take_snapshot(connection, router)
+    chooser = decider(session.store, session.settings.home, snapshot, falls_back=fallback)
+    choices = chooser.choose([entry.router_input for entry in questions], Budget(max_cost, quality_weight))
     for entry, choice in zip(questions, choices, strict=True):
         if session.as_json:
             click.echo(json.dumps(_as_json(entry.id, choice), ensure_ascii=False))

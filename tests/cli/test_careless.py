@@ -293,11 +293,11 @@ WORK = [
     Case(
         "nobody to fall back to", "train-router x --pool nobody", 2, "no best single expert", typed("add-pool nobody")
     ),
-    Case("prices nobody gave", f"{ROUTE} 'how many?' --max-cost 1", 2, "bob costs is not known"),
-    Case("results over the store", f"{SUBMIT} --output benchcoe.db", 2, "no file of results", prompts()),
-    Case("results over the prompts", f"{SUBMIT} --output p.jsonl", 2, "no file of results", prompts()),
+    Case("prices nobody gave", f"{ROUTE} 'how many?' --max-cost 1", 2, "the cost of bob is not known"),
+    Case("results over the store", f"{SUBMIT} --output benchcoe.db", 2, "is not a result file", prompts()),
+    Case("results over the prompts", f"{SUBMIT} --output p.jsonl", 2, "is not a result file", prompts()),
     Case("errors over the answers", f"{SUBMIT} --output o.jsonl --errors ./o.jsonl", 2, "name two files", prompts()),
-    Case("results in no folder", f"{SUBMIT} --output none/o.jsonl", 2, "no folder none", prompts()),
+    Case("results in no folder", f"{SUBMIT} --output none/o.jsonl", 2, "folder none does not exist", prompts()),
     Case(
         "no list of experts",
         "experiment x.toml",

@@ -79,7 +79,7 @@ def test_a_job_from_start_to_end(folder: Path, cli: Cli) -> None:
         ("watch 99", 2, "no job 99"),
         ("cancel 1", 2, "is over (done)"),
         ("retry 1", 2, "nothing of job 1 failed"),
-        ("results 1", 2, "no submitted file"),
+        ("results 1", 2, "not a submitted file"),
         ("results 99", 2, "no job 99"),
         ("submit nothing.jsonl", 1, "cannot be read"),
         ("submit quiz/test.jsonl", 1, "line 1: custom_id"),

@@ -1,1 +1,1 @@
-"""MicroBatch files in OpenAI's format: each line is routed to one expert and answered."""
+"""Files in OpenAI's batch format: each line is routed to one expert, which answers it."""

@@ -1,4 +1,4 @@
-"""The job `batch`: anybody's prompts, each routed to one expert, asked, and answered in the same format."""
+"""The job `batch`: the prompts of a submitted file, each routed to one expert and answered by it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import Connection
 
@@ -21,30 +21,35 @@ from benchcoe_jobs.services.batch.openai_format import engine_request, read_line
 from benchcoe_jobs.services.inference import stream
 from benchcoe_jobs.services.inference.expert_settings import settings_of
 from benchcoe_jobs.services.inference.shards import micro_batch_size, placement, shard_size
-from benchcoe_jobs.services.routing.decider import choosable_experts, open_decider
+from benchcoe_jobs.services.routing.decider import decider
+from benchcoe_jobs.services.routing.snapshot import RoutingSnapshot, keep_snapshot, snapshot_of
 from benchcoe_jobs.store.job_queue import batch_lines, jobs, workers
 from benchcoe_jobs.store.job_queue.batch_lines import Line, LineResult
 from benchcoe_jobs.store.job_queue.jobs import JobRow, NewShardGroup
 from benchcoe_jobs.store.job_queue.leases import Tally
 from benchcoe_jobs.store.results import experts
-from benchcoe_jobs.store.routing import routers
 from benchcoe_jobs.store.session import Store
 
 _ROUTED_AT_ONCE = 2000
-_READ_AT_ONCE = 500
+"""Lines of a shard that routes."""
 
 
 def submit_file(store: Store, path: Path, router: str | None) -> tuple[int, bool]:
-    """Queue a file of requests; returns the job's id, and whether it is new.
+    """Submit a file of requests; return the job's id, and whether the job is new.
 
-    The whole file is checked first. The same file, for the same state of the same router, is the same job, also
-    when it is over. Raises InputError, UsageError.
+    The whole file is validated first. The same file for the same routing snapshot is the same job, also after it
+    ended. Raises InputError for the file, UsageError for the router.
     """
-    lines = list(read_lines(path))
+    lines = read_lines(path)
     content = hashlib.sha256(json.dumps(lines, sort_keys=True).encode()).hexdigest()
     with store.writing() as connection:
-        found = routers.find_router(connection, router)
-        request = {"router": found.name, "artifact": found.artifact, "content": content, "lines": len(lines)}
+        snapshot = keep_snapshot(connection, router)
+        request = {
+            "router": snapshot.router.name,
+            "snapshot": snapshot.fingerprint,
+            "content": content,
+            "lines": len(lines),
+        }
         if (earlier := jobs.finished_job(connection, "batch", request)) is not None:
             return earlier, False
         job_id, is_new = submit(connection, "batch", request)
@@ -54,14 +59,14 @@ def submit_file(store: Store, path: Path, router: str | None) -> tuple[int, bool
 
 
 class BatchJob:
-    """See `job_queue.job_kind.JobKind`: first every line is routed, then each expert is asked its lines."""
+    """See `job_queue.job_kind.JobKind`: the first stage routes the lines, the second asks each expert its lines."""
 
     n_stages = 2
 
     def plan(self, connection: Connection, job: JobRow) -> Sequence[NewShardGroup]:
-        """Raises UsageError where the router may choose an expert that cannot answer."""
+        """Raises UsageError if the router may choose an expert without an engine."""
         if job.stage == 0:
-            _require_engines(connection, job.request["router"])
+            _require_engines(connection, snapshot_of(connection, job.request, "submit"))
             n = job.request["lines"]
             starts = range(0, n, _ROUTED_AT_ONCE)
             return [NewShardGroup(Queue.CPU, [({"from": at, "to": min(at + _ROUTED_AT_ONCE, n)}, 0) for at in starts])]
@@ -71,7 +76,7 @@ class BatchJob:
         ]
 
     def run(self, assignment: Assignment) -> None:
-        """Route a piece of the file, or ask an expert some lines."""
+        """Route a part of the file, or ask an expert some lines."""
         if assignment.claim.stage == 0:
             _route(assignment)
         else:
@@ -82,17 +87,17 @@ class BatchJob:
         return {"router": job.request["router"], "experts": batch_lines.counts(connection, job.id)}
 
     def follow_ups(self, connection: Connection, job: JobRow) -> Sequence[tuple[str, Mapping[str, Any]]]:
-        """Nothing follows."""
+        """No job follows."""
         return []
 
 
-def _require_engines(connection: Connection, router: str) -> None:
-    names = choosable_experts(connection, routers.find_router(connection, router))
-    mute = [name for name in names if not experts.read_expert(connection, name)[1].can_answer]
-    if mute:
+def _require_engines(connection: Connection, snapshot: RoutingSnapshot) -> None:
+    names = snapshot.eligible
+    recorded = [name for name in names if not experts.read_expert(connection, name)[1].can_answer]
+    if recorded:
         raise UsageError(
-            f"router {router!r} may choose {', '.join(mute)}, whose results were imported: it has no engine to answer "
-            "with. Train a router on a pool of experts that have one"
+            f"router {snapshot.router.name!r} may choose {', '.join(recorded)}, which has imported results and no "
+            "engine to answer with: train a router on a pool of experts with engines (`benchcoe-jobs train-router`)"
         )
 
 
@@ -106,13 +111,13 @@ def _shard_group(connection: Connection, expert_id: int, numbers: Sequence[int])
 
 def _route(assignment: Assignment) -> None:
     claim, store = assignment.claim, assignment.store
-    decider = open_decider(store, assignment.home, claim.request["router"])
     with store.reading() as connection:
+        snapshot = snapshot_of(connection, claim.request, "submit")
         numbers = batch_lines.numbers(connection, claim.job_id)[claim.work["from"] : claim.work["to"]]
         lines = list(batch_lines.lines(connection, claim.job_id, numbers))
-    choices = decider.choose([router_input(line.url, line.body) for line in lines])
+    choices = decider(store, assignment.home, snapshot).choose([router_input(line.url, line.body) for line in lines])
     chosen = [
-        (line.line, decider.members[choice.expert], choice.why) for line, choice in zip(lines, choices, strict=True)
+        (line.line, snapshot.members[choice.expert], choice.why) for line, choice in zip(lines, choices, strict=True)
     ]
 
     def write(connection: Connection) -> Tally:
@@ -124,35 +129,39 @@ def _route(assignment: Assignment) -> None:
 
 def _ask(assignment: Assignment) -> None:
     claim, lease = assignment.claim, assignment.lease
-    assert claim.expert_id is not None  # noqa: S101  (the shard_group has one)
+    assert claim.expert_id is not None  # noqa: S101  (the shard group has one)
     with assignment.store.reading() as connection:
         settings = settings_of(experts.read_expert_by_id(connection, claim.expert_id))
         lines = list(batch_lines.lines(connection, claim.job_id, claim.work["lines"]))
-    again = bool(claim.request.get("retry_errors"))
-    is_open = [line.text is None and (line.error is None or again) for line in lines]
+    retries_errors = bool(claim.request.get("retry_errors"))
+    is_open = [line.text is None and (line.error is None or retries_errors) for line in lines]
     recorded = Tally(
         answered=sum(line.text is not None for line in lines),
-        errors=sum(line.error is not None and not to_ask for line, to_ask in zip(lines, is_open, strict=True)),
+        errors=sum(line.error is not None and not asks for line, asks in zip(lines, is_open, strict=True)),
     )
     host = assignment.host(claim.expert_id, settings)
     loads = host.loads
     host.load()
     lease.commit(lambda connection: recorded - lease.tally, loads=host.loads - loads)
-    to_ask = [
-        (line, *engine_request(line.url, line.body)) for line, is_asked in zip(lines, is_open, strict=True) if is_asked
-    ]
-    size = micro_batch_size(settings.engine)
-    # What is decoded alike is asked together.
-    alike = sorted(to_ask, key=lambda one: (repr(one[2]), one[0].line))
-    groups = [list(group) for _, group in groupby(alike, key=lambda one: one[2])]
-    pieces = [group[start : start + size] for group in groups for start in range(0, len(group), size)]
-    with closing(stream.completions(host, lease, pieces, _batch)) as under_way:
-        for piece, completions, seconds in under_way:
-            _commit(assignment, [line for line, *_ in piece], completions, seconds)
+    requests = [(line, *engine_request(line.url, line.body)) for line, asks in zip(lines, is_open, strict=True) if asks]
+    batches = _micro_batches(requests, micro_batch_size(settings.engine))
+    with closing(stream.completions(host, lease, batches, _batch)) as under_way:
+        for batch, completions, seconds in under_way:
+            _commit(assignment, [line for line, *_ in batch], completions, seconds)
 
 
-def _batch(piece: Sequence[tuple[Line, Request, Decoding]]) -> MicroBatch:
-    return [request for _, request, _ in piece], piece[0][2]
+_LineRequest: TypeAlias = tuple[Line, Request, Decoding]
+
+
+def _micro_batches(requests: Sequence[_LineRequest], size: int) -> list[list[_LineRequest]]:
+    """The requests in micro-batches of at most `size`, each of one decoding."""
+    ordered = sorted(requests, key=lambda one: (repr(one[2]), one[0].line))
+    groups = [list(group) for _, group in groupby(ordered, key=lambda one: one[2])]
+    return [group[start : start + size] for group in groups for start in range(0, len(group), size)]
+
+
+def _batch(requests: Sequence[_LineRequest]) -> MicroBatch:
+    return [request for _, request, _ in requests], requests[0][2]
 
 
 def _commit(assignment: Assignment, lines: Sequence[Line], completions: Sequence[Completion], seconds: float) -> None:
@@ -168,7 +177,7 @@ def _commit(assignment: Assignment, lines: Sequence[Line], completions: Sequence
 
 def _line_result(line: Line, completion: Completion) -> LineResult:
     if completion.finish_reason == "error":
-        return LineResult(line.line, None, completion.error or "the engine gave no reason", "error")
+        return LineResult(line.line, None, completion.error or "the engine reported no reason", "error")
     return LineResult(
         line.line,
         completion.text,

@@ -1,7 +1,7 @@
-"""OpenAI's batch format: a line of a submitted file, and the line that answers it.
+"""OpenAI's batch format: the lines of a submitted file, and the lines that answer them.
 
-Source: OpenAI's API reference, "MicroBatch", the request input object and the request output object. What would
-change an answer and is not honoured here is refused, never dropped in silence.
+Source: OpenAI's API reference, "Batch", the request input object and the request output object. A field that would
+change an answer and that is not supported is refused, never ignored.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -21,11 +21,11 @@ from benchcoe_jobs.errors import InputError
 CHAT, PLAIN = "/v1/chat/completions", "/v1/completions"
 
 RESULT_ID = "batch_req_"
-"""How the id of every line of results begins."""
+"""The beginning of the id of each line of results."""
 
 MOST_LINES = 50_000
 MOST_BYTES = 200 << 20
-"""OpenAI's own limits."""
+"""OpenAI's limits for a file."""
 
 _FAULTS_SHOWN = 20
 _DATA_URI = "data:image/"
@@ -46,10 +46,10 @@ class _Url(_Strict):
 
     @field_validator("url")
     @classmethod
-    def _carries_its_picture(cls, url: str) -> str:
+    def _require_data_uri(cls, url: str) -> str:
         head, _, content = url.partition(";base64,")
         if not head.startswith(_DATA_URI) or not content:
-            raise ValueError("an image must come as data:image/...;base64,...: nothing is fetched")
+            raise ValueError("an image must be a data:image/...;base64,... URI: no image is downloaded")
         try:
             base64.b64decode(content, validate=True)
         except binascii.Error as error:
@@ -69,21 +69,21 @@ class _Message(_Strict):
 
     @property
     def text(self) -> str:
-        """Its text, without images."""
+        """The text of the message, without images."""
         if isinstance(self.content, str):
             return self.content
         return "\n".join(part.text for part in self.content if isinstance(part, _Text))
 
     @property
     def images(self) -> tuple[bytes, ...]:
-        """Its images, as files."""
+        """The images of the message, as encoded files."""
         parts = [] if isinstance(self.content, str) else self.content
         urls = [part.image_url.url for part in parts if isinstance(part, _Image)]
         return tuple(base64.b64decode(url.partition(",")[2]) for url in urls)
 
 
 class _Body(_Strict):
-    """What both kinds of body may say. `model` is the router's to choose; `user` and the like change no answer."""
+    """The fields of both kinds of body. `model` is ignored, because the router chooses; `user` changes no answer."""
 
     model: str | None = None
     temperature: float = Field(1.0, ge=0, le=2)
@@ -100,7 +100,7 @@ class _Body(_Strict):
     store: bool | None = None
 
     def decoding(self, *, chat: bool, limit: int | None) -> Decoding:
-        """How an engine is to answer; without a limit, as long as `Decoding` has it."""
+        """The decoding of a request; without a `limit` of tokens, that of `Decoding` holds."""
         stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
         return Decoding(
             max_new_tokens=limit or Decoding().max_new_tokens,
@@ -116,7 +116,7 @@ class _ChatBody(_Body):
     max_completion_tokens: int | None = Field(None, ge=1)
 
     @model_validator(mode="after")
-    def _ends_with_a_question(self) -> _ChatBody:
+    def _require_a_question(self) -> _ChatBody:
         if self.messages[-1].role != "user":
             raise ValueError("the last message must be the user's")
         if any(message.images for message in self.messages[:-1]):
@@ -138,12 +138,21 @@ class _Line(_Strict):
 _BODIES: dict[str, type[_ChatBody | _PlainBody]] = {CHAT: _ChatBody, PLAIN: _PlainBody}
 
 
-def read_lines(path: Path) -> Iterator[tuple[int, str, str, dict[str, Any]]]:
-    """(line number, custom_id, url, body) of every line of a file, once the whole file was found to be right.
+class SubmittedLine(NamedTuple):
+    """A line of a submitted file. `body` is the request as it was written, and is known to be right."""
 
-    Raises InputError naming every line at fault, or as many as fit.
+    number: int
+    custom_id: str
+    url: str
+    body: dict[str, Any]
+
+
+def read_lines(path: Path) -> list[SubmittedLine]:
+    """The lines of a file, after all of them were validated; blank lines are left out.
+
+    Raises InputError if the file cannot be read, or if a line is wrong; the message names the first 20 wrong lines.
     """
-    lines: list[tuple[int, str, str, dict[str, Any]]] = []
+    lines: list[SubmittedLine] = []
     faults: list[str] = []
     seen: dict[str, int] = {}
     for number, text in enumerate(_texts(path), 1):
@@ -153,30 +162,37 @@ def read_lines(path: Path) -> Iterator[tuple[int, str, str, dict[str, Any]]]:
             line = _Line.model_validate(json.loads(text))
             _BODIES[line.url].model_validate(line.body)
             if line.custom_id in seen:
-                raise ValueError(f"custom_id {line.custom_id!r} stands in line {seen[line.custom_id]} already")
+                raise ValueError(f"custom_id {line.custom_id!r} is that of line {seen[line.custom_id]} already")
         except ValidationError as error:
             faults.append(f"line {number}: {_first_fault(error)}")
         except (ValueError, RecursionError) as error:
-            faults.append(f"line {number}: {error if not isinstance(error, json.JSONDecodeError) else 'no JSON'}")
+            faults.append(f"line {number}: {error if not isinstance(error, json.JSONDecodeError) else 'not JSON'}")
         else:
             seen[line.custom_id] = number
-            lines.append((number, line.custom_id, line.url, line.body))
+            lines.append(SubmittedLine(number, line.custom_id, line.url, line.body))
     if faults:
         more = f"; and {len(faults) - _FAULTS_SHOWN} more lines" if len(faults) > _FAULTS_SHOWN else ""
         raise InputError(f"{path}: {'; '.join(faults[:_FAULTS_SHOWN])}{more}")
     if not 0 < len(lines) <= MOST_LINES:
-        raise InputError(f"{path} has {len(lines)} requests: 1 to {MOST_LINES} are taken")
-    return iter(lines)
+        raise InputError(f"{path} has {len(lines)} requests: a file must have 1 to {MOST_LINES}")
+    return lines
 
 
 def router_input(url: str, body: Mapping[str, Any]) -> RouterInput:
-    """What a router reads of a request: the last message, or the prompt."""
-    parsed = _BODIES[url].model_validate(body)
-    return RouterInput(parsed.messages[-1].text if isinstance(parsed, _ChatBody) else parsed.prompt)
+    """The input of a router: the text of the last message, or the prompt.
+
+    `body` was validated when it was submitted, and is not parsed again: only this text is read.
+    """
+    if url == PLAIN:
+        return RouterInput(body["prompt"])
+    content = body["messages"][-1]["content"]
+    if isinstance(content, str):
+        return RouterInput(content)
+    return RouterInput("\n".join(part["text"] for part in content if part["type"] == "text"))
 
 
 def engine_request(url: str, body: Mapping[str, Any]) -> tuple[Request, Decoding]:
-    """What an engine is asked."""
+    """The request to an engine, and how it is to be decoded."""
     parsed = _BODIES[url].model_validate(body)
     if isinstance(parsed, _PlainBody):
         return Request(parsed.prompt), parsed.decoding(chat=False, limit=parsed.max_tokens)
@@ -200,7 +216,7 @@ def answer_line(
     expert: str,
     why: str | None,
 ) -> dict[str, Any]:
-    """The output object of an answered request; `benchcoe` in its body says who was asked and why."""
+    """The output object of an answered request; `benchcoe` in its body has the expert and the reason for it."""
     choice: dict[str, Any] = {"index": 0, "finish_reason": finish_reason}
     if url == CHAT:
         choice["message"] = {"role": "assistant", "content": text}
@@ -227,7 +243,7 @@ def answer_line(
 def error_line(
     job_id: int, number: int, custom_id: str, *, message: str, expert: str | None, why: str | None
 ) -> dict[str, Any]:
-    """The output object of a request that could not be answered."""
+    """The output object of a request without an answer."""
     error = {"code": "not_answered", "message": message, "benchcoe": {"expert": expert, "why": why}}
     return {"id": f"{RESULT_ID}{job_id}_{number}", "custom_id": custom_id, "response": None, "error": error}
 

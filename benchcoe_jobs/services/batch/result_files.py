@@ -1,4 +1,4 @@
-"""The two files that a submitted file ends in: the lines that are answered, and those that failed."""
+"""The two result files of a submitted file: the answered lines, and the failed lines."""
 
 from __future__ import annotations
 
@@ -16,41 +16,41 @@ from benchcoe_jobs.store.job_queue.jobs import JobRow
 from benchcoe_jobs.store.session import Store
 
 
-def check_places(output: Path, errors: Path) -> None:
-    """Raise UsageError where results cannot be written, before the work whose results they are.
+def require_result_files(output: Path, errors: Path) -> None:
+    """Raise UsageError if results cannot be written to these files. Called before the work begins.
 
-    Only files of results are written over: whoever mistypes must not lose prompts, or the store.
+    Only result files and empty files may be overwritten: a mistyped name must not cost prompts, or the store.
     """
     if output.resolve() == errors.resolve():
         raise UsageError(f"answers and errors cannot both go to {output}: name two files")
     for path in (output, errors):
         if not path.parent.is_dir():
-            raise UsageError(f"{path} cannot be written: there is no folder {path.parent}")
+            raise UsageError(f"{path} cannot be written: folder {path.parent} does not exist")
         if path.exists() and not (path.is_file() and _has_results(path)):
-            raise UsageError(f"{path} is there, and no file of results: name another one, or move it away")
+            raise UsageError(f"{path} exists and is not a result file: name another file, or move it")
 
 
 def _has_results(path: Path) -> bool:
-    """Whether a file is one of results, or empty."""
+    """Whether a file is a result file, or empty."""
     try:
         with path.open("rb") as file:
             first = file.read(100)
     except OSError as error:
-        raise UsageError(f"{path} cannot be written over: {error.strerror}") from error
+        raise UsageError(f"{path} cannot be overwritten: {error.strerror}") from error
     return not first or first.startswith(json.dumps({"id": RESULT_ID})[:-2].encode())
 
 
 def write_results(store: Store, job_id: int, output: Path, errors: Path) -> tuple[int, int]:
-    """Write the lines of a job that are answered and those that failed, in the order of its file; returns how many.
+    """Write the answered and the failed lines of a job, in the order of its file; return the number of each.
 
-    Both files are there whole, or not at all. Raises InputError where they cannot be written, UsageError also as
-    `check_places` does.
+    Both files are written whole, or neither is. Raises InputError if they cannot be written, and UsageError if the job
+    is not a submitted file, or as `require_result_files` does.
     """
-    check_places(output, errors)
+    require_result_files(output, errors)
     with store.reading() as connection:
         job = jobs.read_job(connection, job_id)
         if job.kind != "batch":
-            raise UsageError(f"job {job_id} is no submitted file: `benchcoe-jobs status {job_id}` has its report")
+            raise UsageError(f"job {job_id} is not a submitted file: `benchcoe-jobs status {job_id}` shows its report")
         n_output = n_errors = 0
         staged = [path.with_name(f".{path.name}.{os.getpid()}") for path in (output, errors)]
         try:
@@ -59,7 +59,7 @@ def write_results(store: Store, job_id: int, output: Path, errors: Path) -> tupl
                     if line.text is not None:
                         answered.write(json.dumps(_answer(job_id, line), ensure_ascii=False) + "\n")
                         n_output += 1
-                    elif (error := line.error or (None if job.is_open else _why_unasked(job))) is not None:
+                    elif (error := line.error or (None if job.is_open else _why_not_asked(job))) is not None:
                         failed.write(json.dumps(_error(job_id, line, error), ensure_ascii=False) + "\n")
                         n_errors += 1
             staged[0].replace(output)
@@ -92,7 +92,7 @@ def _error(job_id: int, line: Line, message: str) -> dict[str, Any]:
     return error_line(job_id, line.line, line.custom_id, message=message, expert=line.expert, why=line.why)
 
 
-def _why_unasked(job: JobRow) -> str:
-    return (
-        "the job was cancelled before it was asked" if job.state is JobState.CANCELLED else job.error or str(job.state)
-    )
+def _why_not_asked(job: JobRow) -> str:
+    if job.state is JobState.CANCELLED:
+        return "the job was cancelled before this line was asked"
+    return job.error or str(job.state)

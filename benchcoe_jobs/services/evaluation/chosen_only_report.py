@@ -1,9 +1,9 @@
-"""What a router came to where only the experts that it chose were asked."""
+"""The report of a router if only the experts that it chose were asked."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -11,19 +11,20 @@ import numpy as np
 
 from benchcoe_jobs.domain import Distribution
 from benchcoe_jobs.errors import UsageError
-from benchcoe_jobs.services.evaluation.evaluate import SplitDecisions
+from benchcoe_jobs.services.evaluation.decisions import SplitDecisions
 from benchcoe_jobs.services.intervals import mean_interval
+from benchcoe_jobs.services.routing.snapshot import RoutingSnapshot
 from benchcoe_jobs.store.job_queue.jobs import ShardGroupRow
 from benchcoe_jobs.store.routing import evaluations
 from benchcoe_jobs.store.session import Store
 
-# What only the answers of all experts could tell, for whoever reads both kinds of report.
 _UNKNOWN = ("best_single", "random", "subject_oracle", "oracle", "gain")
+"""Keys of `Report` that need the answers of all experts: they are null here, for readers of both kinds of report."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChosenExpert:
-    """An expert's part: the share of the calls, on how many of its queries there is a score, and their mean."""
+    """An expert's share of the decisions, the number of its queries with a score, and their mean (None without any)."""
 
     expert: str
     calls: float
@@ -33,12 +34,12 @@ class ChosenExpert:
 
 @dataclass(frozen=True, slots=True)
 class ChosenOnlyReport:
-    """A router on the `n` queries whose chosen expert has a score; accuracies are fractions.
+    """A router on the `n` queries whose chosen expert has a score. Accuracies and shares are fractions.
 
-    `interval` is the 95 % bootstrap interval of the accuracy. There is no comparison with other experts: they were
-    not asked, which is what routing saves. `cost` has the real cost of a query, and beside it what asking every
-    expert would have cost, as far as the training split tells; None where costs are not known. `asked` counts what
-    this evaluation had answered, with the seconds of all workers together.
+    `interval` is the 95 % bootstrap interval of the accuracy. There is no comparison with other experts, because they
+    were not asked. `cost` has the mean cost of a query, and the expected cost of asking every expert, by the training
+    split; it is None if costs are unknown. `asked` counts the queries that this evaluation's job asked experts, and
+    `seconds` is the time of all workers together.
     """
 
     router: str
@@ -59,33 +60,35 @@ class ChosenOnlyReport:
     asked: dict[str, float]
 
     def as_json(self) -> dict[str, Any]:
-        """The report as one JSON object; what only a full comparison knows is null."""
+        """The report as one JSON object; the keys that only a full comparison can fill are null."""
         return asdict(self) | dict.fromkeys(_UNKNOWN)
 
 
 def report_chosen_only(
     store: Store, decided: SplitDecisions, shard_groups: Sequence[ShardGroupRow]
 ) -> ChosenOnlyReport:
-    """The report on decisions whose experts were asked in `shard_groups`. Raises UsageError if nothing has a score."""
-    decider, names = decided.decider, decided.names
-    chosen = {q.id: decider.members[c.expert] for q, c in zip(decided.questions, decided.choices, strict=True)}
+    """The report on stored decisions, after the chosen experts were asked in `shard_groups`.
+
+    Raises UsageError if no query has a score of its chosen expert.
+    """
+    snapshot = decided.snapshot
+    names, router = snapshot.expert_names, snapshot.router
+    chosen = {q.id: snapshot.members[d.expert] for q, d in zip(decided.questions, decided.decisions, strict=True)}
     with store.reading() as connection:
         rows = evaluations.outcomes(connection, decided.benchmark_id, decided.split, names)
         outcomes = {query: (score, cost) for query, expert, score, cost in rows if chosen.get(query) == expert}
     if not outcomes:
-        raise UsageError(f"none of the chosen experts answered a query of {decided.benchmark}, split {decided.split}")
+        raise UsageError(
+            f"no query of {decided.benchmark}, split {decided.split}, has an answer of its chosen expert: "
+            "`benchcoe-jobs status` shows the errors"
+        )
     scores = np.array([score for score, _ in outcomes.values()])
     low, high = mean_interval(scores)
-    scope = decider.router.scope
-    distribution = scope.distribution(decided.benchmark, decided.split)
-    of_expert: dict[int, list[float]] = {}
-    for query, (score, _) in outcomes.items():
-        of_expert.setdefault(chosen[query], []).append(score)
-    calls = {names[id_]: count / len(chosen) for id_, count in Counter(chosen.values()).most_common()}
+    distribution = router.scope.distribution(decided.benchmark, decided.split)
     return ChosenOnlyReport(
-        router=decider.router.name,
-        level=decider.router.level,
-        pool=scope.pool.name,
+        router=router.name,
+        level=router.level,
+        pool=router.scope.pool.name,
         benchmark=decided.benchmark,
         split=decided.split,
         distribution=distribution,
@@ -94,27 +97,34 @@ def report_chosen_only(
         without_scores=len(chosen) - len(outcomes),
         accuracy=float(scores.mean()),
         interval={"low": low, "high": high},
-        calls=calls,
-        fell_back=float(np.mean([choice.fell_back for choice in decided.choices])),
-        experts=[
-            ChosenExpert(name, share, len(known), float(np.mean(known)) if known else None)
-            for name, share in calls.items()
-            for known in [of_expert.get(decider.members[name], [])]
-        ],
-        cost=_cost(decided, [cost for _, cost in outcomes.values()]),
+        calls={names[id_]: count / len(chosen) for id_, count in Counter(chosen.values()).most_common()},
+        fell_back=float(np.mean([decision.fell_back for decision in decided.decisions])),
+        experts=_chosen_experts(chosen, {query: score for query, (score, _) in outcomes.items()}, names),
+        cost=_cost(snapshot, [cost for _, cost in outcomes.values()]),
         asked={
-            "queries": sum(shard_group.answered for shard_group in shard_groups),
-            "errors": sum(shard_group.errors for shard_group in shard_groups),
-            "loads": sum(shard_group.loads for shard_group in shard_groups),
-            "seconds": round(sum(shard_group.seconds for shard_group in shard_groups), 3),
+            "queries": sum(group.answered for group in shard_groups),
+            "errors": sum(group.errors for group in shard_groups),
+            "loads": sum(group.loads for group in shard_groups),
+            "seconds": round(sum(group.seconds for group in shard_groups), 3),
         },
     )
 
 
-def _cost(decided: SplitDecisions, costs: Sequence[float | None]) -> dict[str, float] | None:
-    expected = [decided.decider.costs.get(name) for name in decided.decider.eligible]
+def _chosen_experts(
+    chosen: Mapping[int, int], scores: Mapping[int, float], names: Mapping[int, str]
+) -> list[ChosenExpert]:
+    """The experts, most often chosen first; `chosen` and `scores` are by query id."""
+    found = []
+    for expert_id, count in Counter(chosen.values()).most_common():
+        known = [score for query, score in scores.items() if chosen[query] == expert_id]
+        accuracy = float(np.mean(known)) if known else None
+        found.append(ChosenExpert(names[expert_id], count / len(chosen), len(known), accuracy))
+    return found
+
+
+def _cost(snapshot: RoutingSnapshot, costs: Sequence[float | None]) -> dict[str, float] | None:
     known = [cost for cost in costs if cost is not None]
-    of_all = [cost for cost in expected if cost is not None]
-    if len(known) < len(costs) or len(of_all) < len(expected):
+    expected = [cost for name in snapshot.eligible if (cost := snapshot.costs.get(name)) is not None]
+    if len(known) < len(costs) or len(expected) < len(snapshot.eligible):
         return None
-    return {"router": float(np.mean(known)), "every_expert": float(sum(of_all))}
+    return {"router": float(np.mean(known)), "every_expert": float(sum(expected))}

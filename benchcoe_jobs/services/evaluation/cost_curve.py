@@ -1,23 +1,24 @@
-"""Accuracy against cost: the router at several prices of quality, and the baselines that a claim needs."""
+"""Accuracy against cost: the router at several quality weights, and the baselines that it is compared with."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchcoe_jobs.services.routing.budget import Budget
-from benchcoe_jobs.services.routing.decider import Choice, Decider, Estimates
+from benchcoe_jobs.arrays import Floats
+from benchcoe_jobs.services.routing.snapshot import RoutingSnapshot
 
 WEIGHTS = (0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1.0)
+"""The quality weights of the curve; see `Budget`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What a way to route costs a query on average, and how often it is right."""
+    """A way to route: its mean cost of a query, and its accuracy as a fraction."""
 
     name: str
     cost: float
@@ -26,13 +27,13 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class CostReport:
-    """A router beside its baselines, over the same queries; costs are means per query.
+    """A router and its baselines over the same queries; costs are means per query.
 
-    `cheapest` is the expert of the lowest expected cost on the training split. `mix` sends a random
+    `cheapest` is the expert with the lowest expected cost on the training split. `mix` sends a random
     share of the queries to the best single expert and the others to the cheapest, so that it costs
-    what the router costs (as near as the two reach); `gain_over_mix` is the router's accuracy less
-    the mix's. `curve` has the router at several quality weights. The router's own cost is in all of its
-    figures: `router_seconds`, wall time per query in this evaluation, times the price of a second.
+    as much as the router (or as near to it as the two experts allow); `gain_over_mix` is the router's accuracy
+    minus the mix's. `curve` has the router at several quality weights. Every cost of the router includes its own
+    work: `router_seconds`, the wall time per query in this evaluation, times the price of a second.
     """
 
     router: Point
@@ -51,43 +52,42 @@ class CostReport:
 
 
 def cost_report(
-    decider: Decider,
-    estimates: Estimates,
-    choices: Sequence[Choice],
-    scores: NDArray[np.float64],
-    costs: NDArray[np.float64],
-    names: Sequence[str],
-    max_cost: float | None,
+    snapshot: RoutingSnapshot,
+    scores: Floats,
+    costs: Floats,
+    chosen: NDArray[np.intp],
+    chosen_at: Callable[[float], NDArray[np.intp]],
     seconds: float,
     second_price: float,
 ) -> CostReport | None:
-    """None where the cost of an expert or of an answer is not known.
+    """The costs of a router's choices; None if the cost of an expert or of an answer is unknown.
 
-    `estimates` and `choices` are of the queries of `scores` and `costs` (queries, experts), whose columns are `names`.
+    `scores` and `costs` are (queries, eligible experts). `chosen` (queries,) has the column of each decision,
+    `chosen_at` gives the same at a quality weight; it is called only if all costs are known.
     """
-    expected = [decider.costs.get(name) for name in names]
+    names = snapshot.eligible
+    expected = [snapshot.costs.get(name) for name in names]
     if np.isnan(costs).any() or any(cost is None for cost in expected):
         return None
-    own = seconds * second_price
+    rows = np.arange(len(scores))
 
-    def point(name: str, picked: Sequence[str]) -> Point:
-        at = np.arange(len(scores)), np.array([names.index(expert) for expert in picked])
-        return Point(name, float(costs[at].mean()), float(scores[at].mean()))
+    def point(name: str, columns: NDArray[np.intp], extra: float = 0.0) -> Point:
+        return Point(name, float(costs[rows, columns].mean()) + extra, float(scores[rows, columns].mean()))
 
-    def routed(name: str, made: Sequence[Choice]) -> Point:
-        bare = point(name, [choice.expert for choice in made])
-        return Point(bare.name, bare.cost + own, bare.accuracy)
+    def single(name: str) -> Point:
+        return point(name, np.full(len(scores), names.index(name)))
 
-    router = routed(decider.router.name, choices)
-    low = names[int(np.argmin(np.array(expected, dtype=np.float64)))]
-    cheapest, best = (point(name, [name] * len(scores)) for name in (low, decider.best_single))
+    router_cost = seconds * second_price
+    router = point(snapshot.router.name, chosen, router_cost)
+    cheapest = single(names[int(np.argmin(np.array(expected, dtype=np.float64)))])
+    best = single(snapshot.best_single)
     mix = _mix(cheapest, best, router.cost)
-    curve = [routed(f"{w:g}", decider.pick(estimates, Budget(max_cost, w))) for w in WEIGHTS]
+    curve = [point(f"{weight:g}", chosen_at(weight), router_cost) for weight in WEIGHTS]
     return CostReport(router, cheapest, best, mix, router.accuracy - mix.accuracy, seconds, curve)
 
 
 def _mix(cheapest: Point, best: Point, cost: float) -> Point:
-    """The random mix of the two at a cost, or the end that is nearer to it."""
+    """The random mix of two experts at a cost, or the expert whose cost is nearer to it."""
     span = best.cost - cheapest.cost
     share = float(np.clip((cost - cheapest.cost) / span, 0.0, 1.0)) if span else 1.0
     return Point(

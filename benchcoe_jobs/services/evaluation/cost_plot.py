@@ -21,7 +21,7 @@ COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 
 
-def check_plot(file: Path) -> None:
+def require_plot(file: Path) -> None:
     """Raise what would keep a plot from being written, before the work that it is to show.
 
     UsageError for a file that is neither PNG nor SVG or has no folder, MissingError without matplotlib.
@@ -37,7 +37,7 @@ def check_plot(file: Path) -> None:
 def plot_costs(costs: CostReport, title: str, file: Path) -> None:
     """Accuracy against cost: the router at every quality weight, the baselines, and the random mixes of them.
 
-    Raises UsageError and MissingError as `check_plot` does.
+    Raises UsageError and MissingError as `require_plot` does.
     """
     with drawn([file], (5.6, 4.0), title) as figure:
         panel = figure.subplots()
@@ -76,7 +76,7 @@ def plot_costs(costs: CostReport, title: str, file: Path) -> None:
 def drawn(files: Sequence[Path], size: tuple[float, float], title: str) -> Iterator[Figure]:
     """A figure to draw in, of a size in inches, that is then written; the same picture gives the same bytes."""
     for file in files:
-        check_plot(file)
+        require_plot(file)
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 

@@ -1,34 +1,35 @@
-"""A router beside what its experts, chance and an oracle would have scored, over the same queries."""
+"""The report of a router: its accuracy beside those of its experts, of chance and of oracles, on the same queries."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchcoe_jobs import registry
+from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Distribution, Source, Split
-from benchcoe_jobs.routers.base import LearnedFeatures
 from benchcoe_jobs.services.evaluation.cost_curve import CostReport
+from benchcoe_jobs.services.evaluation.decisions import SplitDecisions
 from benchcoe_jobs.services.intervals import mean_interval
-from benchcoe_jobs.services.routing.decider import Choice, Decider
-from benchcoe_jobs.services.score_matrix import subject_oracle
+from benchcoe_jobs.services.score_matrix import fill, subject_oracle
 from benchcoe_jobs.store.results.catalog import Question
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A router against its baselines, all over the same `n` queries. Accuracies are fractions.
+    """A router and its baselines, all over the same `n` queries. Accuracies and shares are fractions.
 
     `distribution` is the paper's (section 4): naive, in distribution or out of distribution. `best_single`
-    was chosen on the router's training split, the two oracles in hindsight: the best expert of every
-    subject, and of every query. `gain` is over `best_single`, with a 95 % bootstrap interval over
-    queries. `fell_back` is the share of questions that were too unlike those of training to be routed.
-    `costs` has the router at several prices of quality, and its baselines.
-    `without_scores` counts the queries of the split that are left out because an expert
+    was chosen on the router's training split, the two oracles in hindsight: the best expert of each
+    subject, and of each query. `gain` is over `best_single`, with a 95 % bootstrap interval over
+    queries. `fell_back` is the share of questions that fell back to the best single expert.
+    `costs` has the router at several quality weights, and its baselines; None if costs are unknown.
+    `without_scores` is the number of queries of the split that are left out because an expert
     that the router may choose has no score on them.
     """
 
@@ -68,12 +69,15 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """Scores and costs (queries, experts) of the questions, by position, that every expert answered."""
+    """Scores and costs (queries, experts) of the questions on which every expert has a score.
+
+    `positions` (queries,) are their places in the list of questions. A cost is NaN if it is unknown.
+    """
 
     experts: list[str]
     positions: NDArray[np.intp]
-    scores: NDArray[np.float64]
-    costs: NDArray[np.float64]
+    scores: Floats
+    costs: Floats
 
 
 def gather(
@@ -82,70 +86,70 @@ def gather(
     prices: dict[str, float | None],
     questions: Sequence[Question],
 ) -> Outcomes:
-    """Rows (query id, expert id, score, recorded cost) -> matrices over the fully scored queries.
+    """Rows (query id, expert id, score, recorded cost or None) -> matrices over the fully scored queries.
 
-    Where no cost was recorded with a response, the expert's own price counts.
+    `names` are the experts by id. The expert's own price stands in for a cost that was not recorded.
     """
-    row_of = {question.id: row for row, question in enumerate(questions)}
-    column_of = {expert_id: column for column, expert_id in enumerate(names)}
-    scores = np.full((len(questions), len(names)), np.nan)
-    costs = np.tile([np.nan if (p := prices[name]) is None else p for name in names.values()], (len(questions), 1))
-    for query_id, expert_id, score, cost in rows:
-        if query_id in row_of:
-            at = row_of[query_id], column_of[expert_id]
-            scores[at] = score
-            costs[at] = costs[at] if cost is None else cost
+    recorded: list[tuple[int, int, float]] = []
+
+    def scored() -> Iterator[tuple[int, int, float]]:
+        for query_id, expert_id, score, cost in rows:
+            if cost is not None:
+                recorded.append((query_id, expert_id, cost))
+            yield query_id, expert_id, score
+
+    ids = [question.id for question in questions]
+    scores = fill(scored(), ids, list(names))
+    costs = fill(recorded, ids, list(names))
+    given = np.array([np.nan if (price := prices[name]) is None else price for name in names.values()])
+    costs = np.where(np.isnan(costs), given, costs)
     kept = np.flatnonzero(~np.isnan(scores).any(axis=1))
     return Outcomes(list(names.values()), kept, scores[kept], costs[kept])
 
 
-def compare(
-    decider: Decider,
-    benchmark: str,
-    split: str,
-    seen: int,
-    questions: Sequence[Question],
-    choices: Sequence[Choice],
-    outcomes: Outcomes,
-) -> Report:
-    """The report over the queries of `outcomes`; `choices` has one decision per question."""
-    scope, names, best_single = decider.router.scope, outcomes.experts, decider.best_single
-    n, without = len(outcomes.positions), len(questions) - len(outcomes.positions)
-    chosen = np.array([names.index(choices[at].expert) for at in outcomes.positions])
+def compare(decided: SplitDecisions, n_seen: int, outcomes: Outcomes) -> Report:
+    """The report over the queries of `outcomes`, without `costs`.
+
+    `n_seen` is the number of queries of the split whose content is that of a training query.
+    """
+    snapshot, names, at = decided.snapshot, outcomes.experts, outcomes.positions
+    scope = snapshot.router.scope
+    n = len(at)
+    n_without = len(decided.questions) - n
+    chosen = decided.chosen()[at]
+    best_single = names.index(snapshot.best_single)
     routed = outcomes.scores[np.arange(n), chosen]
-    best = outcomes.scores[:, names.index(best_single)]
+    best = outcomes.scores[:, best_single]
     low, high = mean_interval(routed - best)
-    distribution = scope.distribution(benchmark, split)
-    _, subject_codes = np.unique([questions[at].subject for at in outcomes.positions], return_inverse=True)
+    distribution = scope.distribution(decided.benchmark, decided.split)
+    _, subject_codes = np.unique([decided.questions[row].subject for row in at], return_inverse=True)
     return Report(
-        router=decider.router.name,
-        level=decider.router.level,
+        router=snapshot.router.name,
+        level=snapshot.router.level,
         pool=scope.pool.name,
-        benchmark=benchmark,
-        split=split,
+        benchmark=decided.benchmark,
+        split=decided.split,
         distribution=distribution,
         in_sample=distribution == Distribution.NAIVE,
-        seen_in_training=seen,
+        seen_in_training=n_seen,
         n=n,
-        without_scores=without,
+        without_scores=n_without,
         accuracy=float(routed.mean()),
-        best_single={"expert": best_single, "accuracy": float(best.mean())},
+        best_single={"expert": snapshot.best_single, "accuracy": float(best.mean())},
         random=float(outcomes.scores.mean()),
         subject_oracle=float(subject_oracle(outcomes.scores, subject_codes).mean()),
         oracle=float(outcomes.scores.max(axis=1).mean()),
         gain={"value": float((routed - best).mean()), "low": low, "high": high},
         calls={names[column]: count / n for column, count in Counter(chosen.tolist()).most_common()},
-        fell_back=float(np.mean([choices[at].fell_back for at in outcomes.positions])),
+        fell_back=float(np.mean([decided.decisions[row].fell_back for row in at])),
         experts=dict(zip(names, outcomes.scores.mean(axis=0).tolist(), strict=True)),
-        cost=_cost(outcomes.costs, chosen, names.index(best_single)),
-        warnings=_warnings(
-            decider, distribution, seen, without, len(questions), _chose_the_epoch(decider, benchmark, split)
-        ),
+        cost=_cost(outcomes.costs, chosen, best_single),
+        warnings=_warnings(decided, distribution, n_seen, n_without),
     )
 
 
-def _cost(costs: NDArray[np.float64], chosen: NDArray[np.intp], best: int) -> dict[str, float] | None:
-    """Mean cost of a query: routed, by the best single expert, and by asking every expert."""
+def _cost(costs: Floats, chosen: NDArray[np.intp], best: int) -> dict[str, float] | None:
+    """The mean cost of a query: routed, with the best single expert, and with every expert asked; None if unknown."""
     if np.isnan(costs).any():
         return None
     routed = costs[np.arange(len(chosen)), chosen]
@@ -156,25 +160,25 @@ def _cost(costs: NDArray[np.float64], chosen: NDArray[np.intp], best: int) -> di
     }
 
 
-def _chose_the_epoch(decider: Decider, benchmark: str, split: str) -> bool:
-    """Whether these queries said which epoch of the router's training was the best."""
-    is_validation = benchmark == decider.router.scope.benchmark and split == Split.VALIDATION
-    return is_validation and isinstance(decider.model.features, LearnedFeatures)
-
-
-def _warnings(
-    decider: Decider, distribution: Distribution, seen: int, without: int, n: int, chose_the_epoch: bool
-) -> list[str]:
+def _warnings(decided: SplitDecisions, distribution: Distribution, n_seen: int, n_without: int) -> list[str]:
     found = []
+    n = len(decided.questions)
     if distribution == Distribution.NAIVE:
-        found.append("in-sample: the router was trained on these very queries; the accuracy says nothing of new ones")
-    elif chose_the_epoch:
-        found.append("the router kept the epoch that was best on these very queries: the accuracy is a little too high")
-    elif seen:
-        found.append(f"{seen} of {n} queries have the very content of a training query")
-    if without:
-        found.append(f"{without} of {n} queries are left out: an expert of the pool has no score on them")
-    reported = [label.subject for label in decider.subject_labels.values() if label.source == Source.REPORTED]
-    if reported:
-        found.append(f"the labels of {', '.join(reported)} rest on reported scores, whose queries may be among these")
+        found.append("in-sample: the router was trained on these queries; the accuracy says nothing about new ones")
+    elif _chose_the_epoch(decided):
+        found.append("the router kept the epoch that was best on these queries: the accuracy is slightly too high")
+    elif n_seen:
+        found.append(f"{n_seen} of {n} queries have the same content as a training query")
+    if n_without:
+        found.append(f"{n_without} of {n} queries are left out: an expert of the pool has no score on them")
+    labels = decided.snapshot.labels.values()
+    if reported := [label.subject for label in labels if label.source == Source.REPORTED]:
+        found.append(f"the labels of {', '.join(reported)} come from reported scores, whose queries may be among these")
     return found
+
+
+def _chose_the_epoch(decided: SplitDecisions) -> bool:
+    """Whether the router's training used these queries to choose its epoch."""
+    router = decided.snapshot.router
+    is_validation = decided.benchmark == router.scope.benchmark and decided.split == Split.VALIDATION
+    return is_validation and bool(registry.load("routers", router.kind).learns_features)

@@ -1,1 +1,1 @@
-"""Routing questions: from a trained router and live labels to one expert per question."""
+"""Routing: from a trained router and the labels of one moment to an expert for each question."""

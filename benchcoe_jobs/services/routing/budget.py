@@ -1,4 +1,4 @@
-"""What may be spent on a question: a limit, or a trade of expected score against cost."""
+"""The budget of a decision: a limit on the cost of a query, or a trade of expected score against cost."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchcoe_jobs.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """`max_cost` is the most that a query may be expected to cost, None for no limit.
+    """`max_cost` is the highest expected cost that a query may have; None sets no limit.
 
     With `quality_weight` w the choice is the highest w x expected score - (1 - w) x cost, the cost as a
     share of the dearest expert's: 1 asks for quality alone, 0 for the cheapest expert.
@@ -24,20 +24,22 @@ class Budget:
 
     @property
     def counts(self) -> bool:
-        """Whether costs play a part."""
+        """Whether costs have any influence."""
         return self.max_cost is not None or self.quality_weight < 1.0
 
     def worth(self, scores: Floats, names: Sequence[str], costs: Mapping[str, float | None]) -> Floats:
-        """Expected scores (n, experts) -> what each choice is worth; -inf where it may not be made.
+        """Expected scores (n, experts) -> the worth of each choice, -inf for a choice that must not be made.
 
-        Raises UsageError for an expert of unknown cost, and where the limit leaves nobody.
+        A score of -inf is unknown. If every expert with a known score is too dear for a question, the cheapest expert
+        within the limit is worth most. Raises UsageError if the cost of an expert is unknown, and if the limit
+        excludes every expert.
         """
         if not self.counts:
             return scores
         if unknown := [name for name in names if costs.get(name) is None]:
             raise UsageError(
-                f"what {', '.join(unknown)} costs is not known: costs are read from the answers, and from what "
-                "add-expert was told with --cost or --price-in and --price-out"
+                f"the cost of {', '.join(unknown)} is not known: it comes from the recorded answers, or from "
+                "`benchcoe-jobs add-expert` with --cost, or with --price-in and --price-out"
             )
         cost = np.array([costs[name] for name in names], dtype=np.float64)
         worth = self.quality_weight * np.where(np.isfinite(scores), scores, np.nan)
@@ -50,10 +52,10 @@ class Budget:
                     f"{names[cheapest]} with {cost[cheapest]:.4g}"
                 )
             worth[:, cost > self.max_cost] = np.nan
-        nobody = np.isnan(worth).all(axis=1)  # all that the router knows of is too dear: the cheapest of the rest
-        worth[nobody] = -cost
+        unaffordable = np.isnan(worth).all(axis=1)
+        worth[unaffordable] = -cost
         return np.where(np.isnan(worth), -np.inf, worth)
 
     def why(self, cost: float | None) -> str:
-        """What is added to a reason."""
+        """The part about cost of a decision's reason; empty if costs have no influence."""
         return f"; expected cost {cost:.4g}" if self.counts and cost is not None else ""

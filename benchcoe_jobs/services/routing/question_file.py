@@ -1,4 +1,4 @@
-"""Questions that somebody brings in a JSONL file."""
+"""Questions to route, read from a JSONL file."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from benchcoe_jobs.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class InputQuestion:
-    """A question to route; `id` is the caller's own, given back with the answer."""
+    """A question to route. `id` is the user's, and is returned with the answer."""
 
     id: str | None
     router_input: RouterInput
 
 
 def read_questions(path: Path) -> list[InputQuestion]:
-    """Every line of a JSONL file ("-": stdin). Raises InputError naming the first line at fault."""
+    """The questions of a JSONL file, one a line; the path "-" means standard input.
+
+    Raises InputError if the file cannot be read; the message names the first wrong line.
+    """
     try:
         content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
         lines = content.decode("utf-8-sig").split("\n")
@@ -36,7 +39,7 @@ def _question(path: Path, number: int, line: str) -> InputQuestion:
         row = json.loads(line)
     except json.JSONDecodeError as error:
         raise InputError(f"{path}, line {number}: not JSON ({error.msg})") from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, brackets without end
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or deeply nested brackets
         raise InputError(f"{path}, line {number}: JSON that is too large or too deep") from error
     if not isinstance(row, dict) or not isinstance(row.get("question"), str):
         raise InputError(f'{path}, line {number}: an object with a string "question" is needed')

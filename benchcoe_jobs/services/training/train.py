@@ -22,7 +22,7 @@ from benchcoe_jobs.services.labelling.scope import best_single, find_scope, requ
 from benchcoe_jobs.services.training.training_set import TrainingSet
 from benchcoe_jobs.store.labels.label_sets import LabelSetRef, freeze
 from benchcoe_jobs.store.labels.live_labels import Scope
-from benchcoe_jobs.store.routing import routers
+from benchcoe_jobs.store.routing import routers, snapshots
 from benchcoe_jobs.store.session import Store
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -188,6 +188,7 @@ def _register(
         staging.rename(place / fingerprint)
     except OSError as error:
         raise _not_written(place, error) from error
+    artifact_name = f"routers/{name}/{fingerprint}"
     with store.writing() as connection:
         guard(connection)
         routers.save_router(
@@ -197,12 +198,14 @@ def _register(
             kind=model.kind,
             scope=scope,
             labels=frozen,
-            artifact=f"routers/{name}/{fingerprint}",
+            artifact=artifact_name,
             n_queries=n_queries,
         )
-    for other in place.iterdir():
-        if other.name != fingerprint:
-            shutil.rmtree(other, ignore_errors=True)
+        # After save_router, which waits for each transaction that opens a job for the earlier artifact.
+        in_use = {artifact_name, *snapshots.artifacts_of_open_jobs(connection)}
+    for folder in place.iterdir():
+        if f"routers/{name}/{folder.name}" not in in_use:
+            shutil.rmtree(folder, ignore_errors=True)
     return Trained(
         name,
         model.level.value,

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Level, Split
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.routers.base import Examples
+from benchcoe_jobs.services.score_matrix import fill
 from benchcoe_jobs.store.labels.live_labels import Scope
 from benchcoe_jobs.store.results import catalog, experts
 from benchcoe_jobs.store.results.catalog import Question
@@ -27,10 +28,10 @@ class TrainingSet:
     outputs: tuple[str, ...]
     names: tuple[str, ...]
     examples: Examples
-    scores: NDArray[np.float64]
+    scores: Floats
 
     @property
-    def calibration_scores(self) -> NDArray[np.float64] | None:
+    def calibration_scores(self) -> Floats | None:
         """The scores; None where there is none: reported ones say nothing of single questions."""
         return None if np.isnan(self.scores).all() else self.scores
 
@@ -69,13 +70,20 @@ class TrainingSet:
         return replace(self, scope=scope, examples=_examples(questions, targets), scores=scores)
 
 
-def _examples(questions: Sequence[Question], targets: NDArray[np.float64]) -> Examples:
+def _examples(questions: Sequence[Question], targets: Floats) -> Examples:
     return Examples(
         [question.router_input for question in questions], [question.subject for question in questions], targets
     )
 
 
-def _one_hot(questions: Sequence[Question], subjects: Sequence[str]) -> NDArray[np.float64]:
+def _with_text(questions: Sequence[Question], scope: Scope) -> list[Question]:
+    found = [question for question in questions if question.text]
+    if not found:
+        raise UsageError(f"no query of {scope.benchmark}, split {scope.split}, has a text to learn from")
+    return found
+
+
+def _one_hot(questions: Sequence[Question], subjects: Sequence[str]) -> Floats:
     column_of = {subject: column for column, subject in enumerate(subjects)}
     targets = np.zeros((len(questions), len(subjects)))
     targets[np.arange(len(questions)), [column_of[question.subject] for question in questions]] = 1.0
@@ -84,14 +92,9 @@ def _one_hot(questions: Sequence[Question], subjects: Sequence[str]) -> NDArray[
 
 def _score_matrix(
     rows: Iterable[tuple[int, int, float]], questions: Sequence[Question], members: dict[str, int]
-) -> tuple[tuple[str, ...], NDArray[np.float64]]:
+) -> tuple[tuple[str, ...], Floats]:
     """Names of the eligible experts, and scores (queries, experts) with NaN where there is none."""
-    row_of = {question.id: row for row, question in enumerate(questions)}
-    column_of = {expert_id: column for column, expert_id in enumerate(members.values())}
-    matrix = np.full((len(questions), len(members)), np.nan)
-    for query_id, expert_id, score in rows:
-        if query_id in row_of:
-            matrix[row_of[query_id], column_of[expert_id]] = score
+    matrix = fill(rows, [question.id for question in questions], list(members.values()))
     eligible = ~np.isnan(matrix).all(axis=0)
     return tuple(name for name, keep in zip(members, eligible, strict=True) if keep), matrix[:, eligible]
 

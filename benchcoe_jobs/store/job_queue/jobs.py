@@ -264,6 +264,12 @@ def set_report(connection: Connection, job_id: int, report: Mapping[str, Any]) -
     connection.execute(update(Job).where(Job.id == job_id).values(report=dict(report)))
 
 
+def amend_request(connection: Connection, job_id: int, found: Mapping[str, Any]) -> None:
+    """Add to a job's request what an early stage found and later stages need. The job's fingerprint stays."""
+    request = read_job(connection, job_id).request | dict(found)
+    connection.execute(update(Job).where(Job.id == job_id).values(request=request))
+
+
 def close_job(connection: Connection, job_id: int, state: JobState, report: Mapping[str, Any] | None) -> None:
     """The job is over."""
     connection.execute(

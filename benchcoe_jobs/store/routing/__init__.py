@@ -1,1 +1,1 @@
-"""Routers, decisions, evaluations and the cost of answers."""
+"""Routers, routing snapshots, evaluations with their decisions, and the cost of answers."""

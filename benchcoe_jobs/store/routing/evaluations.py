@@ -1,14 +1,19 @@
-"""Evaluations: decisions, stored before their outcomes are looked up, and the outcomes."""
+"""Evaluations: decisions, which are stored before their outcomes are read, and the outcomes."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from benchcoe_jobs.store import bulk
 from benchcoe_jobs.store.results import catalog
+from benchcoe_jobs.store.routing import snapshots
 from benchcoe_jobs.store.routing.answer_cost import ANSWER_COST
 from benchcoe_jobs.store.routing.routers import TrainedRouter
 from benchcoe_jobs.store.routing.tables import Decision, Evaluation
@@ -24,40 +29,68 @@ from benchcoe_jobs.store.tables import (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class NewDecision:
+    """A decision to store. `subject` is the predicted one, None at query level."""
+
+    query_id: int
+    expert_id: int
+    subject: str | None
+    fell_back: bool
+
+
 def store_decisions(
     connection: Connection,
     router: TrainedRouter,
+    snapshot: str,
     benchmark_id: int,
     split: str,
-    fingerprint: str,
-    decisions: Iterable[tuple[int, int, str | None]],
+    decisions: Sequence[NewDecision],
 ) -> int:
-    """Keep (query id, expert id, predicted subject or None) of an evaluation; returns its id.
+    """Store an evaluation: the decisions of a router, by its stored snapshot, on a split. Return its id.
 
-    The same evaluation (fingerprint) is kept once.
+    The same decisions from the same snapshot are stored once.
     """
+    rows = [(d.query_id, d.expert_id, d.subject, d.fell_back) for d in decisions]
+    content = json.dumps([snapshot, benchmark_id, split, rows])
+    fingerprint = hashlib.sha256(content.encode()).hexdigest()
     by_fingerprint = select(Evaluation.id).where(Evaluation.fingerprint == fingerprint)
-    evaluation_id = connection.scalar(by_fingerprint)
-    if evaluation_id is None:
-        connection.execute(
-            insert(Evaluation).values(
-                fingerprint=fingerprint,
-                router_id=router.id,
-                artifact=router.artifact,
-                benchmark_id=benchmark_id,
-                split=split,
-            )
-        )
-        evaluation_id = connection.scalars(by_fingerprint).one()
-    connection.execute(delete(Decision).where(Decision.evaluation_id == evaluation_id))
+    if (stored := connection.scalar(by_fingerprint)) is not None:
+        return stored
+    values = {
+        "fingerprint": fingerprint,
+        "router_id": router.id,
+        "artifact": router.artifact,
+        "snapshot_id": snapshots.snapshot_id(connection, snapshot),
+        "benchmark_id": benchmark_id,
+        "split": split,
+    }
+    try:
+        with connection.begin_nested():
+            new = connection.scalars(insert(Evaluation).values(**values).returning(Evaluation.id)).one()
+    except IntegrityError:  # another transaction has stored the same evaluation in the meantime
+        return connection.scalars(by_fingerprint).one()
     subjects = catalog.subject_ids(connection, router.scope.benchmark_id)
-    rows = ((evaluation_id, query, expert, subjects.get(subject or "")) for query, expert, subject in decisions)
-    bulk.insert(connection, Decision, ["evaluation_id", "query_id", "expert_id", "subject_id"], rows)
-    return evaluation_id
+    columns = ["evaluation_id", "query_id", "expert_id", "subject_id", "fell_back"]
+    bulk.insert(
+        connection,
+        Decision,
+        columns,
+        ((new, query, expert, subjects.get(subject or ""), fell_back) for query, expert, subject, fell_back in rows),
+    )
+    return new
 
 
-def undecided(connection: Connection, evaluation_id: int) -> dict[int, list[int]]:
-    """Expert id -> the queries that were decided for it in an evaluation and that it has no score on."""
+def stored_decisions(connection: Connection, evaluation_id: int) -> dict[int, tuple[int, bool]]:
+    """Query id -> (expert id, whether it fell back) of every decision of an evaluation."""
+    rows = connection.execute(
+        select(Decision.query_id, Decision.expert_id, Decision.fell_back).where(Decision.evaluation_id == evaluation_id)
+    )
+    return {query_id: (expert_id, bool(fell_back)) for query_id, expert_id, fell_back in rows}
+
+
+def unscored_decisions(connection: Connection, evaluation_id: int) -> dict[int, list[int]]:
+    """Expert id -> the queries that an evaluation decided for it and that it has no score on."""
     rows = connection.execute(
         select(Decision.expert_id, Decision.query_id)
         .outerjoin(Score, (Score.expert_id == Decision.expert_id) & (Score.query_id == Decision.query_id))
@@ -71,12 +104,12 @@ def undecided(connection: Connection, evaluation_id: int) -> dict[int, list[int]
 
 
 def store_report(connection: Connection, evaluation_id: int, report: dict[str, Any]) -> None:
-    """Keep what an evaluation found."""
+    """Store the report of an evaluation; an earlier one is replaced."""
     connection.execute(update(Evaluation).where(Evaluation.id == evaluation_id).values(report=report))
 
 
 def score_counts(connection: Connection, benchmark_id: int, split: str, expert_ids: Collection[int]) -> dict[int, int]:
-    """Expert id -> how many queries of a split it has a score on."""
+    """Expert id -> number of queries of a split that it has a score on. Experts without a score are left out."""
     rows = connection.execute(
         select(ScoreSum.expert_id, func.sum(ScoreSum.n))
         .join(Stratum, Stratum.id == ScoreSum.stratum_id)
@@ -88,7 +121,7 @@ def score_counts(connection: Connection, benchmark_id: int, split: str, expert_i
 
 
 def fully_scored(connection: Connection, benchmark_id: int, split: str, expert_ids: Collection[int]) -> set[int]:
-    """Ids of the queries of a split that every one of some experts has a score on."""
+    """Ids of the queries of a split on which each of some experts has a score."""
     rows = connection.scalars(
         select(Score.query_id)
         .join(Stratum, Stratum.id == Score.stratum_id)
@@ -101,7 +134,7 @@ def fully_scored(connection: Connection, benchmark_id: int, split: str, expert_i
 
 
 def outcomes(connection: Connection, benchmark_id: int, split: str, expert_ids: Iterable[int]) -> Iterable[Any]:
-    """(query id, expert id, score, cost or None) of some experts on a split, the cost as in `ANSWER_COST`."""
+    """(query id, expert id, score, cost) of some experts on a split; the cost is `ANSWER_COST`, None if unknown."""
     return connection.execute(
         select(Score.query_id, Score.expert_id, Score.value, ANSWER_COST)
         .join(Stratum, Stratum.id == Score.stratum_id)
@@ -117,7 +150,7 @@ def outcomes(connection: Connection, benchmark_id: int, split: str, expert_ids: 
 
 
 def decided(connection: Connection, router_id: int) -> list[tuple[str, int, int]]:
-    """(query key, query id, expert id) of every decision in a router's evaluations."""
+    """(query key, query id, expert id) of every decision in every evaluation of a router, by query id."""
     rows = connection.execute(
         select(Query.key, Decision.query_id, Decision.expert_id)
         .join(Evaluation, Evaluation.id == Decision.evaluation_id)
@@ -131,7 +164,10 @@ def decided(connection: Connection, router_id: int) -> list[tuple[str, int, int]
 def mean_costs(
     connection: Connection, benchmark_id: int, split: str, expert_ids: Collection[int]
 ) -> dict[int, float | None]:
-    """Expert id -> mean cost of its answers to a split, as in `ANSWER_COST`; None where no answer has one."""
+    """Expert id -> mean `ANSWER_COST` of its scored answers to a split; None if no answer has a cost.
+
+    Experts without a score are left out.
+    """
     rows = connection.execute(
         select(Score.expert_id, func.avg(ANSWER_COST))
         .join(Stratum, Stratum.id == Score.stratum_id)
@@ -145,7 +181,7 @@ def mean_costs(
 
 
 def seen_in_training(connection: Connection, router: TrainedRouter, benchmark_id: int, split: str) -> int:
-    """How many queries of a split have the very content of a query that the router was trained on."""
+    """The number of queries of a split whose content is that of a query of the router's training split."""
     trained_on = (
         select(QueryContent.content_hash)
         .join(Query, Query.id == QueryContent.query_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, insert, select, update
 
@@ -19,13 +20,15 @@ from benchcoe_jobs.store.tables import Benchmark, LabelSet, Pool
 from benchcoe_jobs.store.views import query_target
 
 SQL_VARIABLES = 500
+"""The largest number of values in one IN list."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainedRouter:
-    """A router as it stands in the store. `artifact` is the name of its folder under BENCHCOE_HOME.
+    """A row of `router` with the names that it refers to.
 
-    At subject level `policy` says which view turns a subject into an expert.
+    `artifact` is the name of its folder under BENCHCOE_HOME. At subject level, `policy` says which view turns a
+    subject into an expert.
     """
 
     id: int
@@ -39,50 +42,75 @@ class TrainedRouter:
     n_queries: int
 
 
-def find_router(connection: Connection, name: str | None) -> TrainedRouter:
-    """A router by name; None means the only one there is. Raises UsageError."""
-    known = list(connection.scalars(select(Router.name).order_by(Router.name)))
-    if name is None and len(known) == 1:
-        name = known[0]
+_ROUTERS = (
+    select(
+        Router,
+        Pool.name.label("pool"),
+        Pool.min_coverage,
+        Benchmark.name.label("benchmark"),
+        LabelSet.fingerprint,
+        LabelSet.policy,
+    )
+    .join(Pool, Pool.id == Router.pool_id)
+    .join(Benchmark, Benchmark.id == Router.benchmark_id)
+    .join(LabelSet, LabelSet.id == Router.label_set_id)
+    .order_by(Router.name)
+)
+
+
+def find_router(connection: Connection, name: str | None, *, lock: bool = False) -> TrainedRouter:
+    """A router by name; None means the only router of the store.
+
+    With `lock`, no other transaction replaces it before this one ends. Raises UsageError if there is no such router.
+    """
     if name is None:
-        hint = f"name one: {', '.join(known)}" if known else "train one with `benchcoe-jobs train-router`"
-        raise UsageError(f"there are {len(known)} routers in the store: {hint}")
-    for router in routers(connection):
-        if router.name == name:
-            return router
-    raise UsageError(f"unknown router {name!r}; the store has {', '.join(known) or 'none yet: see train-router'}")
+        name = _only_name(connection)
+    query = _ROUTERS.where(Router.name == name)
+    row = connection.execute(query.with_for_update(read=True, of=Router) if lock else query).first()
+    if row is None:
+        known = ", ".join(_names(connection))
+        raise UsageError(
+            f"unknown router {name!r}; the store has {known}"
+            if known
+            else f"unknown router {name!r}; the store has none yet: train one with `benchcoe-jobs train-router`"
+        )
+    return _trained(row)
 
 
 def routers(connection: Connection) -> list[TrainedRouter]:
     """Every router, by name."""
-    rows = connection.execute(
-        select(
-            Router,
-            Pool.name.label("pool"),
-            Pool.min_coverage,
-            Benchmark.name.label("benchmark"),
-            LabelSet.fingerprint,
-            LabelSet.policy,
-        )
-        .join(Pool, Pool.id == Router.pool_id)
-        .join(Benchmark, Benchmark.id == Router.benchmark_id)
-        .join(LabelSet, LabelSet.id == Router.label_set_id)
-        .order_by(Router.name)
+    return [_trained(row) for row in connection.execute(_ROUTERS)]
+
+
+def current_artifact(connection: Connection, router_id: int) -> str | None:
+    """The artifact that a router has now."""
+    return connection.scalar(select(Router.artifact).where(Router.id == router_id))
+
+
+def _names(connection: Connection) -> list[str]:
+    return list(connection.scalars(select(Router.name).order_by(Router.name)))
+
+
+def _only_name(connection: Connection) -> str:
+    names = _names(connection)
+    if len(names) != 1:
+        hint = f"name one: {', '.join(names)}" if names else "train one with `benchcoe-jobs train-router`"
+        raise UsageError(f"the store has {len(names) or 'no'} routers: {hint}")
+    return names[0]
+
+
+def _trained(row: Any) -> TrainedRouter:
+    return TrainedRouter(
+        id=row.id,
+        name=row.name,
+        level=row.level,
+        kind=row.kind,
+        artifact=row.artifact,
+        scope=Scope(PoolRef(row.pool_id, row.pool, row.min_coverage), row.benchmark_id, row.benchmark, row.split),
+        label_set=row.fingerprint,
+        policy=Policy(row.policy),
+        n_queries=row.n_queries,
     )
-    return [
-        TrainedRouter(
-            id=row.id,
-            name=row.name,
-            level=row.level,
-            kind=row.kind,
-            artifact=row.artifact,
-            scope=Scope(PoolRef(row.pool_id, row.pool, row.min_coverage), row.benchmark_id, row.benchmark, row.split),
-            label_set=row.fingerprint,
-            policy=Policy(row.policy),
-            n_queries=row.n_queries,
-        )
-        for row in rows
-    ]
 
 
 def save_router(
@@ -96,7 +124,7 @@ def save_router(
     artifact: str,
     n_queries: int,
 ) -> None:
-    """Register a trained router; one of the same name is replaced."""
+    """Register a trained router. A router of the same name is replaced, and keeps its id."""
     values = {
         "level": level,
         "kind": kind,
@@ -112,7 +140,7 @@ def save_router(
 
 
 def targets(connection: Connection, scope: Scope) -> Iterable[tuple[int, int, float]]:
-    """(query id, expert id, score) of every eligible expert: the score vectors behind the query labels."""
+    """(query id, expert id, score) of every eligible expert on a scope: what query labels are made from."""
     c = query_target.c
     return connection.execute(
         select(c.query_id, c.expert_id, c.score).where(
@@ -122,13 +150,13 @@ def targets(connection: Connection, scope: Scope) -> Iterable[tuple[int, int, fl
 
 
 class StoredVectors:
-    """The store as a cache of embeddings, so that no text is encoded twice by the same encoder."""
+    """The table `embedding` as a cache: no text is encoded twice by the same encoder."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def get(self, encoder: str, hashes: Sequence[str]) -> dict[str, bytes]:
-        """Vectors by text hash, of those that are there."""
+        """The stored vectors of an encoder, by text hash."""
         found: dict[str, bytes] = {}
         with self._store.reading() as connection:
             for start in range(0, len(hashes), SQL_VARIABLES):
@@ -142,7 +170,7 @@ class StoredVectors:
         return found
 
     def put(self, encoder: str, vectors: Mapping[str, bytes]) -> None:
-        """Keep vectors; those that are there already stay."""
+        """Store vectors by text hash. A vector that is stored already stays as it is."""
         with self._store.writing() as connection:
             rows = ((encoder, text_hash, vector) for text_hash, vector in vectors.items())
             bulk.insert(connection, Embedding, ["encoder", "text_hash", "vector"], rows)

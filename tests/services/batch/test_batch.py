@@ -146,7 +146,7 @@ def test_a_file_is_checked_whole_before_anything_is_stored(routed: Store, tmp_pa
     said = str(raised.value)
     named = [int(number) for number in re.findall(r"line (\d+): ", said)]
     assert named == [1, 2, *range(4, 15)], said
-    assert "stands in line 3 already" in said
+    assert "is that of line 3 already" in said
     for content, says in (("", "0 requests"), ("\xff", "custom_id")):
         path = tmp_path / "odd.jsonl"
         path.write_bytes(content.encode("latin-1"))
@@ -159,7 +159,7 @@ def test_a_file_is_checked_whole_before_anything_is_stored(routed: Store, tmp_pa
 def test_a_router_of_imported_experts_cannot_answer(routed: Store, tmp_path: Path) -> None:
     with routed.writing() as connection:
         connection.exec_driver_sql("UPDATE expert SET engine = 'recorded'")
-    with pytest.raises(UsageError, match="has no engine to answer with"):
+    with pytest.raises(UsageError, match="has imported results and no engine to answer with"):
         submit_file(routed, write(tmp_path / "p.jsonl", chat(1, "x")), None)
 
 
@@ -168,4 +168,4 @@ def test_a_cancelled_job_says_so_line_by_line(routed: Store, tmp_path: Path) -> 
     assert cancel(routed, job_id).state is JobState.CANCELLED
     errors = tmp_path / "err"
     assert write_results(routed, job_id, tmp_path / "out", errors) == (0, 2)
-    assert {line["error"]["message"] for line in read(errors)} == {"the job was cancelled before it was asked"}
+    assert {line["error"]["message"] for line in read(errors)} == {"the job was cancelled before this line was asked"}

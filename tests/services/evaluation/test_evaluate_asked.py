@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny_quiz
+from sqlalchemy import Connection
 
 from benchcoe_jobs.dispatch.inline import InlineDispatcher
 from benchcoe_jobs.domain import JobState
 from benchcoe_jobs.job_queue.lifecycle import submit
-from benchcoe_jobs.services.evaluation.evaluate import decide
-from benchcoe_jobs.services.evaluation.job import evaluate_request
+from benchcoe_jobs.services.evaluation import job as evaluate_job
+from benchcoe_jobs.services.evaluation.decisions import decide, evaluate_request
 from benchcoe_jobs.services.inference.job import profile_request
 from benchcoe_jobs.services.ingest.benchmark_import import add_benchmark
 from benchcoe_jobs.settings import Settings
@@ -26,9 +29,9 @@ from benchcoe_jobs.store.session import Store
 TRAIN = {"router": "r", "level": "subject", "kind": "tfidf", "head": None, "pool": "all", "benchmark": "quiz"}
 
 
-def done(store: Store, settings: Settings, kind: str, request: dict[str, Any]) -> JobRow:
+def done(store: Store, settings: Settings, kind: str, request: Callable[[Connection], Any] | dict[str, Any]) -> JobRow:
     with store.writing() as connection:
-        job_id, _ = submit(connection, kind, request)
+        job_id, _ = submit(connection, kind, request(connection) if callable(request) else request)
     return InlineDispatcher(store, settings).follow(job_id, lambda _: None)
 
 
@@ -48,7 +51,7 @@ def test_only_the_chosen_are_asked(store: Store, tmp_path: Path, monkeypatch: py
     trained = done(store, settings, "train-router", TRAIN | {"split": "train", "policy": "best"})
     assert trained.state is JobState.DONE, trained.error
 
-    request = evaluate_request("r", None, "test")
+    request = partial(evaluate_request, router="r", benchmark=None, split="test")
     job = done(store, settings, "evaluate", request)
     assert (job.state, job.stage) == (JobState.DONE, 2), job.error
     report = job.report or {}
@@ -70,8 +73,8 @@ def test_only_the_chosen_are_asked(store: Store, tmp_path: Path, monkeypatch: py
     # With every expert's answers there is everything to compare, and nothing to decide twice.
     for name in ("ann", "bob"):
         done(store, settings, "profile", profile_request(name))
-    seconds = iter([5.0, 7.0, 0.1])  # the second time an encoder's vectors would be in the store
-    monkeypatch.setattr(job, "decide", lambda *a, **k: replace(decide(*a, **k), seconds=next(seconds)))
+    seconds = iter([5.0, 7.0])
+    monkeypatch.setattr(evaluate_job, "decide", lambda *a, **k: replace(decide(*a, **k), seconds=next(seconds)))
     whole = done(store, settings, "evaluate", request).report or {}
     assert (whole["n"], whole["accuracy"], whole["costs"]["router_seconds"]) == (n, report["accuracy"], 5.0)
     assert whole["gain"]["value"] == pytest.approx(whole["accuracy"] - whole["best_single"]["accuracy"])

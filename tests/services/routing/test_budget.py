@@ -12,7 +12,8 @@ from benchcoe_jobs.domain import Level, RouterInput
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.services.evaluation.evaluate import evaluate
 from benchcoe_jobs.services.routing.budget import Budget
-from benchcoe_jobs.services.routing.decider import open_decider
+from benchcoe_jobs.services.routing.decider import decider
+from benchcoe_jobs.services.routing.snapshot import take_snapshot
 from benchcoe_jobs.services.training.train import train_router
 from benchcoe_jobs.store.results import experts
 from benchcoe_jobs.store.session import Store
@@ -32,7 +33,7 @@ def test_worth_by_hand() -> None:
     assert capped.argmax(axis=1).tolist() == [0, 0]
     with pytest.raises(UsageError, match=r"at most 0\.5 a query: the cheapest is small with 1"):
         Budget(max_cost=0.5).worth(scores, names, COSTS)
-    with pytest.raises(UsageError, match="what large costs is not known"):
+    with pytest.raises(UsageError, match="the cost of large is not known"):
         Budget(quality_weight=0.5).worth(scores, names, {"small": 1.0, "large": None})
 
 
@@ -64,12 +65,14 @@ def priced(store: Store, tmp_path: Path) -> Store:
 
 
 def test_money_goes_where_it_buys_something(priced: Store, tmp_path: Path) -> None:
-    decider = open_decider(priced, tmp_path, "r")
-    assert decider.costs == COSTS
-    chosen = [choice.expert for choice in decider.choose([APPLES, BRICKS], Budget(quality_weight=0.6))]
+    with priced.reading() as connection:
+        snapshot = take_snapshot(connection, "r")
+    assert snapshot.costs == COSTS
+    chooser = decider(priced, tmp_path, snapshot)
+    chosen = [choice.expert for choice in chooser.choose([APPLES, BRICKS], Budget(quality_weight=0.6))]
     assert chosen == ["small", "large"]
-    assert [c.expert for c in decider.choose([APPLES, BRICKS], Budget(quality_weight=0.1))] == ["small", "small"]
-    capped = decider.choose([BRICKS], Budget(max_cost=2))[0]
+    assert [c.expert for c in chooser.choose([APPLES, BRICKS], Budget(quality_weight=0.1))] == ["small", "small"]
+    capped = chooser.choose([BRICKS], Budget(max_cost=2))[0]
     assert (capped.expert, capped.why) == ("small", "0.0% on bricks, where large has 100.0%; expected cost 1")
 
 

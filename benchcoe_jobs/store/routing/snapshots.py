@@ -1,0 +1,47 @@
+"""Rows of `routing_snapshot`: what the decisions of a job depend on, as it was when the job was submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from benchcoe_jobs.domain import JobState
+from benchcoe_jobs.store.job_queue.tables import Job
+from benchcoe_jobs.store.routing.routers import TrainedRouter
+from benchcoe_jobs.store.routing.tables import RoutingSnapshot
+
+
+def store_snapshot(connection: Connection, router: TrainedRouter, fingerprint: str, content: Mapping[str, Any]) -> None:
+    """Store a snapshot of a router. A fingerprint is stored once."""
+    if snapshot_id(connection, fingerprint) is not None:
+        return
+    values = {
+        "fingerprint": fingerprint,
+        "router_id": router.id,
+        "artifact": router.artifact,
+        "content": dict(content),
+    }
+    try:
+        with connection.begin_nested():
+            connection.execute(insert(RoutingSnapshot).values(**values))
+    except IntegrityError:  # another transaction has stored the same snapshot in the meantime
+        return
+
+
+def snapshot_id(connection: Connection, fingerprint: str) -> int | None:
+    """The id of a stored snapshot, or None."""
+    return connection.scalar(select(RoutingSnapshot.id).where(RoutingSnapshot.fingerprint == fingerprint))
+
+
+def read_snapshot(connection: Connection, fingerprint: str) -> dict[str, Any] | None:
+    """The content of a stored snapshot, or None."""
+    return connection.scalar(select(RoutingSnapshot.content).where(RoutingSnapshot.fingerprint == fingerprint))
+
+
+def artifacts_of_open_jobs(connection: Connection) -> set[str]:
+    """The artifacts, as in `router.artifact`, of every snapshot that the request of an open job names."""
+    named = select(Job.request["snapshot"].as_string()).where(Job.state == JobState.OPEN)
+    return set(connection.scalars(select(RoutingSnapshot.artifact).where(RoutingSnapshot.fingerprint.in_(named))))
