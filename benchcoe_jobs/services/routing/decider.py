@@ -103,10 +103,11 @@ class Decider:
     def _by_subject(self, probabilities: Floats) -> Floats:
         """The means on the predicted subject, or the overall means if no expert is eligible on it."""
         means, overall = self.snapshot.means, self.snapshot.overall
-        table: Floats = np.array([self._row(means.get(subject) or overall) for subject in self.model.outputs])
+        table = np.array([self._row(means.get(subject) or overall) for subject in self.model.outputs])
         if not len(probabilities):
             return np.zeros((0, len(self.snapshot.eligible)))
-        return table[probabilities.argmax(axis=1)]
+        scores: Floats = table[probabilities.argmax(axis=1)]
+        return scores
 
     def _by_score(self, predictions: Floats) -> Floats:
         eligible = self.snapshot.eligible

@@ -95,8 +95,9 @@ def _score_matrix(
 ) -> tuple[tuple[str, ...], Floats]:
     """Names of the eligible experts, and scores (queries, experts) with NaN where there is none."""
     matrix = fill(rows, [question.id for question in questions], list(members.values()))
-    eligible = ~np.isnan(matrix).all(axis=0)
-    return tuple(name for name, keep in zip(members, eligible, strict=True) if keep), matrix[:, eligible]
+    eligible = np.flatnonzero(~np.isnan(matrix).all(axis=0))
+    names = list(members)
+    return tuple(names[column] for column in eligible), matrix[:, eligible]
 
 
 def learnable_experts(connection: Connection, scope: Scope) -> tuple[str, ...]:
