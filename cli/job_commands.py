@@ -33,7 +33,8 @@ def run_job(
 ) -> JobRow | None:
     """Submit a job and follow it to its end. With a broker and without `wait`, print its number and return None.
 
-    `before`, and `request` if it is a function, are called in the transaction that submits the job. Raises BenchcoeError if the job fails or is cancelled.
+    `before`, and `request` if it is a function, are called in the transaction that submits the job. Raises
+    BenchcoeError if the job fails or is cancelled.
     """
     from benchcoe_jobs.dispatch.base import dispatcher
     from benchcoe_jobs.job_queue.lifecycle import submit
