@@ -76,13 +76,6 @@ def _examples(questions: Sequence[Question], targets: Floats) -> Examples:
     )
 
 
-def _with_text(questions: Sequence[Question], scope: Scope) -> list[Question]:
-    found = [question for question in questions if question.text]
-    if not found:
-        raise UsageError(f"no query of {scope.benchmark}, split {scope.split}, has a text to learn from")
-    return found
-
-
 def _one_hot(questions: Sequence[Question], subjects: Sequence[str]) -> Floats:
     column_of = {subject: column for column, subject in enumerate(subjects)}
     targets = np.zeros((len(questions), len(subjects)))
