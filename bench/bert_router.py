@@ -1,10 +1,10 @@
-"""A fine-tuned encoder on real results, beside kinds that learned from the same questions.
+"""A fine-tuned encoder on real results, against kinds trained on the same questions.
 
     python bench/bert_router.py STORE_FOLDER [--train 300]
 
-STORE_FOLDER is one that bench/mmlu_pro.py kept (--store). Subject level, no fallback; learned from the stored deal's
-train questions, or from some of them: all take the better part of an hour on two cores. Early stopping on the
-validation split, score on the test split.
+STORE_FOLDER is a folder that bench/mmlu_pro.py --store made. Subject level, no fallback; trained on the train questions
+of the stored split assignment, or on N of them: all take the better part of an hour on two cores. Early stopping on the
+validation split, accuracy on the test split.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ def tuned(data: Data, n: int | None) -> None:
     train = np.random.default_rng(0).permutation(train)[:n]
     print(f"## Learned from {len(train)} questions: gain in points on the test split, subject level, no fallback\n")
     subjects, examples = subjects_of(data, train)
-    of_validation, judges = subjects_of(data, validation)
+    of_validation, held_out = subjects_of(data, validation)
     if of_validation != subjects:
         raise SystemExit(f"{n} questions lack a subject of the validation split: give more with --train")
     rows = []
     for kind in KINDS:
-        model = trainer(data, kind).fit(subjects, examples, judges)
-        predicted = model.predict([data.questions[row].asked for row in test]).argmax(axis=1)
+        model = trainer(data, kind).fit(subjects, examples, held_out)
+        predicted = model.predict([data.questions[row].router_input for row in test]).argmax(axis=1)
         right = np.array(subjects)[predicted] == data.subjects[test]
         line = [f"{kind.kind} {kind.head}", f"{100 * right.mean():.1f}"]
         for pool in NAMES:

@@ -1,10 +1,10 @@
-"""What the queue costs: shards that do nothing, against plain Celery tasks that do nothing.
+"""The overhead of the queue: empty shards against empty Celery tasks.
 
     python bench/dispatch.py [--shards 4000] [--times 3]
 
-Ours: claimed, run and completed in PostgreSQL by one worker that tickets in Valkey woke. Theirs: one Celery
-worker with the same settings (prefork, one process, acks_late, prefetch 1) on the same Valkey. Both queues are
-full before the worker starts; the rate is taken between a tenth and nine tenths of the way.
+The shards are claimed, run and completed in PostgreSQL by one worker that gets tickets through Valkey. The tasks run on
+one Celery worker with the same settings (prefork, one process, acks_late, prefetch 1) on the same Valkey. Both queues
+are full before the worker starts; the rate is measured between a tenth and nine tenths of the run.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def plain(made: Site, n: int) -> float:
 
 
 def rate(n_through: Callable[[], int], n: int) -> float:
-    """How many a second between a tenth and nine tenths of `n`."""
+    """Items per second between a tenth and nine tenths of `n`."""
     seen: list[tuple[float, int]] = []
     while not seen or seen[-1][1] < 0.9 * n:
         time.sleep(0.1)

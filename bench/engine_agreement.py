@@ -1,6 +1,6 @@
 """Greedy answers of transformers and vLLM to the same 500 questions, for every demo expert, in float32.
 
-python bench/engine_agreement.py        (where vLLM is installed)
+python bench/engine_agreement.py        (in the environment of make test-vllm)
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def answers(engine: str, expert: str, requests: list[Request]) -> list[str]:
 
 
 def margin(expert: str, prompt: str, one: str, other: str) -> float:
-    """How far apart the two likeliest logits are at the token where two answers part."""
+    """The difference of the two highest logits at the token where two answers diverge."""
     words = AutoTokenizer.from_pretrained(demo.model_folder(expert))
     model = AutoModelForCausalLM.from_pretrained(demo.model_folder(expert), dtype=torch.float32)
     rows = [words(prompt + text)["input_ids"] for text in (one, other)]

@@ -1,9 +1,9 @@
-"""How many questions may fall back: what its limit was chosen on, the train split alone.
+"""The limit of the fallback: gains and shares by limit, within the train split alone.
 
     OMP_NUM_THREADS=1 python bench/fallback_limit.py STORE_FOLDER [--processes 2]
 
-STORE_FOLDER is one that bench/mmlu_pro.py kept (--store). A fifth of the train split is held out in turn, or a
-subject; routers learn from the rest of it, and calibrate their fallback there.
+STORE_FOLDER is a folder that bench/mmlu_pro.py --store made. A fifth of the train split, or a subject, is held out in
+turn; routers are trained, and their fallback is calibrated, on the rest.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def held_out(work: tuple[Kind, str | int]) -> list[list[Gains]]:
-    """The gains of a kind on a subject, or on a fifth, learned from the rest, by pool and limit."""
+    """The gains of a kind on a subject or a fifth, trained on the rest, by pool and limit."""
     kind, part = work
     data = routing.DATA[0]
     train = np.flatnonzero(data.split == "train")
@@ -60,7 +60,7 @@ def held_out(work: tuple[Kind, str | int]) -> list[list[Gains]]:
 
 
 def gain(found: list[Gains], which: str) -> str:
-    """The mean over all that was held out, with its interval."""
+    """The mean gain over everything held out, with its interval."""
     return interval([tuple(np.concatenate([getattr(g, name) for g in found]) for name in ("rows", which))])
 
 

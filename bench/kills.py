@@ -1,12 +1,12 @@
-"""kill -9 at random moments of a profile of 2,000 queries; then what became of every query.
+"""kill -9 at random moments of a profile of 2,000 queries, and the responses afterwards.
 
-python bench/kills.py cli transformers [TIMES]
-python bench/kills.py host transformers [TIMES]
-python bench/kills.py engine vllm [TIMES]
+    python bench/kills.py cli transformers [TIMES]
+    python bench/kills.py host transformers [TIMES]
+    python bench/kills.py engine vllm [TIMES]
 
-Kills the command line, the engine's host or vLLM's own process 20 times (or TIMES) while one profile goes on,
-starting the command again whenever it has ended, then lets it finish. About a third of the kills hit while the
-expert is being loaded, the others while it answers.
+Kills the command line, the engine server (host) or the process of vLLM (engine) 20 times, or TIMES, during one profile.
+The command is started again whenever it has ended, and finally runs to its end. About a third of the kills come while
+the expert is being loaded, the others while it answers.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ SAID = text(
 
 
 class Trial:
-    """One folder with a store and 2,000 questions in it."""
+    """A folder with a store and 2,000 questions in it."""
 
     def __init__(self, folder: Path, engine: str) -> None:
         self.folder = folder
-        self.diary = folder / "diary"
+        self.record = folder / "diary"
         self.url = f"sqlite:///{folder / 'benchcoe.db'}"
         self.environment = os.environ | recording_engine.install(folder, engine) | {"BENCHCOE_DATABASE_URL": self.url}
         self.n_open = 1 + (VllmEngine.prefetch if engine == "vllm" else 0)
@@ -59,7 +59,7 @@ class Trial:
         self.run("add-benchmark", "skills", "skills.jsonl")
         for name in ("disturbed", "undisturbed"):
             model = str(demo.model_folder("clerk"))
-            self.run("add-expert", name, "--engine", "diary", "--model", model, "--no-profile")
+            self.run("add-expert", name, "--engine", "recording", "--model", model, "--no-profile")
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -81,13 +81,13 @@ def main(victim: str, engine: str, times: str = "20") -> None:
     with tempfile.TemporaryDirectory() as folder:
         trial = Trial(Path(folder), engine)
         restarts, killed_at = disturb(trial, victim, int(times), luck)
-        disturbed, asked = (
+        disturbed, recorded = (
             trial.answers("disturbed"),
-            [batch for batch in recording_engine.batches(trial.diary) if batch],
+            [batch for batch in recording_engine.batches(trial.record) if batch],
         )
         trial.run("profile", "undisturbed")
         undisturbed = trial.answers("undisturbed")
-    again = Counter(question for batch in asked for question in batch)
+    again = Counter(question for batch in recorded for question in batch)
     twice = {question for question, count in again.items() if count > 1}
     open_batches = {question for batch in killed_at for question in batch}
     keys = {key for key, *_ in disturbed}
@@ -102,15 +102,15 @@ def main(victim: str, engine: str, times: str = "20") -> None:
 
 
 def disturb(trial: Trial, victim: str, times: int, luck: random.Random) -> tuple[int, list[list[str]]]:
-    """Profile with that many kills. Returns how often the command was started again, and the batches open at kills."""
+    """Profile with `times` kills. Returns the number of restarts of the command, and the batches open at kills."""
     command, restarts, killed_at = trial.start("profile", "disturbed"), 0, []
-    kills = began = 0  # `began`: what the diary held at the kill before
+    kills = began = 0  # `began`: batches recorded at the previous kill
     while kills < times:
         if (ended := command.poll()) is not None:
             if ended == 0:
                 raise SystemExit(f"done after {kills} kills: it is too fast for {times}")
             command, restarts = trial.start("profile", "disturbed"), restarts + 1
-        seen = len(recording_engine.batches(trial.diary))
+        seen = len(recording_engine.batches(trial.record))
         if luck.random() < 2 / 3:  # while it answers: once it is loaded and asked
             wait_for_batches(trial, command, seen, luck.randint(1, 2))
             time.sleep(luck.uniform(0, 0.3))
@@ -122,8 +122,10 @@ def disturb(trial: Trial, victim: str, times: int, luck: random.Random) -> tuple
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
             kills += 1
-            time.sleep(1)  # who is not dead yet may still take a batch on; nobody else is loaded so soon
-            noted = recording_engine.batches(trial.diary)
+            time.sleep(
+                1
+            )  # a process that still runs may begin another batch; no other engine is loaded within a second
+            noted = recording_engine.batches(trial.record)
             under_way = [question for batch in noted[began:][-trial.n_open :] for question in batch]
             killed_at += [under_way] if under_way else []
             began = len(noted)
@@ -131,19 +133,19 @@ def disturb(trial: Trial, victim: str, times: int, luck: random.Random) -> tuple
             command.wait()
         print(f"{victim}: kill {kills} of {times}", file=sys.stderr, flush=True)
     while (code := command.wait()) != 0:
-        # A question that was alone in the engine at two kills is held to be what kills it.
+        # A question that was alone in the engine at two kills is an error row: it is taken for the cause.
         again = ["--retry-errors"] if code == UnfinishedError.exit_code else []
         command, restarts = trial.start("profile", "disturbed", *again), restarts + 1
     return restarts, killed_at
 
 
 def wait_for_batches(trial: Trial, command: subprocess.Popen[bytes], seen: int, n: int) -> None:
-    while command.poll() is None and sum(map(bool, recording_engine.batches(trial.diary)[seen:])) < n:
+    while command.poll() is None and sum(map(bool, recording_engine.batches(trial.record)[seen:])) < n:
         time.sleep(0.02)
 
 
 def child_of(pid: int, victim: str) -> int | None:
-    """The host of a command, or the process that vLLM has started in the host's group."""
+    """The engine server of a command, or the process that vLLM has started in its group."""
     wanted = "benchcoe_jobs.engines.engine_server" if victim == "host" else "VLLM::EngineCor"
     for child in descendants(pid):
         with suppress(OSError):

@@ -1,11 +1,11 @@
-"""Label views against DuckDB, and the cost of a newcomer at a million queries.
+"""Label views against DuckDB, and the cost of a new expert at a million queries.
 
     python bench/labels.py small [--postgres URL]     12,032 queries x 29 experts
     python bench/labels.py large [--experts 32] [--queries 1000000] [--postgres URL]
 
-small: both levels of labels through the public command, against DuckDB computing the same label set
-(winner by score, then by rank in its stratum; ties, margin, nobody right) over the same rows.
-large: what adding the 2nd and the last expert costs until both levels of labels are current again.
+small: both levels of labels through the public command, against the same label set computed by DuckDB
+(winner by score, then by rank in its stratum; ties, margin, all wrong) over the same rows.
+large: the cost of adding the 2nd and the last expert, until both levels of labels are current again.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 class World:
-    """Generated scores: every expert has its own mean on every subject."""
+    """Generated scores: every expert has a mean for every subject."""
 
     def __init__(self, n_queries: int, n_experts: int) -> None:
         rng = np.random.default_rng(SEED)
@@ -90,7 +90,7 @@ class World:
         self.skill = 0.3 + 0.4 * rng.random((n_experts, SUBJECTS))
 
     def scores(self, expert: int) -> np.ndarray:
-        """0 or 1 for every query; half of the luck is the query's own, so that experts correlate."""
+        """0 or 1 for every query. Half of the randomness is shared by all experts, so that they correlate."""
         rng = np.random.default_rng([SEED, expert])
         luck = 0.5 * self.hardness + 0.5 * rng.random(self.n_queries)
         return (luck < self.skill[expert, self.subject]).astype(float)
@@ -110,11 +110,11 @@ def measure(url: str, world: World, duckdb_labels: Callable[[], object], folder:
         for expert in range(world.n_experts):
             experts.add_expert(connection, experts.ExpertRow(f"expert-{expert:02}", "recorded"))
     costs = [add_expert(store, benchmark_id, places, world, expert) for expert in range(world.n_experts)]
-    # Neighbours of the 2nd and the last are in the medians: one commit may meet a checkpoint.
+    # The medians include neighbours of the 2nd and of the last: one commit may meet a checkpoint.
     early, late = statistics.median(costs[1:4]), statistics.median(costs[-3:])
     settings = ["--database-url", url, "--home", str(folder)]
     first = timed_labels(settings)
-    duck = seconds(duckdb_labels)  # beside ours: these machines' speed drifts
+    duck = seconds(duckdb_labels)  # in the same run: the speed of shared machines drifts
     again = seconds(lambda: timed_labels(settings))
     size = bytes_per_row(store, world)
     store.close()
@@ -154,7 +154,7 @@ def timed_labels(settings: list[str]) -> float:
 
 
 def filled_duckdb(world: World) -> Callable[[], object]:
-    """DuckDB with the same rows in memory; what it returns computes both levels over the train split."""
+    """DuckDB with the same rows in memory. Returns a function that computes both levels over the train split."""
     from benchcoe_jobs.domain import assign_split
 
     strata = np.array(

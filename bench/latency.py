@@ -1,11 +1,10 @@
-"""Routing: questions a second in batch and one by one, ours against the published one-by-one padded classifier.
+"""Routing: questions per second in batch and one by one, against the published padded classifier.
 
     python bench/latency.py [--questions 200]
 
-Both have all-MiniLM-L6-v2 for an encoder, and are asked the same real MMLU-Pro questions. Ours is a subject-level
-`bert` router that `train-router` trained on some other questions, opened once and asked as `route` asks it, fallback
-and reasons included; the published classifier pads every question to 512 tokens. What either would answer is not
-compared here.
+Both have all-MiniLM-L6-v2 for an encoder and read the same real MMLU-Pro questions. One is a subject-level `bert` router,
+trained on other questions, loaded once and called as `route` calls it, with fallback and reasons. The published
+classifier pads every question to 512 tokens. The accuracies are not compared.
 """
 
 from __future__ import annotations
@@ -37,16 +36,16 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=200)
     options = parser.parse_args()
     drawn = real_questions(LEARNED_FROM + options.questions)
-    asked = [query.asked for query in drawn[LEARNED_FROM:]]
+    inputs = [query.router_input for query in drawn[LEARNED_FROM:]]
     published = Published(encoder(), sorted({query.subject for query in drawn}))
     with tempfile.TemporaryDirectory() as folder:
         os.environ["BENCHCOE_DATABASE_URL"] = f"sqlite:///{folder}/benchcoe.db"
         os.environ["BENCHCOE_HOME"] = f"{folder}/home"
         decider = trained(Path(folder), drawn[:LEARNED_FROM])
-        batch = len(asked) / seconds(lambda: decider.choose(asked), times=3)
-        ours = each(lambda question: decider.choose([question]), asked)
-        theirs = each(published.route, asked)
-    print(f"## {len(asked)} real questions\n")
+        batch = len(inputs) / seconds(lambda: decider.choose(inputs), times=3)
+        ours = each(lambda question: decider.choose([question]), inputs)
+        theirs = each(published.route, inputs)
+    print(f"## {len(inputs)} real questions\n")
     slow = 1 / theirs.mean()
     rows = [
         ["ours, in batch", batch, None],
@@ -58,7 +57,7 @@ def main() -> None:
 
 
 def trained(folder: Path, queries: Iterable[Question]) -> Decider:
-    """A subject-level bert router, ready to decide; who is good at which subject is made up."""
+    """A loaded subject-level bert router; the scores of its experts are made up."""
     rows = [
         {"text": q.router_input.text, "choices": list(q.router_input.choices), "subject": q.subject, "expert": expert}
         | {"score": int((q.subject < "h") == (expert == EXPERTS[0]))}
@@ -79,7 +78,7 @@ def trained(folder: Path, queries: Iterable[Question]) -> Decider:
 
 
 def each(ask: Callable[[RouterInput], object], questions: list[RouterInput]) -> np.ndarray:
-    """Wall seconds of each question, (n,), after a warm-up."""
+    """Wall seconds of each question (n,), after a warm-up."""
     for question in questions[:3]:
         ask(question)
     taken = []

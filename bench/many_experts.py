@@ -2,10 +2,10 @@
 
     python bench/many_experts.py [--sizes 12,32,64] [--out FOLDER]
 
-A generated expert is a real one that answers a third of the questions anew, by its own mean on the subject: so
-it correlates with the others as real experts do. Every figure is of a process of its own: CPU seconds (user and
-system, one thread), because these machines are shared, and peak memory. The routers are embedding routers whose
-embeddings are cached; FOLDER keeps the store.
+A generated expert is a copy of a real one with a third of its scores drawn again, by its mean on the subject, so that
+it correlates with the others as real experts do. Every figure is of a separate process: CPU seconds (user and
+system, one thread), because the machines are shared, and peak memory. The routers are embedding routers with
+cached embeddings. The store is kept in FOLDER.
 """
 
 from __future__ import annotations
@@ -65,16 +65,16 @@ def main() -> None:
 
 
 def grow(url: str, size: int) -> None:
-    """Generated experts up to one fewer than `size`; the last one is added and measured by itself."""
+    """Generated experts up to one fewer than `size`; the last one is added and measured separately."""
     store = open_store(url)
     with store.reading() as connection:
         benchmark_id, _ = catalog.find_benchmark(connection, "mmlu-pro")
         real = read_matrix(
             connection, benchmark_id, {n: i for n, i in experts.expert_ids(connection).items() if n in PRICES}
         )
-        there = set(experts.expert_ids(connection))
+        stored = set(experts.expert_ids(connection))
     for number in range(len(PRICES), size - 1):
-        if name_of(number) not in there:
+        if name_of(number) not in stored:
             add_generated(store, benchmark_id, real, number)
     store.close()
 
@@ -101,10 +101,10 @@ def add_generated(store: Store, benchmark_id: int, real: ScoreMatrix, number: in
 def add_last(size: int) -> tuple[float, float]:
     """CPU seconds and peak MiB of a process that adds the last expert, labels included.
 
-    Start-up and reading the real scores are in it.
+    Start-up and reading the real scores are included.
     """
     if size <= len(PRICES):
-        return float("nan"), float("nan")  # no generated one yet
+        return float("nan"), float("nan")  # all experts are real
     program = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); import many_experts as m; "
         f"m.grow(__import__('os').environ['BENCHCOE_DATABASE_URL'], {size + 1})"
@@ -113,7 +113,7 @@ def add_last(size: int) -> tuple[float, float]:
 
 
 def with_vectors() -> None:
-    """Embeddings in the store before anything is measured; a router of each level needs the same ones."""
+    """Store the embeddings before anything is measured; routers of both levels need the same ones."""
     for split in ("train", "test"):
         command("train-router", "warm", "--kind", "embedding", "--encoder", encoder(), "--split", split)
 

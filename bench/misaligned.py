@@ -1,10 +1,10 @@
-"""What rows in another order invent, and that `audit` finds and undoes it, on the real MMLU-Pro files.
+"""The effect of misaligned rows, and their detection and repair by `audit`, on the real MMLU-Pro files.
 
     python bench/misaligned.py [--out FOLDER]
 
-A score matrix is made from the files (key and score by the file's own `pred`), sound and with some experts'
-rows in the order of a log of 2, 4 or 8 workers, gathered worker by worker. Routers are trained and evaluated on
-both, and once more after the commands that `audit` prints have been run. FOLDER keeps embeddings.
+A score matrix is made from the files (key and score by the file's own `pred`): once correct, and with the rows of some
+experts in the order of a log of 2, 4 or 8 workers, concatenated worker by worker. Routers are trained and evaluated on
+both, and again after the commands that `audit` prints. Embeddings are kept in FOLDER.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def scores(file: Path) -> list[dict[str, Any]]:
-    """A file's rows in the order of the data set, with the verdict by the file's own `pred`."""
+    """The rows of a file in the order of the data set, scored by the file's own `pred`."""
     found = [row for row in read(file) if isinstance(row, Result)]
     found.sort(key=lambda row: int(row.query.key))
     return [
@@ -76,7 +76,7 @@ def scores(file: Path) -> list[dict[str, Any]]:
 
 
 def at(database: Path, cache: str) -> None:
-    """A fresh store, with the embeddings that there are."""
+    """A new store, with the embeddings made so far."""
     os.environ["BENCHCOE_DATABASE_URL"] = f"sqlite:///{database}"
     os.environ["BENCHCOE_HOME"] = str(database.with_suffix(""))
     command("init")
@@ -84,7 +84,7 @@ def at(database: Path, cache: str) -> None:
 
 
 def bring(matrix: dict[str, list[dict[str, Any]]], workers: dict[str, int], folder: Path) -> None:
-    """Import the matrix; only the first expert's rows say what the questions are, as in a real one."""
+    """Import the matrix. Only the rows of the first expert contain the questions, as in published matrices."""
     for number, (name, table) in enumerate(matrix.items()):
         n, w = len(table), workers.get(name, 1)
         log = [table[question]["score"] for worker in range(w) for question in range(worker, n, w)]
@@ -114,14 +114,14 @@ def figures(cache: str) -> list[str]:
 
 
 def findings() -> list[dict[str, Any]]:
-    """What `audit` finds; its exit code says only that there are errors."""
+    """The findings of `audit`; its exit code only says whether there are errors."""
     from benchcoe_jobs.services.audit.checks import audit
 
     return [finding.as_json() for finding in audit(open_store(os.environ["BENCHCOE_DATABASE_URL"]), None)]
 
 
 def mended() -> tuple[float, int]:
-    """Run the commands that the errors name; returns the seconds and how many they were."""
+    """Run the commands that the errors name; returns their seconds and their number."""
     start = time.perf_counter()
     errors = [finding for finding in findings() if finding["severity"] == "error"]
     for finding in errors:

@@ -1,10 +1,10 @@
-"""Real results: 12 published MMLU-Pro files -> scores -> labels, and how much of a gain is the luck of one deal.
+"""Real results: 12 published MMLU-Pro files -> scores -> labels, and gains over resplits of the queries.
 
     python bench/mmlu_pro.py [--store FOLDER]
 
-Prints each expert's accuracy beside the one recomputed from its file's own `pred`, and both levels of labels, all by
-public commands; then a subject-level router's gain over 20 deals of the queries. The store is what routing.py,
-caution.py and tuned.py work on.
+Prints the accuracy of each expert beside the accuracy recomputed from its file's own `pred`, and both levels of labels,
+all by public commands; then the gain of a subject-level router over 20 resplits of the queries. bert_router.py,
+fallback_limit.py and routing.py use the store.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def walk() -> None:
     import_all(files)
     for level in ("subject", "query"):
         show_labels(level)
-    other_deals()
+    resplits()
 
 
 def import_all(files: dict[str, Path]) -> None:
@@ -84,7 +84,7 @@ def import_all(files: dict[str, Path]) -> None:
         rows.append(
             [name, str(scored), str(len(summary["skipped"])), f"{100 * mean:.2f}", f"{claimed(file):.2f}", *counts]
         )
-    print("## Imports: our accuracy, and the one recomputed from the file's own `pred`\n")
+    print("## Imports: the scored accuracy, and the accuracy recomputed from the file's own `pred`\n")
     markdown(
         ["expert", "scored", "skipped", "ours %", "from pred %", "answer is", "answer:", "last letter", "none"], rows
     )
@@ -123,16 +123,16 @@ def show_labels(level: str) -> None:
         markdown(["subject", "expert", "mean", "n", "margin", "tied", "flip"], rows)
     else:
         markdown(["expert", "queries"], [[label["expert"], str(label["queries"])] for label in built["labels"]])
-        print(f"{built['n']} queries, {built['tied']} with several best, {built['all_wrong']} all wrong\n")
+        print(f"{built['n']} queries, {built['tied']} with several best experts, {built['all_wrong']} with all wrong\n")
     for row in built["left_out"]:
         print(f"- left out: {row['expert']}, {row['subject']}: {row['n_scored']} of {row['n_queries']}")
     print()
 
 
-def other_deals() -> None:
-    """How much of a gain is the luck of the deal: the train and test queries dealt anew, 20 times.
+def resplits() -> None:
+    """How much a gain depends on the split assignment: 20 resplits of the train and test queries.
 
-    Subject level, embedding, linear. "true subject" is the same table under a perfect classifier.
+    Subject level, embedding, linear. "true subject" is the same table with a perfect classifier.
     """
     store = open_store(os.environ["BENCHCOE_DATABASE_URL"])
     with store.reading() as connection:
@@ -148,7 +148,7 @@ def other_deals() -> None:
     table = []
     for pool in ("four 7-9B", "up to 14B"):
         matrix = score_matrix(questions, [*rows["train"], *rows["test"]], [ids[name] for name in POOLS[pool]])
-        gains = np.array([one_deal(store, seed, questions, subjects, subject_of, matrix) for seed in range(20)])
+        gains = np.array([one_resplit(store, seed, questions, subjects, subject_of, matrix) for seed in range(20)])
         mean, spread = gains.mean(axis=0), gains.std(axis=0, ddof=1)
         table.append(
             [
@@ -160,12 +160,12 @@ def other_deals() -> None:
             ]
         )
     store.close()
-    print("## Subject level, embedding linear, over 20 other deals of the same queries (2/3 train, 1/3 test)\n")
+    print("## Subject level, embedding linear, over 20 resplits of the same queries (2/3 train, 1/3 test)\n")
     markdown(["pool", "mean gain, points", "standard deviation", "range", "mean gain with the true subject"], table)
 
 
 def score_matrix(questions: list[Question], rows: list[tuple[int, int, float, float | None]], ids: list[int]) -> Scores:
-    """(queries, experts), NaN where there is no score."""
+    """Scores (queries, experts), NaN if there is no score."""
     row_of = {question.id: row for row, question in enumerate(questions)}
     matrix = np.full((len(questions), len(ids)), np.nan)
     for query_id, expert_id, score, _ in rows:
@@ -174,7 +174,7 @@ def score_matrix(questions: list[Question], rows: list[tuple[int, int, float, fl
     return matrix
 
 
-def one_deal(
+def one_resplit(
     store: Store,
     seed: int,
     questions: list[Question],
@@ -182,17 +182,17 @@ def one_deal(
     subject_of: NDArray[np.intp],
     scores: Scores,
 ) -> tuple[float, float]:
-    """Gains in points over the best single expert of the training part: by the router, by the true subject."""
+    """Gains in points over the best single expert of the training part: of the router, and of the true subject."""
     whole = np.flatnonzero(~np.isnan(scores).any(axis=1))
     shuffled = np.random.default_rng(seed).permutation(whole)
     train, test = np.split(shuffled, [len(shuffled) * 2 // 3])
     setting = TrainingContext(encoder(), cache=StoredVectors(store))
-    asked, of = [question.router_input for question in questions], [question.subject for question in questions]
-    examples = Examples(asked, of, np.eye(len(subjects))[subject_of])
+    inputs, of = [question.router_input for question in questions], [question.subject for question in questions]
+    examples = Examples(inputs, of, np.eye(len(subjects))[subject_of])
     model = new_trainer(Level.SUBJECT, "embedding", "linear", setting).fit(tuple(subjects), examples.take(train))
     table = np.array([scores[train[subject_of[train] == s]].mean(axis=0).argmax() for s in range(len(subjects))])
     single = scores[test, scores[train].mean(axis=0).argmax()]
-    predicted = model.predict([asked[row] for row in test]).argmax(axis=1)
+    predicted = model.predict([inputs[row] for row in test]).argmax(axis=1)
     routed, ideal = (scores[test, table[by]] for by in (predicted, subject_of[test]))
     return 100 * float((routed - single).mean()), 100 * float((ideal - single).mean())
 

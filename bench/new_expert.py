@@ -4,7 +4,7 @@
 
 Without it, a router of each level is trained. Then it joins the pool: the subject level follows its label view,
 the query level gets one more head (train-router --extend). Then both are trained from scratch. Accuracies are on
-the test split. FOLDER keeps the store, whose embeddings make a second run fast.
+the test split. The store is kept in FOLDER; its embeddings make a second run fast.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def withheld(name: str, pool: str, members: list[str], settings: list[str]) -> dict[str, list[float]]:
-    """Level -> accuracy before, after adding and after full training, and the seconds of both."""
+    """Level -> accuracies before, after adding and after full training, and the seconds of the last two."""
     command("add-pool", pool, *(other for other in members if other != name), "--remove", name)
     trained = {
         level: ["train-router", f"{level}-late", "--level", level, "--pool", pool, *settings] for level in LEVELS

@@ -1,4 +1,4 @@
-"""Plain Celery with the same settings as our workers: one task that does nothing."""
+"""Plain Celery with the settings of a benchcoe-jobs worker, and one empty task."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plug-ins that the bench scripts of the queue bring."""
+"""Plug-ins of the bench scripts of the queue."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ROUNDS_PER_ANSWER = 40_000
 
 
 class NoOp:
-    """See `benchcoe_jobs.job_queue.job_kind.JobKind`: as many shards as are asked for, and nothing in them."""
+    """See `benchcoe_jobs.job_queue.job_kind.JobKind`: empty shards, as many as the request says."""
 
     n_stages = 1
 
@@ -40,7 +40,7 @@ class NoOp:
 
 
 class Sleep(NoOp):
-    """Shards that note when they begin, in a file, and then wait: `work` says how long, on the first attempt."""
+    """Shards that write their start to a file and then wait; `work` has the seconds, for the first attempt."""
 
     def plan(self, connection: Connection, job: JobRow) -> Sequence[NewShardGroup]:
         return [NewShardGroup(Queue.CPU, [({"seconds": job.request["seconds"]}, 1)] * job.request["shards"])]
@@ -56,7 +56,7 @@ class Sleep(NoOp):
 
 
 class SpinEngine:
-    """See `benchcoe_jobs.engines.base.Engine`: every answer costs the same work of one core, and is (A)."""
+    """See `benchcoe_jobs.engines.base.Engine`: every answer takes the same work of one core, and is (A)."""
 
     traits = EngineTraits()
 

@@ -1,10 +1,10 @@
-"""Profiling through host and store against a bare loop over the same engine; how often an expert is loaded.
+"""Profiling through engine server and store against a bare loop over the same engine; loads of the expert.
 
-python bench/profiling.py transformers [TIMES]
-python bench/profiling.py vllm [TIMES]      (where vLLM is installed)
+    python bench/profiling.py transformers [TIMES]
+    python bench/profiling.py vllm [TIMES]      (in the environment of make test-vllm)
 
-The expert is the smallest there is, a demo expert: the worst case for whatever is not the model. Both answer
-the same questions greedily, in turns, each time with an engine that was just loaded; loading is not timed.
+The expert is a demo expert, whose model is so small that the overhead weighs most. Both answer the same questions
+greedily and alternate, each time with a freshly loaded engine; loading is not timed.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def bare_transformers() -> tuple[Callable[[list[str]], Any], Callable[[], Any]]:
 
 
 def bare_vllm() -> tuple[Callable[[list[str]], Any], Callable[[], Any]]:
-    """`LLM.generate` over all questions at once."""
+    """`LLM.generate` over all questions in one call."""
     from vllm import LLM, SamplingParams
 
     llm = LLM(model=MODEL, dtype="float32", enforce_eager=True)

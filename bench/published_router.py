@@ -1,6 +1,7 @@
 """The published router: a sequence classifier of transformers that pads every question to 512 tokens, in float32.
 
-What is longer is cut at its end. It is trained in batches of 16 with AdamW at 2e-5, and asked one question at a time.
+Longer questions are cut at their end. It is trained in batches of 16 with AdamW at 2e-5, and predicts one question at a
+time.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ WINDOW, ROWS_AT_ONCE, RATE = 512, 16, 2e-5
 
 
 class Published:
-    """A question's subject is one of `subjects`."""
+    """Predicts which of `subjects` a question belongs to."""
 
     def __init__(self, folder: str, subjects: Sequence[str]) -> None:
         logging.set_verbosity_error()
@@ -52,7 +53,7 @@ class Published:
             return self.subjects[int(self._model(**self._read([question])).logits.argmax())]
 
     def predict(self, questions: Sequence[RouterInput]) -> NDArray[np.str_]:
-        """What `route` says of many questions, without the padding that changes nothing of it."""
+        """The predictions of `route` for many questions, without padding, which does not change them."""
         self._model.eval()
         with torch.no_grad():
             read = [
@@ -69,7 +70,7 @@ class Published:
 
 
 def real_questions(n: int) -> list[Question]:
-    """Some of MMLU-Pro's questions, drawn from a published file; always the same ones."""
+    """Questions of MMLU-Pro, drawn from a published file; always the same ones."""
     results = [result for result in mmlu_pro.read(result_files()["gemma-7b"]) if not isinstance(result, SkippedRow)]
     queries = [results[row].query for row in np.random.default_rng(0).permutation(len(results))[:n]]
     return [

@@ -1,11 +1,11 @@
-"""Does the queue's depth cost anything? Submit, status and claim with a million queued shards, and with a thousand.
+"""The cost of the queue's depth: submit, status and claim with a million waiting shards against a thousand.
 
     python bench/queue_depth.py [--deep 1000000] [--times 20]
 
-Shards wait in groups of fifty (an expert asked one benchmark), of twenty experts, in jobs of four groups. Submit is
-one further job of a hundred shards with its tickets counted, status what `benchcoe-jobs status` and `jobs` read,
-claim one shard taken by a worker that has an expert loaded, by one that has none, and one finished with the next
-taken. Every figure is the median of many, with both depths measured in turn.
+Shards wait in groups of fifty (one expert, one benchmark), of twenty experts, in jobs of four groups. Submit adds a job
+of a hundred shards and counts its tickets; status is what `benchcoe-jobs status` and `jobs` read; claim is one shard
+for a worker that has an expert loaded, for one that has none, and for one that finishes a shard and claims the next.
+Every figure is a median, with both depths measured in turn.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from benchcoe_jobs.store.job_queue.tables import ShardGroup
 from benchcoe_jobs.store.results import experts
 from benchcoe_jobs.store.session import Store
 
-SHARDS_A_LOT, LOTS_A_JOB, EXPERTS = 50, 4, 20
+SHARDS_PER_GROUP, GROUPS_PER_JOB, EXPERTS = 50, 4, 20
 SHALLOW = 1000
 WORK = {"benchmark": "mmlu-pro", "queries": list(range(10_000, 10_032))}
 SHARDS = """
@@ -42,7 +42,7 @@ SELECT shard_group.id, 'waiting', :work, 32, 0, 0, 0, 0, 0 FROM shard_group CROS
 
 @dataclass
 class Depth:
-    """A store with so many queued shards, and what was measured in it."""
+    """A store with the given number of waiting shards, and its measurements."""
 
     name: str
     store: Store
@@ -81,15 +81,15 @@ def measure(made: Site, name: str, make: Callable[[Site, str], Store], deep: int
 
 
 def fill(depth: Depth) -> None:
-    """Jobs that wait, with the rows that `submit` would write."""
+    """Add waiting jobs, with the rows that `submit` would write."""
     with depth.store.writing() as connection:
         ids = []
         for number in range(EXPERTS):
             experts.add_expert(connection, experts.ExpertRow(f"expert-{number:02}", "recorded"))
             ids.append(experts.find_expert(connection, f"expert-{number:02}"))
-        n_lots = depth.n // SHARDS_A_LOT
+        n_groups = depth.n // SHARDS_PER_GROUP
         rows = []
-        for first in range(0, n_lots, LOTS_A_JOB):
+        for first in range(0, n_groups, GROUPS_PER_JOB):
             job_id, _ = jobs.open_job(connection, "noop", {"shards": 0, "first": first})
             rows += [
                 {
@@ -98,14 +98,14 @@ def fill(depth: Depth) -> None:
                     "queue": Queue.CPU.value,
                     "expert_id": ids[number % EXPERTS],
                     "gpus": 0,
-                    "waiting": SHARDS_A_LOT,
-                    "items": SHARDS_A_LOT * 32,
+                    "waiting": SHARDS_PER_GROUP,
+                    "items": SHARDS_PER_GROUP * 32,
                 }
-                for number in range(first, min(first + LOTS_A_JOB, n_lots))
+                for number in range(first, min(first + GROUPS_PER_JOB, n_groups))
             ]
         connection.execute(insert(ShardGroup), rows)
         cast = ":work" if depth.store.is_sqlite else "CAST(:work AS JSON)"
-        connection.execute(text(SHARDS.replace(":work", cast)), {"work": json.dumps(WORK), "n": SHARDS_A_LOT})
+        connection.execute(text(SHARDS.replace(":work", cast)), {"work": json.dumps(WORK), "n": SHARDS_PER_GROUP})
     with depth.store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("ANALYZE" if depth.store.is_sqlite else "VACUUM ANALYZE"))
 
@@ -147,7 +147,7 @@ def claim_resident(depth: Depth, number: int) -> float:
 
 
 def finish_and_claim(depth: Depth, number: int) -> float:
-    """finish, and claim the next of the shard_group"""
+    """finish, and claim the next of the group"""
     with depth.store.writing() as connection:
         claim = take(connection, 9)
     return timed(depth.store, lambda connection: claims.finish_and_claim(connection, claim, lease_s=60))
@@ -167,7 +167,7 @@ def timed(store: Store, step: Callable[[Connection], Any]) -> float:
 
 
 def print_plans(depth: Depth) -> None:
-    """EXPLAIN of every statement of a claim and of a status, as the database runs them at depth."""
+    """EXPLAIN of every statement of a claim and of a status, at this depth."""
     seen: dict[str, Any] = {}
 
     def hear(_c: Any, _cursor: Any, statement: str, parameters: Any, _x: Any, _m: Any) -> None:

@@ -1,4 +1,7 @@
-"""The engines with a diary, as a plug-in: what bench/kills.py counts. DIARY names the file, DIARY_ENGINE the engine."""
+"""Engines that record what they are asked, as a plug-in for bench/kills.py.
+
+The environment variable RECORD names the file, RECORD_ENGINE the engine.
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,16 @@ from benchcoe_jobs.engines.base import EngineTraits, ExpertSettings
 from benchcoe_jobs.engines.vllm import VllmEngine
 
 WAIT_S = 0.2
-"""A batch takes so much longer: tiny experts would be done before they have been killed often enough."""
+"""Added to the time of a batch: otherwise tiny experts would finish before they are killed often enough."""
 
 
-class DiaryEngine:
-    """The real engine; every batch is written down before it is answered."""
+class RecordingEngine:
+    """The real engine; every batch is recorded before it is answered."""
 
     traits = EngineTraits()
 
     def load(self, settings: ExpertSettings) -> None:
-        inner = os.environ["DIARY_ENGINE"]
+        inner = os.environ["RECORD_ENGINE"]
         self._engine: Any = registry.load("engines", inner)()
         self._engine.load(replace(settings, engine=inner))
         self._note([])
@@ -42,12 +45,12 @@ class DiaryEngine:
         self._engine.close()
 
     def _note(self, questions: list[str]) -> None:
-        with Path(os.environ["DIARY"]).open("a") as file:
+        with Path(os.environ["RECORD"]).open("a") as file:
             file.write(json.dumps(questions) + "\n")
 
 
-class ContinuousDiaryEngine(DiaryEngine):
-    """The same of an engine that has several batches under way."""
+class ContinuousRecordingEngine(RecordingEngine):
+    """The same for an engine that has several batches under way."""
 
     prefetch = VllmEngine.prefetch
 
@@ -63,16 +66,18 @@ class ContinuousDiaryEngine(DiaryEngine):
 
 
 def install(folder: Path, engine: str) -> dict[str, str]:
-    """Make the plug-in known to processes that get the environment returned."""
-    kept_by = ContinuousDiaryEngine if engine == "vllm" else DiaryEngine
-    info = folder / "site" / "diary-1.dist-info"
+    """Install the plug-in; returns the environment with which processes find it."""
+    kept_by = ContinuousRecordingEngine if engine == "vllm" else RecordingEngine
+    info = folder / "site" / "recording-1.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: diary\nVersion: 1\n")
-    (info / "entry_points.txt").write_text(f"[benchcoe_jobs.engines]\ndiary = recording_engine:{kept_by.__name__}\n")
-    inner = {"DIARY": str(folder / "diary"), "DIARY_ENGINE": engine}
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: recording\nVersion: 1\n")
+    (info / "entry_points.txt").write_text(
+        f"[benchcoe_jobs.engines]\nrecording = recording_engine:{kept_by.__name__}\n"
+    )
+    inner = {"RECORD": str(folder / "record"), "RECORD_ENGINE": engine}
     return inner | {"PYTHONPATH": f"{info.parent}:{Path(__file__).parent}"}
 
 
 def batches(path: Path) -> list[list[str]]:
-    """The batches so far, in order; an empty one stands for a load."""
+    """The batches so far, in order; an empty one is a load."""
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []

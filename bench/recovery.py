@@ -1,12 +1,12 @@
-"""How long a shard lies idle after its worker is killed, with the default lease (60 s) and sweep (every 15 s).
+"""The time until the shard of a killed worker runs again, with the default lease (60 s) and sweep (every 15 s).
 
     python bench/recovery.py [--kills 12] [--foreign 40]
 
-Three deaths, each until the shard is run again, on PostgreSQL and Valkey:
-- the process that runs shards gets SIGKILL; its parent lives, forks another and sweeps;
-- the whole worker gets SIGKILL; another worker on the machine sees by its process number that it is gone;
-- a worker on another machine goes silent between two beats: only its lease tells. It is played by claims with
-  another machine's signature, last extended up to one beat (10 s) before the death.
+Three kinds of kills, on PostgreSQL and Valkey:
+- the process that runs shards gets SIGKILL; its parent process forks another one and sweeps;
+- the whole worker gets SIGKILL; another worker on the machine finds that its process is gone;
+- a worker on another machine stops between two heartbeats, and only its lease expires. It is simulated by claims with
+  the identity of another machine, last extended up to one heartbeat interval (10 s) before the kill.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ RNG = random.Random(7)
 
 @dataclass(frozen=True)
 class Begun:
-    """A shard that was begun: which, at which attempt, by which process, when."""
+    """The start of a shard: its id, attempt and process, and the time."""
 
     shard: int
     attempt: int
@@ -47,7 +47,7 @@ class Begun:
 
 
 class Drill:
-    """A store with waiting shards, and the notes that they leave."""
+    """A store with waiting shards, and the file to which they write their starts."""
 
     def __init__(self, made: Site, name: str) -> None:
         self.made = made
@@ -65,25 +65,25 @@ class Drill:
         return self.made.start_worker(url_of(self.store), f"worker{number}", **self.settings)
 
     def is_ready(self, number: int) -> bool:
-        """Whether a worker has told of itself."""
+        """Whether a worker has registered."""
         with self.store.reading() as connection:
             return any(worker.name.startswith(f"worker{number}-") for worker in workers.workers(connection))
 
     def one_at_work(self, number: int) -> Begun:
-        """A new shard that some worker has begun a while ago; it would not end for long."""
+        """A new long shard that a worker started some time ago."""
         seen = len(self.begun())
         self.submit(1, 600.0, number)
         top_up(self._app, self.store)
         until(lambda: len(self.begun()) > seen)
-        time.sleep(RNG.uniform(0, LEASE_S / SWEEPS_PER_LEASE))  # so that deaths meet sweeps at any distance
+        time.sleep(RNG.uniform(0, LEASE_S / SWEEPS_PER_LEASE))  # so that kills come at any distance from a sweep
         return self.begun()[-1]
 
-    def idle_s(self, victim: Begun, died: float) -> float:
-        """From a death to the next beginning of the shard."""
+    def idle_s(self, victim: Begun, killed: float) -> float:
+        """Seconds from a kill to the next start of the shard."""
         until(lambda: self.begun()[-1].attempt == victim.attempt + 1)
         again = self.begun()[-1]
         assert again.shard == victim.shard
-        return again.at - died
+        return again.at - killed
 
     def begun(self) -> list[Begun]:
         rows = (line.split() for line in self.notes.read_text().splitlines())
@@ -101,7 +101,7 @@ def main() -> None:
             row("the whole worker, another on the machine", killed_workers(Drill(made, "whole"), options.kills)),
             row("a worker on another machine", silent_elsewhere(Drill(made, "silent"), options.foreign)),
         ]
-    markdown(["killed", "deaths", "median s", "90 % s", "longest s", "promised s"], rows)
+    markdown(["killed", "kills", "median s", "90 % s", "longest s", "promised s"], rows)
 
 
 def row(what: str, waits: list[float]) -> list[str]:
@@ -115,44 +115,46 @@ def killed_children(drill: Drill, kills: int) -> list[float]:
     with drill.made.workers(url_of(drill.store), **drill.settings):
         for number in range(kills):
             victim = drill.one_at_work(number)
-            died = time.time()
+            killed = time.time()
             os.kill(victim.pid, signal.SIGKILL)
-            waits.append(drill.idle_s(victim, died))
+            waits.append(drill.idle_s(victim, killed))
     return waits
 
 
 def killed_workers(drill: Drill, kills: int) -> list[float]:
-    """Two workers, of which one has the shard and dies; a new one takes its place for the next time."""
+    """Two workers; the one that has the shard is killed, and a new one replaces it."""
     waits = []
-    crew = {w.pid: w for w in (drill.start_worker(0), drill.start_worker(1))}
+    running = {w.pid: w for w in (drill.start_worker(0), drill.start_worker(1))}
     try:
         for number in range(kills):
             victim = drill.one_at_work(number)
-            worker = crew.pop(os.getpgid(victim.pid))
-            died = time.time()
+            worker = running.pop(os.getpgid(victim.pid))
+            killed = time.time()
             os.killpg(worker.pid, signal.SIGKILL)
             worker.wait()
-            waits.append(drill.idle_s(victim, died))
+            waits.append(drill.idle_s(victim, killed))
             new = drill.start_worker(2 + number)
-            crew[new.pid] = new
+            running[new.pid] = new
             until(lambda number=2 + number: drill.is_ready(number))
     finally:
-        stop(list(crew.values()))
+        stop(list(running.values()))
     return waits
 
 
-def silent_elsewhere(drill: Drill, deaths: int) -> list[float]:
-    """All die at once, each another time after its last beat; one worker is there to take their shards."""
-    drill.submit(deaths, 0.0)
-    last_beats = [RNG.uniform(0, LEASE_S / BEATS_PER_LEASE) for _ in range(deaths)]
+def silent_elsewhere(drill: Drill, n: int) -> list[float]:
+    """All stop together, each a different time after its last heartbeat; one worker then takes their shards."""
+    drill.submit(n, 0.0)
+    last_heartbeats = [RNG.uniform(0, LEASE_S / BEATS_PER_LEASE) for _ in range(n)]
     with drill.store.writing() as connection:
-        for ago in last_beats:
+        for ago in last_heartbeats:
             claims.claim(connection, "elsewhere:1@another.1", ["cpu"], lease_s=LEASE_S - ago)
-    died = time.time()
-    time.sleep(RNG.uniform(0, LEASE_S / SWEEPS_PER_LEASE))  # a sweep begins with the worker: not with the death
+    killed = time.time()
+    time.sleep(
+        RNG.uniform(0, LEASE_S / SWEEPS_PER_LEASE)
+    )  # the worker sweeps when it starts, which must not be at the kill
     with drill.made.workers(url_of(drill.store), **drill.settings):
-        until(lambda: len(drill.begun()) == deaths, at_most_s=2 * LEASE_S)
-    return [begun.at - died for begun in drill.begun()]
+        until(lambda: len(drill.begun()) == n, at_most_s=2 * LEASE_S)
+    return [begun.at - killed for begun in drill.begun()]
 
 
 if __name__ == "__main__":

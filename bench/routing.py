@@ -1,11 +1,11 @@
-"""What routing gains on real results, and what it loses where it was not trained.
+"""Gains of every router kind on real results, in distribution and on held-out subjects.
 
-    OMP_NUM_THREADS=1 python bench/routing.py STORE_FOLDER [--deals 5] [--only deals|subjects|fit] [--processes 2]
+    OMP_NUM_THREADS=1 python bench/routing.py STORE_FOLDER [--resplits 5] [--only resplits|subjects|fit] [--processes 2]
 
-STORE_FOLDER is one that bench/mmlu_pro.py kept (--store): the results and the embeddings are read from
-it. `deals`: train and test dealt anew five times (the first deal is the stored one), every kind against the
-best single expert and against the kind that gains most. `subjects`: each subject held out in turn, with and without
-the fallback. `fit`: the time of a query-level embedding fit against scikit-learn's own ridge on the same matrix.
+STORE_FOLDER is a folder that bench/mmlu_pro.py --store made; results and embeddings are read from it. resplits: five
+split assignments (the first is the stored one), every kind against the best single expert and against the kind that
+gains most. subjects: each subject held out in turn, with and without the fallback. fit: the time of a query-level
+embedding fit against the ridge of scikit-learn on the same matrix.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from benchcoe_jobs.store.session import open_store
 
 @dataclass(frozen=True)
 class Kind:
-    """A router to measure. `calibrated`: with its fallback too, which some kinds take an hour to calibrate."""
+    """A router to measure. `calibrated`: also with its fallback, whose calibration takes an hour for some kinds."""
 
     level: Level
     kind: str
@@ -71,7 +71,7 @@ NAMES = ["four 7-9B", "up to 14B", "all twelve"]
 
 @dataclass(frozen=True)
 class Data:
-    """Every question with the split it is stored in, and the scores (n, experts) of every expert."""
+    """Every question with its stored split, and the scores (n, experts) of every expert."""
 
     questions: list[Question]
     split: NDArray[np.str_]
@@ -83,7 +83,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Gains:
-    """Gain of each question over the best single expert, with and without the fallback; who fell back."""
+    """Gain of each question over the best single expert, with and without the fallback, and whether it fell back."""
 
     rows: NDArray[np.intp]
     routed: Floats
@@ -94,13 +94,13 @@ class Gains:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("store", type=Path)
-    parser.add_argument("--deals", type=int, default=5)
+    parser.add_argument("--resplits", type=int, default=5)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--only", choices=["deals", "subjects", "fit"])
+    parser.add_argument("--only", choices=["resplits", "subjects", "fit"])
     options = parser.parse_args()
     with ProcessPoolExecutor(options.processes, get_context("spawn"), begin, [options.store]) as processes:
-        if options.only in (None, "deals"):
-            deals(processes, options.deals)
+        if options.only in (None, "resplits"):
+            resplits(processes, options.resplits)
         if options.only in (None, "subjects"):
             held_out(processes, read(options.store))
     if options.only in (None, "fit"):
@@ -108,19 +108,19 @@ def main() -> None:
 
 
 DATA: list[Data] = []
-"""What a process works on."""
+"""The data of a process."""
 
 
 def begin(folder: Path) -> None:
     DATA.append(read(folder))
-    # The pools share what knows no expert: subject classifiers, and how near questions are to each other.
+    # Pools share what does not depend on experts: subject classifiers, and similarities of questions.
     blend._classifier = remembered(blend._classifier, lambda x, *rest: (x, *rest))
     fallback._unseen = remembered(fallback._unseen, unseen_by)
     fallback._nearness = remembered(fallback._nearness, lambda x, known, k, itself=False: (x, known, k, itself))
 
 
 def unseen_by(level: Level, refit: Any, x: Matrix, examples: Examples, parts: list[NDArray[np.bool_]]) -> Iterable[Any]:
-    """What the predictions for left-out questions depend on."""
+    """All that the predictions for left-out questions depend on."""
     return level, refit.__self__.kind, refit.__self__.head, x, examples.targets, *parts
 
 
@@ -147,7 +147,7 @@ def read(folder: Path) -> Data:
 
 
 def remembered(make: Callable[..., Any], about: Callable[..., Iterable[Any]]) -> Callable[..., Any]:
-    """The same function, which works out the same answer once; `about` is all that it depends on."""
+    """The function with a cache; `about` is all that its result depends on."""
     kept: dict[str, Any] = {}
 
     @functools.wraps(make)
@@ -171,7 +171,7 @@ def gains(
     test: NDArray[np.intp],
     most: float = fallback.DEFAULT_MAX_FALLBACK,
 ) -> Gains:
-    """Train on some questions and route others; compared where every expert of the pool has a score."""
+    """Train on some questions and route others, of which those count that every expert of the pool has a score on."""
     scores = scores_of(data, pool)
     test = complete(scores, test)
     outputs, examples = subjects_of(data, train)
@@ -180,7 +180,7 @@ def gains(
     model = trainer(data, kind).fit(
         outputs, examples, scores=scores[train] if kind.calibrated else None, max_fallback=most
     )
-    predictions, familiarity = model.read([data.questions[r].asked for r in test])
+    predictions, familiarity = model.read([data.questions[r].router_input for r in test])
     chosen = predictions.argmax(axis=1)
     if kind.level is Level.SUBJECT:
         chosen = subject_table(data, scores, train, outputs)[chosen]
@@ -201,15 +201,15 @@ def scores_of(data: Data, pool: str) -> Floats:
 
 
 def complete(scores: Floats, rows: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Those questions that every expert has a score on."""
+    """The questions that every expert has a score on."""
     return rows[~np.isnan(scores[rows]).any(axis=1)]
 
 
 def subjects_of(data: Data, rows: NDArray[np.intp]) -> tuple[tuple[str, ...], Examples]:
-    """The subjects of some questions, and examples to learn them from."""
+    """The subjects of some questions, and the examples for a classifier."""
     subjects = tuple(sorted(set(data.subjects[rows])))
     targets = np.eye(len(subjects))[np.searchsorted(subjects, data.subjects[rows])]
-    return subjects, Examples([data.questions[r].asked for r in rows], data.subjects[rows].tolist(), targets)
+    return subjects, Examples([data.questions[r].router_input for r in rows], data.subjects[rows].tolist(), targets)
 
 
 def subject_table(data: Data, scores: Floats, train: NDArray[np.intp], subjects: Iterable[str]) -> NDArray[np.intp]:
@@ -219,58 +219,58 @@ def subject_table(data: Data, scores: Floats, train: NDArray[np.intp], subjects:
 
 
 def best(scores: Floats, otherwise: int) -> int:
-    """The expert of the highest mean among those with enough coverage, as the label views choose it."""
+    """The expert with the highest mean among those with enough coverage, as the label views choose it."""
     known = (~np.isnan(scores)).mean(axis=0)
     return int(np.where(known >= 0.95, np.nanmean(scores, axis=0), -1.0).argmax()) if len(scores) else otherwise
 
 
-def one_deal(work: tuple[Kind, int]) -> list[Gains]:
-    """The gains of a kind in a deal, of each pool."""
+def one_resplit(work: tuple[Kind, int]) -> list[Gains]:
+    """The gains of a kind in one split assignment, for each pool."""
     kind, seed = work
-    return [gains(DATA[0], kind, pool, *dealt(DATA[0], seed)) for pool in NAMES]
+    return [gains(DATA[0], kind, pool, *split(DATA[0], seed)) for pool in NAMES]
 
 
-def deals(processes: ProcessPoolExecutor, n: int) -> None:
-    print(f"## In distribution: mean gain in points over the best single expert, {n} deals\n", flush=True)
+def resplits(processes: ProcessPoolExecutor, n: int) -> None:
+    print(f"## In distribution: mean gain in points over the best single expert, {n} split assignments\n", flush=True)
     work = [(kind, seed) for kind in KINDS for seed in range(n)]
     found: dict[Kind, list[list[Gains]]] = {}
-    for (kind, _), of_pools in zip(work, processes.map(one_deal, work), strict=True):
+    for (kind, _), of_pools in zip(work, processes.map(one_resplit, work), strict=True):
         found.setdefault(kind, []).append(of_pools)
-        said(f"{kind}: {len(found[kind])} of {n} deals", found[kind])
+        report_progress(f"{kind}: {len(found[kind])} of {n} split assignments", found[kind])
     rows = []
     for number, pool in enumerate(NAMES):
-        here = {kind: [of_pools[number] for of_pools in all_deals] for kind, all_deals in found.items()}
-        bare = {kind: [(g.rows, g.routed) for g in all_deals] for kind, all_deals in here.items()}
+        here = {kind: [of_pools[number] for of_pools in of_resplits] for kind, of_resplits in found.items()}
+        bare = {kind: [(g.rows, g.routed) for g in of_resplits] for kind, of_resplits in here.items()}
         given = {
-            kind: [(g.rows, g.with_fallback) for g in all_deals if g.with_fallback is not None]
-            for kind, all_deals in here.items()
+            kind: [(g.rows, g.with_fallback) for g in of_resplits if g.with_fallback is not None]
+            for kind, of_resplits in here.items()
             if kind.calibrated
         }
-        for kind, all_deals in here.items():
-            fell = f"{100 * np.mean([g.fell_back.mean() for g in all_deals]):.0f} %" if kind.calibrated else "-"
+        for kind, of_resplits in here.items():
+            fell = f"{100 * np.mean([g.fell_back.mean() for g in of_resplits]):.0f} %" if kind.calibrated else "-"
             rows.append([pool, str(kind), *beside_the_best(kind, bare), *beside_the_best(kind, given), fell])
     columns = ["pool", "router", "gain, no fallback", "less the best", "gain, as given", "less the best", "fell back"]
     markdown(columns, rows)
 
 
 def beside_the_best(kind: Kind, found: dict[Kind, Found]) -> tuple[str, str]:
-    """The gain of a kind, and what that is less than the gain of the kind that gains most."""
+    """The gain of a kind, and its difference from the kind that gains most."""
     if kind not in found:
         return "-", "-"
     most = max(found, key=lambda other: float(np.mean(by_question(found[other])[1])))
     return interval(found[kind]), "the best" if kind is most else less(found[kind], found[most])
 
 
-def dealt(data: Data, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Train and test; seed 0 is how the store deals, the others deal all questions 60/10/30 anew."""
+def split(data: Data, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Train and test questions; seed 0 is the stored split assignment, any other one assigns all questions 60/10/30."""
     if seed == 0:
         return np.flatnonzero(data.split == "train"), np.flatnonzero(data.split == "test")
     shuffled = np.random.default_rng(seed).permutation(len(data.split))
     return shuffled[: len(shuffled) * 6 // 10], shuffled[len(shuffled) * 7 // 10 :]
 
 
-def said(about: str, found: list[list[Gains]]) -> None:
-    """What there is so far of each pool: these take an hour."""
+def report_progress(about: str, found: list[list[Gains]]) -> None:
+    """Print the figures so far of each pool to stderr: all take an hour."""
     so_far = ([of_pools[number] for of_pools in found] for number in range(len(NAMES)))
     gains_ = (
         (np.concatenate([g.routed for g in here]), np.concatenate([g.fell_back for g in here])) for here in so_far
@@ -280,7 +280,7 @@ def said(about: str, found: list[list[Gains]]) -> None:
 
 
 def one_subject(work: tuple[Kind, str]) -> list[Gains]:
-    """The gains of a kind on a subject that it was not trained on, of each pool."""
+    """The gains of a kind on a held-out subject, for each pool."""
     kind, subject = work
     here = DATA[0].subjects == subject
     train = np.flatnonzero((DATA[0].split == "train") & ~here)
@@ -293,7 +293,7 @@ def held_out(processes: ProcessPoolExecutor, data: Data) -> None:
     found: dict[Kind, list[list[Gains]]] = {}
     for (kind, subject), of_pools in zip(work, processes.map(one_subject, work), strict=True):
         found.setdefault(kind, []).append(of_pools)
-        said(f"{kind}: up to {subject}", found[kind])
+        report_progress(f"{kind}: up to {subject}", found[kind])
     rows = []
     for number, pool in enumerate(NAMES):
         for kind, of_subjects in found.items():
@@ -317,11 +317,11 @@ def held_out(processes: ProcessPoolExecutor, data: Data) -> None:
 
 
 Found = list[tuple[NDArray[np.intp], Floats]]
-"""Questions of each deal, and their gains."""
+"""The questions of each split assignment, and their gains."""
 
 
 def by_question(found: Found) -> tuple[NDArray[np.intp], Floats]:
-    """Each question's share in the mean of the deals' mean gains, times the number of questions."""
+    """Each question's share in the mean of the mean gains, times the number of questions."""
     total: dict[int, float] = {}
     for rows, gain in found:
         for row, value in zip(rows.tolist(), gain.tolist(), strict=True):
@@ -331,12 +331,12 @@ def by_question(found: Found) -> tuple[NDArray[np.intp], Floats]:
 
 
 def interval(found: Found) -> str:
-    """Mean of the deals' mean gains in points, with a 95 % bootstrap interval over questions."""
+    """Mean of the mean gains in points, with a 95 % bootstrap interval over questions."""
     return in_points(by_question(found)[1])
 
 
 def less(found: Found, other: Found) -> str:
-    """The difference of two routers' gains on the same questions and deals."""
+    """The difference of the gains of two routers on the same questions and split assignments."""
     (rows, mine), (others, theirs) = by_question(found), by_question(other)
     assert np.array_equal(rows, others)
     return in_points(mine - theirs)
@@ -348,7 +348,7 @@ def in_points(values: Floats) -> str:
 
 
 def fit(data: Data) -> None:
-    """29 experts x 12,032 questions: the twelve real ones, and copies of theirs, shuffled among the questions."""
+    """29 experts x 12,032 questions: the twelve real ones, and copies whose scores are shuffled among the questions."""
     from sklearn.linear_model import Ridge
 
     x = EMBEDDING.features(data.setting).transform([question.router_input for question in data.questions])

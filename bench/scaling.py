@@ -2,10 +2,10 @@
 
     python bench/scaling.py [--questions 2560] [--times 3]
 
-The engine is single-threaded and costs the same work for every answer; a worker's engine host is a process of its
-own, as always. PostgreSQL, Valkey and the workers share the machine. The benchmark is shaped like MMLU-Pro; every
-run asks a new expert beside those that are there, so that labels are kept up to date among more and more. The rate
-is that of stored answers between a tenth and nine tenths of the way.
+The engine is single-threaded and takes the same work for every answer; the engine server of a worker is a separate
+process, as always. PostgreSQL, Valkey and the workers share the machine. The benchmark has the form of MMLU-Pro. Every
+run adds an expert, so that labels are updated among more and more experts. The rate is that of stored answers between a
+tenth and nine tenths of the run.
 """
 
 from __future__ import annotations

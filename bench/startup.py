@@ -1,4 +1,4 @@
-"""User CPU of `benchcoe-jobs --help`, beside an interpreter that only imports click.
+"""User CPU of `benchcoe-jobs --help` against an interpreter that only imports click.
 
 python bench/startup.py
 """

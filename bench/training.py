@@ -1,12 +1,12 @@
-"""Fine-tuning a router: examples a second and accuracy, ours against the published loop.
+"""Fine-tuning a router: examples per second and accuracy, against the published loop.
 
     python bench/training.py [--train 160] [--epochs 2] [--validation 400]
 
 Both learn the subjects of the same real MMLU-Pro questions for the same number of epochs, from all-MiniLM-L6-v2, on
-what this machine has. The published loop pads every question to 512 tokens, in float32, in batches of 16, with AdamW
-at 2e-5. Ours is the kind `bert` as `train-router` runs it, with all that it does beside the epochs: reading the
-questions, and learning the first head. Accuracies are on questions that neither has seen. Ours is also run in
-float32, which tells what is gained by less padding alone.
+this machine. The published loop pads every question to 512 tokens, in float32, in batches of 16, with AdamW at 2e-5.
+Against it runs the kind `bert` as `train-router` runs it, including what it does beside the epochs: reading the
+questions, and learning the first head. Accuracies are on questions that neither has seen. `bert` also runs in float32,
+which shows the effect of less padding alone.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from benchcoe_jobs.routers.bert import Bert
 from benchcoe_jobs.store.results.catalog import Question
 
 Learned = Callable[[], NDArray[np.str_]]
-"""What was trained; says the subjects of the validation questions."""
+"""A trained classifier: the subjects of the validation questions."""
 
 
 def main() -> None:
@@ -41,7 +41,7 @@ def main() -> None:
     bf16 = hf_trainer.bf16_helps()
 
     def run(train_it: Callable[[], Learned]) -> tuple[float, float]:
-        """Examples a second, and accuracy on validation."""
+        """Examples per second, and accuracy on validation."""
         start = time.perf_counter()
         learned = train_it()
         rate = options.epochs * len(train) / (time.perf_counter() - start)
@@ -55,7 +55,7 @@ def main() -> None:
     found["published loop"] = run(lambda: published(train, validation, options.epochs))
     slow, _ = found["published loop"]
     print(
-        f"## {len(train)} real questions, {options.epochs} epochs, {len(validation)} to judge by; ours "
+        f"## {len(train)} real questions, {options.epochs} epochs, {len(validation)} for validation; ours "
         f"{'with' if bf16 else 'without'} bfloat16\n"
     )
     rows = [[name, f"{rate:.1f}", f"{rate / slow:.1f}", f"{100 * right:.1f}"] for name, (rate, right) in found.items()]
@@ -67,8 +67,8 @@ def ours(train: list[Question], validation: list[Question], epochs: int) -> Lear
     targets = np.eye(len(subjects))[[subjects.index(query.subject) for query in train]]
     examples = Examples([query.router_input for query in train], [query.subject for query in train], targets)
     features, head = Bert(epochs=epochs).fit(Level.SUBJECT, "linear", examples, None, TrainingContext(encoder()))
-    asked = [query.router_input for query in validation]
-    return lambda: np.array(subjects)[head.predict(features.transform(asked)).argmax(axis=1)]
+    inputs = [query.router_input for query in validation]
+    return lambda: np.array(subjects)[head.predict(features.transform(inputs)).argmax(axis=1)]
 
 
 def published(train: list[Question], validation: list[Question], epochs: int) -> Learned:
