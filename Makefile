@@ -1,8 +1,8 @@
-# make demo   the quickstart, on the embedded default: SQLite, foreground, no server, no download of weights
-# make test   the whole test suite in two processes, each with a real PostgreSQL that comes as a wheel
-# make test-vllm  the engine vllm, really run, on a CPU: an environment of its own, some minutes
-# make lint   style, types and the walls between the rooms
-# make wheel  the wheel, installed into a clean environment and tried outside the repository
+# make demo       run the quickstart with the defaults: SQLite, in the foreground, no server, no download of weights
+# make test       run the test suite in two processes, each with a PostgreSQL server that comes as a wheel
+# make test-vllm  run the tests of the engine vllm on a CPU, in an environment of its own; takes some minutes
+# make lint       check style, words, types and import rules
+# make wheel      build the wheel, install it into a clean environment and use it outside the repository
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -22,8 +22,8 @@ test: $(VENV)/dev
 test-vllm: $(VLLM_VENV)/ready
 	VLLM_CPU_KVCACHE_SPACE=1 BENCHCOE_REQUIRE_VLLM=1 $(VLLM_VENV)/bin/python -m pytest tests/engines tests/faults -k vllm
 
-# mypy and import-linter read packages from disk, where cli/, migrations/ and workers/ stand beside benchcoe_jobs/.
-# .lint has links to them all in the places where they are installed.
+# mypy and import-linter read packages from disk, where cli/, migrations/ and workers/ are beside benchcoe_jobs/.
+# .lint has links to all of them in the places where they are installed.
 lint: $(VENV)/dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -41,8 +41,8 @@ clean:
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	  { echo "Python 3.11 or newer is needed: make $(MAKECMDGOALS) PYTHON=python3.12, say"; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "python3 -m venv fails: on Debian, apt install python3-venv"; exit 1; }
+	  { echo "Python 3.11 or newer is needed, for example: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "python3 -m venv failed; on Debian, run: apt install python3-venv"; exit 1; }
 	$(PIP) install --upgrade 'pip>=25'
 
 $(VENV)/demo: $(BIN)/python pyproject.toml constraints.txt
@@ -53,7 +53,7 @@ $(VENV)/dev: $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) install $(WITHIN) --editable '.[dev]'
 	@touch $@ $(VENV)/demo
 
-# vLLM pins what it needs, not always as constraints.txt does; only torch is the same.
+# vLLM pins its requirements, which differ from constraints.txt; only torch is the same.
 $(VLLM_VENV)/ready: VENV := $(VLLM_VENV)
 $(VLLM_VENV)/ready: pyproject.toml constraints.txt tests/vllm_requirements.py
 	$(PYTHON) -m venv $(VLLM_VENV)

@@ -2,8 +2,8 @@
 
     python bench/latency.py [--questions 200]
 
-Both have all-MiniLM-L6-v2 for an encoder and read the same real MMLU-Pro questions. One is a subject-level `bert` router,
-trained on other questions, loaded once and called as `route` calls it, with fallback and reasons. The published
+Both have all-MiniLM-L6-v2 for an encoder and read the same real MMLU-Pro questions. One is a subject-level `bert`
+router, trained on other questions, loaded once and called as `route` calls it, with fallback and reasons. The published
 classifier pads every question to 512 tokens. The accuracies are not compared.
 """
 

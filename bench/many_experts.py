@@ -93,7 +93,7 @@ def add_generated(store: Store, benchmark_id: int, real: ScoreMatrix, number: in
         experts.add_expert(connection, experts.ExpertRow(name_of(number), "recorded", cost=10.0 + number))
         expert_id = experts.find_expert(connection, name_of(number))
         run_id = responses.ensure_run(connection, expert_id, benchmark_id, {"generated": number})
-        new = [NewScore(real.places[row].id, real.places[row].stratum_id, float(values[row])) for row in known]
+        new = [NewScore(real.queries[row].id, real.queries[row].stratum_id, float(values[row])) for row in known]
         responses.write_scores(connection, expert_id, run_id, new)
         aggregates.refresh(connection, [benchmark_id], {(expert_id, score.stratum_id) for score in new})
 

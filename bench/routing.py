@@ -115,11 +115,15 @@ def begin(folder: Path) -> None:
     DATA.append(read(folder))
     # Pools share what does not depend on experts: subject classifiers, and similarities of questions.
     blend._classifier = remembered(blend._classifier, lambda x, *rest: (x, *rest))
-    fallback._unseen = remembered(fallback._unseen, unseen_by)
-    fallback._nearness = remembered(fallback._nearness, lambda x, known, k, itself=False: (x, known, k, itself))
+    fallback._held_out_predictions = remembered(fallback._held_out_predictions, held_out_by)
+    fallback._similarity = remembered(
+        fallback._similarity, lambda x, others, k, *, skips_itself=False: (x, others, k, skips_itself)
+    )
 
 
-def unseen_by(level: Level, refit: Any, x: Matrix, examples: Examples, parts: list[NDArray[np.bool_]]) -> Iterable[Any]:
+def held_out_by(
+    level: Level, refit: Any, x: Matrix, examples: Examples, parts: list[NDArray[np.bool_]]
+) -> Iterable[Any]:
     """All that the predictions for left-out questions depend on."""
     return level, refit.__self__.kind, refit.__self__.head, x, examples.targets, *parts
 
