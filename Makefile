@@ -2,7 +2,7 @@
 # make test       run the test suite in two processes, each with a PostgreSQL server that comes as a wheel
 # make test-vllm  run the tests of the engine vllm on a CPU, in an environment of its own; takes some minutes
 # make lint       check style, words, types and import rules
-# make wheel      build the wheel, install it into a clean environment and use it outside the repository
+# make wheel      build both distributions, check them with twine, and use the wheel in a clean environment
 
 PYTHON ?= python3
 VENV ?= .venv
