@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import signal
+import stat
 import threading
+from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 
 import click
@@ -22,8 +27,8 @@ def broker(session: Session, port: int | None) -> None:
     """Run a broker on this machine.
 
     The broker is the Valkey server of the extra `local`. It listens on a Unix socket under BENCHCOE_HOME,
-    which only its owner can open, and runs until SIGTERM or Ctrl-C. Its messages survive a restart. The
-    first line of output is the value of BENCHCOE_BROKER_URL for the workers and for the commands that queue
+    which only its owner can open, and runs until SIGTERM or Ctrl-C. If that path is too long for a socket,
+    the socket is in a private folder in /tmp. Messages survive a restart. The first line of output is the value of BENCHCOE_BROKER_URL for the workers and for the commands that queue
     work.
     """
     try:
@@ -33,8 +38,8 @@ def broker(session: Session, port: int | None) -> None:
     folder = session.settings.home.absolute() / "broker"
     folder.mkdir(parents=True, exist_ok=True)
     socket = folder / "valkey.sock"
-    if port is None and len(str(socket)) > _MAX_SOCKET_PATH:
-        raise MissingError(f"the path {socket} is too long for a socket: choose a shorter BENCHCOE_HOME, or --port")
+    if port is None and len(os.fsencode(socket)) > _MAX_SOCKET_PATH:
+        socket = _short_folder(folder) / "valkey.sock"
     server = ValkeyServer(
         port=0 if port is None else port,
         data_dir=folder,
@@ -60,5 +65,20 @@ def broker(session: Session, port: int | None) -> None:
                 raise MissingError(f"the broker exited unexpectedly: see {server.log_path}")
     finally:
         server.stop()
+        if socket.parent != folder:
+            with suppress(OSError):  # another process may have put something there
+                socket.parent.rmdir()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _short_folder(folder: Path) -> Path:
+    """A folder with a short path that only this user can open, the same each time for the same `folder`."""
+    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
+    short = Path(f"/tmp/benchcoe-{os.geteuid()}-{name}")  # noqa: S108  (who owns it is checked below)
+    with suppress(FileExistsError):
+        short.mkdir(mode=0o700)
+    found = short.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
+        raise MissingError(f"{short} is not a folder that only you can open: choose another BENCHCOE_HOME, or --port")
+    return short

@@ -143,28 +143,29 @@ def test_status_works_without_the_broker(folder: Path, cli: Cli, monkeypatch: py
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])
-def test_the_command_broker_runs_a_broker(folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    process = subprocess.Popen([CONSOLE, "broker", "--home", "h"], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        name, _, url = process.stdout.readline().strip().partition("=")
-        assert name == "BENCHCOE_BROKER_URL"
-        path = Path(url.removeprefix("redis+socket://"))
-        client = redis.Redis(unix_socket_path=str(path))
-        assert client.ping()
-        assert client.config_get("appendonly") == {"appendonly": "yes"}
-        assert path.stat().st_mode & 0o077 == 0, "only the owner may open it"
-        monkeypatch.setenv(name, url)
-        queued = cli("add-expert ann --engine echo --model ann --json")
-        assert queued.json == {"job": 1, "new": True}
-        assert cli("profile ann --json").json == {"job": 1, "new": False}, "the same request is the same job"
-        assert client.llen("gpu") == 1, "one ticket for one shard"
-        assert "no worker serves queue gpu" in cli("status 1").err
-        assert cli("cancel 1 --json").json == {"job": 1, "state": "cancelled"}
-        assert cli("watch 1").code == 1
-        client.close()
-    finally:
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 0
-        process.stdout.close()
+@pytest.mark.parametrize("home", ["h", "h" * 100], ids=["short", "too long for a socket"])
+def test_the_command_broker_runs_a_broker(folder: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch, home: str) -> None:
+    with subprocess.Popen([CONSOLE, "broker", "--home", home], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            name, _, url = process.stdout.readline().strip().partition("=")
+            assert name == "BENCHCOE_BROKER_URL"
+            path = Path(url.removeprefix("redis+socket://"))
+            client = redis.Redis(unix_socket_path=str(path))
+            assert client.ping()
+            assert client.config_get("appendonly") == {"appendonly": "yes"}
+            assert path.stat().st_mode & 0o077 == 0, "only the owner may open it"
+            assert Path(home, "broker", "appendonlydir").is_dir(), "its data is under BENCHCOE_HOME"
+            monkeypatch.setenv(name, url)
+            queued = cli("add-expert ann --engine echo --model ann --json")
+            assert queued.json == {"job": 1, "new": True}
+            assert cli("profile ann --json").json == {"job": 1, "new": False}, "the same request is the same job"
+            assert client.llen("gpu") == 1, "one ticket for one shard"
+            assert "no worker serves queue gpu" in cli("status 1").err
+            assert cli("cancel 1 --json").json == {"job": 1, "state": "cancelled"}
+            assert cli("watch 1").code == 1
+            client.close()
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(timeout=120) == 0
     assert not os.path.exists(path), "the socket is removed"  # noqa: PTH110
