@@ -24,9 +24,18 @@ ODD = [
 ]
 
 
-def trained(trainer: RouterTrainer, on: World, targets: Any = None) -> RouterModel:
-    examples = on.examples if targets is None else replace(on.examples, targets=targets)
-    return trainer.fit(on.outputs, examples)
+_KEPT: dict[tuple[object, ...], RouterModel] = {}
+
+
+def trained(trainer: RouterTrainer, on: World, targets: Any = None, *, first: int | None = None) -> RouterModel:
+    """A model that was trained on a world, or on its first outputs. It is kept for all tests, unless targets are given."""
+    if targets is not None:
+        return trainer.fit(on.outputs, replace(on.examples, targets=targets))
+    outputs = on.outputs[:first]
+    key = trainer.level, trainer.kind, trainer.head, outputs, len(on.outputs)
+    if key not in _KEPT:
+        _KEPT[key] = trainer.fit(outputs, columns(on, slice(first)))
+    return _KEPT[key]
 
 
 def columns(of: World, which: slice | list[int]) -> Examples:
@@ -64,7 +73,7 @@ def test_subject_predictions_are_probabilities(subject_trainer: RouterTrainer, e
 def test_two_fits_and_a_saved_router_predict_the_same_bits(
     trainer: RouterTrainer, eight: World, tmp_path: Path
 ) -> None:
-    first, second = trained(trainer, eight), trained(trainer, eight)
+    first, second = trained(trainer, eight), trainer.fit(eight.outputs, eight.examples)
     assert artifact.save(first, tmp_path / "first") == artifact.save(second, tmp_path / "second")
     loaded = artifact.load(tmp_path / "first", cache=trainer.context.cache)
     assert (loaded.level, loaded.kind, loaded.head_name) == (trainer.level, trainer.kind, trainer.head)
@@ -125,7 +134,7 @@ def test_new_experts_do_not_change_the_predictions_of_the_others(
     query_trainer: RouterTrainer, eight: World, n_new: int, coverage: float, tmp_path: Path
 ) -> None:
     old = 8 - n_new
-    model = query_trainer.fit(eight.outputs[:old], columns(eight, slice(old)))
+    model = trained(query_trainer, eight, first=old)
     before = model.predict(eight.unseen)
     new_targets = eight.examples.targets[:, old:].copy()
     new_targets[np.random.default_rng(1).random(len(new_targets)) > coverage] = np.nan
@@ -150,10 +159,13 @@ def test_extending_twice_is_as_good_as_training_once(frozen_query_trainer: Route
     np.testing.assert_allclose(model.predict(eight.unseen), at_once, atol=1e-6)
 
 
-def test_wrong_extensions_are_refused(query_trainer: RouterTrainer, subject_trainer: RouterTrainer, two: World) -> None:
-    column = columns(two, [0])
+def test_a_subject_level_router_cannot_be_extended(subject_trainer: RouterTrainer, two: World) -> None:
     with pytest.raises(UsageError, match="only a query-level router can be extended with new experts"):
-        trained(subject_trainer, two).extended(column, ("new",))
+        trained(subject_trainer, two).extended(columns(two, [0]), ("new",))
+
+
+def test_wrong_extensions_are_refused(query_trainer: RouterTrainer, two: World) -> None:
+    column = columns(two, [0])
     model = trained(query_trainer, two)
     with pytest.raises(UsageError, match="already has a head for out-apple"):
         model.extended(column, two.outputs[:1])

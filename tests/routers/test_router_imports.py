@@ -22,4 +22,4 @@ for name in sorted(names, key=lambda name: name.endswith(".tfidf")):
 
 
 def test_the_package_imports_nothing_heavy() -> None:
-    subprocess.run([sys.executable, "-c", CHECK], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", CHECK], check=True, timeout=300)
