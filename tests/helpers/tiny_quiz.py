@@ -27,6 +27,7 @@ UNANSWERABLE = "UNANSWERABLE"
 ODD = {"NOTHING": "", "MEGABYTE": "The answer is (A). " + "é" * 500_000}
 LONG = "LONG " * 1000
 POISON = "POISON"
+LIGHT = "light"
 FOLDER = "QUIZ_FOLDER"
 ENTRY_POINTS = """\
 [benchcoe_jobs.benchmarks]
@@ -46,17 +47,41 @@ class Quiz(MmluPro):
     decoding = Decoding(max_new_tokens=12, stop=("Question:",))
 
 
+class LightEngine:
+    """An engine without a model. To import the model libraries takes seconds in each process."""
+
+    def load(self, settings: ExpertSettings) -> None:
+        pass
+
+    def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
+        return [self._answer(request) for request in requests]
+
+    def version(self) -> dict[str, str]:
+        return {"engine": LIGHT}
+
+    def close(self) -> None:
+        pass
+
+    def _answer(self, request: Request) -> Completion:
+        rng = random.Random(request.question)
+        likely = tuple(-10 * rng.random() for _ in request.continuations)
+        text = "" if likely else f"The answer is ({rng.choice('ABCDEFGHIJ')})."
+        return Completion(text, prompt_tokens=9, completion_tokens=7, loglikelihoods=likely, latency_s=0.01)
+
+
 class LoggedEngine:
     """The real engine, which logs its calls and is controlled by files in a folder.
 
-    `slow` holds the seconds to wait at each micro-batch. A question with the word UNANSWERABLE fails unless the file
-    `healed` exists; a question with a word of ODD gets that answer.
+    `slow` holds the seconds to wait at each micro-batch. `together` holds the number of micro-batches that all of its
+    processes must have begun before one is answered. A question with the word UNANSWERABLE fails unless the file
+    `healed` exists; a question with a word of ODD gets that answer. The model LIGHT needs no library, and its answer
+    to a question is random, but always the same.
     """
 
     traits = EngineTraits()
 
     def load(self, settings: ExpertSettings) -> None:
-        self._engine = TransformersEngine()
+        self._engine = LightEngine() if settings.model == LIGHT else TransformersEngine()
         self._engine.load(replace(settings, engine="transformers"))
         self._folder = Path(os.environ[FOLDER])
         self._log("loaded", str(os.getpid()))
@@ -65,6 +90,9 @@ class LoggedEngine:
         self._log("run", *(request.question for request in requests))
         if (slow := self._folder / "slow").exists():
             time.sleep(float(slow.read_text()))
+        if (together := self._folder / "together").exists():
+            while len(batches(self._folder)) < int(together.read_text()):
+                time.sleep(0.02)
         completions = [
             next((replace(one, text=ODD[word]) for word in ODD if word in request.question), one)
             for request, one in zip(requests, self._engine.run(requests, decoding), strict=True)

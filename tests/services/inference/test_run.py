@@ -28,9 +28,9 @@ from benchcoe_jobs.store.tables import Run, Score
 N_SWAG = 30
 
 
-def test_a_query_without_an_answer_has_an_error_until_it_is_retried(store: Store, llama: Path, folder: Path) -> None:
+def test_a_query_without_an_answer_has_an_error_until_it_is_retried(store: Store, folder: Path) -> None:
     add_benchmark(store, "quiz", tiny_quiz.write_quiz(folder / "quiz", 20, unanswerable=(3, 8)))
-    ann = ExpertRow("ann", "logged", str(llama))
+    ann = ExpertRow("ann", "logged", tiny_quiz.LIGHT)
     assert run_profile(store, ann)["errors"] == 2
     failed = {key: rest for key, *rest in stored_responses(store, "ann") if rest[1]}
     assert failed.keys() == {"3", "8"}
@@ -48,10 +48,10 @@ def test_a_query_without_an_answer_has_an_error_until_it_is_retried(store: Store
     assert len(stored_responses(store, "ann")) == 20
 
 
-def test_two_jobs_for_the_same_expert_store_one_response(store: Store, llama: Path, folder: Path) -> None:
+def test_two_jobs_for_the_same_expert_store_one_response(store: Store, folder: Path) -> None:
     add_benchmark(store, "hellaswag", tiny_quiz.write_hellaswag(folder / "swag", N_SWAG))
-    ann = ExpertRow("ann", "logged", str(llama))
-    (folder / "slow").write_text("2")
+    ann = ExpertRow("ann", "logged", tiny_quiz.LIGHT)
+    (folder / "together").write_text("2")
     jobs = [submit_profile(store, ann), submit_profile(store, ann, retry_errors=True)]
     assert len(set(jobs)) == 2
     with ThreadPoolExecutor() as both:
@@ -63,9 +63,9 @@ def test_two_jobs_for_the_same_expert_store_one_response(store: Store, llama: Pa
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])  # it does not depend on the database
-def test_a_killed_engine_is_asked_only_its_open_queries_again(store: Store, llama: Path, folder: Path) -> None:
+def test_a_killed_engine_is_asked_only_its_open_queries_again(store: Store, folder: Path) -> None:
     add_benchmark(store, "quiz", tiny_quiz.write_quiz(folder / "quiz", 140))
-    ann, undisturbed = (ExpertRow(name, "logged", str(llama)) for name in ("ann", "undisturbed"))
+    ann, undisturbed = (ExpertRow(name, "logged", tiny_quiz.LIGHT) for name in ("ann", "undisturbed"))
     (folder / "slow").write_text("1.5")
 
     def kill() -> None:
@@ -119,9 +119,9 @@ def test_an_interrupt_ends_the_engine_before_the_shard_is_given_back(
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])  # it does not depend on the database
-def test_another_version_of_the_engine_is_another_run(store: Store, llama: Path, folder: Path) -> None:
+def test_another_version_of_the_engine_is_another_run(store: Store, folder: Path) -> None:
     add_benchmark(store, "hellaswag", tiny_quiz.write_hellaswag(folder / "swag", N_SWAG))
-    ann = ExpertRow("ann", "logged", str(llama))
+    ann = ExpertRow("ann", "logged", tiny_quiz.LIGHT)
     for version in ("1", "2"):
         (folder / "version").write_text(version)
         assert run_profile(store, ann)["answered"] == N_SWAG
