@@ -17,7 +17,7 @@ demo: $(VENV)/demo
 	$(BIN)/benchcoe-jobs quickstart
 
 test: $(VENV)/dev
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 test-vllm: $(VLLM_VENV)/ready
 	VLLM_CPU_KVCACHE_SPACE=1 BENCHCOE_REQUIRE_VLLM=1 $(VLLM_VENV)/bin/python -m pytest tests/engines tests/faults -k vllm

@@ -28,7 +28,7 @@ _KEPT: dict[tuple[object, ...], RouterModel] = {}
 
 
 def trained(trainer: RouterTrainer, on: World, targets: Any = None, *, first: int | None = None) -> RouterModel:
-    """A model that was trained on a world or on its first outputs, and is kept; it is trained anew for other targets."""
+    """A model that was trained on a world or its first outputs. It is kept, unless other targets are given."""
     if targets is not None:
         return trainer.fit(on.outputs, replace(on.examples, targets=targets))
     outputs = on.outputs[:first]

@@ -63,6 +63,7 @@ def plan(folder: Path, text: str = FILE) -> Experiment:
     return read_experiment(path)
 
 
+@pytest.mark.parametrize("dialect", ["sqlite"])  # the database plays no part
 def test_trials_have_the_figures_of_train_router_and_evaluate(toy: Store, tmp_path: Path) -> None:
     out = tmp_path / "out"
     done = run_experiment(toy, plan(tmp_path), out)
@@ -109,6 +110,7 @@ def is_unchanged(store: Store) -> bool:
     return (benchmarks, pools) == (["toy"], ["all"])
 
 
+@pytest.mark.parametrize("dialect", ["sqlite"])  # the database plays no part
 def test_stored_outcomes_are_not_computed_again(toy: Store, tmp_path: Path) -> None:
     """Other routers, seeds and data are other trials; stored outcomes are not touched."""
     out = tmp_path / "out"
@@ -138,6 +140,7 @@ def test_a_trial_that_fails_does_not_stop_the_others(toy: Store, tmp_path: Path)
     assert "no best single expert" in done.failed[0][1]
 
 
+@pytest.mark.parametrize("dialect", ["sqlite"])  # the database plays no part
 def test_another_benchmark(toy: Store, tmp_path: Path) -> None:
     from benchcoe_jobs.services.ingest.result_import import import_results
 
