@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,7 +42,7 @@ def test_doctor_names_workers_and_queues_without_one(
     ended = cli("doctor --json")
     found = {check["what"]: check for check in ended.json["checks"]}
     assert found["broker"]["state"] == found["workers"]["state"] == found["queue gpu"]["state"] == "ok"
-    assert found["workers"]["detail"].startswith("w@here (gpu,cpu) seen 0 s ago")
+    assert re.match(r"w@here \(gpu,cpu\) seen \d+ s ago", found["workers"]["detail"])
     assert found["queue train"] == {
         "what": "queue train",
         "state": "missing",
