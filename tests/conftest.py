@@ -20,19 +20,11 @@ from pathlib import Path
 
 import pytest
 from local_servers import short_folder, start_postgres
+from needs import SHARED_DATA, skip_or_fail
 from sqlalchemy import URL, create_engine, make_url, text
 
 from benchcoe_jobs.store.migrate import upgrade
 from benchcoe_jobs.store.session import Store, connect
-
-SHARED_DATA = Path(__file__).parents[2] / "shared" / "data"
-
-
-def skip_or_fail(reason: str) -> None:
-    """What a test needs is not there: fine on a laptop, a fault in CI."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
 
 
 @pytest.fixture(autouse=True)

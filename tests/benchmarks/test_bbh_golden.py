@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from conftest import SHARED_DATA, skip_or_fail
+from needs import SHARED_DATA, skip_or_fail
 
 from benchcoe_jobs.benchmarks.base import Shots
 from benchcoe_jobs.benchmarks.bbh import BigBenchHard

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 import pytest
-from conftest import SHARED_DATA, skip_or_fail
+from needs import SHARED_DATA, skip_or_fail
 
 from benchcoe_jobs.benchmarks.mmmu import Mmmu
 from benchcoe_jobs.domain import Query

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from pathlib import Path
 
 import pytest
+
+SHARED_DATA = Path(__file__).parents[3] / "shared" / "data"
+
+
+def skip_or_fail(reason: str) -> None:
+    """What a test needs is not there: fine on a laptop, a fault in CI."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 def require_vllm() -> None:
