@@ -33,7 +33,7 @@ def _result_files(stem: str) -> Callable[[Callable[..., Any]], Callable[..., Any
 
 
 @click.command(cls=Command)
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(readable=False, path_type=Path))
 @router_option
 @_result_files("FILE")
 @wait_option

@@ -14,7 +14,7 @@ from .results import show_summary
 
 @click.command(cls=Command)
 @click.argument("name", callback=new_name)
-@click.argument("file", type=click.Path(path_type=Path), required=False)
+@click.argument("file", type=click.Path(readable=False, path_type=Path), required=False)
 @click.option("--hub", is_flag=True, help="Download a known benchmark from the Hugging Face hub.")
 @click.option("--revision", metavar="COMMIT", help="The commit to download, if none is pinned.")
 def add_benchmark(session: Session, name: str, file: Path | None, hub: bool, revision: str | None) -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(readable=False, path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for the results. [FILE without its suffix]")
 def experiment(session: Session, file: Path, out: Path | None) -> None:
     """Train and evaluate routers over pools, protocols and seeds.

@@ -21,7 +21,7 @@ MAX_SKIPPED = 10
 
 @click.command(cls=Command)
 @click.argument("expert")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(readable=False, path_type=Path))
 @click.option(
     "--format",
     "form",
@@ -64,7 +64,7 @@ def import_results(
 
 @click.command(cls=Command)
 @click.argument("expert")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(readable=False, path_type=Path))
 @click.option("--benchmark", metavar="NAME", callback=new_name, help="The benchmark, if the file does not name it.")
 def import_scores(session: Session, expert: str, file: Path, benchmark: str | None) -> None:
     """Import published per-subject scores.

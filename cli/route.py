@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 @click.argument("question", required=False)
 @router_option
 @click.option(
-    "--input", "file", type=click.Path(path_type=Path, allow_dash=True), help="JSONL file of questions; - is stdin."
+    "--input",
+    "file",
+    type=click.Path(readable=False, path_type=Path, allow_dash=True),
+    help="JSONL file of questions; - is stdin.",
 )
 @routing_options
 def route(
