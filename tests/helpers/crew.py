@@ -40,7 +40,7 @@ from benchcoe_jobs.store.tables import Extraction, Query, Response, Run, Score
 from benchcoe_jobs.store.views import query_label, subject_label
 
 CONSOLE = Path(sys.executable).with_name("benchcoe-jobs")
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 """For machines where much else is going on; what is waited for mostly takes a second or two."""
 
 
