@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import console
-import drill
+import fake_plugins
 import pytest
 
 from benchcoe_jobs.dispatch import base
@@ -33,7 +33,7 @@ def test_a_command_makes_one_dispatcher(
     store: Store, store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With a broker, each one is a Celery application with connections of its own."""
-    drill.install(tmp_path, monkeypatch)
+    fake_plugins.install(tmp_path, monkeypatch)
     monkeypatch.setenv("BENCHCOE_DATABASE_URL", store_url)
     with store.writing() as connection:
         job_id, _ = submit(connection, "exercise", {"stages": [[1], [0]]})
