@@ -19,7 +19,7 @@ from benchcoe_jobs.store.views import VIEWS
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 STORE = (DOCS / "store.md").read_text(encoding="utf-8")
-PAGES = [*sorted(DOCS.rglob("*.md")), ROOT / "README.md", ROOT / "CHANGELOG.md"]
+PAGES = [*sorted(DOCS.rglob("*.md")), *sorted(ROOT.glob("*.md")), ROOT / "bench" / "README.md"]
 
 TABLES = {**Base.metadata.tables, **VIEWS.tables}
 
