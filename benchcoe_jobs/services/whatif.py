@@ -163,4 +163,4 @@ def _choices(connection: Connection, scope: Scope, members: Mapping[str, int]) -
     """The subject labels (subject -> expert) and the best single expert of a pool with these members."""
     trial_scope = replace(scope, pool=experts.trial_pool(connection, members.values(), scope.pool.min_coverage))
     by_subject = {label.subject: label.expert for label in live_labels.subject_labels(connection, trial_scope)}
-    return by_subject, best_single(connection, trial_scope, f"{scope.pool.name!r} with {', '.join(members)}")
+    return by_subject, best_single(connection, trial_scope, f"pool {scope.pool.name!r} with {', '.join(members)}")

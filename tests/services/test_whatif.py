@@ -114,5 +114,7 @@ def test_a_pool_without_enough_scores_has_no_best_single_expert(toy: Store, tmp_
     bring(toy, tmp_path, "eve", *rows, {"key": "train-maps-0", "subject": "maps", "score": 1})
     with toy.writing() as connection:
         experts.change_pool(connection, "new", add=["eve", "ann"])
-    with pytest.raises(UsageError, match=r"no best single expert .*: no expert of 'new' with eve has scores for 95%"):
+    with pytest.raises(
+        UsageError, match=r"no best single expert .*: no expert of pool 'new' with eve has scores for 95%"
+    ):
         compare(toy, "new", drop=["ann"])

@@ -72,7 +72,8 @@ def _of_benchmark(connection: Connection, benchmark: str) -> Iterator[Finding]:
     benchmark_id, _ = catalog.find_benchmark(connection, benchmark)
     names = experts.expert_ids(connection)
     yield from _duplicates(benchmark, score_table.queries(connection, benchmark_id))
-    matrix = _with_scores(read_matrix(connection, benchmark_id, names))
+    matrix = read_matrix(connection, benchmark_id, names)
+    matrix = matrix.without(matrix.without_scores())
     if not matrix.experts:
         return
     for expert in unrelated_experts(matrix):
@@ -81,11 +82,6 @@ def _of_benchmark(connection: Connection, benchmark: str) -> Iterator[Finding]:
     yield from _constant(benchmark, matrix, names, answers)
     yield from _never_right(benchmark, matrix, answers)
     yield from _disagreements(benchmark, names, matrix, answers)
-
-
-def _with_scores(matrix: ScoreMatrix) -> ScoreMatrix:
-    known = np.flatnonzero(~np.isnan(matrix.values).all(axis=0))
-    return ScoreMatrix([matrix.experts[column] for column in known], matrix.queries, matrix.values[:, known])
 
 
 # --- duplicates ------------------------------------------------------------------------------

@@ -26,8 +26,9 @@ def best_single(connection: Connection, scope: Scope, pool: str | None = None) -
     found = live_labels.best_single(connection, scope)
     if found is None:
         raise UsageError(
-            f"no best single expert to compare with or to fall back to: no expert of {pool or repr(scope.pool.name)} "
-            f"has scores for {scope.pool.min_coverage:.0%} of {scope.benchmark}, split {scope.split}"
+            "no best single expert to compare with or to fall back to: no expert of "
+            f"{pool or f'pool {scope.pool.name!r}'} has scores for {scope.pool.min_coverage:.0%} of {scope.benchmark}, "
+            f"split {scope.split}"
         )
     return found
 
