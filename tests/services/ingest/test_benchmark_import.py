@@ -8,7 +8,9 @@ import pytest
 import tiny_quiz
 from tables import add_experts, bring
 
+from benchcoe_jobs.domain import Query, Split
 from benchcoe_jobs.errors import InputError, UsageError
+from benchcoe_jobs.services.ingest import benchmark_import
 from benchcoe_jobs.services.ingest.benchmark_import import add_benchmark, fetch_benchmark
 from benchcoe_jobs.services.ingest.result_import import ImportSummary
 from benchcoe_jobs.store.results import catalog
@@ -27,7 +29,7 @@ def keys(store: Store) -> dict[str, tuple[str, str]]:
     with store.reading() as connection:
         benchmark_id, _ = catalog.find_benchmark(connection, "toy")
         stored = catalog.questions(connection, benchmark_id, "train")
-    return {question.key: (question.text, question.subject) for question in stored}
+    return {question.key: (question.router_input.text, question.subject) for question in stored}
 
 
 def test_a_table_of_queries(store: Store, tmp_path: Path) -> None:
@@ -38,13 +40,25 @@ def test_a_table_of_queries(store: Store, tmp_path: Path) -> None:
 
 def test_stored_queries_are_not_changed(store: Store, tmp_path: Path) -> None:
     added(store, tmp_path, "a,one?,maps,train\n")
-    summary = added(store, tmp_path, "a,other?,maps,train\na,one?,maps,train\nb,two?,math,train\nb,three?,math,train\n")
-    assert (summary.new_queries, summary.unchanged) == (1, 1)
-    assert [(row.line, row.reason) for row in summary.skipped] == [
-        (2, "query 'a' is already stored with another content or subject"),
-        (5, "query 'b' has an earlier row in this file"),
-    ]
-    assert keys(store) == {"a": ("one?", "maps"), "b": ("two?", "math")}
+    assert added(store, tmp_path, "a,one?,maps,train\nb,two?,math,train\n").unchanged == 1
+    for line in ("a,other?,maps,train\n", "a,one?,math,train\n"):
+        summary = added(store, tmp_path, f"{line}c{len(line)},three?,maps,train\n")
+        assert (summary.new_queries, summary.unchanged) == (1, 0)
+        assert [(row.line, row.reason) for row in summary.skipped] == [
+            (2, "query 'a' is already stored with another content or subject")
+        ]
+    assert keys(store)["a"] == ("one?", "maps")
+
+
+def test_the_first_of_two_published_rows_with_one_key_counts(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables are checked for this by their reader; published files are checked here."""
+    rows = [Query("a", "maps", text, split=Split.TRAIN) for text in ("one?", "two?")]
+    monkeypatch.setattr(benchmark_import, "_rows", lambda name, path: enumerate(rows, 1))
+    summary = add_benchmark(store, "toy", tmp_path)
+    assert [(row.line, row.reason) for row in summary.skipped] == [(2, "query 'a' has an earlier row in this file")]
+    assert keys(store) == {"a": ("one?", "maps")}
 
 
 def test_queries_can_be_added_to_a_benchmark_with_results(store: Store, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def imported(
 def labels(store: Store) -> dict[str, tuple[str, float]]:
     with store.reading() as connection:
         found = live_labels.subject_labels(connection, find_scope(connection, "all", "toy", "train"))
-    return {label.subject: (label.expert, label.score) for label in found}
+    return {label.subject: (label.expert, label.mean) for label in found}
 
 
 def test_a_reported_score_takes_part_in_labels(toy: Store, tmp_path: Path) -> None:
