@@ -1,4 +1,4 @@
-"""The values that packages pass to each other, all of them frozen.
+"""The immutable values that packages pass to each other.
 
 Standard library only. The terms are those of the glossary in docs/architecture.md.
 """

@@ -86,7 +86,7 @@ def _scored(letter: str, rule: str, query: Query) -> ScoredAnswer:
 
 
 def _with_image_path(row: Record) -> Record:
-    """The row with the path of its image; problems.json has only the name, for question 7 that of train/7/image.png."""
+    """The row with the path of its image, SPLIT/ID/NAME; problems.json has only the name."""
     name = row.cells.get("image")
     if not isinstance(name, str) or not name:
         return row

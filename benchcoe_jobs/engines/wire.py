@@ -42,7 +42,7 @@ class Channel:
         return message
 
     def close(self) -> None:
-        """Close this end, which the other end notices."""
+        """Close this end of the socket."""
         self._socket.close()
 
 

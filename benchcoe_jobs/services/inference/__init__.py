@@ -1,1 +1,1 @@
-"""Asking experts the queries of benchmarks, in shards."""
+"""Run experts on the queries of benchmarks, in shards."""

@@ -50,9 +50,9 @@ def placement(settings: ExpertSettings) -> tuple[Queue, int]:
 
 
 def _traits(engine: str) -> EngineTraits:
-    """Raises UsageError for an unknown engine, and for a plug-in that declares no traits.
+    """The traits of an engine. Raises UsageError if the engine is unknown, or a plug-in that declares no traits.
 
-    There is no default: an endpoint without traits would wait for a GPU worker that it does not need.
+    There is no default, because a plug-in for an endpoint would then wait for a GPU worker that it does not need.
     """
     traits = getattr(registry.load("engines", engine), "traits", None)
     if not isinstance(traits, EngineTraits):
