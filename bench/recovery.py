@@ -25,7 +25,7 @@ from plugins import NOTES
 from servers import Site, postgres_store, site, stop, until, url_of
 
 from benchcoe_jobs.dispatch.celery import make_app, top_up
-from benchcoe_jobs.job_queue.lease import BEATS_PER_LEASE
+from benchcoe_jobs.job_queue.lease import HEARTBEATS_PER_LEASE
 from benchcoe_jobs.job_queue.lifecycle import submit
 from benchcoe_jobs.settings import Settings
 from benchcoe_jobs.store.job_queue import claims, workers
@@ -144,7 +144,7 @@ def killed_workers(drill: Drill, kills: int) -> list[float]:
 def silent_elsewhere(drill: Drill, n: int) -> list[float]:
     """All stop together, each a different time after its last heartbeat; one worker then takes their shards."""
     drill.submit(n, 0.0)
-    last_heartbeats = [RNG.uniform(0, LEASE_S / BEATS_PER_LEASE) for _ in range(n)]
+    last_heartbeats = [RNG.uniform(0, LEASE_S / HEARTBEATS_PER_LEASE) for _ in range(n)]
     with drill.store.writing() as connection:
         for ago in last_heartbeats:
             claims.claim(connection, "elsewhere:1@another.1", ["cpu"], lease_s=LEASE_S - ago)

@@ -1,4 +1,4 @@
-"""The one executor: claim a shard, run it, say how it ended. The foreground and every worker use it."""
+"""The executor: claim a shard, run it, store how it ended. Foreground commands and workers use the same one."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from benchcoe_jobs.store.session import Store
 
 log = logging.getLogger(__name__)
 
-# Every other shard of the shard_group would fail alike, and another worker would fare no better.
+# Every other shard of the group would fail for the same reason, on any worker.
 _HOPELESS = (ModelNotFoundError, AccessDeniedError, EndpointDownError, MissingError, UsageError)
 
-# Says nothing of the shard, though one of them is a MissingError.
+# These say nothing about the shard, although one of them is a MissingError.
 _NO_STORE = (StoreUnavailableError, StoreBusyError)
 
 
 class Executor:
-    """Runs shards one after the other, and keeps the expert of the last one loaded. For one thread.
+    """Runs shards one after the other and keeps the expert of the last one loaded. Not thread-safe.
 
-    `worker` is the name that this process is listed under, `gpus` are those that it may use (None: as the
-    environment has it, and then as many as an expert asks for). `stopping` is asked between micro-batches.
+    `worker` is the name under which this process is listed. `gpus` are the GPUs that it may use; None leaves the
+    choice to the environment and claims shards that need any number. `stopping` is called between micro-batches.
     """
 
     def __init__(
@@ -58,16 +58,15 @@ class Executor:
         self._stopping = stopping
         self._progress = progress
         self._signature = process_identity.signature()
-        self._beats = Heartbeat()
+        self._heartbeat = Heartbeat()
         self._host: EngineClient | None = None
         self._resident: int | None = None
 
     def run_next(self, queues: Sequence[str], *, job_ids: Collection[int] | None = None, for_s: float = 0.0) -> bool:
-        """Claim the best waiting shard of some queues and run it; False where nothing waits.
+        """Claim the best waiting shard of some queues and run it. Returns False if no shard waits.
 
-        For `for_s` seconds it goes on with others of the same shard_group. Whatever becomes of them is written to the
-        store. Raises only what ends this process (a signal), or a StoreError where the store itself cannot be
-        written.
+        For `for_s` seconds it continues with other shards of the same group. Results and failures are written to the
+        store. Raises only what ends this process (a signal), or a StoreError if the store cannot be written.
         """
         until = time.monotonic() + for_s
         claim = retry_until_available(lambda: self._claim(queues, job_ids), self._stopping)
@@ -78,36 +77,36 @@ class Executor:
         return True
 
     def _run(self, claim: Claim, until: float) -> Claim | None:
-        """Run a shard; returns the next one where there is one, and time for it."""
+        """Run a shard. Returns the next one, already claimed, if there is one and time is left."""
         try:
             with Lease(
                 self._store,
                 claim,
                 lease_s=self._lease_s,
-                beats=self._beats,
+                heartbeat=self._heartbeat,
                 stopping=self._stopping,
                 progress=self._progress,
             ) as lease:
                 kind_of(claim.kind).run(
                     Assignment(self._store, self._home, claim, lease, self._engine_host, self.unload)
                 )
-            return self._done(claim, goes_on=time.monotonic() < until and not self._stopping())
+            return self._done(claim, continues=time.monotonic() < until and not self._stopping())
         except LostLeaseError as lost:
             log.warning("%s", lost)
         except JobCancelledError:
             self._end(claim, ShardState.CANCELLED)
         except StoppedError:
             self._give_back(claim)
-        except _NO_STORE as error:  # once it answers again, the shard need not wait for its lease to run out
+        except _NO_STORE as error:  # given back, the shard need not wait for its lease to expire
             self._fail(claim, str(error), error.exit_code, hopeless=False)
         except BenchcoeError as error:
             self._fail(claim, str(error), error.exit_code, hopeless=isinstance(error, _HOPELESS))
-        except Exception as error:  # a fault of ours, or of a library that we use
+        except Exception as error:  # a bug in this program or in a library
             log.exception("shard %d of job %d", claim.shard_id, claim.job_id)
             what = f"unexpected {type(error).__name__}: {error}".splitlines()[0]
             self._fail(claim, what, BenchcoeError.exit_code, hopeless=False)
         except BaseException:  # Ctrl-C
-            try:  # first: to be given back a shard may have to wait for whoever has locked it
+            try:  # the engine first: giving back the shard may have to wait for a lock
                 if self._host is not None:
                     self._host.close()
             finally:
@@ -116,7 +115,7 @@ class Executor:
         return None
 
     def unload(self) -> None:
-        """End the resident expert's engine, where there is one."""
+        """End the engine of the loaded expert, if there is one."""
         if self._host is not None:
             self._host.close()
             self._host = None
@@ -144,14 +143,14 @@ class Executor:
     def _note_resident(self, expert_id: int | None) -> None:
         self._resident = expert_id
         if self._worker is not None:
-            retry_until_available(partial(self._tell_resident, self._worker, expert_id), self._stopping)
+            retry_until_available(partial(self._store_resident, self._worker, expert_id), self._stopping)
 
-    def _tell_resident(self, worker: str, expert_id: int | None) -> None:
+    def _store_resident(self, worker: str, expert_id: int | None) -> None:
         with self._store.writing() as connection:
             workers.note_resident(connection, worker, expert_id)
 
-    def _done(self, claim: Claim, *, goes_on: bool) -> Claim | None:
-        if not goes_on:
+    def _done(self, claim: Claim, *, continues: bool) -> Claim | None:
+        if not continues:
             self._end(claim, ShardState.DONE)
             return None
         following: Claim | None = None
@@ -171,7 +170,7 @@ class Executor:
         self._write(claim, lambda connection: leases.give_back(connection, claim))
 
     def _fail(self, claim: Claim, error: str, exit_code: int, *, hopeless: bool) -> None:
-        """Another attempt may fare better, unless it is hopeless, or was the last one."""
+        """Give the shard back for another attempt, unless the error is hopeless or this was the last attempt."""
 
         def write(connection: Connection) -> bool:
             if hopeless:
@@ -186,7 +185,7 @@ class Executor:
         self._write(claim, write)
 
     def _write(self, claim: Claim, write: Callable[[Connection], bool]) -> None:
-        """In one transaction with what follows for the job; `write` says whether the shard's shard_group is over."""
+        """Write and settle the job in one transaction; `write` returns whether the shard's group is over."""
 
         def attempt() -> None:
             with self._store.writing() as connection:

@@ -1,4 +1,4 @@
-"""What a kind of job is: the stages that it takes, how each is cut into shards, and how a shard is run."""
+"""The interface of a kind of job: its stages, how a stage is split into shards, and how a shard is run."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from benchcoe_jobs.store.session import Store
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """A shard to run, and what there is to run it with.
+    """A shard to run, and what is needed to run it.
 
-    `host` gives the engine of an expert (its id, its settings), which the shard before may have loaded; `unload`
-    ends it, for work that wants the memory. `home` is where artifacts are.
+    `host` returns the engine of an expert, given its id and settings; it stays loaded between shards. `unload` ends
+    the engine, for work that needs the memory. `home` is the folder of artifacts.
     """
 
     store: Store
@@ -34,25 +34,25 @@ class Assignment:
 
 
 class JobKind(Protocol):
-    """A plug-in of the group "jobs". `n_stages` is how many stages a job of it takes, one after the other."""
+    """A plug-in of the group "jobs". `n_stages` is the number of stages of a job, which run one after the other."""
 
     n_stages: int
 
     def plan(self, connection: Connection, job: JobRow) -> Sequence[NewShardGroup]:
-        """The shards of the job's current stage; none where it has nothing to do.
+        """The shard groups of the job's current stage; empty if the stage has nothing to do.
 
-        Raises UsageError where the job asks for what cannot be.
+        Raises UsageError if the job's request is invalid.
         """
 
     def run(self, assignment: Assignment) -> None:
-        """Do a shard, committing each step through the lease, which is checked between them.
+        """Run a shard. Commit each step through the lease, and check the lease between steps.
 
-        What is done already must not be done twice: a shard may be claimed again after a crash. Single items
-        that fail are no errors of the shard: the tally counts them.
+        A shard may be claimed again after a crash, so work that is stored must not be repeated. An item that fails
+        does not fail the shard: the tally counts it.
         """
 
     def report(self, connection: Connection, job: JobRow) -> Mapping[str, Any] | None:
-        """What the job ended with, when all is over."""
+        """The report of the job, computed when its last stage is over."""
 
     def follow_ups(self, connection: Connection, job: JobRow) -> Sequence[tuple[str, Mapping[str, Any]]]:
-        """(kind, request) of the jobs that its end calls for."""
+        """(kind, request) of the jobs to submit when this one is done."""

@@ -1,4 +1,4 @@
-"""A claimed shard in the hands of this process: its beats, and its fenced writes."""
+"""The lease of the shard that this process runs: heartbeats and fenced writes."""
 
 from __future__ import annotations
 
@@ -16,35 +16,39 @@ from benchcoe_jobs.store.job_queue import leases
 from benchcoe_jobs.store.job_queue.leases import Claim, LostLeaseError, Tally
 from benchcoe_jobs.store.session import Store
 
-BEATS_PER_LEASE = 6
-"""Five beats may be lost before the lease is."""
+HEARTBEATS_PER_LEASE = 6
+"""Five heartbeats may be lost before the lease expires."""
 
-PATIENCE_S = 300.0
-"""How long a shard waits for a database that restarts, or that others write to."""
+GIVE_UP_AFTER_S = 300.0
+"""How long a process waits for a database that restarts, or that is locked by other writers."""
 
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
 class StoppedError(BenchcoeError):
-    """This process was told to stop; the shard is given back."""
+    """This process was asked to stop; the shard is given back."""
 
 
-def retry_until_available(step: Callable[[], Answer], stopping: Callable[[], bool] = lambda: False) -> Answer:
-    """Do something with the store, again and again while it does not answer or others are writing."""
+def retry_until_available(step: Callable[[], Result], stopping: Callable[[], bool] = lambda: False) -> Result:
+    """Run `step`, and repeat it while the store is unavailable or busy. Returns its result.
+
+    After GIVE_UP_AFTER_S seconds, or when `stopping` returns True, the last StoreUnavailableError or StoreBusyError is
+    raised.
+    """
     return Retrying(
         retry=retry_if_exception_type((StoreUnavailableError, StoreBusyError)),
         wait=wait_exponential_jitter(multiplier=0.1, max=5.0),
-        stop=lambda state: stopping() or stop_after_delay(PATIENCE_S)(state),
+        stop=lambda state: stopping() or stop_after_delay(GIVE_UP_AFTER_S)(state),
         reraise=True,
     )(step)
 
 
 class Heartbeat:
-    """The thread in which the leases of an executor beat, one after the other.
+    """The thread that extends the leases of an executor, one after the other.
 
-    One for all: to start a thread for every shard takes as long as all else between two short ones. A daemon, which
-    the threads of concurrent.futures are not: a beat may wait for a row that somebody has locked, and must not keep a
-    process from ending.
+    All leases share one thread: starting a thread for every shard would double the overhead of a short shard. It is a
+    daemon, unlike the threads of concurrent.futures, because a heartbeat may wait for a locked row and must not keep
+    the process from exiting.
     """
 
     def __init__(self) -> None:
@@ -52,9 +56,9 @@ class Heartbeat:
         self._thread: threading.Thread | None = None
 
     def submit(self, beat: Callable[[], object]) -> None:
-        """Call `beat` once those before it are over."""
+        """Call `beat` in the thread, after the calls submitted before it."""
         self._waiting.put(beat)
-        if self._thread is None:  # not before: a thread does not outlive a fork
+        if self._thread is None:  # not earlier: threads do not survive a fork
             self._thread = threading.Thread(target=_call_each, args=[self._waiting], name="lease", daemon=True)
             self._thread.start()
 
@@ -68,9 +72,10 @@ def _call_each(waiting: SimpleQueue[Callable[[], object] | None]) -> None:
 
 
 class Lease:
-    """Holds a claim while its block runs; leaves it to the caller to finish or give back the shard.
+    """Extends the lease of a claim while the `with` block runs. The caller finishes or gives back the shard.
 
-    `tally` is what was recorded so far, `progress` hears of every step. It beats in the thread of `beats`.
+    `tally` is what is recorded so far; `progress` is called with every addition to it. Heartbeats run in the thread
+    of `heartbeat`.
     """
 
     def __init__(
@@ -79,7 +84,7 @@ class Lease:
         claim: Claim,
         *,
         lease_s: float,
-        beats: Heartbeat,
+        heartbeat: Heartbeat,
         stopping: Callable[[], bool] = lambda: False,
         progress: Callable[[Tally], None] = lambda step: None,
     ) -> None:
@@ -91,16 +96,16 @@ class Lease:
         self._progress = progress
         self._lost = threading.Event()
         self._over = threading.Event()
-        self._beats = beats
+        self._heartbeat = heartbeat
 
     def __enter__(self) -> Self:
-        self._beats.submit(self._beat)
+        self._heartbeat.submit(self._extend)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._over.set()  # a beat that is under way changes nothing any more: the shard is let go by its fence
+        self._over.set()  # a heartbeat in progress is harmless: the fence is checked
 
     @property
     def is_over(self) -> bool:
@@ -108,17 +113,17 @@ class Lease:
         return self._lost.is_set() or self._stopping()
 
     def check(self) -> None:
-        """Between two steps: raise StoppedError or LostLeaseError where there should be no other."""
+        """Call it between two steps: raises StoppedError or LostLeaseError if the next one must not begin."""
         if self._lost.is_set():
             raise LostLeaseError(f"shard {self.claim.shard_id} has gone to another worker")
         if self._stopping():
-            raise StoppedError("told to stop")
+            raise StoppedError("asked to stop")
 
     def commit(self, write: Callable[[Connection], Tally], *, seconds: float = 0.0, loads: int = 0) -> None:
-        """One step in one fenced transaction; `write` says what it adds to the tally.
+        """Run one step in one fenced transaction; `write` returns what the step adds to the tally.
 
-        Where the connection is cut the step is tried again; where only the answer to its commit was lost, the
-        recorded tally tells, and it is not done twice. Raises LostLeaseError and JobCancelledError.
+        If the connection is lost, the step is repeated. If only the reply to its commit was lost, the recorded tally
+        shows that, and the step is not repeated. Raises LostLeaseError and JobCancelledError.
         """
 
         def attempt() -> Tally:
@@ -128,18 +133,20 @@ class Lease:
                 if recorded != self.tally:
                     return recorded
                 tally = self.tally + write(connection)
-                leases.record(connection, self.claim, tally, lease_s=self._lease_s, seconds=seconds, loads=loads)
+                leases.record(
+                    connection, self.claim, recorded, tally, lease_s=self._lease_s, seconds=seconds, loads=loads
+                )
                 return tally
 
         before, self.tally = self.tally, retry_until_available(attempt, self._stopping)
         self._progress(self.tally - before)
 
-    def _beat(self) -> None:
-        while not self._over.wait(self._lease_s / BEATS_PER_LEASE):
+    def _extend(self) -> None:
+        while not self._over.wait(self._lease_s / HEARTBEATS_PER_LEASE):
             try:
                 with self.store.writing() as connection:
                     is_held = leases.extend(connection, self.claim, self._lease_s)
-            except Exception:  # noqa: S112  (whatever it is, the next beat will tell, or the next write)
+            except Exception:  # noqa: S112  (a lasting fault also shows in the next heartbeat or write)
                 continue
             if not is_held:
                 self._lost.set()

@@ -1,4 +1,4 @@
-"""From a request to its end: submitted, cut into shards stage by stage, cancelled, retried, closed."""
+"""The life of a job: submit it, plan its stages, cancel it, retry it, close it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchcoe_jobs.store.session import Store
 
 
 def kind_of(name: str) -> JobKind:
-    """What a kind's name stands for. Raises UsageError."""
+    """The job kind of a name. Raises UsageError if there is none."""
     kind: JobKind = registry.load("jobs", name)()
     return kind
 
@@ -26,9 +26,9 @@ def kind_of(name: str) -> JobKind:
 def submit(
     connection: Connection, kind: str, request: Mapping[str, Any], *, parent_id: int | None = None
 ) -> tuple[int, bool]:
-    """The id of the job for a request, and whether it is new: the same work that is open already is not doubled.
+    """Submit a job. Returns its id and whether it is new: an open job for the same request is returned instead.
 
-    Raises UsageError where the request asks for what cannot be; there is no job then.
+    Raises UsageError if the request is invalid; no job is stored then.
     """
     job_id, is_new = jobs.open_job(connection, kind, request, parent_id=parent_id)
     if is_new:
@@ -38,10 +38,10 @@ def submit(
 
 
 def settle(connection: Connection, job_id: int) -> None:
-    """Where no shard of a job waits or runs any more: plan its next stage, or close it.
+    """If no shard of a job waits or runs any more, plan its next stage or close it.
 
-    Called in the transaction that may have ended the last one; the job's row is locked, so exactly one of two
-    that end the last two shards at once sees that all is over.
+    Call it in the transaction that may have ended the last shard. The job's row is locked: if two transactions end
+    the last two shards at the same time, exactly one of them finds the stage over.
     """
     job = jobs.read_job(connection, job_id, lock=True)
     while job.is_open and not jobs.n_unfinished(connection, job_id):
@@ -60,7 +60,7 @@ def settle(connection: Connection, job_id: int) -> None:
 
 
 def family(store: Store, job_id: int) -> tuple[JobRow, list[int], bool]:
-    """A job, the ids of it and of all that followed from it, and whether one of them is open."""
+    """A job, the ids of the job and of all its follow-up jobs, and whether any of them is open."""
     with store.reading() as connection:
         ids = [job_id, *jobs.followers(connection, job_id)]
         rows = [jobs.read_job(connection, id_) for id_ in ids]
@@ -68,33 +68,41 @@ def family(store: Store, job_id: int) -> tuple[JobRow, list[int], bool]:
 
 
 def cancel(store: Store, job_id: int) -> JobRow:
-    """Nobody begins anything more of a job; who is at it stops at the next micro-batch. What is stored stays."""
+    """Cancel a job: its waiting shards never run, running ones stop at the next micro-batch. Stored results stay.
+
+    Raises UsageError if the job is over.
+    """
     with store.writing() as connection:
         job = jobs.read_job(connection, job_id)
         if not job.is_open:
             raise UsageError(f"job {job_id} is over ({job.state}): there is nothing to cancel")
         jobs.flag_cancelled(connection, job_id)
-    with store.writing() as connection:  # shards are locked before their job: the flag had to be first, and alone
+    with store.writing() as connection:  # shards are locked before their job, so the flag has its own transaction
         transitions.cancel_waiting(connection, job_id)
         settle(connection, job_id)
         return jobs.read_job(connection, job_id)
 
 
 def retry(store: Store, job_id: int) -> int:
-    """Do again what failed in a job; returns how many shards wait again. Raises UsageError where nothing failed."""
+    """Run the failed shards and items of a job again. Returns the number of shards that wait again.
+
+    Raises UsageError if the job is open, was cancelled, or has no failures.
+    """
     with store.writing() as connection:
-        job = jobs.read_job(connection, job_id, lock=True)  # of two that retry at once, one finds it open
+        job = jobs.read_job(connection, job_id, lock=True)  # of two simultaneous retries, the second finds it open
         if job.is_open:
-            raise UsageError(f"job {job_id} is not over yet: `benchcoe-jobs watch {job_id}` shows it")
+            raise UsageError(f"job {job_id} is still open: `benchcoe-jobs watch {job_id}` follows it")
         if job.cancelled_at is not None:
-            raise UsageError(f"job {job_id} was cancelled: the command that began it goes on where it stopped")
+            raise UsageError(
+                f"job {job_id} was cancelled: run the command that submitted it again; it continues from what is stored"
+            )
         failed = [
             shard_group.stage
             for shard_group in jobs.shard_groups(connection, [job_id])
             if shard_group.failed or (shard_group.done and shard_group.errors)
         ]
         if not failed:
-            raise UsageError(f"nothing of job {job_id} failed")
+            raise UsageError(f"job {job_id} has no failed shards or items to retry")
         jobs.forget_stages_after(connection, job_id, min(failed))
         n = transitions.retry_failed(connection, job_id)
         jobs.set_stage(connection, job_id, min(failed))
@@ -103,10 +111,10 @@ def retry(store: Store, job_id: int) -> int:
 
 
 def sweep(store: Store) -> None:
-    """Take back the shards of workers that gave no sign of life, or are seen to be gone; close what is over by it.
+    """Reclaim the shards of workers whose lease expired or whose process has exited; settle the jobs concerned.
 
-    Any number may sweep at once: a shard is locked by the one that finds it first. A cancel that was cut off
-    half-way, or that a shard given back at the same moment slipped through, is brought to its end here.
+    Any number of processes may sweep at the same time: the first one locks a shard. A sweep also completes a cancel
+    that was interrupted, or that missed a shard given back at the same moment.
     """
     with store.writing() as connection:
         transitions.reclaim_stalled(
@@ -141,7 +149,7 @@ def _close(connection: Connection, job: JobRow, state: JobState) -> None:
     kind = kind_of(job.kind)
     report = None if state is JobState.FAILED else kind.report(connection, job)
     if state is JobState.FAILED:
-        first = next((error for _, error in transitions.failures(connection, job.id, 1)), "every shard of it failed")
+        first = next((error for _, error in transitions.failures(connection, job.id, 1)), "all its shards failed")
         jobs.note_error(connection, job.id, first, BenchcoeError.exit_code)
     elif state is JobState.PARTIAL:
         jobs.note_error(connection, job.id, "some of its items failed", UnfinishedError.exit_code)

@@ -1,8 +1,8 @@
-"""What a process signs its claims with, and whether the process of a signature is gone.
+"""The signature that a process puts on its claims, and whether the process of a signature has exited.
 
-A signature is the host's name and process number, for people, and behind the @ what makes it unique: the
-machine's boot and process namespace, and when the process started. A worker on the same machine then sees at
-once that another one was killed; from elsewhere, its lease has to run out.
+A signature consists of host name and process id, for people, and, after the @, of what makes it unique: a hash of the
+machine's boot id and process namespace, and the start time of the process. Processes on the same machine detect
+immediately that the owner of a shard was killed; elsewhere, the lease has to expire.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ def signature() -> str:
 
 
 def shown_name() -> str:
-    """This process as people name it: host and process number."""
+    """Host name and process id, as shown to people."""
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def is_gone(owner: str) -> bool:
-    """Whether a signature's process was on this machine and runs no more."""
+    """Whether the process of a signature ran on this machine and has exited."""
     name, _, mark = owner.rpartition("@")
     machine, _, started = mark.partition(".")
     pid = name.rpartition(":")[2]
@@ -42,13 +42,13 @@ def _machine() -> str:
     try:
         boot = (_PROC / "sys/kernel/random/boot_id").read_text().strip()
         namespace = (_PROC / "self/ns/pid").readlink()
-    except OSError:  # no /proc: nobody's death is seen from here
+    except OSError:  # no /proc: exited processes cannot be detected
         return "unknown" + hashlib.sha256(os.urandom(16)).hexdigest()[:8]
     return hashlib.sha256(f"{boot} {namespace}".encode()).hexdigest()[:12]
 
 
 def _may_be_hidden(pid: int) -> bool:
-    """Whether a process is another user's and /proc does not show it (mount option hidepid)."""
+    """Whether the process may belong to another user and be hidden in /proc (mount option hidepid)."""
     if (_PROC / str(pid)).exists():
         return False
     try:
@@ -61,7 +61,7 @@ def _may_be_hidden(pid: int) -> bool:
 
 
 def _started(pid: int) -> int | None:
-    """When a process began, in clock ticks since boot (proc(5), field 22); None where there is none, or a zombie."""
+    """Start time in clock ticks since boot (proc(5), field 22); None if there is no such process, or a zombie."""
     try:
         fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except OSError:

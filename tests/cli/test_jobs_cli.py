@@ -78,7 +78,7 @@ def test_a_job_from_start_to_end(folder: Path, cli: Cli) -> None:
         ("jobs --limit 99999999999999999999", 2, "not in the range"),
         ("watch 99", 2, "no job 99"),
         ("cancel 1", 2, "is over (done)"),
-        ("retry 1", 2, "nothing of job 1 failed"),
+        ("retry 1", 2, "job 1 has no failed shards or items"),
         ("results 1", 2, "not a submitted file"),
         ("results 99", 2, "no job 99"),
         ("submit nothing.jsonl", 1, "cannot be read"),

@@ -117,7 +117,7 @@ def test_what_cannot_be_answered_is_retried_by_itself(site: Site, orders: Callab
     assert (healed.state, healed.error, healed.exit_code) == (JobState.DONE, None, None)
     assert sum(map(len, fake_plugins.batches()[asked:])) == len(UNANSWERABLE), "and of those nothing else"
     assert len(crew.said(site.store, "cat")) == N
-    with pytest.raises(UsageError, match="nothing of job"):
+    with pytest.raises(UsageError, match="no failed shards or items"):
         retry(site.store, job.id)
 
 

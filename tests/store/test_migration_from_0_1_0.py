@@ -233,7 +233,7 @@ def test_open_jobs_go_on(old_store: Store) -> None:
         claim = claims.claim(connection, "a worker", ["train"], lease_s=60)
         assert claim is not None
         assert (claim.job_id, claim.kind, claim.request["router"]) == (20, "train-router", "later")
-        leases.record(connection, claim, Tally(answered=1), lease_s=60)
+        leases.record(connection, claim, leases.hold(connection, claim), Tally(answered=1), lease_s=60)
         assert leases.finish(connection, claim, ShardState.DONE), "the shard group is over"
     with old_store.reading() as connection:
         [group] = jobs.shard_groups(connection, [20])

@@ -1,4 +1,4 @@
-"""The lines of submitted files: what was asked, whom it went to, what came of it."""
+"""The lines of submitted files: the request, the expert it was routed to, and the answer or error."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from benchcoe_jobs.store.tables import Expert, now
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line as it stands; `text` or `error` is there once it was asked."""
+    """A stored line. `text` or `error` is set once the expert has processed it."""
 
     line: int
     custom_id: str
@@ -36,7 +36,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class LineResult:
-    """What became of a line: a text, or an error."""
+    """The result of a line: a text or an error."""
 
     line: int
     text: str | None
@@ -47,18 +47,18 @@ class LineResult:
 
 
 def add_lines(connection: Connection, job_id: int, lines: Iterable[tuple[int, str, str, dict[str, Any]]]) -> None:
-    """Keep the lines (number, custom_id, url, body) of a job's file."""
+    """Store the lines (number, custom_id, url, body) of a job's file."""
     rows = ((job_id, number, custom_id, url, json.dumps(body)) for number, custom_id, url, body in lines)
     bulk.insert(connection, BatchLine, ["job_id", "line", "custom_id", "url", "body"], rows)
 
 
 def numbers(connection: Connection, job_id: int) -> list[int]:
-    """The line numbers of a job's file."""
+    """The line numbers of a job's file, in order."""
     return list(connection.scalars(select(BatchLine.line).where(BatchLine.job_id == job_id).order_by(BatchLine.line)))
 
 
 def lines(connection: Connection, job_id: int, which: Collection[int] | None = None) -> Iterator[Line]:
-    """Some or all lines of a job, in the order of the file."""
+    """All lines of a job, or those numbered in `which`, in the order of the file."""
     query = (
         select(
             BatchLine.line,
@@ -85,7 +85,7 @@ def lines(connection: Connection, job_id: int, which: Collection[int] | None = N
 
 
 def set_experts(connection: Connection, job_id: int, chosen: Sequence[tuple[int, int, str]]) -> None:
-    """Keep whom each line (number, expert id, why) goes to."""
+    """Store the chosen expert of lines, (line number, expert id, reason)."""
     _update(
         connection,
         ["expert_id", "why"],
@@ -94,7 +94,7 @@ def set_experts(connection: Connection, job_id: int, chosen: Sequence[tuple[int,
 
 
 def by_expert(connection: Connection, job_id: int) -> dict[int, list[int]]:
-    """Expert id -> the numbers of its lines."""
+    """Expert id -> the numbers of the lines routed to it."""
     found: dict[int, list[int]] = {}
     for expert_id, number in connection.execute(
         select(BatchLine.expert_id, BatchLine.line)
@@ -106,7 +106,7 @@ def by_expert(connection: Connection, job_id: int) -> dict[int, list[int]]:
 
 
 def store_results(connection: Connection, job_id: int, results: Sequence[LineResult]) -> None:
-    """Keep what became of lines."""
+    """Store the results of lines."""
     columns = ["text", "error", "finish_reason", "prompt_tokens", "completion_tokens", "answered_at"]
     _update(
         connection,
@@ -128,7 +128,7 @@ def store_results(connection: Connection, job_id: int, results: Sequence[LineRes
 
 
 def counts(connection: Connection, job_id: int) -> dict[str, dict[str, int]]:
-    """Expert -> how many lines went to it, and how many of them are answered or failed; tokens of the answers."""
+    """Expert -> counts of its lines, of answers and of errors, and the token counts of the answers."""
     rows = connection.execute(
         select(
             Expert.name,

@@ -1,4 +1,4 @@
-"""Who gets which shard: the best one that waits, taken in one statement."""
+"""Claim the best waiting shard, in one statement."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from sqlalchemy import ColumnElement, Connection, func, select, update
 
 from benchcoe_jobs.domain import JobState, ShardState
 from benchcoe_jobs.store.clock import database_time
-from benchcoe_jobs.store.job_queue.leases import Claim, Tally, let_go, move_counts
+from benchcoe_jobs.store.job_queue.leases import Claim, Tally, add_counts, release
 from benchcoe_jobs.store.job_queue.tables import Job, Shard, ShardGroup
 
-_LOOKED_AT = 200
+_CONSIDERED = 200
 """How many of the oldest shard groups a claim considers when it looks for the expert with the most waiting shards."""
 
 _TRIED = 8
-"""So many shard_groups are tried for a shard that nobody else is just claiming."""
+"""How many shard groups are tried. The shards of one may all be locked by other claims."""
 
 
 def claim(
@@ -30,16 +30,17 @@ def claim(
     gpus: int = 0,
     job_ids: Collection[int] | None = None,
 ) -> Claim | None:
-    """Take the best waiting shard: of the resident expert, else of the expert with the most waiting.
+    """Claim a waiting shard of the resident expert, else of the expert with the most waiting shards.
 
-    `gpus` is how many the worker has, `job_ids` limits the claim to some jobs. None where nothing waits.
+    `gpus` is the number of GPUs of the worker; `job_ids` limits the claim to some jobs. Returns None if no shard
+    waits.
     """
     for shard_group_id, job_id, kind, stage, request, expert_id in _groups_to_claim(
         connection, queues, resident, gpus, job_ids
     ):
-        row = _take(connection, owner, shard_group_id, lease_s)
+        row = _claim_in(connection, owner, shard_group_id, lease_s)
         if row is not None:
-            move_counts(connection, shard_group_id, {ShardState.WAITING: -1, ShardState.RUNNING: 1})
+            add_counts(connection, shard_group_id, {ShardState.WAITING: -1, ShardState.RUNNING: 1})
             return Claim(
                 shard_id=row.id,
                 fence=row.fence,
@@ -61,17 +62,17 @@ def claim(
 def finish_and_claim(connection: Connection, claim: Claim, *, lease_s: float) -> tuple[Claim | None, bool]:
     """Finish a shard. Returns the next shard of its group, already claimed, and whether the group is over.
 
-    Half the round trips and half the commits of `finish` and `claim`. Raises LostLeaseError.
+    This takes half the round trips and commits of `finish` and `claim`. Raises LostLeaseError.
     """
-    let_go(connection, claim, ShardState.DONE)
-    # Where there is one, the commit does not wait for PostgreSQL's disk: what a crash of the server loses of it is
-    # only done again. Said with the shard that is returned, it costs no round trip.
+    release(connection, claim, ShardState.DONE)
+    # If a shard follows, the commit does not wait for PostgreSQL's disk: work that a crash of the server loses is
+    # done again. The setting travels with the claiming statement, so it costs no round trip.
     lazily = [func.set_config("synchronous_commit", "off", True)] if connection.dialect.name == "postgresql" else []
-    row = _take(connection, claim.owner, claim.shard_group_id, lease_s, *lazily)
+    row = _claim_in(connection, claim.owner, claim.shard_group_id, lease_s, *lazily)
     if row is None:
-        return None, move_counts(connection, claim.shard_group_id, {ShardState.RUNNING: -1, ShardState.DONE: 1})
-    move_counts(connection, claim.shard_group_id, {ShardState.WAITING: -1, ShardState.DONE: 1})
-    taken = replace(
+        return None, add_counts(connection, claim.shard_group_id, {ShardState.RUNNING: -1, ShardState.DONE: 1})
+    add_counts(connection, claim.shard_group_id, {ShardState.WAITING: -1, ShardState.DONE: 1})
+    following = replace(
         claim,
         shard_id=row.id,
         fence=row.fence,
@@ -80,7 +81,7 @@ def finish_and_claim(connection: Connection, claim: Claim, *, lease_s: float) ->
         items=row.items,
         tally=Tally(row.reused, row.answered, row.errors),
     )
-    return taken, False
+    return following, False
 
 
 def _groups_to_claim(
@@ -90,8 +91,8 @@ def _groups_to_claim(
     gpus: int,
     job_ids: Collection[int] | None,
 ) -> Iterator[Any]:
-    """The shard_groups to claim from, best first; how many wait besides does not matter to what it costs."""
-    shard_group = (
+    """The shard groups to claim from, best first. The cost does not grow with the number of waiting groups."""
+    claimable = (
         select(ShardGroup.id, ShardGroup.job_id, Job.kind, ShardGroup.stage, Job.request, ShardGroup.expert_id)
         .join(Job, Job.id == ShardGroup.job_id)
         .where(
@@ -103,19 +104,22 @@ def _groups_to_claim(
         )
     )
     if job_ids is not None:
-        shard_group = shard_group.where(ShardGroup.job_id.in_(job_ids))
+        claimable = claimable.where(ShardGroup.job_id.in_(job_ids))
     if resident is not None:
         yield from connection.execute(
-            shard_group.where(ShardGroup.expert_id == resident).order_by(ShardGroup.id).limit(_TRIED)
+            claimable.where(ShardGroup.expert_id == resident).order_by(ShardGroup.id).limit(_TRIED)
         ).all()
-    oldest = shard_group.add_columns(ShardGroup.waiting).order_by(ShardGroup.id).limit(_LOOKED_AT).subquery().c
+    oldest = claimable.add_columns(ShardGroup.waiting).order_by(ShardGroup.id).limit(_CONSIDERED).subquery().c
     of_expert = func.sum(oldest.waiting).over(partition_by=oldest.expert_id)
     best = select(oldest.id, oldest.job_id, oldest.kind, oldest.stage, oldest.request, oldest.expert_id)
     yield from connection.execute(best.order_by(of_expert.desc(), oldest.id).limit(_TRIED)).all()
 
 
-def _take(connection: Connection, owner: str, shard_group_id: int, lease_s: float, *besides: ColumnElement[Any]) -> Any:
-    best = (
+def _claim_in(
+    connection: Connection, owner: str, shard_group_id: int, lease_s: float, *returning: ColumnElement[Any]
+) -> Any:
+    """Claim the first waiting shard of a shard group that no other transaction has locked. None if there is none."""
+    first = (
         select(Shard.id)
         .where(Shard.shard_group_id == shard_group_id, Shard.state == ShardState.WAITING)
         .order_by(Shard.id)
@@ -124,7 +128,7 @@ def _take(connection: Connection, owner: str, shard_group_id: int, lease_s: floa
     )
     return connection.execute(
         update(Shard)
-        .where(Shard.id == best.scalar_subquery())
+        .where(Shard.id == first.scalar_subquery())
         .values(
             state=ShardState.RUNNING,
             owner=owner,
@@ -141,6 +145,6 @@ def _take(connection: Connection, owner: str, shard_group_id: int, lease_s: floa
             Shard.reused,
             Shard.answered,
             Shard.errors,
-            *besides,
+            *returning,
         )
     ).first()

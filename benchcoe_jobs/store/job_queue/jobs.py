@@ -1,4 +1,4 @@
-"""Jobs, and the shard_groups and shards that they are cut into."""
+"""Jobs, and the shard groups and shards into which they are split."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from benchcoe_jobs.store.tables import Benchmark, Expert, now
 
 @dataclass(frozen=True, slots=True)
 class NewShardGroup:
-    """Shards to be added: what each is about (as JSON can hold it), and how many items are in it.
+    """A shard group to add. Each shard is its work, as JSON, and its number of items.
 
-    `gpus` is how many of them a worker must have.
+    `gpus` is the number of GPUs that a worker needs for it; 0 if one GPU or none is enough.
     """
 
     queue: Queue
@@ -35,7 +35,7 @@ class NewShardGroup:
 
 @dataclass(frozen=True, slots=True)
 class JobRow:
-    """A job as it stands. `parent_id` is the job that it follows from."""
+    """A stored job. `parent_id` is the job whose end submitted it."""
 
     id: int
     kind: str
@@ -73,7 +73,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class ShardGroupRow:
-    """A shard_group with the names that it is about, and its counts (see the table)."""
+    """A stored shard group, with the names of its expert and benchmark; the counts are those of the table."""
 
     job_id: int
     stage: int
@@ -97,23 +97,23 @@ class ShardGroupRow:
 def open_job(
     connection: Connection, kind: str, request: Mapping[str, Any], *, parent_id: int | None = None
 ) -> tuple[int, bool]:
-    """The id of the open job for this very request, and whether it is new."""
+    """The id of the open job for exactly this request, and whether it is new."""
     fingerprint = _fingerprint(kind, request)
-    # Locked: a job that is about to be over is waited for, and is then not the one for a new request.
-    mine = select(Job.id).where(Job.fingerprint == fingerprint, Job.state == JobState.OPEN).with_for_update()
-    if (found := connection.scalar(mine)) is not None:
+    # Locked: if another transaction is closing the job, wait until it is closed; the request then gets a new job.
+    same = select(Job.id).where(Job.fingerprint == fingerprint, Job.state == JobState.OPEN).with_for_update()
+    if (found := connection.scalar(same)) is not None:
         return found, False
     values = {"kind": kind, "fingerprint": fingerprint, "request": dict(request), "parent_id": parent_id}
     try:
         with connection.begin_nested():
             new = connection.scalars(insert(Job).values(**values).returning(Job.id)).one()
-    except IntegrityError:  # PostgreSQL has several writers: another one asked for the same just now
-        return connection.scalars(mine).one(), False
+    except IntegrityError:  # PostgreSQL has several writers: another one has just opened the same job
+        return connection.scalars(same).one(), False
     return new, True
 
 
 def finished_job(connection: Connection, kind: str, request: Mapping[str, Any]) -> int | None:
-    """The newest job for this very request that came to an end, where there is one."""
+    """The newest finished job for exactly this request; None if there is none."""
     return connection.scalar(
         select(Job.id)
         .where(Job.fingerprint == _fingerprint(kind, request), Job.state.in_([JobState.DONE, JobState.PARTIAL]))
@@ -123,7 +123,7 @@ def finished_job(connection: Connection, kind: str, request: Mapping[str, Any]) 
 
 
 def add_shard_groups(connection: Connection, job_id: int, stage: int, shard_groups: Iterable[NewShardGroup]) -> None:
-    """Cut a job's stage into shards, all of them waiting."""
+    """Add the shard groups of a job's stage; all their shards wait."""
     for shard_group in shard_groups:
         shard_group_id = connection.scalars(
             insert(ShardGroup)
@@ -148,16 +148,16 @@ def add_shard_groups(connection: Connection, job_id: int, stage: int, shard_grou
 
 
 def read_job(connection: Connection, job_id: int, *, lock: bool = False) -> JobRow:
-    """A job; with `lock`, no other transaction closes it before this one ends. Raises UsageError."""
+    """A job by its id. With `lock`, its row is locked until the end of the transaction. Raises UsageError."""
     query = select(*_COLUMNS).where(Job.id == job_id)
     row = connection.execute(query.with_for_update() if lock else query).first()
     if row is None:
-        raise UsageError(f"there is no job {job_id}: `benchcoe-jobs jobs` lists those that there are")
+        raise UsageError(f"there is no job {job_id}: `benchcoe-jobs jobs` lists all jobs")
     return _job(row)
 
 
 def list_jobs(connection: Connection, *, limit: int | None = None, only_open: bool = False) -> list[JobRow]:
-    """Jobs, the newest first."""
+    """Jobs, newest first."""
     query = select(*_COLUMNS).order_by(Job.id.desc()).limit(limit)
     if only_open:
         query = query.where(Job.state == JobState.OPEN)
@@ -165,7 +165,7 @@ def list_jobs(connection: Connection, *, limit: int | None = None, only_open: bo
 
 
 def followers(connection: Connection, job_id: int) -> list[int]:
-    """The jobs that followed from a job, and from those in turn."""
+    """The ids of all follow-up jobs of a job, and of their follow-up jobs in turn."""
     found: list[int] = []
     waiting = [job_id]
     while waiting:
@@ -175,7 +175,7 @@ def followers(connection: Connection, job_id: int) -> list[int]:
 
 
 def shard_groups(connection: Connection, job_ids: Iterable[int], *, stage: int | None = None) -> list[ShardGroupRow]:
-    """The shard_groups of some jobs, of all stages or of one."""
+    """The shard groups of some jobs, of all stages or of one."""
     query = (
         select(
             ShardGroup.job_id,
@@ -207,7 +207,7 @@ def shard_groups(connection: Connection, job_ids: Iterable[int], *, stage: int |
 
 
 def waiting_shards(connection: Connection, at_most: int) -> dict[str, int]:
-    """Queue -> how many shards wait in it, of the queues where some do; it is not counted beyond `at_most`."""
+    """Queue -> number of waiting shards, at most `at_most`. Queues without waiting shards are left out."""
     found = {}
     for queue in Queue:
         shard_groups = (
@@ -229,7 +229,7 @@ def waiting_shards(connection: Connection, at_most: int) -> dict[str, int]:
 
 
 def n_unfinished(connection: Connection, job_id: int) -> int:
-    """How many shards of a job wait or run."""
+    """The number of shards of a job that wait or run."""
     return (
         connection.scalar(select(func.sum(ShardGroup.waiting + ShardGroup.running)).where(ShardGroup.job_id == job_id))
         or 0
@@ -237,30 +237,29 @@ def n_unfinished(connection: Connection, job_id: int) -> int:
 
 
 def left_open(connection: Connection) -> list[int]:
-    """Open jobs with nothing more to wait for: no shard is unfinished, or those that wait are cancelled."""
+    """Ids of open jobs that should be settled: all their shards ended, or they are cancelled and shards still wait."""
     of_job = select(ShardGroup.id).where(ShardGroup.job_id == Job.id)
     waits = of_job.where(ShardGroup.waiting > 0).exists()
-    is_unfinished = of_job.where(
-        or_(ShardGroup.waiting > 0, ShardGroup.running > 0)
-    ).exists()  # the first such shard_group is enough
+    # EXISTS stops at the first such shard group.
+    is_unfinished = of_job.where(or_(ShardGroup.waiting > 0, ShardGroup.running > 0)).exists()
     left = or_(~is_unfinished, and_(Job.cancelled_at.is_not(None), waits))
     return list(connection.scalars(select(Job.id).where(Job.state == JobState.OPEN, left).order_by(Job.id)))
 
 
 def set_stage(connection: Connection, job_id: int, stage: int) -> None:
-    """The job goes on with another stage."""
+    """Set the current stage of a job."""
     connection.execute(update(Job).where(Job.id == job_id).values(stage=stage))
 
 
 def note_error(connection: Connection, job_id: int, error: str, exit_code: int) -> None:
-    """Keep a failure with its job; the first one stays."""
+    """Store a failure with its job, unless an earlier one is stored."""
     connection.execute(
         update(Job).where(Job.id == job_id, Job.error.is_(None)).values(error=error, exit_code=exit_code)
     )
 
 
 def set_report(connection: Connection, job_id: int, report: Mapping[str, Any]) -> None:
-    """Keep what a job of a single shard found, for its end."""
+    """Store the report of a job that has a single shard, before the job is closed."""
     connection.execute(update(Job).where(Job.id == job_id).values(report=dict(report)))
 
 
@@ -271,7 +270,7 @@ def amend_request(connection: Connection, job_id: int, found: Mapping[str, Any])
 
 
 def close_job(connection: Connection, job_id: int, state: JobState, report: Mapping[str, Any] | None) -> None:
-    """The job is over."""
+    """Set the final state and report of a job."""
     connection.execute(
         update(Job)
         .where(Job.id == job_id)
@@ -280,16 +279,16 @@ def close_job(connection: Connection, job_id: int, state: JobState, report: Mapp
 
 
 def forget_stages_after(connection: Connection, job_id: int, stage: int) -> None:
-    """What came after a stage is planned anew when the stage is over again."""
+    """Delete the shard groups of later stages; they are planned again when the stage is over."""
     later = select(ShardGroup.id).where(ShardGroup.job_id == job_id, ShardGroup.stage > stage)
     connection.execute(delete(Shard).where(Shard.shard_group_id.in_(later)))
     connection.execute(delete(ShardGroup).where(ShardGroup.job_id == job_id, ShardGroup.stage > stage))
 
 
 def flag_cancelled(connection: Connection, job_id: int) -> None:
-    """From here on, whoever runs a shard of the job stops at its next micro-batch, and nobody claims one.
+    """Mark an open job as cancelled: none of its shards is claimed, and running ones stop at the next micro-batch.
 
-    It is not the job for its request any more: who asks for the same again gets a new one at once.
+    Its fingerprint changes, so that the same request gets a new job immediately.
     """
     connection.execute(
         update(Job)
@@ -299,7 +298,7 @@ def flag_cancelled(connection: Connection, job_id: int) -> None:
 
 
 def reopen(connection: Connection, job_id: int, request: Mapping[str, Any]) -> None:
-    """A job that was over goes on, with what is asked of it now. Raises UsageError where its like is open."""
+    """Reopen a finished job with a new request. Raises UsageError if another job for the same work is open."""
     try:
         with connection.begin_nested():
             connection.execute(

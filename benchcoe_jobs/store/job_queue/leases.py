@@ -1,8 +1,8 @@
-"""A shard in somebody's hands, in SQL: held by beats, recorded, finished, given back.
+"""The lease of a running shard in SQL: extend it, record progress, finish the shard or give it back.
 
-Whoever claimed it (`claims`) proves it by owner and fence at every write: a worker that was believed dead, and
-whose shard went to another (`moves`), changes nothing any more. Every change of a shard, there and here, moves the
-counts of its shard_group in the same transaction, and locks are always taken in the order shard, shard_group, job.
+Every write of a claim (`claims`) is fenced by its owner and fence: a worker whose shard was reclaimed
+(`transitions`) can write no more. Every change of a shard, here and there, updates the counts of its shard group in
+the same transaction. Locks are always taken in the order shard, shard group, job.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from benchcoe_jobs.store.clock import database_time
 from benchcoe_jobs.store.job_queue.tables import Job, Shard, ShardGroup
 
 MAX_ATTEMPTS = 3
-"""How often a shard is claimed before it is given up. The claim counts, so a shard that kills its worker counts."""
+"""How often a shard is claimed before it fails. Claims are counted, so a shard that kills its worker fails too."""
 
 
 class LostLeaseError(BenchcoeError):
-    """The shard has gone to another worker; whatever was under way must not be written."""
+    """The shard has gone to another worker; work in progress must not be written."""
 
 
 class JobCancelledError(BenchcoeError):
-    """The job was cancelled; what is written so far stays."""
+    """The job was cancelled; what is stored so far stays."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What became of a shard's items: answered before the job, answered by it, ended in an error."""
+    """Counts of a shard's items: answered before the job, answered by the job, and ended in an error."""
 
     reused: int = 0
     answered: int = 0
@@ -47,9 +47,9 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A shard in somebody's hands. `fence` tells this claim from every earlier and later one.
+    """A claimed shard. `fence` distinguishes this claim from every other claim of the same shard.
 
-    `tally` is what earlier claims of the same shard recorded.
+    `tally` is what earlier claims of the shard recorded.
     """
 
     shard_id: int
@@ -68,15 +68,15 @@ class Claim:
 
 
 def extend(connection: Connection, claim: Claim, lease_s: float) -> bool:
-    """A beat: the lease runs `lease_s` from now. False where it is lost."""
-    beat = update(Shard).where(_is_held(claim)).values(lease_until=database_time() + lease_s)
-    return connection.execute(beat).rowcount == 1
+    """Extend the lease to `lease_s` seconds from now. Returns False if the lease is lost."""
+    extended = update(Shard).where(_is_held(claim)).values(lease_until=database_time() + lease_s)
+    return connection.execute(extended).rowcount == 1
 
 
 def hold(connection: Connection, claim: Claim) -> Tally:
-    """Begin a fenced write: until the end of the transaction nobody else can take the shard.
+    """Begin a fenced write: lock the shard until the end of the transaction, so that it cannot be reclaimed.
 
-    Returns what is recorded so far. Raises LostLeaseError.
+    Returns the tally recorded so far. Raises LostLeaseError.
     """
     row = connection.execute(
         select(Shard.reused, Shard.answered, Shard.errors).where(_is_held(claim)).with_for_update()
@@ -87,19 +87,26 @@ def hold(connection: Connection, claim: Claim) -> Tally:
 
 
 def require_not_cancelled(connection: Connection, claim: Claim) -> None:
-    """Raise JobCancelledError where somebody cancelled the job."""
+    """Raise JobCancelledError if the job was cancelled."""
     if _is_cancelled(connection, claim):
         raise JobCancelledError(f"job {claim.job_id} was cancelled")
 
 
 def record(
-    connection: Connection, claim: Claim, tally: Tally, *, lease_s: float, seconds: float = 0.0, loads: int = 0
+    connection: Connection,
+    claim: Claim,
+    before: Tally,
+    tally: Tally,
+    *,
+    lease_s: float,
+    seconds: float = 0.0,
+    loads: int = 0,
 ) -> None:
-    """Set what became of the shard's items so far; a record that is written twice counts once.
+    """Set the shard's tally, and extend its lease to `lease_s` from now. A repeated record changes nothing.
 
-    `seconds` and `loads` are added to the shard_group's. Raises LostLeaseError.
+    `before` is what `hold` returned in the same transaction. `seconds` and `loads` are added to those of the shard
+    group.
     """
-    before = hold(connection, claim)
     connection.execute(
         update(Shard)
         .where(Shard.id == claim.shard_id)
@@ -124,45 +131,49 @@ def record(
 
 
 def finish(connection: Connection, claim: Claim, state: ShardState, error: str | None = None) -> bool:
-    """The shard is over: done, failed or cancelled; returns whether its shard_group is. Raises LostLeaseError."""
+    """End the shard as done, failed or cancelled.
+
+    Returns whether its shard group is over. Raises LostLeaseError.
+    """
     return _end(connection, claim, state, error=error)
 
 
 def give_back(connection: Connection, claim: Claim, error: str | None = None) -> bool:
-    """The shard waits again, or is cancelled with its job. Without an `error` the attempt does not count.
+    """Let the shard wait again, or cancel it if its job is cancelled. Without an `error` the attempt does not count.
 
-    Returns whether its shard_group is over. Raises LostLeaseError.
+    Returns whether its shard group is over. Raises LostLeaseError.
     """
     attempts = Shard.attempts if error else Shard.attempts - 1
     state = ShardState.CANCELLED if _is_cancelled(connection, claim) else ShardState.WAITING
     return _end(connection, claim, state, error=error, attempts=attempts)
 
 
-def let_go(connection: Connection, claim: Claim, state: ShardState, **values: Any) -> None:
-    """The shard is nobody's any more; its shard_group is not told. Raises LostLeaseError."""
+def release(connection: Connection, claim: Claim, state: ShardState, **values: Any) -> None:
+    """End the lease; the caller updates the counts of the shard group. Raises LostLeaseError."""
     ended = update(Shard).where(_is_held(claim)).values(state=state, owner=None, lease_until=None, **values)
     if connection.execute(ended).rowcount != 1:
         raise LostLeaseError(f"shard {claim.shard_id} has gone to another worker")
 
 
-def move_counts(connection: Connection, shard_group_id: int, steps: Mapping[ShardState, int]) -> bool:
-    """Move a shard_group's counts; returns whether none of its shards waits or runs any more.
+def add_counts(connection: Connection, shard_group_id: int, steps: Mapping[ShardState, int]) -> bool:
+    """Add to the counts of a shard group. Returns whether none of its shards waits or runs any more.
 
-    The shard_group's row stays locked: of two that end its last two shards at once, the second sees that all is over.
+    The row of the shard group stays locked: if two transactions end its last two shards at the same time, the second
+    one sees that the group is over.
     """
     counts = {state.value: getattr(ShardGroup, state.value) + n for state, n in steps.items()}
-    moved = (
+    updated = (
         update(ShardGroup)
         .where(ShardGroup.id == shard_group_id)
         .values(**counts)
         .returning(ShardGroup.waiting + ShardGroup.running)
     )
-    return connection.execute(moved).scalar_one() == 0
+    return connection.execute(updated).scalar_one() == 0
 
 
 def _end(connection: Connection, claim: Claim, state: ShardState, **values: Any) -> bool:
-    let_go(connection, claim, state, **values)
-    return move_counts(connection, claim.shard_group_id, {ShardState.RUNNING: -1, state: 1})
+    release(connection, claim, state, **values)
+    return add_counts(connection, claim.shard_group_id, {ShardState.RUNNING: -1, state: 1})
 
 
 def _is_held(claim: Claim) -> ColumnElement[bool]:

@@ -1,6 +1,6 @@
-"""Many shards at once: a shard_group that is hopeless, what the dead left, a job that is cancelled or done again.
+"""State transitions of many shards: fail a group, reclaim stalled shards, cancel or retry the shards of a job.
 
-Counts and locks are kept as in `leases`.
+Counts and locks follow the rules of `leases`.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from sqlalchemy import ColumnElement, Connection, or_, select, update
 
 from benchcoe_jobs.domain import ShardState
 from benchcoe_jobs.store.clock import database_time
-from benchcoe_jobs.store.job_queue.leases import MAX_ATTEMPTS, move_counts
+from benchcoe_jobs.store.job_queue.leases import MAX_ATTEMPTS, add_counts
 from benchcoe_jobs.store.job_queue.tables import Job, Shard, ShardGroup
 
 
 def fail_group(connection: Connection, shard_group_id: int, error: str) -> None:
-    """Every waiting shard of a shard_group fails: they would all fail alike.
+    """Fail every waiting shard of a shard group, because each would fail for the same reason.
 
-    Comes before the `finish` of the shard that showed it: that one holds the shard_group, which a claim of another
-    shard waits for.
+    Call it before `finish` of the shard that failed: `finish` locks the row of the shard group, and shards are locked
+    before their group.
     """
     waiting = (Shard.shard_group_id == shard_group_id) & (Shard.state == ShardState.WAITING)
-    _move_all(connection, waiting, ShardState.WAITING, ShardState.FAILED, error=error)
+    _set_state(connection, waiting, ShardState.WAITING, ShardState.FAILED, error=error)
 
 
 def reclaim_stalled(connection: Connection, gone: Collection[str] = ()) -> None:
-    """Shards whose lease ran out, or whose owner is `gone`, wait again, or have failed after too many attempts.
+    """Let shards whose lease expired, or whose owner is in `gone`, wait again; after MAX_ATTEMPTS claims they fail.
 
-    A shard that somebody else is changing just now is left to the next time.
+    Shards locked by another transaction are skipped; a later call reclaims them.
     """
     late = or_(Shard.lease_until < database_time(), Shard.owner.in_(gone))
     rows = connection.execute(
@@ -41,44 +41,45 @@ def reclaim_stalled(connection: Connection, gone: Collection[str] = ()) -> None:
         .order_by(Shard.id)
         .with_for_update(skip_locked=True, of=Shard)
     ).all()
-    moves: Counter[tuple[int, ShardState]] = Counter()
+    reclaimed: Counter[tuple[int, ShardState]] = Counter()
     for row in rows:
         error = None
         if row.cancelled_at is not None:
             state = ShardState.CANCELLED
         elif row.attempts >= MAX_ATTEMPTS:
-            state, error = ShardState.FAILED, f"its worker died {row.attempts} times, or gave no sign of life"
+            state, error = ShardState.FAILED, f"its worker was killed or stopped responding {row.attempts} times"
         else:
             state = ShardState.WAITING
         values = {"state": state, "owner": None, "lease_until": None, "error": error}
         connection.execute(update(Shard).where(Shard.id == row.id).values(**values))
-        moves[row.shard_group_id, state] += 1
-    for (shard_group_id, state), n in sorted(moves.items()):
-        move_counts(connection, shard_group_id, {ShardState.RUNNING: -n, state: n})
+        reclaimed[row.shard_group_id, state] += 1
+    for (shard_group_id, state), n in sorted(reclaimed.items()):
+        add_counts(connection, shard_group_id, {ShardState.RUNNING: -n, state: n})
 
 
 def cancel_waiting(connection: Connection, job_id: int) -> None:
-    """The waiting shards of a job are cancelled."""
+    """Cancel the waiting shards of a job."""
     waiting = Shard.shard_group_id.in_(_groups_of(job_id)) & (Shard.state == ShardState.WAITING)
-    _move_all(connection, waiting, ShardState.WAITING, ShardState.CANCELLED)
+    _set_state(connection, waiting, ShardState.WAITING, ShardState.CANCELLED)
 
 
 def retry_failed(connection: Connection, job_id: int) -> int:
-    """Failed shards of a job, and those with errors among their items, wait again; returns how many."""
-    mine = Shard.shard_group_id.in_(_groups_of(job_id))
+    """Let the failed shards of a job, and those with errors among their items, wait again. Returns their number."""
+    of_job = Shard.shard_group_id.in_(_groups_of(job_id))
     fresh = {"attempts": 0}
-    n = _move_all(connection, mine & (Shard.state == ShardState.FAILED), ShardState.FAILED, ShardState.WAITING, **fresh)
-    partly = mine & (Shard.state == ShardState.DONE) & (Shard.errors > 0)
-    return n + _move_all(connection, partly, ShardState.DONE, ShardState.WAITING, **fresh)
+    failed = of_job & (Shard.state == ShardState.FAILED)
+    partly = of_job & (Shard.state == ShardState.DONE) & (Shard.errors > 0)
+    n = _set_state(connection, failed, ShardState.FAILED, ShardState.WAITING, **fresh)
+    return n + _set_state(connection, partly, ShardState.DONE, ShardState.WAITING, **fresh)
 
 
 def running_owners(connection: Connection) -> set[str]:
-    """Who holds a running shard."""
+    """The owners of the running shards."""
     return set(connection.scalars(select(Shard.owner).where(Shard.state == ShardState.RUNNING).distinct()))
 
 
 def failures(connection: Connection, job_id: int, limit: int) -> list[tuple[int, str]]:
-    """(shard id, error) of a job's failed shards, the first ones."""
+    """(shard id, error) of the first `limit` failed shards of a job."""
     rows = connection.execute(
         select(Shard.id, Shard.error)
         .where(Shard.shard_group_id.in_(_groups_of(job_id)), Shard.state == ShardState.FAILED)
@@ -88,15 +89,15 @@ def failures(connection: Connection, job_id: int, limit: int) -> list[tuple[int,
     return [(row.id, row.error or "") for row in rows]
 
 
-def _move_all(
+def _set_state(
     connection: Connection, which: ColumnElement[bool], before: ShardState, after: ShardState, **values: Any
 ) -> int:
-    moved = connection.scalars(
+    changed = connection.scalars(
         update(Shard).where(which).values(state=after, **values).returning(Shard.shard_group_id)
     ).all()
-    for shard_group_id, n in sorted(Counter(moved).items()):
-        move_counts(connection, shard_group_id, {before: -n, after: n})
-    return len(moved)
+    for shard_group_id, n in sorted(Counter(changed).items()):
+        add_counts(connection, shard_group_id, {before: -n, after: n})
+    return len(changed)
 
 
 def _groups_of(job_id: int) -> Any:

@@ -1,4 +1,4 @@
-"""Who runs shards, as workers tell of themselves."""
+"""The workers that run shards, as their heartbeats report them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchcoe_jobs.store.tables import Expert
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """A worker: the queues that it serves, the GPUs that it has, what it has loaded, when it was last seen."""
+    """A worker: the queues it serves, its GPUs, the expert it has loaded, and the seconds since its heartbeat."""
 
     name: str
     queues: str
@@ -28,34 +28,34 @@ class WorkerRow:
 
 
 def heartbeat(connection: Connection, name: str, queues: Sequence[str], gpus: str | None) -> None:
-    """A worker is there, or still there."""
+    """Register a worker, or renew its registration."""
     seen = {"queues": ",".join(queues), "gpus": gpus, "seen_at": database_time()}
     if connection.execute(update(Worker).where(Worker.name == name).values(**seen)).rowcount == 0:
         connection.execute(insert(Worker).values(name=name, **seen))
 
 
 def note_resident(connection: Connection, name: str, expert_id: int | None) -> None:
-    """What a worker has loaded now."""
+    """Store which expert a worker has loaded; None for no expert."""
     connection.execute(update(Worker).where(Worker.name == name).values(expert_id=expert_id))
 
 
 def unregister(connection: Connection, name: str) -> None:
-    """A worker is gone."""
+    """Remove a worker that shuts down."""
     connection.execute(delete(Worker).where(Worker.name == name))
 
 
 def forget_silent(connection: Connection, after_s: float) -> None:
-    """Workers that have not been seen for so long are not listed any more."""
+    """Remove workers that have sent no heartbeat for `after_s` seconds."""
     connection.execute(delete(Worker).where(Worker.seen_at < database_time() - after_s))
 
 
 def n_serving(connection: Connection, queue: str) -> int:
-    """How many workers serve a queue."""
+    """The number of workers that serve a queue."""
     return sum(worker.serves(queue) for worker in workers(connection))
 
 
 def workers(connection: Connection) -> list[WorkerRow]:
-    """Every worker, by name."""
+    """All workers, sorted by name."""
     rows = connection.execute(
         select(Worker.name, Worker.queues, Worker.gpus, Expert.name, database_time() - Worker.seen_at)
         .outerjoin(Expert, Expert.id == Worker.expert_id)

@@ -97,7 +97,7 @@ def test_an_expert_added_during_a_training_gets_its_head_in_a_training_after_it(
         with site.store.writing() as connection:
             claim = claims.claim(connection, "elsewhere", ["train"], lease_s=60)
         assert claim is not None
-        with Lease(site.store, claim, lease_s=60, beats=Heartbeat()) as lease:
+        with Lease(site.store, claim, lease_s=60, heartbeat=Heartbeat()) as lease:
             TrainJob().run(Assignment(site.store, site.settings.home, claim, lease, unused, unused))
         site.add_expert("late", "late")
         profile = site.profile("late")

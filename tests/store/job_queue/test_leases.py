@@ -41,6 +41,11 @@ def _plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_plugins.install(tmp_path, monkeypatch)
 
 
+def record(connection: Connection, claim: Claim, tally: Tally) -> None:
+    """As `Lease.commit` does."""
+    leases.record(connection, claim, leases.hold(connection, claim), tally, lease_s=60)
+
+
 class ShardLife(RuleBasedStateMachine):
     """Some owners at some jobs. `current` is who may write: (owner, fence) of every running shard."""
 
@@ -98,7 +103,7 @@ class ShardLife(RuleBasedStateMachine):
     def record(self, claim: Claim, answered: int, errors: int) -> None:
         tally = Tally(answered=min(answered, ITEMS - errors), errors=errors)
         for _ in range(2):  # as it is written again where the answer to the first commit was lost
-            self._write(claim, lambda connection: leases.record(connection, claim, tally, lease_s=60))
+            self._write(claim, lambda connection: record(connection, claim, tally))
 
     @rule(claim=claims)
     def beat(self, claim: Claim) -> None:
@@ -305,7 +310,7 @@ def test_a_crowd_claims_every_shard_once(store: Store) -> None:
                     return
                 claimed.append(claim.shard_id)
                 with store.writing() as connection:
-                    leases.record(connection, claim, Tally(answered=ITEMS), lease_s=60)
+                    record(connection, claim, Tally(answered=ITEMS))
                 with store.writing() as connection:
                     transitions.reclaim_stalled(connection)
                 with store.writing() as connection:
