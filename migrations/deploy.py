@@ -1,9 +1,9 @@
-"""Put the views of a schema version in place.
+"""Deploy the views of a schema revision.
 
-Every view is a file `views/<name>_v<NN>.sql`; a file is never edited once it has been released. A
-migration that touches views, or a table under them, states the whole set that holds after it.
-Views stand on views and on tables, and neither database alters what something stands on: so all
-are dropped, last first, and made again in order. They hold no data, so this costs nothing.
+Every view is a file `views/<name>_v<NN>.sql`. A released file is never edited. A migration that changes views, or
+tables that views read, states the complete set of views after it. Views depend on views and tables, and neither
+database alters what a view depends on, so all views are dropped in reverse order and created again. They hold no
+data, so this is cheap.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from alembic import op
 
 
 def deploy_views(versions: dict[str, int], *, replacing: dict[str, int] | None = None) -> None:
-    """Make the views of `versions` (name -> number, each after the ones that it reads).
+    """Create the views of `versions`: name -> number, each after the views that it reads.
 
-    `replacing` is the set of the schema version before, in its own order; it is dropped first.
+    `replacing` is the set of views before, in its own order. They are dropped first.
     """
     for name in reversed(replacing or {}):
         op.execute(f"DROP VIEW {name}")
@@ -25,5 +25,5 @@ def deploy_views(versions: dict[str, int], *, replacing: dict[str, int] | None =
 
 
 def view_text(name: str, number: int) -> str:
-    """The CREATE VIEW statement of a view's version."""
+    """The CREATE VIEW statement of a version of a view."""
     return (files("benchcoe_jobs.migrations.views") / f"{name}_v{number:02d}.sql").read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Alembic's entry: migrates the connection that `store.migrate` hands over, or the configured store."""
+"""Alembic's environment: migrates the connection given by `store.migrate`, or the configured store."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def _run(connection: Connection) -> None:
 given = context.config.attributes.get("connection")
 if given is not None:
     _run(given)
-else:  # the plain `alembic` command, as a developer types it
+else:  # the `alembic` command of a developer
     with connect(Settings.load().database_url).writing() as connection:
         _run(connection)

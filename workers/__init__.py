@@ -1,1 +1,1 @@
-"""The queue's processes: a Celery application, its one task, and the sweeper beside it."""
+"""The worker processes: a Celery application, its only task, and the sweeper in its parent process."""

@@ -1,7 +1,6 @@
 """The Celery application of the workers: `celery -A benchcoe_jobs.workers.app worker -Q gpu,train,cpu`.
 
-`benchcoe-jobs worker` starts the same with the options that it needs. Settings come from the environment or
-benchcoe.toml.
+`benchcoe-jobs worker` starts it with suitable options. Settings come from the environment or benchcoe.toml.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from .sweeper import Sweeper
 settings = Settings.load()
 app = make_app(settings)
 app.steps["worker"].add(Sweeper)
-process.listen()
+process.connect_signals()
 
 
 @app.task(name=TICKET)  # type: ignore[untyped-decorator]  # Celery has no types
 def ticket(queue: str) -> None:
-    """There may be work in a queue."""
+    """Run shards of a queue, if any wait."""
     process.work(app, settings, queue)

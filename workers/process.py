@@ -1,7 +1,7 @@
-"""The process in which a worker runs shards: Celery's prefork child, and what its parent tells it.
+"""The process in which a worker runs shards: Celery's prefork child.
 
-The parent imports no model library and runs no shard. It shares one byte with its child: set when the parent
-was told to stop, so that the child finishes its micro-batch and gives the shard back.
+The parent imports no model library and runs no shard. It shares one byte with its child, which it sets when it is
+asked to stop; the child then finishes its micro-batch and gives the shard back.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from benchcoe_jobs.store.session import Store, open_store
 log = logging.getLogger(__name__)
 
 _TICKET_S = 5.0
-"""Shards that take less share a ticket."""
+"""A ticket runs further shards until it has taken this long."""
 
-_stop = mmap.mmap(-1, 1)  # anonymous and shared: it is there before the fork
+_stop = mmap.mmap(-1, 1)  # anonymous and shared; created before the fork
 _name: str | None = None
 _store: Store | None = None
 _executor: Executor | None = None
 
 
-def listen() -> None:
-    """Hear of Celery's comings and goings."""
-    signals.celeryd_init.connect(_named)
+def connect_signals() -> None:
+    """Register the handlers of Celery's signals."""
+    signals.celeryd_init.connect(_on_start)
     signals.worker_shutting_down.connect(_on_shutdown)
     signals.worker_process_shutdown.connect(_unregister)
 
 
 def work(app: Celery, settings: Settings, queue: str) -> None:
-    """Run shards of a queue for a while, then see to it that there are tickets for what is left."""
+    """Run shards of a queue for some seconds, then make tickets for the shards that still wait."""
     executor, store = _executor_and_store(settings)
     started = time.monotonic()
     while not is_stopping() and executor.run_next([queue], for_s=_TICKET_S) and time.monotonic() - started < _TICKET_S:
@@ -51,12 +51,12 @@ def work(app: Celery, settings: Settings, queue: str) -> None:
 
 
 def is_stopping() -> bool:
-    """Whether this worker was told to stop."""
+    """Whether this worker was asked to stop."""
     return _stop[0] != 0
 
 
 def gpus() -> list[str] | None:
-    """The GPUs that this worker may use; None where nobody said."""
+    """The GPUs that this worker may use; None if CUDA_VISIBLE_DEVICES is not set."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     return None if given is None else [gpu for gpu in given.split(",") if gpu]
 
@@ -72,7 +72,7 @@ def _executor_and_store(settings: Settings) -> tuple[Executor, Store]:
     return _executor, _store
 
 
-def _named(sender: str, **_: Any) -> None:
+def _on_start(sender: str, **_: Any) -> None:
     global _name
     _name = sender
 

@@ -1,9 +1,9 @@
-"""Beside each worker, in its parent process: takes back what the dead left, and makes lost tickets anew.
+"""The sweeper in the parent process of every worker: reclaims stalled shards and replaces lost tickets.
 
-Any number of sweepers may be at it: rows are locked by the one that comes first. It uses the database's time.
+Any number of sweepers may run at the same time: the first one locks a row. They use the clock of the database.
 
-Celery forks a new child where one was killed, and nothing of the store may be open then: in the child, SQLite
-would take its parent's locks for its own, and lose commits when the parent is gone.
+Celery forks a new child after one was killed. The store must not be open at that moment: in the child, SQLite would
+take its parent's locks for its own, and lose commits when the parent exits.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 SWEEPS_PER_LEASE = 4
 _SILENT_LEASES = 10
-"""A worker that has not been seen for so long is not listed any more."""
+"""After this many leases without a heartbeat, a worker is no longer listed."""
 
 
 _no_fork = threading.Lock()
@@ -39,9 +39,9 @@ os.register_at_fork(before=_no_fork.acquire, after_in_parent=_no_fork.release, a
 
 
 class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no types
-    """A step of Celery's worker: a thread that sweeps at once, and then every quarter of a lease."""
+    """A step of Celery's worker: a thread that sweeps immediately, and then four times per lease."""
 
-    requires = frozenset({"celery.worker.components:Pool"})  # it forks first
+    requires = frozenset({"celery.worker.components:Pool"})  # the pool forks before this step starts
 
     def __init__(self, worker: Any, **_: Any) -> None:
         self._settings = Settings.load()
@@ -52,11 +52,11 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no t
         self._thread = threading.Thread(target=self._run, name="sweeper", daemon=True)
 
     def start(self, _worker: Any) -> None:
-        """Celery's word for: begin."""
+        """Start sweeping. Celery calls it."""
         self._thread.start()
 
     def stop(self, _worker: Any) -> None:
-        """Celery's word for: end."""
+        """Stop sweeping. Celery calls it."""
         self._over.set()
         if self._thread.is_alive():
             self._thread.join(timeout=10)
@@ -73,7 +73,7 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no t
         try:
             step()
         except (BenchcoeError, OperationalError) as error:
-            log.warning("%s", error)  # the next sweep may fare better
+            log.warning("%s", error)  # the next sweep may succeed
         except Exception:
             log.exception("the sweep failed")
 

@@ -1,1 +1,1 @@
-"""Who runs a shard: this process, or workers that a broker tells of it."""
+"""Dispatchers: run shards in this process, or leave them to workers that a broker notifies."""

@@ -1,4 +1,4 @@
-"""What both dispatchers offer, and which of them a command uses."""
+"""The interface of a dispatcher, and which one a command uses."""
 
 from __future__ import annotations
 
@@ -11,20 +11,23 @@ from benchcoe_jobs.store.session import Store
 
 
 class Dispatcher(Protocol):
-    """Gets submitted jobs done. The rows are the truth; a dispatcher only sees to it that somebody looks."""
+    """Gets submitted jobs done. The store holds all state; a dispatcher only makes a process look into it."""
 
     runs_here: bool
-    """Whether the work is done by `follow` itself, in this process."""
+    """Whether `follow` runs the shards itself, in this process."""
 
     def announce(self) -> None:
-        """Say that there is work; called after the commit that brought it."""
+        """Notify workers of new shards. Call it after the commit that added them."""
 
     def follow(self, job_id: int, progress: Callable[[int], None]) -> JobRow:
-        """Return when a job and all that followed from it are over; `progress` hears how many items are through."""
+        """Return a job when it and its follow-up jobs are over. `progress` is called with counts of processed items."""
 
 
 def dispatcher(store: Store, settings: Settings) -> Dispatcher:
-    """The foreground, or with a broker configured the queue. Raises MissingError, UsageError for its address."""
+    """The dispatcher for these settings: Celery if a broker is configured, else this process.
+
+    Raises UsageError for an invalid broker address, MissingError if Celery is not installed.
+    """
     if settings.broker_url is None:
         from benchcoe_jobs.dispatch.inline import InlineDispatcher
 

@@ -1,4 +1,4 @@
-"""Where tickets go: the broker's address, what kind of it is refused, and whether somebody answers there."""
+"""The broker's address: parse it, refuse unsafe ones, and test whether the broker responds."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from kombu.exceptions import OperationalError
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.settings import Settings
 
-_ANSWERS_WITHIN_S = 2.0
+_TIMEOUT_S = 2.0
 _LOOKS_LIKE = "it looks like redis://:PASSWORD@host:6379/0 or redis+socket:///run/redis.sock"
 
 
 def broker_url(settings: Settings) -> str:
-    """The broker's address as kombu takes it. Raises UsageError for one that cannot be read, or that is open.
+    """The broker's address for kombu. Raises UsageError if it is invalid or unsafe.
 
-    Whoever can write to the broker can stop the work and read what is queued: it must be on this machine or ask
-    for a password, unless `open_broker` is set.
+    A client that can write to the broker can stop the work and read the queues. The broker must therefore be on this
+    machine or require a password, unless `open_broker` is set.
     """
     url = settings.broker_url or ""
     try:
         parts = urlsplit(url)
         _ = parts.port
-    except ValueError as error:  # its text may quote a piece of the password
+    except ValueError as error:  # its text may contain a part of the password
         raise UsageError(f"the broker's address cannot be read: {_LOOKS_LIKE}") from error
     if parts.scheme not in ("redis", "rediss", "redis+socket"):
         raise UsageError(f"the broker must be a Redis (or Valkey): {_LOOKS_LIKE}")
@@ -37,7 +37,7 @@ def broker_url(settings: Settings) -> str:
     try:
         Connection(url)  # type: ignore[no-untyped-call]  # connects to nothing
     except TypeError as error:
-        raise UsageError(f"the broker's address has an option that there is not: {_LOOKS_LIKE}") from error
+        raise UsageError(f"the broker's address has an unknown option: {_LOOKS_LIKE}") from error
     return url
 
 
@@ -45,22 +45,22 @@ def _require_server(parts: SplitResult, settings: Settings) -> None:
     if not parts.hostname:
         raise UsageError(f"the broker's address names no host: {_LOOKS_LIKE}")
     if not (parts.path.strip("/") or "0").isdecimal():
-        raise UsageError(f"the broker's address has a database that is no number: {_LOOKS_LIKE}")
+        raise UsageError(f"the broker's address has a database that is not a number: {_LOOKS_LIKE}")
     if not (_is_loopback(parts.hostname) or parts.password or settings.open_broker):
         raise UsageError(
-            f"the broker at {parts.hostname} is on another machine and asks for no password: give it one "
-            "(requirepass, or an ACL), or insist with BENCHCOE_OPEN_BROKER=yes"
+            f"the broker at {parts.hostname} is on another machine and requires no password: give it one "
+            "(requirepass, or an ACL), or allow it with BENCHCOE_OPEN_BROKER=yes"
         )
 
 
 def fault_of(settings: Settings) -> str | None:
-    """Why the configured broker cannot be used, in a line; None where it answers within some seconds."""
+    """Why the configured broker cannot be used, in one line; None if it responds within some seconds."""
     try:
         url = broker_url(settings)
-        within = {"socket_connect_timeout": _ANSWERS_WITHIN_S, "socket_timeout": _ANSWERS_WITHIN_S}
-        asked: Any = Connection(url, transport_options=within)  # type: ignore[no-untyped-call]
-        with asked:
-            asked.ensure_connection(max_retries=1, interval_start=0)
+        timeouts = {"socket_connect_timeout": _TIMEOUT_S, "socket_timeout": _TIMEOUT_S}
+        connection: Any = Connection(url, transport_options=timeouts)  # type: ignore[no-untyped-call]
+        with connection:
+            connection.ensure_connection(max_retries=1, interval_start=0)
     except UsageError as error:
         return str(error)
     except OperationalError as error:
@@ -70,7 +70,7 @@ def fault_of(settings: Settings) -> str | None:
 
 
 def masked(url: str) -> str:
-    """An address without its password."""
+    """An address with its password masked."""
     parts = urlsplit(url)
     if parts.password is None:
         return url

@@ -1,7 +1,7 @@
-"""The queue: tickets that say "there is work in this queue", progress Celery, for workers on any machine.
+"""The Celery dispatcher: tickets through a broker tell workers on any machine that shards wait in a queue.
 
-A ticket names no shard. A lost one costs time until the next sweep, a double one finds nothing to claim:
-nothing here has to be exact, because the rows are.
+A ticket names no shard. A lost ticket delays work until the next sweep, and a duplicate finds nothing to claim, so
+tickets need not be exact: the rows of the store are.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from benchcoe_jobs.store.session import Store
 log = logging.getLogger(__name__)
 
 TICKET = "benchcoe.ticket"
-"""The name of the one Celery task that there is; its argument is the queue's name."""
+"""The name of the only Celery task. Its argument is the name of the queue."""
 
 MOST_TICKETS = 64
-"""How many tickets wait in a queue at most; whoever has used one up makes new ones while shards wait."""
+"""The most tickets that wait in a queue. A worker that has used one makes new ones while shards wait."""
 
 _POLL_S = 0.5
 
-# Above the longest shard: a ticket that is worked on must not be dealt again. One that is, finds nothing to claim.
+# Longer than the longest shard, so that a ticket in use is not delivered again. A second delivery would do no harm.
 _VISIBILITY_S = 6 * 3600
 
 
 def make_app(settings: Settings) -> Celery:
-    """The Celery application for these settings. Raises UsageError for the broker's address."""
+    """The Celery application for these settings. Raises UsageError for an invalid broker address."""
     app = Celery("benchcoe_jobs", broker=broker_url(settings), set_as_current=False)
     app.conf.update(
         accept_content=["json"],
         task_serializer="json",
         task_ignore_result=True,
         task_default_queue=Queue.CPU.value,
-        # A ticket is not gone before its work is done. A worker that is killed in the middle loses it all the
-        # same (a poison shard would come back for ever): the sweeper makes a new one.
+        # A ticket is acknowledged when its work is done. If the worker is killed, the ticket is not redelivered,
+        # because a shard that kills its worker would then be run for ever; the sweeper makes a new ticket.
         task_acks_late=True,
         task_reject_on_worker_lost=False,
         worker_prefetch_multiplier=1,
@@ -69,14 +69,14 @@ def make_app(settings: Settings) -> Celery:
 
 
 def top_up(app: Celery, store: Store) -> None:
-    """See to it that every queue in which shards wait has tickets. Raises kombu's OperationalError."""
+    """Make tickets for every queue in which shards wait. Raises kombu's OperationalError."""
     with store.reading() as connection:
         waiting = jobs.waiting_shards(connection, MOST_TICKETS)
     make_tickets(app, waiting)
 
 
 def make_tickets(app: Celery, waiting: Mapping[str, int]) -> None:
-    """The same for a known number of waiting shards in each queue, of which `MOST_TICKETS` count."""
+    """The same for known numbers of waiting shards, queue -> number. A queue gets at most MOST_TICKETS."""
     if not waiting:
         return
     with app.connection_for_write() as connection:
@@ -84,14 +84,14 @@ def make_tickets(app: Celery, waiting: Mapping[str, int]) -> None:
         for queue, n_shards in waiting.items():
             try:
                 n_tickets = connection.SimpleQueue(queue).qsize()
-            except ChannelError:  # kombu's word for an empty list in Redis
+            except ChannelError:  # raised by kombu if the Redis list does not exist
                 n_tickets = 0
             for _ in range(min(n_shards, MOST_TICKETS) - n_tickets):
                 app.send_task(TICKET, args=[queue], queue=queue, connection=connection)
 
 
 class CeleryDispatcher:
-    """See `Dispatcher`: workers do the work, this process only tells of it and looks."""
+    """See `Dispatcher`. Workers run the shards; this process only notifies them and watches."""
 
     runs_here = False
 
@@ -101,7 +101,7 @@ class CeleryDispatcher:
         self._where = masked(settings.broker_url or "")
 
     def announce(self) -> None:
-        """Make tickets. A broker that does not answer is no error: the job is stored, and workers sweep."""
+        """Make tickets. An unavailable broker is not an error: the job is stored, and workers sweep."""
         try:
             top_up(self._app, self._store)
         except OperationalError as error:
@@ -109,21 +109,17 @@ class CeleryDispatcher:
 
     def follow(self, job_id: int, progress: Callable[[int], None]) -> JobRow:
         """See `Dispatcher`."""
-        seen = 0
+        reported = 0
         while True:
-            job, is_open, n_processed = retry_until_available(lambda: self._look(job_id))
-            progress(n_processed - seen)
-            seen = n_processed
+            job, is_open, n_processed = retry_until_available(lambda: self._read(job_id))
+            progress(n_processed - reported)
+            reported = n_processed
             if not is_open:
                 return job
             time.sleep(_POLL_S)
 
-    def _look(self, job_id: int) -> tuple[JobRow, bool, int]:
+    def _read(self, job_id: int) -> tuple[JobRow, bool, int]:
         job, _, is_open = family(self._store, job_id)
         with self._store.reading() as connection:
             shard_groups = jobs.shard_groups(connection, [job_id])
-        return (
-            job,
-            is_open,
-            sum(shard_group.reused + shard_group.answered + shard_group.errors for shard_group in shard_groups),
-        )
+        return job, is_open, sum(group.reused + group.answered + group.errors for group in shard_groups)

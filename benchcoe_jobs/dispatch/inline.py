@@ -1,4 +1,4 @@
-"""The foreground: the same executor over the same rows, in this process."""
+"""The inline dispatcher: the same executor, in this process."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from benchcoe_jobs.store.job_queue.leases import Tally
 from benchcoe_jobs.store.session import Store
 
 _QUEUES = [queue.value for queue in Queue]
-_LOOK_AGAIN_S = 0.5
+_POLL_S = 0.5
 
 
 class InlineDispatcher:
-    """See `Dispatcher`. Other processes may be at work on the same job: each takes what the others left."""
+    """See `Dispatcher`. Other processes may run shards of the same job at the same time."""
 
     runs_here = True
 
@@ -28,23 +28,23 @@ class InlineDispatcher:
         self._settings = settings
 
     def announce(self) -> None:
-        """Nobody else is to be told."""
+        """Do nothing: there are no workers to notify."""
 
     def follow(self, job_id: int, progress: Callable[[int], None]) -> JobRow:
-        """See `Dispatcher`. An interrupt gives back the shard under way, and passes through."""
+        """See `Dispatcher`. KeyboardInterrupt gives back the running shard and is raised again."""
 
-        def heard(step: Tally) -> None:
+        def report(step: Tally) -> None:
             progress(step.reused + step.answered + step.errors)
 
-        executor = Executor(self._store, self._settings.home, lease_s=self._settings.lease_s, progress=heard)
-        retry_until_available(lambda: sweep(self._store))  # a process that was killed left its shard behind
+        executor = Executor(self._store, self._settings.home, lease_s=self._settings.lease_s, progress=report)
+        retry_until_available(lambda: sweep(self._store))  # a process that was killed may have left a shard
         try:
             while True:
                 job, ids, is_open = retry_until_available(lambda: family(self._store, job_id))
                 if not is_open:
                     return job
                 if not executor.run_next(_QUEUES, job_ids=ids):
-                    time.sleep(_LOOK_AGAIN_S)
+                    time.sleep(_POLL_S)
                     retry_until_available(lambda: sweep(self._store))
         finally:
             executor.unload()

@@ -1,1 +1,1 @@
-"""The job queue: jobs, leases and the executor that runs shards. It knows no kind of job."""
+"""The job queue: jobs, leases, and the executor that runs shards. It does not depend on any kind of job."""

@@ -70,7 +70,7 @@ def rescore(
     with store.writing() as connection:
         before = live_labels.all_labels(connection, benchmark_id)
         report.changed = rescoring.apply(connection, changes)
-        changed = {(change.expert_id, change.stratum_id) for change in changes if change.moves}
+        changed = {(change.expert_id, change.stratum_id) for change in changes if change.changes_score}
         aggregates.refresh(connection, [benchmark_id], changed)
         after = live_labels.all_labels(connection, benchmark_id)
         if dry_run:

@@ -1,7 +1,6 @@
-"""Many rows at once: executemany on SQLite, COPY into a staging table on PostgreSQL.
+"""Insert many rows: executemany on SQLite, COPY into a staging table on PostgreSQL.
 
-Measured (docs/benchmarks.md): a round trip per row, the ORM's add_all and multi-row VALUES are all
-several times slower.
+Measured (docs/benchmarks.md): a round trip per row, the ORM's add_all and multi-row VALUES are several times slower.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ def insert(
     *,
     replace: bool = False,
 ) -> None:
-    """Insert `rows` (tuples in the order of `columns`) in one go.
+    """Insert `rows`, tuples in the order of `columns`.
 
-    A row whose primary or unique key is stored already is left as it is, or with `replace`
-    (primary keys only) takes the new values.
+    A row whose primary or unique key exists is skipped. With `replace`, a row whose primary key exists gets the new
+    values.
     """
     names = ", ".join(columns)
     target = f"INSERT INTO {into.__tablename__} ({names})"
@@ -34,7 +33,7 @@ def insert(
     changes = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in keys)
     on_conflict = f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {changes}" if replace else "ON CONFLICT DO NOTHING"
 
-    # The drivers stream; SQLAlchemy would hold all rows in a list of its own, and has no COPY.
+    # The drivers stream the rows. SQLAlchemy would collect them in a list, and does not support COPY.
     with closing(connection.connection.cursor()) as cursor:
         if connection.dialect.name == "sqlite":
             marks = ", ".join("?" * len(columns))

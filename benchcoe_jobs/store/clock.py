@@ -1,4 +1,4 @@
-"""The database's own clock: leases are compared by it alone, so a worker's clock may be wrong."""
+"""The clock of the database. Leases are compared by it alone, so the clock of a worker may be wrong."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 
-class database_time(FunctionElement[float]):  # noqa: N801  (it is written like SQLAlchemy's own functions)
-    """Seconds since 1970, at the moment of the statement and not of the transaction's beginning."""
+class database_time(FunctionElement[float]):  # noqa: N801  (named like SQLAlchemy's functions)
+    """Seconds since 1970 at the time of the statement, not of the beginning of the transaction."""
 
     type = Double()
     inherit_cache = True

@@ -13,7 +13,7 @@ from benchcoe_jobs.store.session import HEAD_REVISION, Store
 
 
 def alembic_config() -> Config:
-    """Alembic's configuration for the scripts that ship with the package."""
+    """The Alembic configuration for the migrations of this package."""
     config = Config()
     config.set_main_option("script_location", "benchcoe_jobs.migrations:")
     config.set_main_option("path_separator", "os")
@@ -21,11 +21,10 @@ def alembic_config() -> Config:
 
 
 def upgrade(store: Store) -> str | None:
-    """Bring a store to HEAD_REVISION in one transaction; safe to repeat.
+    """Bring a store to HEAD_REVISION in one transaction. It is safe to repeat.
 
-    Returns the revision that it had before (None: it was empty).
-    Raises StoreError where the store is newer than this program, its folder is missing, or the file is
-    another program's.
+    Returns the revision before, None for an empty store. Raises StoreError if the store is newer than this program, if
+    its folder does not exist, or if the file belongs to another program.
     """
     if store.is_sqlite and (path := store.engine.url.database) and not Path(path).resolve().parent.is_dir():
         raise StoreError(f"the folder {Path(path).resolve().parent} does not exist: create it first")
@@ -35,7 +34,7 @@ def upgrade(store: Store) -> str | None:
             f"the store has schema {before}, newer than this program's {HEAD_REVISION}: upgrade benchcoe-jobs"
         )
     if before is None and store.is_sqlite:
-        _refuse_foreign(store)
+        _require_empty(store)
     if before != HEAD_REVISION:
         config = alembic_config()
         with store.writing() as connection:
@@ -44,8 +43,8 @@ def upgrade(store: Store) -> str | None:
     return before
 
 
-def _refuse_foreign(store: Store) -> None:
-    """A file with another program's tables stays as it is."""
+def _require_empty(store: Store) -> None:
+    """Raise StoreError if the file holds the tables of another program."""
     with store.reading() as connection:
         if tables := inspect(connection).get_table_names():
             raise StoreError(f"{store.shown_url} holds tables of another program ({tables[0]}): name another file")

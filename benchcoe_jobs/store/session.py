@@ -1,7 +1,7 @@
-"""Connections and transactions: one Store per database URL, reading and writing blocks.
+"""Connections and transactions: a Store for a database URL, with reading and writing blocks.
 
-Both databases are used through SQLAlchemy Core connections. SQLite gets its pragmas here, and
-BEGIN IMMEDIATE for writers, so that two processes queue instead of failing half-way.
+Both databases are used through SQLAlchemy Core connections. On SQLite, pragmas are set here, and writers begin with
+BEGIN IMMEDIATE, so that two writers wait for each other instead of failing in the middle of a transaction.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 from benchcoe_jobs.errors import MissingError, StoreBusyError, StoreError, StoreUnavailableError, UsageError
 
 HEAD_REVISION = "0005"
-"""The schema that this code reads and writes; a test holds it against the migrations."""
+"""The schema revision that this code reads and writes. A test compares it with the migrations."""
 
 OLDEST_SQLITE = (3, 35)  # UPDATE ... RETURNING
 BUSY_TIMEOUT_S = 30
@@ -26,11 +26,11 @@ PAGE_BYTES = 16384  # long responses: fewer overflow pages
 CACHE_KIB = 65536
 
 SILENCE_S = 25
-"""How long a PostgreSQL connection may be silent on the wire before it counts as dead: less than half a lease."""
+"""Seconds without network traffic after which a PostgreSQL connection counts as lost: less than half a lease."""
 
-# libpq's words, which a URL may overrule, and the server's own, for its end of the same connection. Without them both
-# follow the kernel's two hours, and as long a session whose worker is gone keeps the locks of its transaction: the
-# shard in it is skipped by every sweep, long after its lease.
+# libpq's parameters, which a URL may override, and the server's settings for its end of the connection. By default
+# both use the kernel's two hours. For that time, the session of a worker that has disappeared would keep the locks of
+# its transaction, and sweeps would skip its shard long after its lease expired.
 _KEEPALIVE = {"idle": 10, "interval": 5, "count": 3}
 _KEEPALIVES = {f"keepalives_{name}": n for name, n in _KEEPALIVE.items()} | {"tcp_user_timeout": SILENCE_S * 1000}
 _SERVER_KEEPALIVES = "; ".join(
@@ -42,7 +42,7 @@ _SERVER_KEEPALIVES = "; ".join(
 
 
 class Store:
-    """An open result store. Make one with `connect`, or with `open_store` to insist on its schema."""
+    """A result store. `connect` creates one; `open_store` also checks its schema."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -53,14 +53,14 @@ class Store:
 
     @property
     def shown_url(self) -> str:
-        """The URL with its passwords masked, one among the driver's options included."""
+        """The URL with its passwords masked, including those in the driver's options."""
         url = self.engine.url
         secret = {name: "hidden" for name in url.query if "password" in name.lower()}
         return url.update_query_dict(secret).render_as_string(hide_password=True)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that only reads: one consistent picture."""
+        """A transaction for reading, with one consistent snapshot."""
         with _explained(self), self.engine.connect() as connection, connection.begin():
             yield connection
 
@@ -72,12 +72,12 @@ class Store:
             try:
                 yield connection
             except KeyboardInterrupt:
-                if not self.is_sqlite:  # a statement may be under way still: it ends with its connection
+                if not self.is_sqlite:  # a statement may still be running: it ends with its connection
                     connection.invalidate()
                 raise
 
     def revision(self) -> str | None:
-        """The schema revision, or None where `init` has not run."""
+        """The schema revision; None if `init` has not run."""
         if self.is_sqlite and not _sqlite_file_exists(self.engine):
             return None
         with self.reading() as connection:
@@ -90,10 +90,9 @@ class Store:
 
 
 def open_store(url: str) -> Store:
-    """The store at `url`, which must hold the schema that this code knows.
+    """The store at `url`, with its schema checked.
 
-    Raises StoreError saying to run `init` where it is missing or older, or that this program is
-    older than the store.
+    Raises StoreError if the store does not exist or is older (run `init`), or if it is newer than this program.
     """
     store = connect(url)
     try:
@@ -120,7 +119,7 @@ def _require_schema(revision: str | None, where: str) -> None:
 
 
 def connect(url: str) -> Store:
-    """A Store on any SQLite or PostgreSQL URL; nothing is opened yet."""
+    """A Store for a SQLite or PostgreSQL URL. It opens no connection. Raises UsageError, MissingError."""
     try:
         parsed = make_url(url)
         if parsed.drivername in ("postgresql", "postgres"):
@@ -130,7 +129,7 @@ def connect(url: str) -> Store:
         given = parsed.query
         keepalives = {} if parsed.get_backend_name() == "sqlite" else _KEEPALIVES
         engine = create_engine(parsed, connect_args={name: n for name, n in keepalives.items() if name not in given})
-    except (ArgumentError, NoSuchModuleError, ValueError) as error:  # ValueError: a port that is no number
+    except (ArgumentError, NoSuchModuleError, ValueError) as error:  # ValueError: the port is not a number
         raise UsageError(
             "the database URL cannot be read: it looks like sqlite:///benchcoe.db or postgresql://user@host/name"
         ) from error
@@ -147,7 +146,7 @@ def connect(url: str) -> Store:
 
 
 def _prepare_sqlite(dbapi: sqlite3.Connection, _record: Any) -> None:
-    dbapi.isolation_level = None  # SQLAlchemy's begin event below says BEGIN, the driver does not
+    dbapi.isolation_level = None  # BEGIN is sent by `_begin_sqlite`, not by the driver
     dbapi.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
     tables = {name for (name,) in dbapi.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if not tables or "pool_rank" in tables:  # a wrong URL must not change another program's database
@@ -176,7 +175,7 @@ def _sqlite_file_exists(engine: Engine) -> bool:
 
 @contextmanager
 def _explained(store: Store) -> Iterator[None]:
-    """Turn what the database says into one line that says what to do."""
+    """Turn errors of the database into StoreErrors with one line that says what to do."""
     try:
         yield
     except (DatabaseError, store.engine.dialect.loaded_dbapi.Error) as error:
@@ -194,7 +193,7 @@ def _explained(store: Store) -> Iterator[None]:
                 f"the store at {where} cannot be opened: check that its folder exists and can be written"
             ) from error
         if "not a database" in reason or "malformed" in reason:
-            raise StoreError(f"{where} is no SQLite database or is damaged: {reason}") from error
+            raise StoreError(f"{where} is not a SQLite database or is damaged: {reason}") from error
         if any(words in reason for words in ("disk is full", "No space left", "disk I/O error")):
             raise StoreError(
                 f"the disk under {where} is full or faulty ({reason}): free some space and try again"

@@ -1,8 +1,8 @@
-"""The tables, for SQLite and PostgreSQL alike. docs/store.md explains each of them and every view.
+"""The tables, for SQLite and PostgreSQL. docs/store.md describes every table and view.
 
-Tables with a row per query (response, score, extraction, query_best, frozen_query_label, decision)
-declare no foreign keys to queries, experts, strata or runs: their rows come from joins over the parents, parents are
-never deleted, and the checks would cost several look-ups for each of a newcomer's million rows.
+Tables with a row per query (response, score, extraction, query_best, frozen_query_label, decision) declare no foreign
+keys to queries, experts, strata or runs: their rows are made from joins with the parents, parents are never deleted,
+and the checks would cost several look-ups for each row of a new expert.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ SPLITS = "split IN ('train', 'validation', 'test')"
 
 
 def now() -> datetime:
-    """The moment, with its zone."""
+    """The current time in UTC."""
     return datetime.now(UTC)
 
 
 class UtcTime(TypeDecorator[datetime]):
-    """A time with its zone; SQLite keeps none, and what is stored there is UTC."""
+    """A time with its time zone. SQLite stores UTC without a zone."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -53,7 +53,7 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 class Base(DeclarativeBase):
-    """Root of the tables; the naming convention gives every constraint the same name everywhere."""
+    """The base class of all tables. Its naming convention gives constraints the same names on both databases."""
 
     metadata = MetaData(
         naming_convention={
@@ -66,7 +66,7 @@ class Base(DeclarativeBase):
     )
 
 
-# --- what is asked ---------------------------------------------------------------------------
+# --- benchmarks and queries ------------------------------------------------------------------
 
 
 class Benchmark(Base):
@@ -97,7 +97,7 @@ class Stratum(Base):
 
 
 class Query(Base):
-    """Narrow, because imports and training read all of it; the text stands in `query_content`."""
+    """A query without its content, which is in `query_content`: imports and training read the whole table."""
 
     __tablename__ = "query"
     __table_args__ = (UniqueConstraint("benchmark_id", "key"),)
@@ -118,7 +118,7 @@ class QueryContent(Base):
 
 
 class QueryImage(Base):
-    """An encoded picture file that a query shows, in the query's own order."""
+    """An encoded image file of a query, in the order in which the text names the images."""
 
     __tablename__ = "query_image"
     query_id: Mapped[int] = mapped_column(ForeignKey("query.id"), primary_key=True)
@@ -126,7 +126,7 @@ class QueryImage(Base):
     content: Mapped[bytes] = mapped_column(LargeBinary)
 
 
-# --- who answers -----------------------------------------------------------------------------
+# --- experts and pools -----------------------------------------------------------------------
 
 
 class Expert(Base):
@@ -154,18 +154,18 @@ class Pool(Base):
 
 
 class PoolMember(Base):
-    """Named members. The pool `all` has no rows here: the view `pool_expert` derives it."""
+    """The members of pools. The pool `all` has no rows here: the view `pool_expert` derives its members."""
 
     __tablename__ = "pool_member"
     pool_id: Mapped[int] = mapped_column(ForeignKey("pool.id"), primary_key=True)
     expert_id: Mapped[int] = mapped_column(ForeignKey("expert.id"), primary_key=True)
 
 
-# --- what was said, and how good it was ------------------------------------------------------
+# --- responses and scores --------------------------------------------------------------------
 
 
 class Run(Base):
-    """Provenance of responses. `fingerprint` is the SHA-256 of all that can change an answer."""
+    """Provenance of responses. `fingerprint` is the SHA-256 of everything that can change an answer."""
 
     __tablename__ = "run"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
@@ -177,7 +177,7 @@ class Run(Base):
 
 
 class Response(Base):
-    """Immutable."""
+    """A response of an expert. Responses are never changed."""
 
     __tablename__ = "response"
     __table_args__ = (UniqueConstraint("run_id", "query_id"),)
@@ -194,10 +194,10 @@ class Response(Base):
 
 
 class Score(Base):
-    """One row per (expert, query), in the order in which a newcomer's scores arrive.
+    """The score of an expert on a query.
 
-    The query's stratum is repeated here: sums and labels then never join `query` (measured at a
-    million queries: 0.7 of the time for sums, 0.4 for labels; one byte a row).
+    The query's stratum is repeated, so that sums and labels need no join with `query` (measured with a million
+    queries: 0.7 of the time for sums, 0.4 for labels; one byte a row).
     """
 
     __tablename__ = "score"
@@ -213,7 +213,7 @@ class Score(Base):
 
 
 class Extraction(Base):
-    """How a score's answer was read out of the response; apart, so that `score` stays narrow."""
+    """The answer extracted from a scored response. It is a separate table so that `score` stays narrow."""
 
     __tablename__ = "extraction"
     __table_args__ = WITHOUT_ROWID
@@ -232,11 +232,11 @@ class ReportedScore(Base):
     n: Mapped[int | None] = mapped_column(Integer)
 
 
-# --- kept up to date with every change of scores, pools or queries (standings.py) -------------
+# --- aggregates, kept up to date by results/aggregates.py ------------------------------------
 
 
 class ScoreSum(Base):
-    """Sum of an expert's scores in a stratum, in micro-units."""
+    """The sum of an expert's scores in a stratum, in micro-units."""
 
     __tablename__ = "score_sum"
     __table_args__ = WITHOUT_ROWID
@@ -247,7 +247,7 @@ class ScoreSum(Base):
 
 
 class PoolRank(Base):
-    """The ranking that `query_best` was last folded with: its tie-break."""
+    """The ranking with which `query_best` was last computed: its tie-break."""
 
     __tablename__ = "pool_rank"
     __table_args__ = WITHOUT_ROWID
@@ -258,7 +258,7 @@ class PoolRank(Base):
 
 
 class QueryBest(Base):
-    """Behind the view `query_label`: the best eligible expert of every query, pool by pool."""
+    """The best eligible expert of every query in every pool: the rows of the view `query_label`."""
 
     __tablename__ = "query_best"
     __table_args__ = WITHOUT_ROWID

@@ -1,4 +1,4 @@
-"""The columns of the views, in a MetaData of their own so that Alembic never proposes to create them."""
+"""The columns of the views. They have a separate MetaData, so that Alembic does not propose to create them."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_routing_snapshot_router_id"), "routing_snapshot", ["router_id"], unique=False)
     reference = sa.ForeignKey("routing_snapshot.id", name=op.f("fk_evaluation_snapshot_id"))
-    if op.get_bind().dialect.name == "sqlite":  # it adds a reference only with its column, and without a name
+    if op.get_bind().dialect.name == "sqlite":  # it adds a reference only together with its column, and unnamed
         op.execute("ALTER TABLE evaluation ADD COLUMN snapshot_id INTEGER REFERENCES routing_snapshot (id)")
     else:
         op.add_column("evaluation", sa.Column("snapshot_id", sa.Integer(), reference, nullable=True))
@@ -93,7 +93,7 @@ def downgrade() -> None:
 
 
 def _drop_snapshot_id_on_sqlite() -> None:
-    """Make the table anew: SQLite drops no column with a reference, and no table that rows refer to."""
+    """Rebuild the table: SQLite cannot drop a column with a reference, nor a table to which rows refer."""
     op.execute("CREATE TEMPORARY TABLE kept_decision AS SELECT * FROM decision")
     op.execute("DELETE FROM decision")
     with op.batch_alter_table("evaluation") as batch:
@@ -116,14 +116,14 @@ def _rename_queue_tables(old: str, new: str, old_count: str, new_count: str) -> 
             op.f(name), new, [column, "id"], unique=False, sqlite_where=_CLAIMABLE, postgresql_where=_CLAIMABLE
         )
     op.create_index(op.f(f"ix_shard_{new}_id_state_id"), "shard", [f"{new}_id", "state", "id"], unique=False)
-    if op.get_bind().dialect.name == "postgresql":  # SQLite cannot rename a constraint, and never uses its name
+    if op.get_bind().dialect.name == "postgresql":  # SQLite cannot rename constraints, and does not use their names
         for constraint in ("pk_{}", "fk_{}_benchmark_id", "fk_{}_expert_id", "fk_{}_job_id"):
             op.execute(f"ALTER TABLE {new} RENAME CONSTRAINT {constraint.format(old)} TO {constraint.format(new)}")
         op.execute(f"ALTER TABLE shard RENAME CONSTRAINT fk_shard_{old}_id TO fk_shard_{new}_id")
         op.execute(f"ALTER SEQUENCE {old}_id_seq RENAME TO {new}_id_seq")
 
 
-# By kind of job; the reports of evaluations are those of the kind `evaluate`.
+# Kind of job -> old key -> new key. Evaluations store the report of their `evaluate` job.
 _NEW_KEYS: Mapping[str, Mapping[str, str]] = {
     "evaluate": {"stage": "distribution"},
     "profile": {"there": "reused"},
@@ -147,7 +147,7 @@ def _rewrite(table: sa.TableClause, which: sa.ColumnElement[bool], keys: Mapping
 
 
 def _renamed(report: Mapping[str, Any], keys: Mapping[str, str]) -> dict[str, Any]:
-    """The report with its own keys renamed, and those of each benchmark in a profile's."""
+    """The report with its top-level keys renamed, and those of each row of `benchmarks`."""
     found = {keys.get(key, key): value for key, value in report.items()}
     if isinstance(found.get("benchmarks"), list):
         found["benchmarks"] = [{keys.get(key, key): value for key, value in row.items()} for row in found["benchmarks"]]

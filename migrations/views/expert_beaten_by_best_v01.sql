@@ -1,6 +1,6 @@
--- The eligible experts of a pool in each stratum beside the best one, and whether the best one beats them
--- significantly: McNemar's test with continuity correction, 5 %, over the queries that both have a score on.
--- `beaten` is NULL without such queries. It is computed only for the rows that a statement reads it of.
+-- The eligible experts of a pool in each stratum, with the best one of the stratum, and whether the best one is
+-- significantly better: McNemar's test with continuity correction at 5 %, on the queries with scores of both.
+-- `beaten` is NULL if there are no such queries. It is computed only for rows of which a statement reads it.
 CREATE VIEW expert_beaten_by_best AS
 SELECT r.pool_id, r.stratum_id, r.subject_id, r.split, r.expert_id, r.expert, r.mean, r.n, r.source, r.rank, r.tied,
        r.next_mean, best.expert_id AS best_expert_id, best.mean AS best_mean, best.source AS best_source,

@@ -1,5 +1,5 @@
 -- The best expert of every query, by pool: highest score, then rank in the query's stratum.
--- The names come by LEFT JOIN, so that both databases drop the joins that a statement does not use.
+-- The names are joined by LEFT JOIN, so that both databases skip the joins that a statement does not use.
 CREATE VIEW query_label AS
 SELECT qb.pool_id, p.name AS pool, su.benchmark_id, b.name AS benchmark,
        st.subject_id, su.name AS subject, st.split, qb.query_id, q.key,

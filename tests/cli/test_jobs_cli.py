@@ -101,13 +101,13 @@ def test_usage_errors_queue_nothing(folder: Path, cli: Cli, line: str, code: int
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("redis://example.org:6379/0", "asks for no password"),
+        ("redis://example.org:6379/0", "requires no password"),
         ("amqp://localhost", "must be a Redis"),
         ("redis://:hunter2@host:port/0", "cannot be read"),
         ("redis:///0", "names no host"),
         ("redis+socket://", "names no socket"),
-        ("redis://127.0.0.1/zero", "a database that is no number"),
-        ("redis://:hunter2@127.0.0.1/0?colour=red", "an option that there is not"),
+        ("redis://127.0.0.1/zero", "a database that is not a number"),
+        ("redis://:hunter2@127.0.0.1/0?colour=red", "an unknown option"),
     ],
 )
 def test_an_open_or_invalid_broker_is_rejected(

@@ -1,1 +1,1 @@
-"""The tables of the job queue and the statements that move shards."""
+"""The tables of the job queue, and the statements that change them."""

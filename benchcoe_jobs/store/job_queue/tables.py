@@ -1,4 +1,4 @@
-"""The tables of the queue. docs/store.md explains each of them, docs/jobs.md what happens in them."""
+"""The tables of the job queue. docs/store.md describes them, docs/jobs.md how they change."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _RUNNING = text("state = 'running'")
 
 
 class Job(Base):
-    """A request for work. Among open jobs a fingerprint is there once: the same work twice is one job.
+    """A request for work. Fingerprints are unique among open jobs: the same work requested twice is one job.
 
-    `stage` counts the steps that its kind takes one after the other, from 0. `error` is the first failure
-    that stopped something, `exit_code` what a command that waits for the job ends with.
+    `stage` is the current stage, from 0. `error` is the first failure; `exit_code` is the exit code of a command that
+    waits for the job.
     """
 
     __tablename__ = "job"
@@ -42,11 +42,11 @@ class Job(Base):
 
 
 class ShardGroup(Base):
-    """The shards of a job's stage that want the same expert on the same benchmark, and their counts.
+    """The shards of a job's stage with the same expert and benchmark, and their counts.
 
-    The counts are kept with every change of a shard, in the same transaction: a status and a claim then cost
-    the same with a million shards as with a thousand. The first five count shards, the next four items
-    (queries, lines): all of them, those answered before the job, by it, and those that ended in an error.
+    The counts change in the same transaction as the shards, so a status and a claim cost the same with a million
+    shards as with a thousand. The first five count shards; the next four count items (queries or lines): all items,
+    those answered before the job, those answered by it, and those that ended in an error.
     """
 
     __tablename__ = "shard_group"
@@ -76,7 +76,7 @@ class ShardGroup(Base):
 
 
 class Shard(Base):
-    """A piece of a shard group that is small enough to lose. `fence` grows with each claim: earlier claims are void."""
+    """A unit of work that one worker claims. `fence` grows with every claim, which invalidates earlier claims."""
 
     __tablename__ = "shard"
     __table_args__ = (
@@ -100,7 +100,7 @@ class Shard(Base):
 
 
 class Worker(Base):
-    """A process that runs shards, as it last told of itself. `seen_at` is the database's time."""
+    """A process that runs shards. `seen_at` is the time of its last heartbeat by the clock of the database."""
 
     __tablename__ = "worker"
     name: Mapped[str] = mapped_column(String, primary_key=True)
@@ -111,9 +111,9 @@ class Worker(Base):
 
 
 class BatchLine(Base):
-    """A line of a submitted file and what became of it: an answer or an error, exactly one of them in the end.
+    """A line of a submitted file and its result: in the end, exactly one of `text` and `error` is set.
 
-    `body` is the request as it was written. Which expert it went to and why is known once it is routed.
+    `body` is the request as submitted. `expert_id` and `why` are set when the line is routed.
     """
 
     __tablename__ = "batch_line"

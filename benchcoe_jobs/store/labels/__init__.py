@@ -1,1 +1,1 @@
-"""Labels: typed reads of the views, and frozen label sets."""
+"""Labels: typed reads of the label views, and frozen label sets."""

@@ -1,4 +1,4 @@
-"""Label sets: frozen, fingerprinted copies of the labels that the views give at one moment."""
+"""Label sets: frozen, fingerprinted copies of the labels of the views."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchcoe_jobs.store.views import query_label
 
 @dataclass(frozen=True, slots=True)
 class LabelSetRef:
-    """A label set: its id, fingerprint and whether it was new."""
+    """A label set: its id, its fingerprint, and whether it was created now."""
 
     id: int
     fingerprint: str
@@ -28,19 +28,19 @@ class LabelSetRef:
 
 
 def freeze(connection: Connection, level: Level, scope: Scope, policy: Policy = Policy.BEST) -> LabelSetRef:
-    """Copy the scope's current labels into a label set; the same labels are kept once.
+    """Copy the current labels of a scope into a label set; identical labels are stored once.
 
     The fingerprint is the SHA-256 of the scope, the policy and every (subject or query key, expert).
     """
-    about: list[object] = [level, scope.pool.name, scope.benchmark, scope.split, scope.pool.min_coverage]
-    if policy is not Policy.BEST:  # sets older than the policies keep their fingerprints
-        about.append(policy)
-    digest = hashlib.sha256(json.dumps(about).encode())
+    header: list[object] = [level, scope.pool.name, scope.benchmark, scope.split, scope.pool.min_coverage]
+    if policy is not Policy.BEST:  # so that label sets older than policies keep their fingerprints
+        header.append(policy)
+    digest = hashlib.sha256(json.dumps(header).encode())
     view = _view(level, policy).c
     item_id, item = (view.subject_id, view.subject) if level is Level.SUBJECT else (view.query_id, view.key)
     names: dict[int, str] = dict(connection.execute(select(Expert.id, Expert.name)).all())
     rows = connection.execute(select(item, item_id, view.expert_id).where(*in_scope(view, scope)))
-    # Sorted here, by bytes as both databases sort names: the views are read in their own order.
+    # Sorted here by bytes, as both databases sort names, because views return rows in any order.
     labels = sorted(rows, key=itemgetter(0))
     digest.update("".join([f"{key}\t{names[expert_id]}\n" for key, _, expert_id in labels]).encode())
     fingerprint = digest.hexdigest()
@@ -67,7 +67,7 @@ def freeze(connection: Connection, level: Level, scope: Scope, policy: Policy = 
 
 
 def label_sets(connection: Connection) -> list[dict[str, object]]:
-    """Every label set, newest first; `stale` counts its labels that the views no longer give."""
+    """All label sets, newest first; `stale` is the number of labels that differ from the current ones."""
     rows = connection.execute(
         select(LabelSet, Pool.name.label("pool"), Benchmark.name.label("benchmark"))
         .join(Pool, Pool.id == LabelSet.pool_id)

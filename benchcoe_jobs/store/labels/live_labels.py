@@ -1,4 +1,4 @@
-"""Typed reads of the label views, and of the rankings behind them."""
+"""Typed reads of the label views and of the rankings behind them."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ SUBJECT_VIEWS: dict[Policy, Table] = {
     Policy.CHEAPEST: subject_label_cheapest,
     Policy.ABSTAIN: subject_label_abstain,
 }
-"""Each policy's view of subject labels."""
+"""Policy -> its view of subject labels."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What labels are about: a pool's experts on one split of a benchmark."""
+    """The scope of labels: a pool, a benchmark and a split."""
 
     pool: PoolRef
     benchmark_id: int
@@ -41,7 +41,7 @@ class Scope:
     split: str
 
     def distribution(self, benchmark: str, split: str) -> Distribution:
-        """What testing on a split of a benchmark shows of what was learned from these labels."""
+        """The distribution of a test on a split of a benchmark, relative to training on this scope."""
         if benchmark != self.benchmark:
             return Distribution.OUT_OF_DISTRIBUTION
         return Distribution.NAIVE if split == self.split else Distribution.IN_DISTRIBUTION
@@ -49,9 +49,10 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class SubjectLabel:
-    """A row of a policy's view. `margin` is None where nobody else is eligible, below 0 where another is better.
+    """A row of a policy's view.
 
-    `rank` is the expert's place by mean: 1, but where the policy chose another than the best.
+    `margin` is None if no other expert is eligible, and negative if another expert is better. `rank` is the expert's
+    rank by mean: 1 unless the policy chose an expert that is not the best.
     """
 
     subject: str
@@ -67,7 +68,7 @@ class SubjectLabel:
 
 @dataclass(frozen=True, slots=True)
 class QueryLabelCounts:
-    """How the query labels of a scope fall: per winning expert, tied, and with every expert wrong."""
+    """Counts of the query labels of a scope: per expert, decided by a tie-break, and with every expert wrong."""
 
     n: int
     by_expert: dict[str, int]
@@ -89,7 +90,7 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """An expert of the pool that cannot win a subject's labels: too few of its queries are scored."""
+    """An expert of the pool that is not eligible for a subject's label: too few queries are scored."""
 
     expert: str
     subject: str
@@ -98,12 +99,12 @@ class LeftOut:
 
 
 def in_scope(view: Any, scope: Scope) -> tuple[Any, ...]:
-    """The conditions that keep a label view to one scope."""
+    """The conditions that restrict a label view to a scope."""
     return (view.pool_id == scope.pool.id, view.benchmark_id == scope.benchmark_id, view.split == scope.split)
 
 
 def subject_labels(connection: Connection, scope: Scope, policy: Policy = Policy.BEST) -> list[SubjectLabel]:
-    """Every subject's expert by a policy, by subject name."""
+    """The labels of a policy, sorted by subject name."""
     c = SUBJECT_VIEWS[policy].c
     rank: ColumnElement[int] = literal(1) if policy is Policy.BEST else c.rank
     rows = connection.execute(
@@ -115,7 +116,7 @@ def subject_labels(connection: Connection, scope: Scope, policy: Policy = Policy
 
 
 def query_label_counts(connection: Connection, scope: Scope) -> QueryLabelCounts:
-    """Counts over the view `query_label`."""
+    """The counts of the view `query_label` in a scope."""
     c = query_label.c
     rows = connection.execute(
         select(
@@ -128,10 +129,10 @@ def query_label_counts(connection: Connection, scope: Scope) -> QueryLabelCounts
         .group_by(c.expert_id)
     ).all()
     names = dict(connection.execute(select(Expert.id, Expert.name)).all())
-    won = sorted(((count, names[expert]) for expert, count, _, _ in rows), key=lambda pair: (-pair[0], pair[1]))
+    by_count = sorted(((count, names[expert]) for expert, count, _, _ in rows), key=lambda pair: (-pair[0], pair[1]))
     return QueryLabelCounts(
         n=sum(row[1] for row in rows),
-        by_expert={name: count for count, name in won},
+        by_expert={name: count for count, name in by_count},
         tied=sum(row[2] for row in rows),
         all_wrong=sum(int(row[3]) for row in rows),
     )
@@ -139,14 +140,14 @@ def query_label_counts(connection: Connection, scope: Scope) -> QueryLabelCounts
 
 @dataclass(frozen=True, slots=True)
 class AllLabels:
-    """Who holds every label of a benchmark: by (pool, split, subject), and by (pool, query id)."""
+    """The expert of every label of a benchmark, by (pool, split, subject) and by (pool, query id)."""
 
     subject: dict[tuple[str, str, str], str]
     query: dict[tuple[str, int], str]
 
 
 def all_labels(connection: Connection, benchmark_id: int) -> AllLabels:
-    """Every label of a benchmark, over all pools and splits."""
+    """All labels of a benchmark, in all pools and splits."""
     s, q = subject_label.c, query_label.c
     of_subjects = connection.execute(select(s.pool, s.split, s.subject, s.expert).where(s.benchmark_id == benchmark_id))
     of_queries = connection.execute(select(q.pool, q.query_id, q.expert).where(q.benchmark_id == benchmark_id))
@@ -157,7 +158,7 @@ def all_labels(connection: Connection, benchmark_id: int) -> AllLabels:
 
 
 def left_out(connection: Connection, scope: Scope) -> list[LeftOut]:
-    """Who is in the pool but not ranked, subject by subject."""
+    """The experts of the pool that are not ranked, for each subject."""
     cover = expert_coverage.c
     ranked = (
         select(PoolRank.expert_id)
@@ -185,7 +186,7 @@ def left_out(connection: Connection, scope: Scope) -> list[LeftOut]:
 
 
 def contenders(connection: Connection, scope: Scope) -> dict[str, list[Contender]]:
-    """Subject -> the eligible measured experts, best first."""
+    """Subject -> its eligible experts with measured scores, best first."""
     mean = cast(ScoreSum.total_micro, Double) / (cast(ScoreSum.n, Double) * MICRO)
     rows = connection.execute(
         select(Subject.name, Stratum.id, Expert.id, Expert.name, mean, ScoreSum.n, Expert.cost)
@@ -206,12 +207,12 @@ def contenders(connection: Connection, scope: Scope) -> dict[str, list[Contender
 
 
 def score_patterns(connection: Connection, stratum_id: int, expert_ids: Sequence[int]) -> Sequence[Sequence[float]]:
-    """The distinct score vectors of a stratum's queries, and how many queries have each.
+    """The distinct score vectors of a stratum's queries, and the number of queries with each.
 
-    A row has one score per expert, in the order given, None where there is none, and the count last.
-    Queries that none of the experts has a score on are left out.
+    A row holds one score per expert in the given order, None if there is no score, and the count last. Queries without
+    a score of any of the experts are left out.
     """
-    # As text: compiling these expressions takes SQLAlchemy longer than SQLite takes to answer.
+    # As text, because SQLAlchemy takes longer to compile these expressions than SQLite takes to run them.
     places = range(len(expert_ids))
     scores = ", ".join(
         f"(SELECT s.value FROM score s WHERE s.expert_id = :expert_{i} AND s.query_id = q.id) AS score_{i}"
@@ -226,11 +227,11 @@ def score_patterns(connection: Connection, stratum_id: int, expert_ids: Sequence
 
 
 def measured_experts(connection: Connection, scope: Scope) -> list[str]:
-    """Names of the experts that are measured and eligible on at least one subject of the scope."""
+    """Names of the experts that are eligible by measured scores on at least one subject of the scope, sorted."""
     return sorted({c.expert for ranked in contenders(connection, scope).values() for c in ranked})
 
 
 def best_single(connection: Connection, scope: Scope) -> str | None:
-    """The expert of the highest mean over the whole split, among those with enough coverage of it."""
+    """The expert with the highest mean on the whole split, among those with enough coverage; None if there is none."""
     c = best_single_view.c
     return connection.scalar(select(c.expert).where(*in_scope(c, scope)))

@@ -1,1 +1,1 @@
-"""Benchmarks, experts, responses and scores, and the aggregates that are kept with them."""
+"""Benchmarks, experts, responses and scores, and the aggregates computed from them."""

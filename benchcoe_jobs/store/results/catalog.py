@@ -37,7 +37,7 @@ class Question(QueryRef):
 
 
 def ensure_benchmark(connection: Connection, name: str) -> int:
-    """The id of a benchmark, which is created where it is new."""
+    """The id of a benchmark, which is created if it does not exist."""
     found = connection.scalar(select(Benchmark.id).where(Benchmark.name == name))
     if found is None:
         connection.execute(insert(Benchmark).values(name=name))
@@ -46,7 +46,7 @@ def ensure_benchmark(connection: Connection, name: str) -> int:
 
 
 def find_benchmark(connection: Connection, name: str | None) -> tuple[int, str]:
-    """Id and name of a benchmark; None means the only one there is. Raises UsageError."""
+    """Id and name of a benchmark; None selects the only benchmark of the store. Raises UsageError."""
     known = {
         row.name: row.id for row in connection.execute(select(Benchmark.name, Benchmark.id).order_by(Benchmark.name))
     }
@@ -67,7 +67,7 @@ def subject_ids(connection: Connection, benchmark_id: int) -> dict[str, int]:
 
 
 def add_subjects(connection: Connection, benchmark_id: int, names: Iterable[str]) -> dict[str, int]:
-    """Add the subjects that are new, each with its three strata; returns all of them, name -> id."""
+    """Add the subjects that do not exist, each with its three strata. Returns all subjects, name -> id."""
     known = subject_ids(connection, benchmark_id)
     new = sorted(set(names) - set(known))
     if new:
@@ -79,7 +79,7 @@ def add_subjects(connection: Connection, benchmark_id: int, names: Iterable[str]
 
 
 def stored_queries(connection: Connection, benchmark_id: int) -> dict[str, StoredQuery]:
-    """Every query of a benchmark by its key."""
+    """All queries of a benchmark by key."""
     rows = connection.execute(
         QUERY_REFS.join(QueryContent, QueryContent.query_id == Query.id)
         .add_columns(QueryContent.content_hash)
@@ -89,7 +89,7 @@ def stored_queries(connection: Connection, benchmark_id: int) -> dict[str, Store
 
 
 def add_queries(connection: Connection, benchmark_id: int, queries: Sequence[DomainQuery]) -> dict[str, StoredQuery]:
-    """Add queries whose keys are new; returns them by key. One without a split is dealt one."""
+    """Add queries, whose keys must be new. Returns them by key. A query without a split is assigned one."""
     if not queries:
         return {}
     subjects = add_subjects(connection, benchmark_id, {query.subject for query in queries})
@@ -133,7 +133,7 @@ def add_queries(connection: Connection, benchmark_id: int, queries: Sequence[Dom
 
 
 def set_shots(connection: Connection, benchmark_id: int, shots: Mapping[str, Mapping[str, Any]]) -> int:
-    """Keep the worked examples of the subjects that a benchmark has; returns how many subjects got other ones."""
+    """Store worked examples by subject; unknown subjects are ignored. Returns the number of changed subjects."""
     changed = 0
     for row in connection.execute(
         select(Subject.id, Subject.name, Subject.shots).where(Subject.benchmark_id == benchmark_id)
@@ -145,7 +145,7 @@ def set_shots(connection: Connection, benchmark_id: int, shots: Mapping[str, Map
 
 
 def has_queries(connection: Connection, benchmark_id: int) -> bool:
-    """Whether a benchmark has any query, or is known by published scores alone."""
+    """Whether a benchmark has queries. One that is known only by published scores has none."""
     return connection.execute(select(Query.id).where(Query.benchmark_id == benchmark_id).limit(1)).first() is not None
 
 

@@ -1,4 +1,4 @@
-"""Experts, and the pools that they are routed in."""
+"""Experts and pools."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from benchcoe_jobs.store.views import pool_expert
 
 @dataclass(frozen=True, slots=True)
 class PoolRef:
-    """A pool and the share of a stratum's queries that an expert needs scores for, to win labels."""
+    """A pool, and the share of a stratum's queries for which an expert needs scores to be eligible for labels."""
 
     id: int
     name: str
@@ -29,11 +29,11 @@ class PoolRef:
 
 @dataclass(frozen=True, slots=True)
 class ExpertRow:
-    """An expert as it is stored. `settings` are those of its engine that are not the default.
+    """A stored expert. `settings` are the settings of its engine that differ from the defaults.
 
-    `cost` is what one query costs, in any unit that all experts share. Prices are in that unit too: of a
-    million tokens read and written, and of a second of a GPU. `model` is None only where the engine is
-    `recorded`.
+    `cost` is the cost of one query, in any unit that all experts share. Prices use the same unit: `price_in` and
+    `price_out` for a million tokens read and written, `price_gpu_second` for one second of a GPU. `model` is None only
+    if the engine is `recorded`.
     """
 
     name: str
@@ -53,7 +53,7 @@ class ExpertRow:
 
 
 class Registration(StrEnum):
-    """What adding an expert does, or did."""
+    """The effect of registering an expert."""
 
     NEW = "added"
     CHANGED = "changed"
@@ -64,7 +64,7 @@ PRICES = ("price_in", "price_out", "price_gpu_second")
 
 
 def read_expert(connection: Connection, name: str) -> tuple[int, ExpertRow]:
-    """An expert with its id. Raises UsageError naming those that there are."""
+    """The id and row of an expert. Raises UsageError, which lists the existing experts."""
     expert_id = find_expert(connection, name)
     return expert_id, read_expert_by_id(connection, expert_id)
 
@@ -86,10 +86,10 @@ def read_expert_by_id(connection: Connection, expert_id: int) -> ExpertRow:
 
 
 def registration(connection: Connection, expert: ExpertRow) -> Registration:
-    """What adding an expert would do. Raises UsageError where its name is taken by another one.
+    """The effect that adding an expert would have. Raises UsageError if a different expert has its name.
 
-    One that has neither answered anything nor been imported takes no name: it was misspelt, say. Costs change no
-    answer, and can always be given anew; where none is given, they stay.
+    An existing expert without any results can be changed freely, for example to correct a misspelt model. Costs do not
+    affect answers and can always be changed; if none is given, the stored ones stay.
     """
     if expert.name not in expert_ids(connection):
         return Registration.NEW
@@ -104,7 +104,7 @@ def registration(connection: Connection, expert: ExpertRow) -> Registration:
 
 
 def add_expert(connection: Connection, expert: ExpertRow) -> Registration:
-    """Register an expert, or change the one of its name; says which. Raises as `registration`."""
+    """Register an expert, or change the one with its name. Returns which. Raises UsageError as `registration` does."""
     found = registration(connection, expert)
     if found is Registration.UNCHANGED:
         return found
@@ -120,7 +120,7 @@ def add_expert(connection: Connection, expert: ExpertRow) -> Registration:
         connection.execute(insert(Expert).values(name=expert.name, **values))
     else:
         connection.execute(update(Expert).where(Expert.name == expert.name).values(**values))
-        _refresh_all(connection)  # of two that are tied the cheaper one has the label
+        _refresh_all(connection)  # costs break ties of labels
     return found
 
 
@@ -134,7 +134,7 @@ def _has_results(connection: Connection, expert_id: int) -> bool:
 
 
 def find_expert(connection: Connection, name: str) -> int:
-    """The id of an expert. Raises UsageError naming those that there are."""
+    """The id of an expert. Raises UsageError, which lists the existing experts."""
     found = connection.scalar(select(Expert.id).where(Expert.name == name))
     if found is None:
         raise UsageError(
@@ -145,17 +145,17 @@ def find_expert(connection: Connection, name: str) -> int:
 
 
 def expert_ids(connection: Connection) -> dict[str, int]:
-    """Expert name -> id, retired ones included."""
+    """Expert name -> id, including retired experts."""
     return {row.name: row.id for row in connection.execute(select(Expert.name, Expert.id).order_by(Expert.name))}
 
 
 def costs(connection: Connection) -> dict[str, float | None]:
-    """Expert name -> what one query costs, None where nobody said."""
+    """Expert name -> cost of one query; None if unknown."""
     return {row.name: row.cost for row in connection.execute(select(Expert.name, Expert.cost))}
 
 
 def set_retired(connection: Connection, name: str, retired: bool) -> None:
-    """Take an expert out of every pool's routing, or bring it back. Its scores stay."""
+    """Retire an expert from routing in all pools, or reinstate it. Its scores stay."""
     expert_id = find_expert(connection, name)
     when = datetime.now(UTC) if retired else None
     connection.execute(update(Expert).where(Expert.id == expert_id).values(retired_at=when))
@@ -163,7 +163,7 @@ def set_retired(connection: Connection, name: str, retired: bool) -> None:
 
 
 def experts(connection: Connection) -> list[dict[str, object]]:
-    """One row per expert: its settings, and how many scores it has over all benchmarks."""
+    """One row per expert: its settings, and the number of its scores on all benchmarks."""
     rows = connection.execute(
         select(
             Expert.name,
@@ -191,7 +191,7 @@ def experts(connection: Connection) -> list[dict[str, object]]:
 
 
 def find_pool(connection: Connection, name: str) -> PoolRef:
-    """A pool by name. Raises UsageError naming those that there are."""
+    """A pool by name. Raises UsageError, which lists the existing pools."""
     row = connection.execute(select(Pool.id, Pool.name, Pool.min_coverage).where(Pool.name == name)).first()
     if row is None:
         known = connection.scalars(select(Pool.name).order_by(Pool.name)).all()
@@ -200,9 +200,10 @@ def find_pool(connection: Connection, name: str) -> PoolRef:
 
 
 def change_pool(connection: Connection, name: str, *, add: Sequence[str] = (), remove: Sequence[str] = ()) -> None:
-    """Add and remove members; a pool that is new is created, what is so already stays so.
+    """Add and remove members of a pool, which is created if it does not exist.
 
-    Raises UsageError for the pool `all` and for unknown experts.
+    Adding a member or removing a non-member has no effect. Raises UsageError for the pool `all` and for unknown
+    experts.
     """
     if name == ALL_POOL:
         raise UsageError("pool 'all' holds every expert that is not retired: see `benchcoe-jobs retire`")
@@ -219,9 +220,9 @@ def change_pool(connection: Connection, name: str, *, add: Sequence[str] = (), r
 
 
 def trial_pool(connection: Connection, expert_ids: Collection[int], min_coverage: float) -> PoolRef:
-    """A pool to read the subject-level views by; the caller rolls back. It has no query labels.
+    """A temporary pool for reading the subject-level views; the caller rolls back. It has no query labels.
 
-    Retired experts are taken back into service for it, or the views would pass them over.
+    Retired experts among `expert_ids` are reinstated, because the views skip retired experts.
     """
     name = f"trial {uuid.uuid4()}"
     connection.execute(insert(Pool).values(name=name, min_coverage=min_coverage))
@@ -232,14 +233,14 @@ def trial_pool(connection: Connection, expert_ids: Collection[int], min_coverage
 
 
 def set_min_coverage(connection: Connection, pool: PoolRef, value: float) -> None:
-    """Change a pool's threshold; its labels follow at once."""
+    """Change the coverage that a pool requires, and refresh its labels."""
     if value != pool.min_coverage:
         connection.execute(update(Pool).where(Pool.id == pool.id).values(min_coverage=value))
         _refresh_all(connection)
 
 
 def pool_members(connection: Connection, pool_id: int) -> dict[str, int]:
-    """Expert name -> id of who is routed among in a pool."""
+    """Expert name -> id of the members of a pool that are not retired."""
     view = pool_expert.c
     rows = connection.execute(
         select(Expert.name, Expert.id)

@@ -1,4 +1,4 @@
-"""What is read to ask an expert: a benchmark's queries in the order of asking, their content, worked examples."""
+"""What prompts are made of: a benchmark's queries in the order in which they are run, their content, and shots."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from benchcoe_jobs.store.tables import Query, QueryContent, QueryImage, Stratum,
 
 
 def promptable(connection: Connection, benchmark_id: int, split: str | None, limit: int | None) -> list[QueryRef]:
-    """The queries with a text, of one split or all, by subject and id.
+    """The queries with a text, of one split or of all, sorted by subject and id.
 
-    Subject by subject, because the prompts of a subject begin alike, which engines make use of. A `limit`
-    takes the first in the order of the content hashes: a sample over all subjects, and a larger limit
-    takes the same queries and more.
+    They are sorted by subject because the prompts of a subject share a prefix, which engines cache. `limit` selects
+    the first queries in the order of their content hashes: a sample of all subjects, of which a larger limit is a
+    superset.
     """
     chosen = (
         QUERY_REFS.join(QueryContent, QueryContent.query_id == Query.id)
@@ -31,12 +31,12 @@ def promptable(connection: Connection, benchmark_id: int, split: str | None, lim
 
 
 def by_id(connection: Connection, query_ids: Collection[int]) -> list[QueryRef]:
-    """Some queries, by subject and id."""
+    """Some queries, sorted by subject and id."""
     return _by_subject(connection, QUERY_REFS.where(Query.id.in_(query_ids)))
 
 
 def contents(connection: Connection, query_ids: Collection[int]) -> dict[int, DomainQuery]:
-    """Queries as an engine and a scorer need them, by id, with their images."""
+    """Query id -> query with its images, as engines and scorers need it; without its split."""
     images: dict[int, list[bytes]] = {}
     for query_id, content in connection.execute(
         select(QueryImage.query_id, QueryImage.content)
@@ -52,7 +52,7 @@ def contents(connection: Connection, query_ids: Collection[int]) -> dict[int, Do
 
 
 def stored_shots(connection: Connection, benchmark_id: int) -> dict[str, dict[str, Any]]:
-    """Subject -> its worked examples, of the subjects that have some."""
+    """Subject -> its worked examples. Subjects without any are left out."""
     rows = connection.execute(
         select(Subject.name, Subject.shots).where(Subject.benchmark_id == benchmark_id).order_by(Subject.name)
     )

@@ -1,4 +1,4 @@
-"""What an audit looks at, and the two changes that a repair makes: a score's query, and a query's split."""
+"""What an audit reads, and the two repairs: move scores to other queries, and move queries to another split."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchcoe_jobs.store.tables import Expert, Extraction, Query, QueryContent, 
 
 
 def extracted_answers(connection: Connection, benchmark_id: int) -> Sequence[Any]:
-    """(expert id, query id, score, answer read, answer that the file claims, right answer) of every scored response."""
+    """(expert id, query id, score, extracted answer, answer claimed by the file, right answer) of every extraction."""
     return connection.execute(
         select(
             Extraction.expert_id,
@@ -31,7 +31,7 @@ def extracted_answers(connection: Connection, benchmark_id: int) -> Sequence[Any
 
 
 def has_extractions(connection: Connection, expert_id: int, benchmark_id: int) -> bool:
-    """Whether any of an expert's scores stands on a scored response."""
+    """Whether any score of an expert was computed from a response here, and not imported."""
     found = (
         select(Extraction.query_id)
         .join(Query, Query.id == Extraction.query_id)
@@ -43,11 +43,11 @@ def has_extractions(connection: Connection, expert_id: int, benchmark_id: int) -
 def move_scores(
     connection: Connection, expert_id: int, benchmark_id: int, moves: Mapping[int, tuple[int, int]], why: dict[str, Any]
 ) -> set[int]:
-    """Give an expert's scores to other queries, query id -> (query id, stratum id); returns the strata touched.
+    """Move an expert's scores to other queries: `moves` maps query id -> (query id, stratum id).
 
-    Responses stay as they are. What moves belongs to new runs: their provenance is `why` and the
-    fingerprint of the run before, and token counts and costs are copied to them. A query that loses its
-    score and gets none has none then. The caller refreshes the standings.
+    Responses are not changed. The moved scores belong to new runs, whose provenance is `why` and the fingerprint of
+    the original run; token counts and costs are copied to them. Returns the ids of the strata concerned, for the
+    caller to refresh the aggregates.
     """
     before = connection.execute(
         select(Score.query_id, Score.stratum_id, Score.value, Score.run_id, Run.fingerprint)
@@ -62,7 +62,7 @@ def move_scores(
         for run_id, fingerprint in {(row.run_id, row.fingerprint) for row in moved}
     }
     for old, new in runs.items():
-        said = connection.execute(
+        recorded = connection.execute(
             select(Response.query_id, Response.prompt_tokens, Response.completion_tokens, Response.cost).where(
                 Response.run_id == old
             )
@@ -71,7 +71,7 @@ def move_scores(
             connection,
             Response,
             ["run_id", "query_id", "prompt_tokens", "completion_tokens", "cost"],
-            [(new, moves[row.query_id][0], *row[1:]) for row in said if row.query_id in moves],
+            [(new, moves[row.query_id][0], *row[1:]) for row in recorded if row.query_id in moves],
         )
     connection.execute(
         delete(Score).where(
@@ -93,9 +93,9 @@ def move_scores(
 
 
 def move_queries(connection: Connection, to_split: Mapping[int, str]) -> set[tuple[int, int]]:
-    """Put queries into other splits of their subjects, with their scores.
+    """Move queries and their scores to other splits of their subjects: query id -> split.
 
-    Returns the (expert id, stratum id) whose scores changed, for the caller to refresh the standings.
+    Returns the (expert id, stratum id) whose scores changed, for the caller to refresh the aggregates.
     """
     rows = connection.execute(
         select(Query.id, Query.stratum_id, Stratum.subject_id)
@@ -109,12 +109,12 @@ def move_queries(connection: Connection, to_split: Mapping[int, str]) -> set[tup
     new = {row.id: strata[row.subject_id, to_split[row.id]] for row in rows}
     touched = {row.stratum_id for row in rows} | set(new.values())
     changed = _scored_in(connection, touched)
-    everybody = select(Expert.id)  # named, so that SQLite finds the rows by their key
+    all_experts = select(Expert.id)  # lets SQLite find the rows by the primary key
     for query_id, stratum_id in new.items():
         connection.execute(update(Query).where(Query.id == query_id).values(stratum_id=stratum_id))
         connection.execute(
             update(Score)
-            .where(Score.expert_id.in_(everybody), Score.query_id == query_id)
+            .where(Score.expert_id.in_(all_experts), Score.query_id == query_id)
             .values(stratum_id=stratum_id)
         )
     for stratum_id in touched:

@@ -1,4 +1,4 @@
-"""Scores with the responses that they stand on, and other scores in their place."""
+"""Read scores with their responses, and replace scores after scoring the responses again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchcoe_jobs.store.tables import Extraction, Response, Run, Score
 
 @dataclass(frozen=True, slots=True)
 class ScoredRow:
-    """A response, the score that stands on it, and how its answer was read."""
+    """A response, its score, and the extraction of its answer."""
 
     expert_id: int
     query_id: int
@@ -27,7 +27,7 @@ class ScoredRow:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Another scored_answer of a response of a run; `was` is the score before."""
+    """A new scored answer of a response; `was` is the stored score."""
 
     expert_id: int
     query_id: int
@@ -37,12 +37,12 @@ class Change:
     scored_answer: ScoredAnswer
 
     @property
-    def moves(self) -> bool:
-        """Whether the score itself is another one, not only the way to it."""
+    def changes_score(self) -> bool:
+        """Whether the score differs, and not only the extraction."""
         return self.scored_answer.score != self.was
 
 
-# A score that another run has replaced in the meantime is left alone.
+# A score that another run has replaced in the meantime is not changed.
 _UPDATE = text("""
 UPDATE score SET value = :value
 WHERE expert_id = :expert AND query_id = :query AND run_id = :run
@@ -55,7 +55,7 @@ def runs(connection: Connection, benchmark_id: int) -> Sequence[int]:
 
 
 def scored(connection: Connection, run_id: int, query_ids: Collection[int]) -> list[ScoredRow]:
-    """Of some queries, what a scorer scored in a run and is still the expert's score."""
+    """The scores that a scorer computed from the responses of a run to some queries, if they are still current."""
     rows = connection.execute(
         select(
             Score.expert_id,
@@ -78,20 +78,20 @@ def scored(connection: Connection, run_id: int, query_ids: Collection[int]) -> l
         .where(Response.run_id == run_id, Response.query_id.in_(query_ids), Response.text.is_not(None))
     )
     return [
-        ScoredRow(expert, query, stratum, said or "", value, answer, rule)
-        for expert, query, stratum, said, value, answer, rule in rows
+        ScoredRow(expert, query, stratum, response or "", value, answer, rule)
+        for expert, query, stratum, response, value, answer, rule in rows
     ]
 
 
 def apply(connection: Connection, changes: Sequence[Change]) -> int:
-    """Store other judgements; returns how many scores are other ones. The caller refreshes the standings."""
-    moving = [change for change in changes if change.moves]
-    if moving:
+    """Store new scored answers. Returns the number of changed scores. The caller refreshes the aggregates."""
+    changed = [change for change in changes if change.changes_score]
+    if changed:
         connection.execute(
             _UPDATE,
             [
                 {"value": c.scored_answer.score, "expert": c.expert_id, "query": c.query_id, "run": c.run_id}
-                for c in moving
+                for c in changed
             ],
         )
     bulk.insert(
@@ -101,4 +101,4 @@ def apply(connection: Connection, changes: Sequence[Change]) -> int:
         ((c.expert_id, c.query_id, c.scored_answer.extracted, c.scored_answer.rule) for c in changes),
         replace=True,
     )
-    return len(moving)
+    return len(changed)

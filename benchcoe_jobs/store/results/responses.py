@@ -1,4 +1,4 @@
-"""Runs, responses and scores: what an expert said and how good it was."""
+"""Runs, responses and scores."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from benchcoe_jobs.store.tables import Benchmark, Expert, Extraction, ReportedSc
 
 
 class NewScore(NamedTuple):
-    """A scored response that is to be stored. `rule` is None where the file gave the score itself.
+    """A score to store, with its response. `rule` is None if the score was imported and not computed here.
 
-    `claimed` is the answer that the file itself read out of the response. A tuple, as there is one for every
-    row of a file: making a frozen dataclass takes twice as long.
+    `claimed` is the answer that the imported file itself extracted. A named tuple, because there is one for every row
+    of a file and a frozen dataclass takes twice as long to create.
     """
 
     query_id: int
@@ -37,13 +37,12 @@ class NewScore(NamedTuple):
 
     @property
     def has_response(self) -> bool:
-        said = (self.text, self.prompt_tokens, self.completion_tokens, self.cost)
-        return any(part is not None for part in said)
+        return any(part is not None for part in (self.text, self.prompt_tokens, self.completion_tokens, self.cost))
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorRow:
-    """In the place of a response: why a query has none. Nothing is scored."""
+    """The error of a query that got no response. It has no score."""
 
     query_id: int
     error: str
@@ -51,7 +50,10 @@ class ErrorRow:
 
 
 def ensure_run(connection: Connection, expert_id: int, benchmark_id: int, provenance: Mapping[str, Any]) -> int:
-    """The id of the run with this provenance: everything that can change an answer."""
+    """The id of the run with this provenance, which is created if it does not exist.
+
+    The provenance holds everything that can change an answer.
+    """
     names = (
         select(Expert.name, Benchmark.name).join(Benchmark, Benchmark.id == benchmark_id).where(Expert.id == expert_id)
     )
@@ -65,7 +67,7 @@ def ensure_run(connection: Connection, expert_id: int, benchmark_id: int, proven
     try:
         with connection.begin_nested():
             connection.execute(insert(Run).values(fingerprint=fingerprint, **run))
-    except IntegrityError:  # PostgreSQL has several writers: another one began the same run just now
+    except IntegrityError:  # PostgreSQL has several writers: another one has just created the run
         pass
     return connection.scalars(by_fingerprint).one()
 
@@ -81,31 +83,34 @@ def runs_of(connection: Connection, expert_id: int, benchmark_id: int) -> list[t
 
 
 def hold_run(connection: Connection, run_id: int) -> None:
-    """Keep other writers of a run waiting until the end of the transaction; SQLite has one writer anyway."""
+    """Lock a run until the end of the transaction. SQLite has only one writer and needs no lock."""
     connection.execute(select(Run.id).where(Run.id == run_id).with_for_update())
 
 
 def answered(connection: Connection, run_id: int, query_ids: Collection[int] | None = None) -> dict[int, bool]:
-    """Query id -> whether it has a response (True) or an error row (False), of all or some queries asked in a run."""
+    """Query id -> True for a response, False for an error, of all queries of a run or of those in `query_ids`."""
     found = select(Response.query_id, Response.error.is_(None)).where(Response.run_id == run_id)
     if query_ids is not None:
         found = found.where(Response.query_id.in_(query_ids))
-    return {query_id: bool(fine) for query_id, fine in connection.execute(found)}
+    return {query_id: bool(is_response) for query_id, is_response in connection.execute(found)}
 
 
 def mean_score(connection: Connection, run_id: int) -> float | None:
-    """Mean of the scores that stand on a run's responses, None without any."""
+    """Mean of the current scores of a run's responses; None if there are none."""
     expert_id = select(Run.expert_id).where(Run.id == run_id).scalar_subquery()
     return connection.scalar(select(func.avg(Score.value)).where(Score.expert_id == expert_id, Score.run_id == run_id))
 
 
 def mean_latency_s(connection: Connection, run_id: int) -> float | None:
-    """Mean of a run's latencies in seconds, each that of the batch around the response; None without any."""
+    """Mean latency of a run's responses in seconds; None if there are none.
+
+    The latency of a response is that of the micro-batch in which it was computed.
+    """
     return connection.scalar(select(func.avg(Response.latency_s)).where(Response.run_id == run_id))
 
 
 def write_errors(connection: Connection, run_id: int, errors: Sequence[ErrorRow]) -> None:
-    """Store why queries have no response."""
+    """Store the errors of queries that got no response."""
     bulk.insert(
         connection,
         Response,
@@ -115,14 +120,14 @@ def write_errors(connection: Connection, run_id: int, errors: Sequence[ErrorRow]
 
 
 def forget_errors(connection: Connection, run_id: int, query_ids: Collection[int]) -> None:
-    """Make room for what queries with an error row got this time. Responses stay as they are."""
+    """Delete the errors of some queries before they are run again. Responses are not deleted."""
     connection.execute(
         delete(Response).where(Response.run_id == run_id, Response.query_id.in_(query_ids), Response.error.is_not(None))
     )
 
 
 def scored_by(connection: Connection, expert_id: int, benchmark_id: int) -> dict[int, int]:
-    """Query id -> run id of every score that an expert has on a benchmark."""
+    """Query id -> run id of every score of an expert on a benchmark."""
     rows = connection.execute(
         select(Score.query_id, Score.run_id)
         .join(Run, Run.id == Score.run_id)
@@ -134,7 +139,7 @@ def scored_by(connection: Connection, expert_id: int, benchmark_id: int) -> dict
 def write_scores(connection: Connection, expert_id: int, run_id: int, scores: Sequence[NewScore]) -> None:
     """Store scores with their responses; a score of another run on the same query is replaced.
 
-    The caller refreshes the standings before the commit.
+    The caller refreshes the aggregates before the commit.
     """
     bulk.insert(
         connection,
@@ -185,12 +190,12 @@ def write_scores(connection: Connection, expert_id: int, run_id: int, scores: Se
 
 
 def write_reported(connection: Connection, rows: Iterable[tuple[int, int, float, int | None]]) -> None:
-    """Store published per-subject scores, (expert id, subject id, value in [0, 1], n or None)."""
+    """Store published scores of subjects: (expert id, subject id, value in [0, 1], number of queries or None)."""
     bulk.insert(connection, ReportedScore, ["expert_id", "subject_id", "value", "n"], rows, replace=True)
 
 
 def storable(text: str) -> str:
-    """Text without what neither database takes: NUL characters and lone surrogates."""
+    """The text with NUL characters and lone surrogates replaced, which the databases do not accept."""
     if text.isascii() and "\0" not in text:
         return text
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode("utf-8")

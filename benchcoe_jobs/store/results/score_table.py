@@ -1,4 +1,4 @@
-"""All scores of a benchmark at once, for what is computed over many experts together."""
+"""All scores of a benchmark, for computations over many experts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchcoe_jobs.store.tables import Query, QueryContent, Response, Score, Str
 
 
 def query_refs(connection: Connection, benchmark_id: int, split: str | None = None) -> list[QueryRef]:
-    """The queries of a benchmark, or of one split of it, in the order in which they came."""
+    """The queries of a benchmark, or of one of its splits, in the order in which they were added."""
     query = QUERY_REFS.where(Query.benchmark_id == benchmark_id).order_by(Query.id)
     if split is not None:
         query = query.where(Stratum.split == split)
@@ -24,7 +24,7 @@ def query_refs(connection: Connection, benchmark_id: int, split: str | None = No
 def scores(
     connection: Connection, benchmark_id: int, expert_ids: Collection[int], split: str | None = None
 ) -> Iterable[tuple[int, int, float]]:
-    """(query id, expert id, score) of some experts on a benchmark, or on one split of it."""
+    """(query id, expert id, score) of some experts on a benchmark, or on one of its splits."""
     strata = select(Stratum.id).join(Subject, Subject.id == Stratum.subject_id)
     strata = strata.where(Subject.benchmark_id == benchmark_id)
     if split is not None:
@@ -39,7 +39,7 @@ def scores(
 
 @dataclass(frozen=True, slots=True)
 class ScoredQuery:
-    """An expert's score on the query at `position` of a list, and what its response took."""
+    """An expert's score on the query at `position` in a list, with token counts and cost of its response."""
 
     position: int
     score: float
@@ -49,7 +49,7 @@ class ScoredQuery:
 
 
 def queries(connection: Connection, benchmark_id: int) -> list[tuple[int, DomainQuery]]:
-    """(id, query) of a benchmark in the order in which they came, each with its split, without pictures."""
+    """(id, query) of a benchmark in the order in which they were added, with splits but without images."""
     rows = connection.execute(
         QUERIES.add_columns(QueryContent.source).where(Query.benchmark_id == benchmark_id).order_by(Query.id)
     )
@@ -62,7 +62,7 @@ def queries(connection: Connection, benchmark_id: int) -> list[tuple[int, Domain
 def expert_scores(
     connection: Connection, benchmark_id: int, expert_id: int, position: Mapping[int, int]
 ) -> list[ScoredQuery]:
-    """An expert's scores on a benchmark; `position` turns a query's id into its place in a list."""
+    """An expert's scores on a benchmark. `position` maps a query's id to its position in a list."""
     rows = connection.execute(
         select(Score.query_id, Score.value, Response.prompt_tokens, Response.completion_tokens, Response.cost)
         .join(Query, Query.id == Score.query_id)
