@@ -27,8 +27,8 @@ from harness import markdown
 TESTS = Path(__file__).parents[1] / "tests"
 sys.path.insert(0, str(TESTS / "helpers"))
 
-import crew  # noqa: E402  (they are where the tests are)
 import fake_plugins  # noqa: E402
+import installation  # noqa: E402  (they are where the tests are)
 import scenarios  # noqa: E402
 
 from benchcoe_jobs.domain import JobState  # noqa: E402
@@ -63,7 +63,7 @@ def bench(lease_s: float) -> Iterator[Bench]:
     """A folder, a PostgreSQL server, and the registered plug-ins."""
     with tempfile.TemporaryDirectory(prefix="bf") as folder, pytest.MonkeyPatch.context() as patch:
         fake_plugins.install(Path(folder), patch)
-        postgres = crew.Postgres(Path(folder) / "pg")
+        postgres = installation.Postgres(Path(folder) / "pg")
         try:
             yield Bench(Path(folder), postgres, lease_s)
         finally:
@@ -73,7 +73,7 @@ def bench(lease_s: float) -> Iterator[Bench]:
 class Bench:
     """Makes a store for each scenario. All share one PostgreSQL server, which scenarios restart."""
 
-    def __init__(self, folder: Path, postgres: crew.Postgres, lease_s: float) -> None:
+    def __init__(self, folder: Path, postgres: installation.Postgres, lease_s: float) -> None:
         self._folder = folder
         self._postgres = postgres
         self._lease_s = lease_s
@@ -110,28 +110,28 @@ class Bench:
             site.add_expert("timed")
             site.wait(self._profile(site, "timed"))
             span = time.monotonic() - began
-            expected = crew.said(site.store, "calm")
+            expected = installation.responses_of(site.store, "calm")
             for number in range(n):
                 name = f"expert{number}"
                 site.add_expert(name)
                 job_id = self._profile(site, name)
                 time.sleep(rng.uniform(0, span))
                 worker.signal_child(signal.SIGKILL)
-                before, killed = site.through(job_id), time.monotonic()
+                before, killed = site.n_processed(job_id), time.monotonic()
                 if before < N_QUERIES:
-                    site.wait_until_through(job_id, before + 1)
+                    site.wait_until_processed(job_id, before + 1)
                     took.append(time.monotonic() - killed)
                 assert site.wait(job_id).state is JobState.DONE
-                found = crew.said(site.store, name)
+                found = installation.responses_of(site.store, name)
                 assert found == expected, f"{name}: {len(found)} of {len(expected)}"
                 print(database, number + 1, f"{took[-1] if took else 0:.2f}", file=sys.stderr, flush=True)
             assert rescore(site.store, "fake").changed == 0
-            assert crew.open_ends(site.store) == {"jobs": 0, "shards": 0}
+            assert installation.open_ends(site.store) == {"jobs": 0, "shards": 0}
         tail = statistics.quantiles(took, n=20, method="inclusive")[-1] if len(took) > 1 else took[0]
         figures = [statistics.median(took), tail, max(took)]
         return [database, f"{self._lease_s:g}", str(n), *(f"{figure:.2f}" for figure in figures), "0"]
 
-    def _profile(self, site: crew.Site, expert: str) -> int:
+    def _profile(self, site: installation.Site, expert: str) -> int:
         return site.submit("profile", profile_request(expert, ["fake"], limit=N_QUERIES))
 
     @contextmanager
@@ -146,7 +146,7 @@ class Bench:
     def _sqlite(self, folder: Path) -> str:
         folder.mkdir()
         url = f"sqlite:///{folder / 'benchcoe.db'}"
-        crew.migrate(url)
+        installation.migrate(url)
         return url
 
 

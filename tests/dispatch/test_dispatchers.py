@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import crew
 import fake_plugins
+import installation
 import pytest
-from crew import Site
+from installation import Site
 
 from benchcoe_jobs.domain import JobState, Level
 from benchcoe_jobs.errors import UsageError
@@ -46,8 +46,8 @@ def site(
     else:
         url = request.getfixturevalue("fresh_postgres")(True)
     broker_url = request.getfixturevalue("fresh_broker")() if dispatcher == "celery" else None
-    with crew.opened(Site(mine, url, broker_url)) as made:
-        crew.prepare(made.store, folder, N, unanswerable=UNANSWERABLE)
+    with installation.opened(Site(mine, url, broker_url)) as made:
+        installation.prepare(made.store, folder, N, unanswerable=UNANSWERABLE)
         if broker_url:
             made.start_worker()
         yield made
@@ -70,14 +70,14 @@ def orders(folder: Path) -> Iterator[Callable[[str, str], None]]:
 def test_every_query_is_asked_once_and_the_report_says_so(site: Site) -> None:
     site.add_expert("ann")
     first = site.follow(site.profile("ann"))
-    rows = crew.said(site.store, "ann")
+    rows = installation.responses_of(site.store, "ann")
     assert set(rows.values()) == {1}
     assert len(rows) == N
     assert all(text and error is None and score in (0.0, 1.0) for _, text, error, score, _ in rows)
 
     again = site.follow(site.profile("ann"))
     assert again.id != first.id
-    assert crew.said(site.store, "ann") == rows
+    assert installation.responses_of(site.store, "ann") == rows
     right = sum(score for *_, score, _ in rows)
     for job, there in ((first, 0), (again, N)):
         assert (job.state, job.error, job.exit_code) == (JobState.DONE, None, None)
@@ -97,7 +97,7 @@ def test_the_same_work_twice_is_one_job(site: Site, orders: Callable[[str, str],
     job = site.follow(first)
     assert job.report is not None
     assert job.report["benchmarks"][0]["answered"] == N
-    assert set(crew.said(site.store, "bob").values()) == {1}
+    assert set(installation.responses_of(site.store, "bob").values()) == {1}
 
 
 def test_what_cannot_be_answered_is_retried_by_itself(site: Site, orders: Callable[..., None]) -> None:
@@ -106,7 +106,7 @@ def test_what_cannot_be_answered_is_retried_by_itself(site: Site, orders: Callab
     assert (job.state, job.exit_code) == (JobState.PARTIAL, 3)
     assert job.report is not None
     assert job.report["benchmarks"][0]["errors"] == len(UNANSWERABLE)
-    failed = {key for key, text, error, *_ in crew.said(site.store, "cat") if text is None and error}
+    failed = {key for key, text, error, *_ in installation.responses_of(site.store, "cat") if text is None and error}
     assert failed == set(map(str, UNANSWERABLE))
 
     orders("healed")
@@ -116,7 +116,7 @@ def test_what_cannot_be_answered_is_retried_by_itself(site: Site, orders: Callab
     healed = site.follow(job.id)
     assert (healed.state, healed.error, healed.exit_code) == (JobState.DONE, None, None)
     assert sum(map(len, fake_plugins.batches()[asked:])) == len(UNANSWERABLE), "and of those nothing else"
-    assert len(crew.said(site.store, "cat")) == N
+    assert len(installation.responses_of(site.store, "cat")) == N
     with pytest.raises(UsageError, match="no failed shards or items"):
         retry(site.store, job.id)
 
@@ -153,7 +153,7 @@ def test_a_cancelled_job_stops_at_the_next_micro_batch(site: Site, orders: Calla
     job_id = site.profile("gus")
     follower = threading.Thread(target=site.follow, args=[job_id])
     follower.start()
-    site.wait_until_through(job_id, 64)
+    site.wait_until_processed(job_id, 64)
     cancel(site.store, job_id)
     with site.store.writing() as connection:  # at once, while the cancelled one has not ended
         other, is_new = submit(connection, "profile", profile_request("gus", ["fake"]))
@@ -161,7 +161,7 @@ def test_a_cancelled_job_stops_at_the_next_micro_batch(site: Site, orders: Calla
     follower.join()
     assert site.wait(job_id).state is JobState.CANCELLED
     assert {state for state, _ in site.shards(job_id)} <= {"cancelled", "done"}
-    there = len(crew.said(site.store, "gus"))
+    there = len(installation.responses_of(site.store, "gus"))
     assert 64 <= there < N
     orders("slow", "0")
     site.runner.announce()
@@ -169,6 +169,6 @@ def test_a_cancelled_job_stops_at_the_next_micro_batch(site: Site, orders: Calla
     assert done.report is not None
     assert done.state is JobState.DONE
     assert done.report["benchmarks"][0]["reused"] >= 64, "what was stored is not asked again"
-    assert set(crew.said(site.store, "gus").values()) == {1}
-    assert len(crew.said(site.store, "gus")) == N
-    assert crew.open_ends(site.store) == {"jobs": 0, "shards": 0}
+    assert set(installation.responses_of(site.store, "gus").values()) == {1}
+    assert len(installation.responses_of(site.store, "gus")) == N
+    assert installation.open_ends(site.store) == {"jobs": 0, "shards": 0}

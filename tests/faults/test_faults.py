@@ -9,7 +9,7 @@ from pathlib import Path
 import fake_plugins
 import pytest
 import scenarios
-from crew import Postgres, Site
+from installation import Postgres, Site
 from local_servers import short_folder
 from needs import require_vllm
 from scenarios import Scenario

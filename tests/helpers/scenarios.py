@@ -1,7 +1,7 @@
-"""Faults, each injected for real into a queue at work: what is done to it, and what must hold afterwards.
+"""Fault scenarios, each injected into a running queue: the fault, and what must hold afterwards.
 
-A scenario is given a `Ground` with its questions asked for by nobody yet. It returns the seconds from the fault
-(for an outage: from its end) to the next item that was stored; raises AssertionError where something is amiss.
+A scenario gets a `Ground` whose questions have not been run. It returns the seconds from the fault (for an outage:
+from its end) to the next stored item, and raises AssertionError if a check fails.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import crew
 import fake_plugins
-from crew import Broker, Postgres, Site, Terminal, Wire, Worker, wait_for
+import installation
+from disturbances import Broker, Terminal, Wire
+from installation import Postgres, Site, Worker, wait_for
 from sqlalchemy import select, text, update
 
 from benchcoe_jobs import demo
@@ -39,15 +40,15 @@ N = 1300
 MICRO_BATCH = 64
 
 ENGINE_CORE = "VLLM::EngineCore"
-"""What vLLM calls its own process."""
+"""The name of vLLM's own process."""
 
 POISONED = 300
-"""The question that kills: it is in one shard, whichever that is."""
+"""The question that kills its worker."""
 
 
 @dataclass
 class Ground:
-    """Where a fault happens. `folder` takes orders for the engine; `undisturbed` is how it should have ended."""
+    """Where a fault happens. `folder` holds orders for the engine; `undisturbed` holds the expected results."""
 
     site: Site
     undisturbed: Site
@@ -56,36 +57,36 @@ class Ground:
     postgres: Postgres | None = None
 
     def slow(self, seconds: float) -> None:
-        """Each micro-batch takes so long from now on."""
+        """Set the duration of a micro-batch."""
         (self.folder / "slow").write_text(str(seconds))
 
     def begin(self, *, slow: float = 0.2, through: int = 100) -> tuple[Worker, int]:
-        """A worker in the middle of a profile."""
+        """Start a worker and wait until it is in the middle of a profile."""
         self.slow(slow)
         self.site.add_expert("ann")
         worker = self.site.start_worker()
         job_id = self.site.profile("ann")
-        self.site.wait_until_through(job_id, through)
+        self.site.wait_until_processed(job_id, through)
         return worker, job_id
 
     def recovery_s(self, job_id: int) -> float:
-        """From now to the next item that is stored; nothing where the last one was stored already."""
-        began, before = time.monotonic(), self.site.through(job_id)
-        self.site.wait_until_through(job_id, min(before + 1, N))
+        """Seconds from now to the next stored item; 0 if all items were stored before."""
+        began, before = time.monotonic(), self.site.n_processed(job_id)
+        self.site.wait_until_processed(job_id, min(before + 1, N))
         return time.monotonic() - began
 
     def insist(self, job_id: int) -> None:
-        """It ends, as if nothing had happened."""
+        """Wait for the end of a job, and check that its results equal those of an undisturbed run."""
         self.slow(0)
         job = self.site.wait(job_id)
         assert job.state is JobState.DONE, job
-        crew.insist_on(self.site, self.undisturbed)
+        installation.require_undisturbed(self.site, self.undisturbed)
 
 
 Scenario = Callable[[Ground], float]
 
 
-# --- deaths ------------------------------------------------------------------------------------------------------
+# --- killed processes --------------------------------------------------------------------------------------------
 
 
 def worker_child_killed(ground: Ground) -> float:
@@ -98,7 +99,7 @@ def worker_child_killed(ground: Ground) -> float:
 
 
 def worker_parent_killed(ground: Ground) -> float:
-    """SIGKILL of Celery's parent; somebody starts another worker, as systemd would."""
+    """SIGKILL of Celery's parent; another worker is started, as systemd would do."""
     worker, job_id = ground.begin()
     worker.process.kill()
     worker.process.wait()
@@ -113,11 +114,11 @@ def child_killed_in_mid_sweep(ground: Ground) -> float:
     worker, job_id = ground.begin()
     [child] = wait_for(lambda: worker.children, "the worker has a child")
     path = ground.site.folder / "benchcoe.db"
-    with closing(sqlite3.connect(path, timeout=crew.PATIENCE_S, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")  # a sweep waits for it; one that was just ending is gone half a second later
+    with closing(sqlite3.connect(path, timeout=installation.PATIENCE_S, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # a sweep waits for it; one that is just ending has ended half a second later
         wait_for(lambda: worker.has_open(path) and _still(worker, path), "the parent waits in its sweep")
         os.kill(child, signal.SIGKILL)
-        time.sleep(2)  # Celery forks at once, where it may
+        time.sleep(2)  # Celery forks immediately if it can
         forked = set(worker.children) - {child}
         other.execute("ROLLBACK")
     recovery = ground.recovery_s(job_id)
@@ -133,7 +134,7 @@ def _still(worker: Worker, path: Path) -> bool:
 
 
 def whole_worker_killed(ground: Ground) -> float:
-    """SIGKILL of parent and child at once, as when the machine's memory is gone."""
+    """SIGKILL of parent and child, as when the machine runs out of memory."""
     worker, job_id = ground.begin()
     worker.end()
     ground.site.start_worker("another")
@@ -161,11 +162,11 @@ def engine_core_killed(ground: Ground) -> float:
         site.add_expert(name, str(demo.model_folder("clerk")), "fake-vllm")
     worker = site.start_worker()
     calm = site.profile("calm", "skills")
-    site.wait_until_through(calm, 1)
+    site.wait_until_processed(calm, 1)
     site.wait(calm)
     ground.slow(0.2)
     job_id = site.profile("ann", "skills")
-    site.wait_until_through(job_id, 100)
+    site.wait_until_processed(job_id, 100)
     victim = worker.descendant(ENGINE_CORE)
     assert victim is not None
     os.kill(victim, signal.SIGKILL)
@@ -173,16 +174,16 @@ def engine_core_killed(ground: Ground) -> float:
     ground.slow(0)
     assert site.wait(job_id).state is JobState.DONE
     assert worker.descendant(ENGINE_CORE) not in (victim, None)
-    found = crew.said(site.store, "ann")
+    found = installation.responses_of(site.store, "ann")
     assert (len(found), set(found.values())) == (80 * len(SUBJECTS), {1})
-    assert found == crew.said(site.store, "calm")
+    assert found == installation.responses_of(site.store, "calm")
     assert {attempts for _, attempts in site.shards(job_id)} == {1}, "no shard was lost by it"
-    assert crew.open_ends(site.store) == {"jobs": 0, "shards": 0}
+    assert installation.open_ends(site.store) == {"jobs": 0, "shards": 0}
     return recovery
 
 
 def poisoned_shard(ground: Ground) -> float:
-    """A shard that always kills its worker fails after so many attempts, and alone; once healed it is retried."""
+    """A shard that always kills its worker fails after MAX_ATTEMPTS; other shards do not; it can be retried."""
     (ground.folder / "poisoned").touch()
     ground.slow(0)
     ground.site.add_expert("ann")
@@ -205,7 +206,7 @@ def poisoned_shard(ground: Ground) -> float:
 
 
 def broker_gone_for_5_s(ground: Ground) -> float:
-    """SIGKILL of the broker, which comes back empty."""
+    """SIGKILL of the broker, which is restarted empty."""
     _, job_id = ground.begin()
     ground.broker.kill()
     time.sleep(5)
@@ -216,7 +217,7 @@ def broker_gone_for_5_s(ground: Ground) -> float:
 
 
 def broker_emptied(ground: Ground) -> float:
-    """FLUSHALL in mid-run."""
+    """FLUSHALL while the job runs."""
     _, job_id = ground.begin()
     ground.broker.flush()
     recovery = ground.recovery_s(job_id)
@@ -225,15 +226,15 @@ def broker_emptied(ground: Ground) -> float:
 
 
 def broker_gone_for_good(ground: Ground) -> float:
-    """The work stops with every shard waiting or done, and goes on when there is a broker again."""
+    """Without a broker, work stops with every shard waiting or done; it continues when the broker is back."""
     _, job_id = ground.begin(slow=0.5, through=1)
     ground.broker.kill()
     wait_for(lambda: "running" not in {state for state, _ in ground.site.shards(job_id)}, "the worker stops")
-    stopped = ground.site.through(job_id)
+    stopped = ground.site.n_processed(job_id)
     time.sleep(3)
-    assert ground.site.through(job_id) == stopped < N
+    assert ground.site.n_processed(job_id) == stopped < N
     assert {state for state, _ in ground.site.shards(job_id)} == {"waiting", "done"}
-    ground.site.runner.announce()  # a command that queues more is not hurt
+    ground.site.runner.announce()  # a command that submits more does not fail
     ground.broker.restart()
     recovery = ground.recovery_s(job_id)
     ground.insist(job_id)
@@ -244,7 +245,7 @@ def broker_gone_for_good(ground: Ground) -> float:
 
 
 def connections_cut(ground: Ground) -> float:
-    """Every connection to the database is cut, ten times, wherever it is just then."""
+    """All connections to the database are cut ten times, at any point."""
     _, job_id = ground.begin()
     admin = connect(ground.site.url)
     for _ in range(10):
@@ -255,7 +256,7 @@ def connections_cut(ground: Ground) -> float:
                     "WHERE datname = current_database() AND pid <> pg_backend_pid()"
                 )
             )
-        ground.site.store.engine.dispose()  # ours were among them
+        ground.site.store.engine.dispose()  # the test's own connections were cut too
         time.sleep(0.15)
     admin.close()
     recovery = ground.recovery_s(job_id)
@@ -264,7 +265,7 @@ def connections_cut(ground: Ground) -> float:
 
 
 def database_restarted(ground: Ground) -> float:
-    """PostgreSQL crashes in mid-run and is back after two seconds."""
+    """PostgreSQL crashes while the job runs, and is restarted after two seconds."""
     assert ground.postgres is not None
     _, job_id = ground.begin()
     ground.postgres.crash()
@@ -277,7 +278,7 @@ def database_restarted(ground: Ground) -> float:
 
 
 def database_restarted_under_commands(ground: Ground) -> float:
-    """PostgreSQL crashes while a command in the foreground waits for its turn, and another one watches."""
+    """PostgreSQL crashes while one foreground command waits for shards and another one watches."""
     assert ground.postgres is not None
     ground.slow(0)
     ground.site.add_expert("ann")
@@ -288,8 +289,8 @@ def database_restarted_under_commands(ground: Ground) -> float:
     commands = [
         _command(ground.site, *words) for words in (["profile", "ann", "--benchmark", "fake"], ["watch", str(job_id)])
     ]
-    wait_for(lambda: _others(ground.site) == len(commands), "both are there")
-    time.sleep(2)  # and look, twice a second
+    wait_for(lambda: _others(ground.site) == len(commands), "both commands are connected")
+    time.sleep(2)  # they poll twice a second
     ground.postgres.crash()
     time.sleep(2)
     ground.postgres.restart()
@@ -297,63 +298,63 @@ def database_restarted_under_commands(ground: Ground) -> float:
     with ground.site.store.writing() as connection:
         connection.execute(update(Shard).values(lease_until=0))
     recovery = ground.recovery_s(job_id)
-    ends = [(command.communicate(timeout=crew.PATIENCE_S)[1], command.returncode) for command in commands]
+    ends = [(command.communicate(timeout=installation.PATIENCE_S)[1], command.returncode) for command in commands]
     assert ends == [("", 0)] * len(commands)
     ground.insist(job_id)
     return recovery
 
 
 def _others(site: Site) -> int:
-    """How many sessions there are besides this one, between two transactions."""
+    """The number of other sessions that are between two transactions."""
     looks = "SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle'"
     with site.store.reading() as connection:
         return int(connection.scalar(text(f"{looks} AND pid <> pg_backend_pid()")) or 0)
 
 
 def cut_while_committing(ground: Ground) -> float:
-    """The worker's connection is cut at COMMIT twenty times: before it arrives, or before its answer does."""
+    """The worker's connection is cut at COMMIT twenty times: before it arrives, or before its reply arrives."""
     wire = Wire(ground.site.url)
     there = Site(ground.site.folder, wire.url, ground.site.broker_url, lease_s=8)
-    with crew.opened(there):
+    with installation.opened(there):
         ground.slow(0.1)
         ground.site.add_expert("ann")
         there.start_worker()
         job_id = ground.site.profile("ann")
-        ground.site.wait_until_through(job_id, 1)
+        ground.site.wait_until_processed(job_id, 1)
         wire.cuts = ["before", "after", "after", "before"] * 5
         recovery = ground.recovery_s(job_id)
         ground.insist(job_id)
-        assert not wire.cuts, "there were commits enough"
+        assert not wire.cuts, "there were fewer commits than cuts"
     wire.stop()
     return recovery
 
 
 def eight_write_and_one_dies(ground: Ground) -> float:
-    """Eight commands write to one SQLite; one is killed in the middle and typed again."""
+    """Eight commands write to one SQLite store; one is killed in the middle and run again."""
     names = [f"expert{number}" for number in range(8)]
     for name in names:
         ground.site.add_expert(name, name)
     ground.slow(0.05)
     running = {name: _command(ground.site, "profile", name) for name in names}
-    wait_for(lambda: len(crew.said(ground.site.store, names[0])) > 0, "one has stored something")
+    wait_for(lambda: len(installation.responses_of(ground.site.store, names[0])) > 0, "one has stored something")
     running[names[0]].kill()
     running[names[0]].wait()
     began = time.monotonic()
     running["again"] = _command(ground.site, "profile", names[0])
-    ends = {name: process.communicate(timeout=crew.PATIENCE_S)[1] for name, process in running.items()}
+    ends = {name: process.communicate(timeout=installation.PATIENCE_S)[1] for name, process in running.items()}
     recovery = time.monotonic() - began
     assert {process.returncode for name, process in running.items() if name != names[0]} == {0}, ends
     assert not any("locked" in said or "Traceback" in said for said in ends.values()), ends
     for name in names:
-        rows = crew.said(ground.site.store, name)
+        rows = installation.responses_of(ground.site.store, name)
         assert (len(rows), set(rows.values())) == (N, {1})
-    assert crew.open_ends(ground.site.store) == {"jobs": 0, "shards": 0}
+    assert installation.open_ends(ground.site.store) == {"jobs": 0, "shards": 0}
     _require_integrity(ground.site)
     return recovery
 
 
 def disk_full(ground: Ground) -> float:
-    """No file can grow any more: the command says so in one line, and goes on when it can again."""
+    """Files cannot grow any more: the command reports it in one line; run again later, it continues."""
     ground.site.add_expert("ann")
     ground.slow(0)
     ground.site.store.engine.dispose()
@@ -362,24 +363,24 @@ def disk_full(ground: Ground) -> float:
     full = _command(
         ground.site, "profile", "ann", limit=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit,) * 2)
     )
-    said = full.communicate(timeout=crew.PATIENCE_S)[1]
+    said = full.communicate(timeout=installation.PATIENCE_S)[1]
     assert full.returncode == 1, said
     assert said.splitlines()[-1].startswith("Error: "), said
     assert "Traceback" not in said
     _require_integrity(ground.site)
     began = time.monotonic()
     again = _command(ground.site, "profile", "ann")
-    said = again.communicate(timeout=crew.PATIENCE_S)[1]
+    said = again.communicate(timeout=installation.PATIENCE_S)[1]
     assert again.returncode == 0, said
-    crew.insist_on(ground.site, ground.undisturbed)
+    installation.require_undisturbed(ground.site, ground.undisturbed)
     return time.monotonic() - began
 
 
 def _command(site: Site, *words: str, limit: Callable[[], None] | None = None) -> subprocess.Popen[str]:
-    """A command in the foreground, as typed."""
+    """Start a command in the foreground."""
     site.broker_url = None
     return subprocess.Popen(
-        [crew.CONSOLE, *words, "--quiet"],
+        [installation.CONSOLE, *words, "--quiet"],
         env=site.environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -397,8 +398,8 @@ def _require_integrity(site: Site) -> None:
 
 
 def worker_stopped_past_its_lease(ground: Ground) -> float:
-    """SIGSTOP; another worker takes over when the lease is out; after SIGCONT the late writes are refused."""
-    ground.site = crew.Site(ground.site.folder, ground.site.url, ground.site.broker_url, lease_s=3)
+    """SIGSTOP: another worker takes over when the lease expires; after SIGCONT the late writes are refused."""
+    ground.site = installation.Site(ground.site.folder, ground.site.url, ground.site.broker_url, lease_s=3)
     worker, job_id = ground.begin()
     worker.signal_child(signal.SIGSTOP)
     with ground.site.store.reading() as connection:
@@ -410,22 +411,22 @@ def worker_stopped_past_its_lease(ground: Ground) -> float:
 
     ground.site.start_worker("another")
     recovery = ground.recovery_s(job_id)
-    wait_for(is_taken_from_it, "its shard is somebody else's")
+    wait_for(is_taken_from_it, "its shard has another owner")
     worker.signal_child(signal.SIGCONT)
     ground.insist(job_id)
-    wait_for(lambda: "has gone to another worker" in worker.log.read_text(), "the late worker is told")
+    wait_for(lambda: "has gone to another worker" in worker.log.read_text(), "the late worker reports its lost lease")
     return recovery
 
 
 def one_clock_is_wrong(ground: Ground) -> float:
-    """Two workers with a sweeper each, one of them five minutes ahead: nobody takes anything from the other."""
+    """Two workers with a sweeper each, one of them five minutes ahead: neither takes shards from the other."""
     (ground.folder / "ahead").mkdir(exist_ok=True)
     code = "import time\ntrue = time.time\ntime.time = lambda: true() + 300\n"
     (ground.folder / "ahead" / "sitecustomize.py").write_text(code)
     path = f"{ground.folder / 'ahead'}:{ground.site.environment()['PYTHONPATH']}"
     ground.site.start_worker("ahead", PYTHONPATH=path)
     _, job_id = ground.begin()
-    wait_for(lambda: len(ground.site.listed_workers()) == 2, "both workers are there")
+    wait_for(lambda: len(ground.site.listed_workers()) == 2, "both workers are registered")
     recovery = ground.recovery_s(job_id)
     ground.insist(job_id)
     assert {attempts for _, attempts in ground.site.shards(job_id)} == {1}
@@ -436,7 +437,7 @@ def one_clock_is_wrong(ground: Ground) -> float:
 
 
 def tickets_by_the_thousand(ground: Ground) -> float:
-    """Two thousand tickets that nobody needs."""
+    """Two thousand superfluous tickets."""
     _, job_id = ground.begin()
     app = make_app(ground.site.settings)
     with app.connection_for_write() as connection:
@@ -449,11 +450,11 @@ def tickets_by_the_thousand(ground: Ground) -> float:
 
 
 def tickets_lost(ground: Ground) -> float:
-    """A job that no ticket tells of: its announcement went to a broker that lost it."""
+    """A job without tickets: they went to a broker that lost them."""
     ground.slow(0)
     ground.site.add_expert("ann")
     ground.site.start_worker()
-    wait_for(ground.site.listed_workers, "the worker is there")
+    wait_for(ground.site.listed_workers, "the worker is registered")
     job_id = ground.site.profile("ann")
     ground.broker.flush()
     recovery = ground.recovery_s(job_id)
@@ -461,11 +462,11 @@ def tickets_lost(ground: Ground) -> float:
     return recovery
 
 
-# --- orders ------------------------------------------------------------------------------------------------------
+# --- stop and cancel ---------------------------------------------------------------------------------------------
 
 
 def cancelled_in_mid_shard(ground: Ground) -> float:
-    """What is stored stays; the same request goes on from there."""
+    """Stored results stay; the same request continues from them."""
     _, job_id = ground.begin()
     cancel(ground.site.store, job_id)
     again = ground.site.profile("ann")
@@ -480,10 +481,10 @@ def _told(ground: Ground, *signals: signal.Signals) -> tuple[int, float]:
     for number in signals:
         worker.signal(number)
         time.sleep(0.2)
-    code = worker.process.wait(crew.PATIENCE_S)
+    code = worker.process.wait(installation.PATIENCE_S)
     waiting = [attempts for state, attempts in ground.site.shards(job_id) if state == "waiting"]
     if signals == (signal.SIGTERM,):
-        assert set(waiting) == {0}, "what was given back cost no attempt"
+        assert set(waiting) == {0}, "giving back a shard costs no attempt"
         assert len(waiting) == 6 - [state for state, _ in ground.site.shards(job_id)].count("done")
     ground.site.start_worker("another")
     recovery = ground.recovery_s(job_id)
@@ -499,7 +500,7 @@ def told_to_stop(ground: Ground) -> float:
 
 
 def told_to_quit(ground: Ground) -> float:
-    """SIGQUIT: at once."""
+    """SIGQUIT: the worker stops immediately."""
     return _told(ground, signal.SIGQUIT)[1]
 
 
@@ -509,7 +510,7 @@ def interrupted_twice(ground: Ground) -> float:
 
 
 def foreground_interrupted_twice(ground: Ground) -> float:
-    """Ctrl-C twice at a command in the foreground, with longer and longer pauses; typed again, it goes on."""
+    """Ctrl-C twice at a foreground command, with growing pauses; run again, it continues."""
     pauses = [0.0, 0.03, 0.1, 0.3, 1.0]
     ground.site.broker_url = None
     ground.slow(0.3)
@@ -525,9 +526,9 @@ def foreground_interrupted_twice(ground: Ground) -> float:
 
 
 def foreground_interrupted_while_it_waits(ground: Ground) -> float:
-    """The first Ctrl-C cannot give the shard back, which somebody has locked; the second ends the command at once."""
+    """The first Ctrl-C cannot give back the shard, which is locked; the second ends the command immediately."""
     ground.site.broker_url = None
-    ground.site.lease_s = 6.0  # a beat a second
+    ground.site.lease_s = 6.0  # a heartbeat per second
     ground.slow(0.3)
     ground.site.add_expert("ann")
     terminal = _profile_at_a_terminal(ground)
@@ -535,7 +536,7 @@ def foreground_interrupted_while_it_waits(ground: Ground) -> float:
         connection.execute(select(Shard.id).with_for_update())
         terminal.press_ctrl_c()
         wait_for(lambda: not _lives(fake_plugins.engine_pids()[-1]), "the engine is ended")
-        time.sleep(1.5)  # a beat is due, and waits for the shard as well
+        time.sleep(1.5)  # a heartbeat is due, and waits for the shard too
         assert terminal.process.poll() is None, "it waits for the shard"
         terminal.press_ctrl_c()
         _require_interruption(terminal)
@@ -544,16 +545,18 @@ def foreground_interrupted_while_it_waits(ground: Ground) -> float:
 
 
 def _profile_at_a_terminal(ground: Ground) -> Terminal:
-    """A profile in the foreground that has stored something."""
-    before = len(crew.said(ground.site.store, "ann"))
+    """Start a profile in the foreground and wait until it has stored something."""
+    before = len(installation.responses_of(ground.site.store, "ann"))
     terminal = Terminal(ground.site.environment(), "profile", "ann")
-    wait_for(lambda: len(crew.said(ground.site.store, "ann")) > before, "it has stored something")
+    wait_for(lambda: len(installation.responses_of(ground.site.store, "ann")) > before, "it has stored something")
     return terminal
 
 
 def _require_interruption(terminal: Terminal) -> None:
     code, said = terminal.end()
-    assert code in (130, -signal.SIGINT), said  # a Python that is just ending dies of it; a shell calls both 130
+    assert code in (130, -signal.SIGINT), (
+        said
+    )  # Python may be ended by the signal while it exits; a shell reports 130 for both
     assert "Traceback" not in said, said
     assert "Error: interrupted" in said, said
     wait_for(lambda: not any(map(_lives, fake_plugins.engine_pids())), "no engine is left")
@@ -567,15 +570,15 @@ def _lives(pid: int) -> bool:
 
 
 def _go_on(ground: Ground, *, interruptions: int) -> float:
-    """The same command once more; nothing that was stored is asked again."""
+    """Run the same command again; nothing that is stored is run again."""
     ground.slow(0)
-    began, before = time.monotonic(), ground.site.through(1)
+    began, before = time.monotonic(), ground.site.n_processed(1)
     again = _command(ground.site, "profile", "ann")
-    ground.site.wait_until_through(1, before + 1)
+    ground.site.wait_until_processed(1, before + 1)
     recovery = time.monotonic() - began
-    said = again.communicate(timeout=crew.PATIENCE_S)[1]
+    said = again.communicate(timeout=installation.PATIENCE_S)[1]
     assert again.returncode == 0, said
-    crew.insist_on(ground.site, ground.undisturbed)
+    installation.require_undisturbed(ground.site, ground.undisturbed)
     assert sum(map(len, fake_plugins.batches())) <= N + interruptions * MICRO_BATCH
     return recovery
 
@@ -618,7 +621,7 @@ ON_A_POSTGRES_OF_OUR_OWN: tuple[Scenario, ...] = (database_restarted, database_r
 def ground(
     folder: Path, url: str, undisturbed: Site, postgres: Postgres | None = None, *, lease_s: float = 8
 ) -> Iterator[Ground]:
-    """A place for one scenario. `url` is that of a store which is migrated and empty."""
+    """The ground of one scenario. `url` is the URL of an upgraded, empty store."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("poisoned", "slow", "calls"):
         (orders() / name).unlink(missing_ok=True)
@@ -626,7 +629,7 @@ def ground(
     made = Ground(Site(folder, url, broker.url, lease_s), undisturbed, broker, orders(), postgres)
     first = made.site
     try:
-        crew.prepare(first.store, folder, N, poison=[POISONED])
+        installation.prepare(first.store, folder, N, poison=[POISONED])
         yield made
     finally:
         made.site.close()
@@ -635,14 +638,14 @@ def ground(
 
 
 def undisturbed(folder: Path, url: str) -> Site:
-    """How every scenario should have ended: the same, in the foreground, with nothing in the way."""
+    """The expected results: the same job in the foreground, without a fault."""
     site = Site(folder, url)
-    crew.prepare(site.store, folder, N, poison=[POISONED])
+    installation.prepare(site.store, folder, N, poison=[POISONED])
     site.add_expert("ann")
     site.follow(site.profile("ann"))
     return site
 
 
 def orders() -> Path:
-    """The folder in which engines find their orders."""
+    """The folder in which engines read their orders."""
     return fake_plugins.folder()

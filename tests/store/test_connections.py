@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Iterator
 
 import pytest
-from crew import Wire
+from disturbances import Wire
 from sqlalchemy import text
 
 from benchcoe_jobs.store.session import Store, connect

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import crew
 import fake_plugins
+import installation
 import pytest
 import tiny_quiz
-from crew import Site
+from installation import Site
 from profiling import add_expert, prompt_plans, run_profile, stored_responses
 from sqlalchemy import select
 
@@ -85,8 +85,8 @@ def test_an_expert_added_during_a_training_gets_its_head_in_a_training_after_it(
     store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_plugins.install(tmp_path, monkeypatch)
-    with crew.opened(Site(tmp_path, store_url)) as site:
-        crew.prepare(site.store, tmp_path, 60)
+    with installation.opened(Site(tmp_path, store_url)) as site:
+        installation.prepare(site.store, tmp_path, 60)
         for name in ("ann", "bob"):
             site.add_expert(name, name)
             site.follow(site.profile(name))

