@@ -36,7 +36,7 @@ def test_a_command_makes_one_dispatcher(
     fake_plugins.install(tmp_path, monkeypatch)
     monkeypatch.setenv("BENCHCOE_DATABASE_URL", store_url)
     with store.writing() as connection:
-        job_id, _ = submit(connection, "exercise", {"stages": [[1], [0]]})
+        job_id, _ = submit(connection, "empty", {"stages": [[1], [0]]})
         claim = claims.claim(connection, "a worker", ["cpu"], lease_s=60)
         assert claim is not None
         leases.finish(connection, claim, ShardState.FAILED, "a reason")
