@@ -10,5 +10,5 @@ from console import Cli, run
 
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str]) -> Cli:
-    """Runs a command line, as typed, in the current folder."""
+    """A function that runs a command line in the current folder."""
     return partial(run, capsys=capsys)

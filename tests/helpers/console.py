@@ -1,4 +1,4 @@
-"""The command line run in this process, and what a store and its folder hold, to compare before and after."""
+"""Run the command line in this process, and read the content of a store and its folder for comparisons."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from sqlalchemy import inspect, text
 from benchcoe_jobs.cli.main import execute
 from benchcoe_jobs.store.session import connect
 
-SIDE_FILES = ("-wal", "-shm")  # SQLite's own; they come and go
+SIDE_FILES = ("-wal", "-shm")  # SQLite creates and removes them
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended and what it said."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str
@@ -36,28 +36,28 @@ Cli = Callable[[str], Outcome]
 
 
 def run(line: str, capsys: pytest.CaptureFixture[str]) -> Outcome:
-    """Run a command line, as typed, in the current folder."""
+    """Run a command line in the current folder, in this process."""
     capsys.readouterr()
     code = execute(shlex.split(line))
     return Outcome(code, *capsys.readouterr())
 
 
-RECORD_OF_WORK = {"job", "shard_group", "shard"}
-"""That something was tried, and failed, is on record; no result is."""
+JOB_TABLES = {"job", "shard_group", "shard"}
+"""Tables that record attempts. A failed command may add rows to them, but not to the others."""
 
 
 def rows_of(url: str) -> dict[str, list[str]]:
-    """Every row of every table of a store, as text, without the record of work."""
+    """Every row of every table of a store as text, without the tables of jobs."""
     store = connect(url)
     with store.reading() as connection:
-        tables = set(inspect(connection).get_table_names()) - RECORD_OF_WORK
+        tables = set(inspect(connection).get_table_names()) - JOB_TABLES
         found = {name: sorted(map(repr, connection.execute(text(f'SELECT * FROM "{name}"')))) for name in tables}
     store.close()
     return found
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
-    """Every file under a folder with its content, databases left out: their rows are what counts."""
+    """Every file under a folder with its content, except databases, of which the rows are compared."""
     return {
         str(path.relative_to(folder)): b"" if path.suffix == ".db" else path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -65,6 +65,6 @@ def files_in(folder: Path) -> dict[str, bytes]:
     }
 
 
-def hears_interrupts() -> None:
-    """For a child process: SIGINT as at a terminal. Where the tests run in the background it is ignored."""
+def accept_interrupts() -> None:
+    """Restore the default of SIGINT in a child process. It is ignored if the tests run in the background."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

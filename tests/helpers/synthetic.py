@@ -1,4 +1,4 @@
-"""A small synthetic result set: made-up experts that are good at different subjects, as SKILLS sets it."""
+"""A small synthetic result set: experts with the skills of SKILLS."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ BENCHMARK = "synthetic"
 N_PER_SUBJECT = 200
 SEED = 7
 
-# Probability of a right answer by subject. Nobody is best at everything; the newcomer is best at two.
+# Probability of a correct answer by subject. No expert is best at all subjects; the newcomer is best at two.
 SKILLS: dict[str, dict[str, float]] = {
     "calculator": {
         "arithmetic": 0.90,
@@ -55,10 +55,10 @@ _MONTHS = ["January", "March", "May", "July", "August", "October", "December"]
 
 
 def write_results(experts: list[str], path: Path) -> None:
-    """Write the results of some experts as JSONL, as `import-results --format table` reads them."""
+    """Write the results of experts as JSONL for `import-results --format table`."""
     with path.open("w", encoding="utf-8") as file:
         for expert in experts:
-            luck = random.Random(f"{SEED}/{expert}")
+            rng = random.Random(f"{SEED}/{expert}")
             for key, subject, text in _questions():
                 row = {
                     "benchmark": BENCHMARK,
@@ -66,13 +66,13 @@ def write_results(experts: list[str], path: Path) -> None:
                     "text": text,
                     "subject": subject,
                     "expert": expert,
-                    "score": int(luck.random() < SKILLS[expert][subject]),
+                    "score": int(rng.random() < SKILLS[expert][subject]),
                 }
                 file.write(json.dumps(row) + "\n")
 
 
 def _questions() -> list[tuple[str, str, str]]:
-    """(key, subject, text) of every question; the same at every call."""
+    """(key, subject, text) of every question. Every call returns the same questions."""
     rng = random.Random(SEED)
     return [
         (f"{subject}-{number}", subject, make(rng))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import tiny_quiz
-from console import Cli, hears_interrupts, rows_of
+from console import Cli, accept_interrupts, rows_of
 
 from benchcoe_jobs.domain import Queue
 from benchcoe_jobs.job_queue.lifecycle import submit
@@ -145,7 +145,7 @@ def test_a_stopped_profiling_continues_where_it_stopped(
         assert cli(f"add-expert {name} --engine logged --model {model} --no-profile").code == 0
     (folder / "slow").write_text("1.5")
     command = [CONSOLE, "profile", "ann"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=hears_interrupts)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=accept_interrupts)
     while len(tiny_quiz.batches(folder)) < 2:
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)

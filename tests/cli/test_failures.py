@@ -1,4 +1,4 @@
-"""The careless user: a wrong word, file or store ends in one line, the right code, and an unchanged store."""
+"""Failing commands: one line of message, the right exit code, and an unchanged store."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from console import Cli, files_in, hears_interrupts, rows_of
+from console import Cli, accept_interrupts, files_in, rows_of
 from sqlalchemy import text
 
 from benchcoe_jobs.cli.main import execute
@@ -28,11 +28,11 @@ from benchcoe_jobs.store import session
 from benchcoe_jobs.store.session import connect
 
 URL = "sqlite:///benchcoe.db"
-SECRET = "hunter2"  # noqa: S105 -- made up
+SECRET = "hunter2"  # noqa: S105 -- not a real password
 SUBJECTS = ("colours", "numbers", "plants")
 
 
-# --- the workshop: a small store with two experts, scores on train and validation, and two routers ----------
+# --- a small store with two experts, scores on train and validation, and two routers ------------------------
 
 
 def csv(*rows: str, header: str = "benchmark,key,text,subject,score") -> bytes:
@@ -62,7 +62,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "import-results ann ann.csv",
         "import-results bob bob.csv",
         "add-pool pair ann bob",
-        "add-pool nobody",
+        "add-pool empty",
         "train-router by-subject --level subject",
         "train-router by-query --level query",
         "add-expert newcomer --engine recorded",
@@ -73,25 +73,25 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def workshop(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the workshop, as the current folder."""
-    folder = tmp_path / "workshop"
+def workplace(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the prepared folder, as the current folder."""
+    folder = tmp_path / "workplace"
     shutil.copytree(prepared, folder)
     monkeypatch.chdir(folder)
     return folder
 
 
-# --- what goes wrong -------------------------------------------------------------------------------------------
+# --- the cases -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Case:
-    """`line` is typed after `arrange` spoilt the workshop; it must end with `code` and say `says`."""
+    """The command `line`, run after `arrange`, must exit with `code` and print a message that contains `message`."""
 
     name: str
     line: str
     code: int
-    says: str
+    message: str
     arrange: Callable[[], object] = lambda: None
 
 
@@ -127,7 +127,7 @@ def artifact() -> Path:
     return next(Path(".benchcoe/routers/by-subject").iterdir())
 
 
-def spoil_weights() -> None:
+def damage_weights() -> None:
     weights = artifact() / "weights.safetensors"
     content = bytearray(weights.read_bytes())
     content[-3] ^= 0xFF
@@ -145,16 +145,16 @@ GOOD = "toy,colours-0,,colours,1"
 HEADER = "benchmark,key,text,subject,score"
 
 
-def bad_json(content: bytes, says: str) -> Case:
-    return Case(f"JSON {content[:8]!r}", BAD_JSON, 1, says, file("x.json", content))
+def bad_json(content: bytes, message: str) -> Case:
+    return Case(f"JSON {content[:8]!r}", BAD_JSON, 1, message, file("x.json", content))
 
 
-def bad_row(name: str, row: str, says: str, header: str = HEADER) -> Case:
-    return Case(name, BAD_TABLE, 1, says, file("x.csv", csv(row, header=header)))
+def bad_row(name: str, row: str, message: str, header: str = HEADER) -> Case:
+    return Case(name, BAD_TABLE, 1, message, file("x.csv", csv(row, header=header)))
 
 
-def bad_score(score: str, says: str) -> Case:
-    return bad_row(f"score {score!r}", f"toy,colours-0,,colours,{score}", says)
+def bad_score(score: str, message: str) -> Case:
+    return bad_row(f"score {score!r}", f"toy,colours-0,,colours,{score}", message)
 
 
 FILES = [
@@ -174,10 +174,10 @@ FILES = [
     bad_json(b"[1, 2]", "no row"),
     bad_json(b"[" * 200_000, "too deep"),
     Case("a cut zip", BAD_ZIP, 1, "cut short", zipped(("a.csv", csv(GOOD)), cut=30)),
-    Case("a text named zip", BAD_ZIP, 1, "damaged", file("x.zip", csv(GOOD))),
+    Case("a text file named zip", BAD_ZIP, 1, "damaged", file("x.zip", csv(GOOD))),
     Case("a zip bomb", BAD_ZIP, 1, "zip bomb", zipped(("a.csv", bytes(2**22)))),
     Case("an encrypted zip", BAD_ZIP, 1, "encrypted", zipped(("a.csv", csv(GOOD)), encrypted=True)),
-    Case("a zip that climbs", BAD_ZIP, 1, "unsafe path", zipped(("../a.csv", csv(GOOD)))),
+    Case("a zip with a parent folder", BAD_ZIP, 1, "unsafe path", zipped(("../a.csv", csv(GOOD)))),
     Case("a zip of two", BAD_ZIP, 1, "2 data files", zipped(("a.csv", b""), ("b.csv", b""))),
     Case("a zip of none", BAD_ZIP, 1, "no data files", zipped(("a.exe", b"MZ"))),
 ]
@@ -194,14 +194,14 @@ ROWS = [
     bad_score("50", "divide percentages by 100"),
     bad_score("good", "not a number"),
     bad_score("", "score is empty"),
-    bad_row("a subject of nobody", "toy,new,why?,animals,1", "unknown subject 'animals'"),
+    bad_row("an unknown subject", "toy,new,why?,animals,1", "unknown subject 'animals'"),
     bad_row("another question", "toy,colours-0,why?,colours,1", "differ"),
     bad_row("another subject", "toy,colours-0,,plants,1", "differs"),
     bad_row("another expert's row", f"{GOOD},bob", "another expert: 'bob'", header=f"{HEADER},expert"),
     bad_row("a negative cost", f"{GOOD},-1", "negative", header=f"{HEADER},cost"),
     Case("scored before", "import-results ann x.csv", 1, "--replace", file("x.csv", csv(GOOD))),
     Case(
-        "nobody named",
+        "no expert named",
         "import-results all x.csv",
         1,
         "neither the row nor the command names its expert",
@@ -234,18 +234,18 @@ NAMES = [
     Case("which router", "route 'how many?'", 2, "name one: by-query, by-subject"),
     Case("which benchmark", "build-labels --level subject", 2, "--benchmark: other, toy", lambda: unscored()),
     Case("a taken name", "add-expert ann --engine transformers --model x --no-profile", 2, "another engine and model"),
-    Case("a benchmark of nothing", "add-benchmark mmlu-pro", 2, "Give FILE, or --hub"),
+    Case("a benchmark without queries", "add-benchmark mmlu-pro", 2, "Give FILE, or --hub"),
     Case("an expert of two lines", "add-expert 'a\nb' --engine recorded", 2, r"'a\nb'"),
     Case("a blank expert", "add-expert ' ' --engine recorded", 2, "printable"),
     Case("an expert all", "add-expert all --engine recorded", 2, "called all"),
     Case("a negative price", "add-expert eve --engine recorded --cost -1", 2, "-1"),
     Case("a price of nan", "add-expert eve --engine recorded --cost nan", 2, "finite"),
     Case("change all", "add-pool all ann", 2, "retire"),
-    Case("a pool of strangers", "add-pool duo ann eve", 2, "unknown expert 'eve'"),
+    Case("a pool with an unknown expert", "add-pool duo ann eve", 2, "unknown expert 'eve'"),
     Case("a pool of two lines", "add-pool 'a\nb' ann", 2, "printable"),
     Case("a benchmark of two lines", "import-results idle ann.csv --benchmark 'a\nb'", 2, "printable"),
-    Case("retire a stranger", "retire eve", 2, "unknown expert 'eve'"),
-    Case("a router that climbs", "train-router ../x", 2, "'../x'"),
+    Case("retire an unknown expert", "retire eve", 2, "unknown expert 'eve'"),
+    Case("a router outside the folder", "train-router ../x", 2, "'../x'"),
 ]
 
 ROUTE = "route --router by-subject"
@@ -265,7 +265,7 @@ def experiment(pools: str, other: str = "other") -> Callable[[], None]:
 
 WORK = [
     Case("nothing scored", "build-labels --level subject --split test", 2, "no scores"),
-    Case("nobody in the pool", "build-labels --level query --pool nobody", 2, "no scores"),
+    Case("an empty pool", "build-labels --level query --pool empty", 2, "no scores"),
     Case("coverage 0", "build-labels --level subject --min-coverage 0", 2, "--min-coverage"),
     Case("coverage 2", "build-labels --level subject --min-coverage 2", 2, "--min-coverage"),
     Case("coverage nan", "build-labels --level subject --min-coverage nan", 2, "finite"),
@@ -278,22 +278,22 @@ WORK = [
     Case("no home", "train-router x --home benchcoe.db", 1, "cannot be written"),
     Case("extend by subject", "train-router by-subject --extend", 2, "needs no training"),
     Case("extend with settings", "train-router by-query --extend --pool pair", 2, "leave out --pool"),
-    Case("nothing to judge", "evaluate by-subject --split test", 2, "split test"),
-    Case("nobody to judge", "evaluate by-subject --benchmark other", 2, "no query of other", lambda: unscored()),
+    Case("nothing to evaluate", "evaluate by-subject --split test", 2, "split test"),
+    Case("no expert to evaluate", "evaluate by-subject --benchmark other", 2, "no query of other", lambda: unscored()),
     Case("no question", ROUTE, 2, "not both"),
     Case("two questions", f"{ROUTE} 'how many?' --input q.jsonl", 2, "not both"),
     Case("no input", f"{ROUTE} --input q.jsonl", 1, "q.jsonl"),
     Case("a broken line", f"{ROUTE} --input q.jsonl", 1, "line 2: not JSON", file("q.jsonl", b'\n{"question"\n')),
     Case("a deep line", f"{ROUTE} --input q.jsonl", 1, "line 1: ", file("q.jsonl", b"[" * 200_000)),
     Case("a line of nothing", f"{ROUTE} --input q.jsonl", 1, "line 2: ", file("q.jsonl", b'{"question": "a"}\n{}')),
-    Case("damaged weights", f"{ROUTE} 'how many?'", 1, "train the router again", spoil_weights),
+    Case("damaged weights", f"{ROUTE} 'how many?'", 1, "train the router again", damage_weights),
     Case("cut weights", "evaluate by-subject", 1, "train the router again", cut_short("weights.safetensors")),
     Case("a cut router", "evaluate by-subject", 1, "train the router again", cut_short("router.json")),
     Case("no artifact", f"{ROUTE} 'how many?'", 1, "train the router again", lambda: shutil.rmtree(artifact())),
     Case(
-        "nobody to fall back to", "train-router x --pool nobody", 2, "no best single expert", typed("add-pool nobody")
+        "no expert to fall back to", "train-router x --pool empty", 2, "no best single expert", typed("add-pool empty")
     ),
-    Case("prices nobody gave", f"{ROUTE} 'how many?' --max-cost 1", 2, "the cost of bob is not known"),
+    Case("missing prices", f"{ROUTE} 'how many?' --max-cost 1", 2, "the cost of bob is not known"),
     Case("results over the store", f"{SUBMIT} --output benchcoe.db", 2, "is not a result file", prompts()),
     Case("results over the prompts", f"{SUBMIT} --output p.jsonl", 2, "is not a result file", prompts()),
     Case("errors over the answers", f"{SUBMIT} --output o.jsonl --errors ./o.jsonl", 2, "name two files", prompts()),
@@ -306,7 +306,7 @@ WORK = [
         experiment('[pools]\none = "ann"'),
     ),
     Case(
-        "itself as another",
+        "the same benchmark as other",
         "experiment x.toml",
         1,
         "a benchmark other than",
@@ -346,8 +346,10 @@ STORES = [
     Case("broken settings", "experts", 1, "not valid TOML", file("benchcoe.toml", b"home = ")),
     Case("unknown setting", "experts", 1, "unknown setting 'databse_url'", file("benchcoe.toml", b'databse_url = "x"')),
     Case("wrong setting", "experts", 1, "home must be a string", file("benchcoe.toml", b"home = 3")),
-    Case("a broker of maybe", "experts", 1, "it must be yes or no", file("benchcoe.toml", b'open_broker = "maybe"')),
-    Case("a lease of blanks", "experts", 1, "a number of seconds", file("benchcoe.toml", b'lease_s = " "')),
+    Case(
+        "an invalid open_broker", "experts", 1, "it must be yes or no", file("benchcoe.toml", b'open_broker = "maybe"')
+    ),
+    Case("an invalid lease_s", "experts", 1, "a number of seconds", file("benchcoe.toml", b'lease_s = " "')),
     Case("settings in Latin-1", "experts", 1, "not valid TOML", file("benchcoe.toml", 'home = "é"'.encode("latin-1"))),
 ]
 
@@ -369,19 +371,19 @@ def closed_port() -> int:
         return int(server.getsockname()[1])
 
 
-def complaint(err: str) -> str:
-    """The one line that says what is wrong; click's own usage errors may take more."""
-    before, start, said = err.rpartition("Error: ")
+def error_message(err: str) -> str:
+    """The message of an error: one line, except for the usage errors of click."""
+    before, start, message = err.rpartition("Error: ")
     assert start, err
-    assert "unexpected" not in said, err
-    assert before.startswith("Usage: ") or (not before and said.count("\n") == 1), err
-    return said
+    assert "unexpected" not in message, err
+    assert before.startswith("Usage: ") or (not before and message.count("\n") == 1), err
+    return message
 
 
 @pytest.mark.parametrize("case", [*FILES, *ROWS, *NAMES, *WORK, *STORES], ids=lambda case: case.name)
-def test_one_line_and_nothing_changed(case: Case, workshop: Path, cli: Cli) -> None:
+def test_a_failing_command_prints_one_line_and_changes_nothing(case: Case, workplace: Path, cli: Cli) -> None:
     case.arrange()
-    rows, files = rows_of(URL), files_in(workshop)
+    rows, files = rows_of(URL), files_in(workplace)
 
     ended = cli(case.line.replace("{port}", str(closed_port())))
 
@@ -389,15 +391,15 @@ def test_one_line_and_nothing_changed(case: Case, workshop: Path, cli: Cli) -> N
     assert not ended.out
     assert SECRET not in ended.err
     err = ended.err[ended.err.rindex("Error: ") :] if "--debug" in case.line else ended.err
-    assert case.says in complaint(err)
+    assert case.message in error_message(err)
     assert rows_of(URL) == rows
-    assert files_in(workshop) == files
+    assert files_in(workplace) == files
 
 
-# --- a store that others hold ----------------------------------------------------------------------------------
+# --- a store that is locked, protected or of another program ---------------------------------------------------
 
 
-def test_a_store_that_another_process_writes(workshop: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_another_process_writes(workplace: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(session, "BUSY_TIMEOUT_S", 0)
     before = rows_of(URL)
     with closing(sqlite3.connect("benchcoe.db", isolation_level=None)) as other:
@@ -405,13 +407,13 @@ def test_a_store_that_another_process_writes(workshop: Path, cli: Cli, monkeypat
         ended = cli("add-expert eve --engine recorded")
         reading = cli("experts --json")
     assert (ended.code, reading.code) == (1, 0), "readers do not wait"
-    assert "try again" in complaint(ended.err)
+    assert "try again" in error_message(ended.err)
     assert rows_of(URL) == before
 
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """Root may read and write everything, so it steps down for a while."""
+    """Run as an unprivileged user, because root may read and write everything."""
     if os.geteuid() != 0:
         yield
         return
@@ -423,13 +425,13 @@ def unprivileged() -> Iterator[None]:
 
 
 @pytest.fixture
-def guarded(prepared: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Iterator[Path]:
-    """The workshop in a folder that its user may only read."""
+def read_only(prepared: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Iterator[Path]:
+    """The prepared folder without write permission."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copytree(prepared, folder, dirs_exist_ok=True)
         monkeypatch.chdir(folder)
-        cli("experts")  # what is imported late is imported now: nobody may read root's Python
+        cli("experts")  # lazy imports happen now: the unprivileged user cannot read root's Python
         cli("import-results ann ann.csv")
         folder.chmod(0o555)
         yield folder
@@ -437,23 +439,23 @@ def guarded(prepared: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Iterat
 
 
 @pytest.mark.parametrize("line", ["add-expert eve --engine recorded", "import-results idle bob.csv", "retire ann"])
-def test_a_folder_that_cannot_be_written(guarded: Path, cli: Cli, line: str) -> None:
-    guarded.joinpath("benchcoe.db").chmod(0o444)
+def test_a_folder_that_cannot_be_written(read_only: Path, cli: Cli, line: str) -> None:
+    read_only.joinpath("benchcoe.db").chmod(0o444)
     with unprivileged():
         ended = cli(line)
     assert ended.code == 1
-    assert "written" in complaint(ended.err)
+    assert "written" in error_message(ended.err)
 
 
-def test_a_file_that_cannot_be_read(guarded: Path, cli: Cli) -> None:
-    guarded.joinpath("ann.csv").chmod(0o000)
-    guarded.joinpath("benchcoe.db").chmod(0o666)
-    guarded.chmod(0o777)
+def test_a_file_that_cannot_be_read(read_only: Path, cli: Cli) -> None:
+    read_only.joinpath("ann.csv").chmod(0o000)
+    read_only.joinpath("benchcoe.db").chmod(0o666)
+    read_only.chmod(0o777)
     before = rows_of(URL)
     with unprivileged():
         ended = cli("import-results idle ann.csv")
     assert ended.code == 1
-    assert "ann.csv: cannot be read: Permission denied" in complaint(ended.err)
+    assert "ann.csv: cannot be read: Permission denied" in error_message(ended.err)
     assert rows_of(URL) == before
 
 
@@ -464,11 +466,11 @@ def test_the_database_of_another_program_stays_as_it_is(tmp_path: Path, cli: Cli
     before = path.read_bytes()
     ended = cli(f"experts --database-url sqlite:///{path}")
     assert ended.code == 1
-    assert "no result store" in complaint(ended.err)
+    assert "no result store" in error_message(ended.err)
     assert path.read_bytes() == before
 
 
-# --- a process that is ended -----------------------------------------------------------------------------------
+# --- a process that is interrupted -----------------------------------------------------------------------------
 
 LARGE = 150_000
 
@@ -482,7 +484,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def is_writing(url: str) -> bool:
-    """Whether another process has a write transaction open; on PostgreSQL, waits for its statement."""
+    """Whether another process has an open write transaction; on PostgreSQL, whether it runs its INSERT."""
     store = connect(url)
     try:
         if not store.is_sqlite:
@@ -501,12 +503,12 @@ def is_writing(url: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("signal_sent", "code", "says"),
+    ("signal_sent", "code", "message"),
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
     ids=["Ctrl-C", "SIGTERM"],
 )
-def test_an_import_that_is_ended(
-    store_url: str, large: Path, tmp_path: Path, signal_sent: int, code: int, says: str
+def test_an_interrupted_import_stores_nothing(
+    store_url: str, large: Path, tmp_path: Path, signal_sent: int, code: int, message: str
 ) -> None:
     console = Path(sys.executable).with_name("benchcoe-jobs")
     options = ["--database-url", store_url]
@@ -520,30 +522,30 @@ def test_an_import_that_is_ended(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=hears_interrupts,
+        preexec_fn=accept_interrupts,
     )
     while not is_writing(store_url):
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
     if store_url.startswith("sqlite"):
-        time.sleep(0.4)  # the lock comes first, the rows after it
+        time.sleep(0.4)  # the rows are written after the lock is taken
     process.send_signal(signal_sent)
     out, err = process.communicate(timeout=60)
 
     assert process.returncode == code, err
     assert not out
     assert err.count("\n") == 1
-    assert says in complaint(err)
+    assert message in error_message(err)
     assert rows_of(store_url) == before
     if store_url.startswith("sqlite"):
         with closing(sqlite3.connect(tmp_path / "benchcoe.db")) as database:
             assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-# --- not quite an error ----------------------------------------------------------------------------------------
+# --- commands that succeed despite a fault ---------------------------------------------------------------------
 
 
-def test_rows_that_cannot_be_used_are_listed_and_the_others_stored(workshop: Path, cli: Cli) -> None:
+def test_unusable_rows_are_listed_and_the_others_stored(workplace: Path, cli: Cli) -> None:
     Path("x.csv").write_bytes(csv(GOOD, GOOD, "toy,colours-1,,colours,nan", "toy,colours-2,,colours,0.5"))
     ended = cli("import-results idle x.csv --json")
     assert ended.code == 0
@@ -551,14 +553,14 @@ def test_rows_that_cannot_be_used_are_listed_and_the_others_stored(workshop: Pat
     assert [fault["line"] for fault in ended.json["skipped"]] == [3, 4]
 
 
-def test_a_router_that_was_damaged_is_whole_again_after_training(workshop: Path, cli: Cli) -> None:
-    spoil_weights()
+def test_training_repairs_a_damaged_router(workplace: Path, cli: Cli) -> None:
+    damage_weights()
     assert cli("route 'how many?' --router by-subject").code == 1
     assert cli("train-router by-subject").code == 0
     assert cli("route 'how many?' --router by-subject").code == 0
 
 
-def test_a_file_name_that_is_no_unicode(workshop: Path) -> None:
+def test_a_file_name_that_is_not_unicode(workplace: Path) -> None:
     name = os.fsdecode(b"caf\xe9.csv")
     Path(name).write_bytes(csv(GOOD))
     console = Path(sys.executable).with_name("benchcoe-jobs")
