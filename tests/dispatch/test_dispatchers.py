@@ -79,13 +79,13 @@ def test_every_query_is_asked_once_and_the_report_says_so(site: Site) -> None:
     assert again.id != first.id
     assert installation.responses_of(site.store, "ann") == rows
     right = sum(score for *_, score, _ in rows)
-    for job, there in ((first, 0), (again, N)):
+    for job, n_reused in ((first, 0), (again, N)):
         assert (job.state, job.error, job.exit_code) == (JobState.DONE, None, None)
         assert job.report is not None
         [row] = job.report.pop("benchmarks")
         assert row.pop("seconds") >= 0
         assert row.pop("mean") == pytest.approx(right / N)
-        assert row == {"benchmark": "fake", "queries": N, "reused": there, "answered": N - there, "errors": 0}
+        assert row == {"benchmark": "fake", "queries": N, "reused": n_reused, "answered": N - n_reused, "errors": 0}
     assert first.report == {"expert": "ann", "loads": 1}, "one load for all shards"
 
 
@@ -100,7 +100,7 @@ def test_the_same_work_twice_is_one_job(site: Site, orders: Callable[[str, str],
     assert set(installation.responses_of(site.store, "bob").values()) == {1}
 
 
-def test_what_cannot_be_answered_is_retried_by_itself(site: Site, orders: Callable[..., None]) -> None:
+def test_retry_asks_only_the_items_that_failed(site: Site, orders: Callable[..., None]) -> None:
     site.add_expert("cat", "shy")
     job = site.follow(site.profile("cat"))
     assert (job.state, job.exit_code) == (JobState.PARTIAL, 3)
@@ -110,12 +110,12 @@ def test_what_cannot_be_answered_is_retried_by_itself(site: Site, orders: Callab
     assert failed == set(map(str, UNANSWERABLE))
 
     orders("healed")
-    asked = len(fake_plugins.batches())
+    n_batches = len(fake_plugins.batches())
     assert retry(site.store, job.id) == 2, "only the shards that they are in"
     site.runner.announce()
     healed = site.follow(job.id)
     assert (healed.state, healed.error, healed.exit_code) == (JobState.DONE, None, None)
-    assert sum(map(len, fake_plugins.batches()[asked:])) == len(UNANSWERABLE), "and of those nothing else"
+    assert sum(map(len, fake_plugins.batches()[n_batches:])) == len(UNANSWERABLE), "and of those nothing else"
     assert len(installation.responses_of(site.store, "cat")) == N
     with pytest.raises(UsageError, match="no failed shards or items"):
         retry(site.store, job.id)
@@ -161,8 +161,8 @@ def test_a_cancelled_job_stops_at_the_next_micro_batch(site: Site, orders: Calla
     follower.join()
     assert site.wait(job_id).state is JobState.CANCELLED
     assert {state for state, _ in site.shards(job_id)} <= {"cancelled", "done"}
-    there = len(installation.responses_of(site.store, "gus"))
-    assert 64 <= there < N
+    n_stored = len(installation.responses_of(site.store, "gus"))
+    assert 64 <= n_stored < N
     orders("slow", "0")
     site.runner.announce()
     done = site.follow(other)

@@ -23,7 +23,7 @@ def short_folder() -> Iterator[Path]:
     """A folder for a socket, removed at the end: in TMPDIR, or in /tmp where TMPDIR is too long a path."""
     parent = tempfile.gettempdir()
     if len(os.fsencode(parent)) > _LONGEST_PARENT:
-        parent = "/tmp"  # noqa: S108  (mkdtemp makes a folder that nobody else may open)
+        parent = "/tmp"  # noqa: S108  (mkdtemp makes a folder that only this user can open)
     folder = Path(tempfile.mkdtemp(prefix="pg", dir=parent))
     try:
         yield folder

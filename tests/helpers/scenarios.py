@@ -75,7 +75,7 @@ class Ground:
         self.site.wait_until_processed(job_id, min(before + 1, N))
         return time.monotonic() - began
 
-    def insist(self, job_id: int) -> None:
+    def require_undisturbed(self, job_id: int) -> None:
         """Wait for the end of a job, and check that its results equal those of an undisturbed run."""
         self.slow(0)
         job = self.site.wait(job_id)
@@ -94,7 +94,7 @@ def worker_child_killed(ground: Ground) -> float:
     worker, job_id = ground.begin()
     worker.signal_child(signal.SIGKILL)
     recovery = ground.recovery_s(job_id)
-    ground.insist(job_id)
+    ground.require_undisturbed(job_id)
     return recovery
 
 
@@ -105,7 +105,7 @@ def worker_parent_killed(ground: Ground) -> float:
     worker.process.wait()
     ground.site.start_worker("another")
     recovery = ground.recovery_s(job_id)
-    ground.insist(job_id)
+    ground.require_undisturbed(job_id)
     return recovery
 
 
@@ -122,7 +122,7 @@ def child_killed_in_mid_sweep(ground: Ground) -> float:
         forked = set(worker.children) - {child}
         other.execute("ROLLBACK")
     recovery = ground.recovery_s(job_id)
-    ground.insist(job_id)
+    ground.require_undisturbed(job_id)
     assert not forked, "SQLite in that child takes its parent's locks for its own"
     _require_integrity(ground.site)
     return recovery
@@ -139,7 +139,7 @@ def whole_worker_killed(ground: Ground) -> float:
     worker.end()
     ground.site.start_worker("another")
     recovery = ground.recovery_s(job_id)
-    ground.insist(job_id)
+    ground.require_undisturbed(job_id)
     return recovery
 
 
@@ -148,7 +148,7 @@ def engine_host_killed(ground: Ground) -> float:
     _, job_id = ground.begin()
     subprocess.run(["kill", "-KILL", str(fake_plugins.engine_pids()[-1])], check=True)
     recovery = ground.recovery_s(job_id)
-    ground.insist(job_id)
+    ground.require_undisturbed(job_id)
     assert {attempts for _, attempts in ground.site.shards(job_id)} == {1}, "no shard was lost by it"
     return recovery
 
@@ -198,7 +198,7 @@ def poisoned_shard(ground: Ground) -> float:
     assert retry(ground.site.store, job_id) == 1
     ground.site.runner.announce()
     recovery = ground.recovery_s(job_id)
-    ground.insist(job_id)
+    ground.require_undisturbed(job_id)
     return recovery
 
 
@@ -212,7 +212,7 @@ def broker_gone_for_5_s(ground: Ground) -> float:
     time.sleep(5)
     ground.broker.restart()
     recovery = ground.recovery_s(job_id)
-    ground.insist(job_id)
+    ground.require_undisturbed(job_id)
     return recovery
 
 
@@ -221,7 +221,7 @@ def broker_emptied(ground: Ground) -> float:
     _, job_id = ground.begin()
     ground.broker.flush()
     recovery = ground.recovery_s(job_id)
-    ground.insist(job_id)
+    ground.require_undisturbed(job_id)
     return recovery
 
 
@@ -237,7 +237,7 @@ def broker_gone_for_good(ground: Ground) -> float:
     ground.site.runner.announce()  # a command that submits more does not fail
     ground.broker.restart()
     recovery = ground.recovery_s(job_id)
-    ground.insist(job_id)
+    ground.require_undisturbed(job_id)
     return recovery
 
 
@@ -260,7 +260,7 @@ def connections_cut(ground: Ground) -> float:
         time.sleep(0.15)
     admin.close()
     recovery = ground.recovery_s(job_id)
-    ground.insist(job_id)
+    ground.require_undisturbed(job_id)
     return recovery
 
 
@@ -273,7 +273,7 @@ def database_restarted(ground: Ground) -> float:
     ground.postgres.restart()
     ground.site.store.engine.dispose()
     recovery = ground.recovery_s(job_id)
-    ground.insist(job_id)
+    ground.require_undisturbed(job_id)
     return recovery
 
 
@@ -300,7 +300,7 @@ def database_restarted_under_commands(ground: Ground) -> float:
     recovery = ground.recovery_s(job_id)
     ends = [(command.communicate(timeout=installation.PATIENCE_S)[1], command.returncode) for command in commands]
     assert ends == [("", 0)] * len(commands)
-    ground.insist(job_id)
+    ground.require_undisturbed(job_id)
     return recovery
 
 
@@ -314,16 +314,16 @@ def _others(site: Site) -> int:
 def cut_while_committing(ground: Ground) -> float:
     """The worker's connection is cut at COMMIT twenty times: before it arrives, or before its reply arrives."""
     wire = Wire(ground.site.url)
-    there = Site(ground.site.folder, wire.url, ground.site.broker_url, lease_s=8)
-    with installation.opened(there):
+    behind_wire = Site(ground.site.folder, wire.url, ground.site.broker_url, lease_s=8)
+    with installation.opened(behind_wire):
         ground.slow(0.1)
         ground.site.add_expert("ann")
-        there.start_worker()
+        behind_wire.start_worker()
         job_id = ground.site.profile("ann")
         ground.site.wait_until_processed(job_id, 1)
         wire.cuts = ["before", "after", "after", "before"] * 5
         recovery = ground.recovery_s(job_id)
-        ground.insist(job_id)
+        ground.require_undisturbed(job_id)
         assert not wire.cuts, "there were fewer commits than cuts"
     wire.stop()
     return recovery
@@ -413,7 +413,7 @@ def worker_stopped_past_its_lease(ground: Ground) -> float:
     recovery = ground.recovery_s(job_id)
     wait_for(is_taken_from_it, "its shard has another owner")
     worker.signal_child(signal.SIGCONT)
-    ground.insist(job_id)
+    ground.require_undisturbed(job_id)
     wait_for(lambda: "has gone to another worker" in worker.log.read_text(), "the late worker reports its lost lease")
     return recovery
 
@@ -428,7 +428,7 @@ def one_clock_is_wrong(ground: Ground) -> float:
     _, job_id = ground.begin()
     wait_for(lambda: len(ground.site.listed_workers()) == 2, "both workers are registered")
     recovery = ground.recovery_s(job_id)
-    ground.insist(job_id)
+    ground.require_undisturbed(job_id)
     assert {attempts for _, attempts in ground.site.shards(job_id)} == {1}
     return recovery
 
@@ -444,7 +444,7 @@ def tickets_by_the_thousand(ground: Ground) -> float:
         for _ in range(2000):
             app.send_task(TICKET, args=["gpu"], queue="gpu", connection=connection)
     recovery = ground.recovery_s(job_id)
-    ground.insist(job_id)
+    ground.require_undisturbed(job_id)
     assert {attempts for _, attempts in ground.site.shards(job_id)} == {1}
     return recovery
 
@@ -458,7 +458,7 @@ def tickets_lost(ground: Ground) -> float:
     job_id = ground.site.profile("ann")
     ground.broker.flush()
     recovery = ground.recovery_s(job_id)
-    ground.insist(job_id)
+    ground.require_undisturbed(job_id)
     return recovery
 
 
@@ -471,7 +471,7 @@ def cancelled_in_mid_shard(ground: Ground) -> float:
     cancel(ground.site.store, job_id)
     again = ground.site.profile("ann")
     recovery = ground.recovery_s(again)
-    ground.insist(again)
+    ground.require_undisturbed(again)
     assert ground.site.wait(job_id).state is JobState.CANCELLED
     return recovery
 
@@ -488,7 +488,7 @@ def _told(ground: Ground, *signals: signal.Signals) -> tuple[int, float]:
         assert len(waiting) == 6 - [state for state, _ in ground.site.shards(job_id)].count("done")
     ground.site.start_worker("another")
     recovery = ground.recovery_s(job_id)
-    ground.insist(job_id)
+    ground.require_undisturbed(job_id)
     return code, recovery
 
 
