@@ -16,6 +16,7 @@ from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.importers import columns
 from benchcoe_jobs.importers.archive import read_bytes
 from benchcoe_jobs.importers.columns import DuplicateGuard, Row, RowError, quoted
+from benchcoe_jobs.wording import counted
 
 BENCHMARK = "mmlu-pro"
 LETTERS = "ABCDEFGHIJ"
@@ -93,7 +94,7 @@ def _query(row: Row, subjects: frozenset[str]) -> Query:
     options = columns.texts("options", row["options"])
     answer = columns.required(row, "answer")
     if len(answer) != 1 or answer not in LETTERS[: len(options)]:
-        raise RowError(f"answer {quoted(answer)} is not a letter of its {len(options)} options")
+        raise RowError(f"answer {quoted(answer)} is not a letter of its {counted(len(options), 'option')}")
     return Query(
         key=key,
         subject=subject,

@@ -22,6 +22,7 @@ from benchcoe_jobs.store.results.catalog import Question
 from benchcoe_jobs.store.routing import evaluations
 from benchcoe_jobs.store.routing.evaluations import NewDecision
 from benchcoe_jobs.store.session import Store
+from benchcoe_jobs.wording import counted
 
 
 def evaluate_request(
@@ -161,9 +162,10 @@ def estimates_of(store: Store, home: Path, decided: SplitDecisions) -> tuple[Dec
     estimates = router.estimate([question.router_input for question in decided.questions])
     if n_other := int((router.best(estimates, decided.budget) != decided.chosen()).sum()):
         raise BenchcoeError(
-            f"router {decided.snapshot.router.name!r} decides {n_other} of {len(decided.questions)} queries otherwise "
-            "than stored, because this worker's library versions or hardware differ from those that decided first: "
-            "give `benchcoe-jobs evaluate` again, which keeps every answer"
+            f"router {decided.snapshot.router.name!r} decides {n_other} of "
+            f"{counted(len(decided.questions), 'query', 'queries')} otherwise than stored, because this worker's "
+            "library versions or hardware differ from those that decided first: give `benchcoe-jobs evaluate` again, "
+            "which keeps every answer"
         )
     return router, estimates
 

@@ -18,6 +18,7 @@ from benchcoe_jobs.services.evaluation.decisions import SplitDecisions
 from benchcoe_jobs.services.intervals import mean_interval
 from benchcoe_jobs.services.score_matrix import fill, subject_oracle
 from benchcoe_jobs.store.results.catalog import Question
+from benchcoe_jobs.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,15 +163,15 @@ def _cost(costs: Floats, chosen: NDArray[np.intp], best: int) -> dict[str, float
 
 def _warnings(decided: SplitDecisions, distribution: Distribution, n_seen: int, n_without: int) -> list[str]:
     found = []
-    n = len(decided.questions)
+    n_queries = counted(len(decided.questions), "query", "queries")
     if distribution == Distribution.NAIVE:
         found.append("in-sample: the router was trained on these queries; the accuracy says nothing about new ones")
     elif _chose_the_epoch(decided):
         found.append("the router kept the epoch that was best on these queries: the accuracy is slightly too high")
     elif n_seen:
-        found.append(f"{n_seen} of {n} queries have the same content as a training query")
+        found.append(f"the content of {n_seen} of {n_queries} is that of a training query")
     if n_without:
-        found.append(f"{n_without} of {n} queries are left out: an expert of the pool has no score on them")
+        found.append(f"{n_without} of {n_queries} left out: at least one expert of the pool has no score there")
     labels = decided.snapshot.labels.values()
     if reported := [label.subject for label in labels if label.source == Source.REPORTED]:
         found.append(f"the labels of {', '.join(reported)} come from reported scores, whose queries may be among these")

@@ -15,6 +15,7 @@ from benchcoe_jobs.store.labels.label_sets import LabelSetRef, freeze
 from benchcoe_jobs.store.labels.live_labels import LeftOut, QueryLabelCounts, Scope, SubjectLabel
 from benchcoe_jobs.store.results import experts
 from benchcoe_jobs.store.session import Store
+from benchcoe_jobs.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,5 +95,6 @@ def _nothing_to_label(scope: Scope, out: list[LeftOut]) -> str:
     best = max(out, key=lambda row: row.n_scored / row.n_queries)
     return (
         f"no expert is eligible in {where}: the closest, {best.expert}, has scores for {best.n_scored} of "
-        f"{best.n_queries} queries of {best.subject!r}, below min_coverage {scope.pool.min_coverage:g}"
+        f"{counted(best.n_queries, 'query', 'queries')} of {best.subject!r}, below min_coverage "
+        f"{scope.pool.min_coverage:g}"
     )

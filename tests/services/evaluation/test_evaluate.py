@@ -68,8 +68,8 @@ def test_what_was_seen_in_training_is_said(toy: Store, tmp_path: Path) -> None:
     report = evaluate(toy, tmp_path, "r", benchmark=None, split="test")
     assert (report.distribution, report.in_sample, report.seen_in_training) == ("in distribution", False, 1)
     assert report.warnings == [
-        "1 of 7 queries have the same content as a training query",
-        "1 of 7 queries are left out: an expert of the pool has no score on them",
+        "the content of 1 of 7 queries is that of a training query",
+        "1 of 7 queries left out: at least one expert of the pool has no score there",
     ]
 
 
