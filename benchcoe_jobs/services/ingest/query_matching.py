@@ -40,6 +40,8 @@ class Matcher:
             query = new.get(key, row.query)
             if stored is not None:
                 reason = self._difference(row.query, key, stored)
+            elif query is not row.query and query.subject != row.query.subject:
+                reason = f"its subject {row.query.subject!r} differs from {query.subject!r} of an earlier row"
             elif query is not row.query:
                 reason = None if query.content_hash == row.query.content_hash else _OTHER_CONTENT
             elif row.query.subject not in self._subjects and not self._may_add_subjects:

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from tables import add_experts, bring
 
 from benchcoe_jobs.errors import InputError
+from benchcoe_jobs.services.ingest import result_import
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.store.tables import Expert, Query, Score
 
@@ -92,3 +93,21 @@ def test_a_text_of_several_stored_queries_is_a_new_query(toy: Store, tmp_path: P
     summary = bring(toy, tmp_path, "bob", {"text": FIRST["text"], "subject": "math", "score": 1})
     assert (summary.new_queries, summary.skipped) == (1, [])
     assert not {("bob", "q1"), ("bob", "copy")} & scores(toy).keys()
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 2])
+def test_an_earlier_row_of_the_file_is_compared_like_a_stored_query(
+    toy: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_at_once: int
+) -> None:
+    monkeypatch.setattr(result_import, "ROWS_AT_ONCE", rows_at_once)
+    new = {"key": "q3", "text": "Which is odd?", "subject": "math", "choices": ["one", "two"], "answer": "A"}
+    rows = [
+        {**new, "expert": "bob", "score": 1},
+        {**new, "expert": "ann", "score": 1, "subject": "letters"},
+        {**new, "expert": "ann", "score": 1, "answer": "B"},
+        {**new, "expert": "ann", "score": 0},
+    ]
+    summary = bring(toy, tmp_path, "all", *rows)
+    assert sorted(row.line for row in summary.skipped) == [2, 3]
+    assert "its subject 'letters' differs from" in summary.skipped[0].reason
+    assert (summary.new_queries, scores(toy)["bob", "q3"], scores(toy)["ann", "q3"]) == (1, 1, 0)
