@@ -100,14 +100,15 @@ def test_an_earlier_row_of_the_file_is_compared_like_a_stored_query(
     toy: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_at_once: int
 ) -> None:
     monkeypatch.setattr(result_import, "ROWS_AT_ONCE", rows_at_once)
+    add_experts(toy, cat=None, dan=None)
     new = {"key": "q3", "text": "Which is odd?", "subject": "math", "choices": ["one", "two"], "answer": "A"}
     rows = [
         {**new, "expert": "bob", "score": 1},
         {**new, "expert": "ann", "score": 1, "subject": "letters"},
-        {**new, "expert": "ann", "score": 1, "answer": "B"},
-        {**new, "expert": "ann", "score": 0},
+        {**new, "expert": "cat", "score": 1, "answer": "B"},
+        {**new, "expert": "dan", "score": 0},
     ]
     summary = bring(toy, tmp_path, "all", *rows)
     assert sorted(row.line for row in summary.skipped) == [2, 3]
     assert "its subject 'letters' differs from" in summary.skipped[0].reason
-    assert (summary.new_queries, scores(toy)["bob", "q3"], scores(toy)["ann", "q3"]) == (1, 1, 0)
+    assert (summary.new_queries, scores(toy)["bob", "q3"], scores(toy)["dan", "q3"]) == (1, 1, 0)
