@@ -1,4 +1,4 @@
-"""Files of prompts: checked whole, routed, asked once, answered line by line; with an engine that echoes."""
+"""The job `batch`: a submitted file is validated whole, routed by one snapshot, and each line is answered once."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import routing_world
 import tiny_quiz
 
 from benchcoe_jobs.dispatch.inline import InlineDispatcher
 from benchcoe_jobs.domain import JobState
 from benchcoe_jobs.errors import InputError, UsageError
 from benchcoe_jobs.job_queue.lifecycle import cancel, retry, submit
+from benchcoe_jobs.services.batch import job as batch_job
 from benchcoe_jobs.services.batch.job import submit_file
 from benchcoe_jobs.services.batch.result_files import write_results
 from benchcoe_jobs.services.inference.job import profile_request
 from benchcoe_jobs.services.ingest.benchmark_import import add_benchmark
 from benchcoe_jobs.settings import Settings
-from benchcoe_jobs.store.job_queue import jobs
+from benchcoe_jobs.store.job_queue import batch_lines, jobs
 from benchcoe_jobs.store.job_queue.jobs import JobRow
 from benchcoe_jobs.store.results import experts
 from benchcoe_jobs.store.results.experts import ExpertRow
@@ -120,6 +122,75 @@ def test_every_line_ends_in_exactly_one_line(routed: Store, settings: Settings, 
     assert follow(routed, settings, job_id).state is JobState.PARTIAL
     assert write_results(routed, job_id, output, errors) == (199, 1)
     assert read(output) == answers, "what was answered is not asked again"
+
+
+@pytest.fixture
+def world(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Experts that echo, scores that were imported, and a router whose choices are known."""
+    tiny_quiz.install(tmp_path, monkeypatch)
+    routing_world.fill(store, tmp_path)
+    return store
+
+
+def experts_of(store: Store, job_id: int) -> list[str | None]:
+    with store.reading() as connection:
+        return [line.expert for line in batch_lines.lines(connection, job_id)]
+
+
+def test_all_lines_of_a_file_are_routed_by_one_router(
+    world: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batch_job, "_ROUTED_AT_ONCE", 1)
+    file = write(tmp_path / "p.jsonl", *(chat(n, routing_world.APPLES.text) for n in (1, 2)))
+    job_id, _ = submit_file(world, file, "r")
+    routing_world.run_shards(world, tmp_path, job_id, ["cpu"], n=1)
+    routing_world.train(world, tmp_path, pool="bobs")
+    routing_world.run_shards(world, tmp_path, job_id, ["cpu"])
+    assert experts_of(world, job_id) == ["ann", "ann"], "the second line is routed by what decided the first"
+
+
+def test_an_open_job_keeps_the_artifact_that_it_needs(world: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "routers" / "r"
+    job_id, _ = submit_file(world, write(tmp_path / "p.jsonl", chat(1, routing_world.APPLES.text)), "r")
+    [before] = folder.iterdir()
+    routing_world.train_on_more(world, tmp_path)
+    assert before in folder.iterdir()
+    assert len(list(folder.iterdir())) == 2
+    routing_world.run_shards(world, tmp_path, job_id, ["cpu"])
+    assert experts_of(world, job_id) == ["ann"]
+    cancel(world, job_id)
+    [now] = (path for path in folder.iterdir() if path != before)
+    routing_world.train(world, tmp_path)
+    assert list(folder.iterdir()) == [now], "no open job names the earlier artifact any more"
+
+
+def test_the_same_file_is_another_job_for_another_pool_and_for_moved_labels(world: Store, tmp_path: Path) -> None:
+    file = write(tmp_path / "p.jsonl", chat(1, routing_world.APPLES.text))
+    first, is_new = submit_file(world, file, "r")
+    assert is_new
+    done = routing_world.run_shards(world, tmp_path, first, ["cpu"])
+    done = routing_world.run_shards(world, tmp_path, first, ["gpu"])
+    assert (done.state, experts_of(world, first)) == (JobState.DONE, ["ann"])
+    assert submit_file(world, file, "r") == (first, False)
+
+    routing_world.train(world, tmp_path, pool="bobs")
+    second, is_new = submit_file(world, file, "r")
+    assert is_new, "the answers of the job before are not those of this router"
+    routing_world.run_shards(world, tmp_path, second, ["cpu"])
+    assert experts_of(world, second) == ["bob"]
+
+    routing_world.train(world, tmp_path)
+    assert submit_file(world, file, "r") == (first, False), "this router and these labels are those of the first job"
+    routing_world.bring(world, tmp_path, "bob", 1.0, 1.0)  # bob draws level on apples, and leads overall
+    assert submit_file(world, file, "r")[1]
+
+
+def test_an_open_job_of_an_earlier_release_fails_with_the_command_that_helps(world: Store, tmp_path: Path) -> None:
+    request = {"router": "r", "artifact": "routers/r/0", "content": "0", "lines": 1}
+    job = routing_world.run_shards(world, tmp_path, routing_world.open_old_job(world, "batch", request), ["cpu"])
+    assert job.state is JobState.FAILED
+    assert job.error is not None
+    assert job.error.endswith("submit it again with `benchcoe-jobs submit`")
 
 
 def test_a_file_is_checked_whole_before_anything_is_stored(routed: Store, tmp_path: Path) -> None:
