@@ -1,1 +1,1 @@
-"""Training routers on stored scores."""
+"""Training of routers on frozen labels."""

@@ -11,15 +11,15 @@ from sqlalchemy import Connection
 from benchcoe_jobs.domain import Level, Policy, Queue
 from benchcoe_jobs.job_queue.job_kind import Assignment
 from benchcoe_jobs.services.labelling.scope import find_scope, require_policy
-from benchcoe_jobs.services.training.train import check_name, extend_router, train_router
+from benchcoe_jobs.services.training.train import extend_router, require_router_name, train_router
 from benchcoe_jobs.services.training.training_set import learnable_experts
 from benchcoe_jobs.store.job_queue import jobs, leases
 from benchcoe_jobs.store.job_queue.jobs import JobRow, NewShardGroup
 from benchcoe_jobs.store.job_queue.leases import Tally
 from benchcoe_jobs.store.routing import routers
 
-_LOOK_S = 5.0
-"""How often a long training asks the store whether somebody cancelled it."""
+_CANCEL_CHECK_S = 5.0
+"""Seconds after which a long training reads again whether its job was cancelled."""
 
 
 class TrainJob:
@@ -28,18 +28,18 @@ class TrainJob:
     n_stages = 1
 
     def plan(self, connection: Connection, job: JobRow) -> Sequence[NewShardGroup]:
-        """Raises UsageError for names that there are not."""
+        """Raises UsageError for unknown names."""
         request = job.request
         if request.get("extend"):
             routers.find_router(connection, request["router"])
         else:
-            check_name(request["router"])
+            require_router_name(request["router"])
             require_policy(Level(request["level"]), Policy(request["policy"]))
             find_scope(connection, request["pool"], request["benchmark"], request["split"])
         return [NewShardGroup(Queue.TRAIN, [({}, 1)])]
 
     def run(self, assignment: Assignment) -> None:
-        """Train, with no expert resident: both want the memory."""
+        """Train, after the resident expert was unloaded: the training needs its memory."""
         assignment.unload()
         store, home, claim, lease = assignment.store, assignment.home, assignment.claim, assignment.lease
 
@@ -47,15 +47,15 @@ class TrainJob:
             leases.hold(connection, claim)
             leases.require_not_cancelled(connection, claim)
 
-        started = looked = time.monotonic()
+        started = checked = time.monotonic()
 
-        def between() -> None:
-            nonlocal looked
+        def on_step() -> None:
+            nonlocal checked
             lease.check()
-            if time.monotonic() - looked >= _LOOK_S:
+            if time.monotonic() - checked >= _CANCEL_CHECK_S:
                 with store.reading() as connection:
                     leases.require_not_cancelled(connection, claim)
-                looked = time.monotonic()
+                checked = time.monotonic()
 
         options = dict(claim.request)
         name = options.pop("router")
@@ -64,7 +64,7 @@ class TrainJob:
             trained = extend_router(store, home, name, guard=guard)
         else:
             options["level"], options["policy"] = Level(options["level"]), Policy(options["policy"])
-            trained = train_router(store, home, name, guard=guard, between=between, **options)
+            trained = train_router(store, home, name, guard=guard, on_step=on_step, **options)
 
         def write(connection: Connection) -> Tally:
             jobs.set_report(connection, claim.job_id, trained.as_json())
@@ -73,13 +73,13 @@ class TrainJob:
         lease.commit(write, seconds=time.monotonic() - started)
 
     def report(self, connection: Connection, job: JobRow) -> Mapping[str, Any] | None:
-        """What was trained, on what."""
+        """The summary of the training, see `Trained.as_json`."""
         return job.report
 
     def follow_ups(self, connection: Connection, job: JobRow) -> Sequence[tuple[str, Mapping[str, Any]]]:
-        """Another head for each expert that became eligible while this training was under way.
+        """An extension of the router, if an expert became eligible while this training ran.
 
-        The end of its profile found this job open, and asked for no other.
+        The end of that expert's profile found this job open, and submitted no other.
         """
         router = routers.find_router(connection, job.request["router"])
         if router.level != Level.QUERY or job.report is None:

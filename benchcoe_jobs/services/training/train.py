@@ -1,4 +1,4 @@
-"""Train a router on frozen labels, and give it a new expert without touching the others."""
+"""Train a router on frozen labels, and extend it by an expert without changing the other heads."""
 
 from __future__ import annotations
 
@@ -27,28 +27,27 @@ from benchcoe_jobs.store.session import Store
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
-_SCRATCH = ".scratch"
-"""Beside a router's artifacts: the checkpoints of a training that is not over."""
-
+_CHECKPOINTS = ".scratch"
+"""The folder, beside a router's artifacts, for the checkpoints of an unfinished training."""
 
 Guard: TypeAlias = Callable[[Connection], object]
-"""Called in a transaction before it changes anything; what it raises undoes the transaction."""
+"""Called in a transaction before it changes anything; an exception rolls the transaction back."""
 
 
 def _unguarded(connection: Connection) -> None:
-    """For whoever works alone."""
+    """The guard of a training that is not a job: it never refuses."""
 
 
 def _uninterrupted() -> None:
-    """For whoever is never told to stop."""
+    """The `on_step` of a training that is never stopped."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """What a training ended with: the names that the outputs stand for, and what it learned from.
+    """The result of a training: the names of the outputs, and the data that they were learned from.
 
-    `calibration` is what its fallback rests on, None where it has none. `history` is how a training in epochs went,
-    None where there are no epochs.
+    `calibration` is that of the fallback, None without a fallback. `history` has the epochs of the training, None if it
+    has no epochs.
     """
 
     name: str
@@ -96,23 +95,27 @@ def train_router(
     policy: Policy = Policy.BEST,
     max_fallback: float = DEFAULT_MAX_FALLBACK,
     guard: Guard = _unguarded,
-    between: Callable[[], object] = _uninterrupted,
+    on_step: Callable[[], object] = _uninterrupted,
 ) -> Trained:
-    """Freeze the labels of a scope, train a router on them and register it; an older one is replaced.
+    """Freeze the labels of a scope, train a router on them and register it; a router of the same name is replaced.
 
-    At subject level the router goes by the labels of `policy`. With `max_fallback` 0 it has no fallback. `guard` is
-    called in the transaction that registers it, and may refuse; `between` is called between the steps of a long
-    training, which ends with what it raises, and goes on from its last checkpoint when it is asked for again. Raises
-    UsageError where there is nothing to learn from, and for a policy at query level.
+    At subject level the router uses the labels of `policy`. With `max_fallback` 0 it has no fallback. `guard` is
+    called in the transaction that registers the router, and may refuse by an exception. `on_step` is called between the
+    steps of a long training; an exception from it ends the training, which resumes from its last checkpoint when it is
+    started again. Raises UsageError if there is nothing to learn from, and for a policy at query level.
     """
     require_policy(level, policy)
-    check_name(name)
-    # Outside the transaction: a download must not hold the store.
-    setting = TrainingContext(
-        encoder, revision, routers.StoredVectors(store), checkpoints=home / "routers" / name / _SCRATCH, on_step=between
+    require_router_name(name)
+    # Outside the transaction, because a download must not lock the store.
+    context = TrainingContext(
+        encoder,
+        revision,
+        routers.StoredVectors(store),
+        checkpoints=home / "routers" / name / _CHECKPOINTS,
+        on_step=on_step,
     )
-    trainer = new_trainer(level, kind, head, setting)
-    with store.writing() as connection:  # labels are frozen with what is learned from, or not at all
+    trainer = new_trainer(level, kind, head, context)
+    with store.writing() as connection:  # labels are frozen together with the scores to learn from
         scope = find_scope(connection, pool, benchmark, split)
         frozen = freeze(connection, level, scope, policy)
         best_single(connection, scope)
@@ -124,7 +127,7 @@ def train_router(
                 "a router chooses between two or more"
             )
         validation = training_set.validation(connection) if trainer.learns_features else None
-        _make_place(home, name)
+        _make_folder(home, name)
     model = trainer.fit(
         training_set.outputs,
         training_set.examples,
@@ -138,22 +141,24 @@ def train_router(
     )
 
 
-def check_name(name: str) -> None:
-    """Raise UsageError where a router cannot be called so: the name is also that of a folder."""
+def require_router_name(name: str) -> None:
+    """Raise UsageError if the name is not allowed for a router: it is also the name of a folder."""
     if not _NAME.fullmatch(name):
         raise UsageError(f"router name {name!r}: use letters, digits, dots, dashes and underscores")
 
 
 def extend_router(store: Store, home: Path, name: str, *, guard: Guard = _unguarded) -> Trained:
-    """Give a query-level router a head for every eligible expert that joined its pool since.
+    """Add a head to a query-level router for each eligible expert that joined its pool after it was trained.
 
-    The heads that it has stay bit for bit as they are. Raises UsageError for a subject-level
-    router, which reads new experts from the label view and needs no training.
+    The other heads do not change by a bit. Raises UsageError for a subject-level router, which reads new experts from
+    the label view and needs no training.
     """
     with store.reading() as connection:
         router = routers.find_router(connection, name)
     if router.level != Level.QUERY:
-        raise UsageError(f"router {name!r} is subject-level: it follows the label view, a new expert needs no training")
+        raise UsageError(
+            f"router {name!r} is subject-level: it reads the label view, so a new expert needs no training"
+        )
     model = artifact.load(home / router.artifact, cache=routers.StoredVectors(store))
     scope = router.scope
     with store.writing() as connection:
@@ -178,16 +183,20 @@ def _register(
     new_outputs: tuple[str, ...],
     guard: Guard,
 ) -> Trained:
-    """Artifact first, row second: a crash between the two leaves an unused folder, never a torn router."""
-    place = _make_place(home, name)
-    staging = place / f".new-{os.getpid()}"
+    """Write the artifact first, then the row: a crash between the two leaves an unused folder, not a broken router.
+
+    Earlier artifacts are removed, except those that the snapshot of an open job names. They are removed by a later
+    training of the same router.
+    """
+    folder = _make_folder(home, name)
+    staging = folder / f".new-{os.getpid()}"
     try:
         fingerprint = artifact.save(model, staging)[:16]
-        if (place / fingerprint).exists():  # the same router, or its damaged remains
-            (place / fingerprint).rename(place / f".old-{os.getpid()}")
-        staging.rename(place / fingerprint)
+        if (folder / fingerprint).exists():  # the same router, or a damaged copy of it
+            (folder / fingerprint).rename(folder / f".old-{os.getpid()}")
+        staging.rename(folder / fingerprint)
     except OSError as error:
-        raise _not_written(place, error) from error
+        raise _not_written(folder, error) from error
     artifact_name = f"routers/{name}/{fingerprint}"
     with store.writing() as connection:
         guard(connection)
@@ -201,11 +210,11 @@ def _register(
             artifact=artifact_name,
             n_queries=n_queries,
         )
-        # After save_router, which waits for each transaction that opens a job for the earlier artifact.
+        # After save_router, which waits for transactions that open a job for the earlier artifact.
         in_use = {artifact_name, *snapshots.artifacts_of_open_jobs(connection)}
-    for folder in place.iterdir():
-        if f"routers/{name}/{folder.name}" not in in_use:
-            shutil.rmtree(folder, ignore_errors=True)
+    for other in folder.iterdir():
+        if f"routers/{name}/{other.name}" not in in_use:
+            shutil.rmtree(other, ignore_errors=True)
     return Trained(
         name,
         model.level.value,
@@ -220,15 +229,15 @@ def _register(
     )
 
 
-def _make_place(home: Path, name: str) -> Path:
-    """The folder of a router's artifacts; made before the training, which would else be lost without it."""
-    place = home / "routers" / name
+def _make_folder(home: Path, name: str) -> Path:
+    """The folder of a router's artifacts. It is made before a training, whose result would be lost without it."""
+    folder = home / "routers" / name
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _not_written(place, error) from error
-    return place
+        raise _not_written(folder, error) from error
+    return folder
 
 
-def _not_written(place: Path, error: OSError) -> StoreError:
-    return StoreError(f"the router cannot be written to {place}: {error.strerror or error}")
+def _not_written(folder: Path, error: OSError) -> StoreError:
+    return StoreError(f"the router cannot be written to {folder}: {error.strerror or error}")

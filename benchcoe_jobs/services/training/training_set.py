@@ -1,4 +1,4 @@
-"""What there is to learn from: the questions of a split, with the scores that experts have on them."""
+"""The training set of a router: the questions of a split, and the experts' scores on them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from benchcoe_jobs.store.routing import routers
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What there is to learn of a scope: examples with a column an output, and the scores (n, experts) of `names`."""
+    """The examples of a scope, with a target column for each output, and the scores (n, experts) of `names`."""
 
     scope: Scope
     level: Level
@@ -32,12 +32,12 @@ class TrainingSet:
 
     @property
     def calibration_scores(self) -> Floats | None:
-        """The scores; None where there is none: reported ones say nothing of single questions."""
+        """The scores (n, experts), or None if there are none: reported scores say nothing about single questions."""
         return None if np.isnan(self.scores).all() else self.scores
 
     @classmethod
     def read(cls, connection: Connection, scope: Scope, level: Level) -> TrainingSet:
-        """Raises UsageError where no query has a text."""
+        """The training set of a scope. Raises UsageError if no query has a text."""
         questions = catalog.questions(connection, scope.benchmark_id, scope.split)
         if not questions:
             raise UsageError(f"no query of {scope.benchmark}, split {scope.split}, has a text to learn from")
@@ -49,7 +49,7 @@ class TrainingSet:
         return cls(scope, level, subjects, names, _examples(questions, _one_hot(questions, subjects)), scores)
 
     def validation(self, connection: Connection) -> TrainingSet | None:
-        """The like of the validation split, with the same outputs and experts; None where that has nothing to say."""
+        """The set of the validation split, with the same outputs and experts; None if it has no usable question."""
         scope = replace(self.scope, split=Split.VALIDATION)
         if scope == self.scope:
             return None
@@ -58,12 +58,9 @@ class TrainingSet:
             for question in catalog.questions(connection, scope.benchmark_id, scope.split)
             if self.level is Level.QUERY or question.subject in self.outputs
         ]
-        members = experts.pool_members(connection, scope.pool.id)
-        names, found = _score_matrix(routers.targets(connection, scope), questions, members)
-        scores = np.full((len(questions), len(self.names)), np.nan)
-        for column, name in enumerate(self.names):
-            if name in names:
-                scores[:, column] = found[:, names.index(name)]
+        members = experts.expert_ids(connection)
+        rows = routers.targets(connection, scope)
+        scores = fill(rows, [question.id for question in questions], [members[name] for name in self.names])
         if not questions or (self.level is Level.QUERY and np.isnan(scores).all()):
             return None
         targets = scores if self.level is Level.QUERY else _one_hot(questions, self.outputs)
@@ -86,7 +83,7 @@ def _one_hot(questions: Sequence[Question], subjects: Sequence[str]) -> Floats:
 def _score_matrix(
     rows: Iterable[tuple[int, int, float]], questions: Sequence[Question], members: dict[str, int]
 ) -> tuple[tuple[str, ...], Floats]:
-    """Names of the eligible experts, and scores (queries, experts) with NaN where there is none."""
+    """The names of the eligible experts, and their scores (queries, experts), NaN if a score is missing."""
     matrix = fill(rows, [question.id for question in questions], list(members.values()))
     eligible = np.flatnonzero(~np.isnan(matrix).all(axis=0))
     names = list(members)
@@ -94,7 +91,7 @@ def _score_matrix(
 
 
 def learnable_experts(connection: Connection, scope: Scope) -> tuple[str, ...]:
-    """The eligible experts that have a score on a query with a text: those that a query-level router has heads for."""
+    """The eligible experts with a score on a query that has a text: a query-level router has a head for each."""
     questions = catalog.questions(connection, scope.benchmark_id, scope.split)
     members = experts.pool_members(connection, scope.pool.id)
     return _score_matrix(routers.targets(connection, scope), questions, members)[0]
