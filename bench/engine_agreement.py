@@ -51,7 +51,7 @@ def main() -> None:
         "same answer",
         "transformers right",
         "vLLM right",
-        "logit margins where they part",
+        "logit margins where they diverge",
     ]
     markdown(columns, rows)
 

@@ -44,7 +44,7 @@ def main() -> None:
             ratios = sorted(ours / least for ours, least in pairs[1:])
             shown = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})"
             rows.append([case, f"{ours:.2f}", f"{least:.2f}", shown])
-        markdown([f"import of {EXPERT}, 12,032 rows", "ours s", "read + parse + executemany s", "ratio"], rows)
+        markdown([f"import of {EXPERT}, 12,032 rows", "import s", "read + parse + executemany s", "ratio"], rows)
         fresh(Path(folder), None, files)
         print(f"peak memory of the import: {peak_mib(files[EXPERT]):.0f} MiB")
 

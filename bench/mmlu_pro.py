@@ -86,7 +86,7 @@ def import_all(files: dict[str, Path]) -> None:
         )
     print("## Imports: the scored accuracy, and the accuracy recomputed from the file's own `pred`\n")
     markdown(
-        ["expert", "scored", "skipped", "ours %", "from pred %", "answer is", "answer:", "last letter", "none"], rows
+        ["expert", "scored", "skipped", "scored %", "from pred %", "answer is", "answer:", "last letter", "none"], rows
     )
 
 

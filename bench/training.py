@@ -47,11 +47,11 @@ def main() -> None:
         rate = options.epochs * len(train) / (time.perf_counter() - start)
         return rate, float(np.mean(learned() == np.array([query.subject for query in validation])))
 
-    ours(train[:32], validation[:1], 1)  # what a first call costs once
-    found = {"ours": run(lambda: ours(train, validation, options.epochs))}
+    ours(train[:32], validation[:1], 1)  # a warm-up
+    found = {"`train-router`": run(lambda: ours(train, validation, options.epochs))}
     if bf16:
         hf_trainer.bf16_helps = lambda: False
-        found["ours in float32"] = run(lambda: ours(train, validation, options.epochs))
+        found["`train-router` in float32"] = run(lambda: ours(train, validation, options.epochs))
     found["published loop"] = run(lambda: published(train, validation, options.epochs))
     slow, _ = found["published loop"]
     print(
