@@ -55,7 +55,7 @@ def main() -> None:
     found["published loop"] = run(lambda: published(train, validation, options.epochs))
     slow, _ = found["published loop"]
     print(
-        f"## {len(train)} real questions, {options.epochs} epochs, {len(validation)} for validation; ours "
+        f"## {len(train)} real questions, {options.epochs} epochs, {len(validation)} for validation; train-router "
         f"{'with' if bf16 else 'without'} bfloat16\n"
     )
     rows = [[name, f"{rate:.1f}", f"{rate / slow:.1f}", f"{100 * right:.1f}"] for name, (rate, right) in found.items()]
