@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from label_worlds import EXPERTS, VALUES, World, clear, fill, mean, ranking
 from sqlalchemy import select
 
-from benchcoe_jobs.domain import Policy
+from benchcoe_jobs.domain import Distribution, Policy, Query, Split
+from benchcoe_jobs.store.labels import live_labels
 from benchcoe_jobs.store.labels.live_labels import SUBJECT_VIEWS, Scope, best_single, subject_labels
 from benchcoe_jobs.store.results import aggregates, catalog, experts, responses
 from benchcoe_jobs.store.session import Store
@@ -173,3 +174,49 @@ def test_a_reported_score_is_beyond_testing(store: Store) -> None:
         Policy.ABSTAIN: "a",
     }
     assert (chosen[Policy.ABSTAIN].rank, chosen[Policy.ABSTAIN].source) == (3, "measured")
+
+
+def test_reads_of_a_scope(filled: Store) -> None:
+    with filled.reading() as connection:
+        benchmark_id, name = catalog.find_benchmark(connection, None)
+        everyone = Scope(experts.find_pool(connection, "all"), benchmark_id, name, "train")
+        alone = Scope(experts.find_pool(connection, "one"), benchmark_id, name, "train")
+        counts = live_labels.query_label_counts(connection, everyone)
+        assert (counts.n, counts.by_expert, counts.tied, counts.all_wrong) == (4, {"a": 2, "b": 2}, 1, 0)
+        assert live_labels.query_label_counts(connection, alone).all_wrong == 2
+        assert live_labels.measured_experts(connection, everyone) == ["a", "b"]
+        assert live_labels.left_out(connection, everyone) == []
+        ranked = live_labels.contenders(connection, everyone)
+        assert {subject: [c.expert for c in of_subject] for subject, of_subject in ranked.items()} == {
+            "law": ["b", "a"],
+            "maths": ["a", "b"],
+        }
+        ids = [c.expert_id for c in ranked["maths"]]
+        patterns = live_labels.score_patterns(connection, ranked["maths"][0].stratum_id, ids)
+        assert sorted(map(tuple, patterns)) == [(0.0, 1.0, 1), (1.0, 0.0, 1), (1.0, 1.0, 1)]
+        labels = live_labels.all_labels(connection, benchmark_id)
+        assert labels.subject["all", "train", "law"] == "b"
+        assert labels.query["all", catalog.stored_queries(connection, benchmark_id)["q3"].id] == "b"
+
+
+def test_an_expert_with_too_few_scores_is_left_out(filled: Store) -> None:
+    with filled.writing() as connection:
+        benchmark_id, name = catalog.find_benchmark(connection, None)
+        added = catalog.add_queries(connection, benchmark_id, [Query("q6", "law", "new", split=Split.TRAIN)])
+        aggregates.refresh(connection, [benchmark_id])
+        found = live_labels.left_out(
+            connection, Scope(experts.find_pool(connection, "all"), benchmark_id, name, "train")
+        )
+    assert added
+    assert [(one.expert, one.subject, one.n_scored, one.n_queries) for one in found] == [
+        ("a", "law", 1, 2),
+        ("b", "law", 1, 2),
+    ]
+
+
+def test_the_distribution_of_a_test_follows_from_benchmark_and_split(filled: Store) -> None:
+    with filled.reading() as connection:
+        trained_on = Scope(experts.find_pool(connection, "all"), 1, "bench", "train")
+    assert trained_on.distribution("bench", "train") is Distribution.NAIVE
+    assert trained_on.distribution("bench", "test") is Distribution.IN_DISTRIBUTION
+    assert trained_on.distribution("other", "train") is Distribution.OUT_OF_DISTRIBUTION

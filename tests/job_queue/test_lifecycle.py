@@ -1,0 +1,117 @@
+"""Jobs from submission to their end, with a kind whose shards do nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import fake_plugins
+import pytest
+from queue_rows import claim
+
+from benchcoe_jobs.domain import JobState, ShardState
+from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.job_queue import lifecycle
+from benchcoe_jobs.store.job_queue import jobs, leases
+from benchcoe_jobs.store.session import Store
+
+
+@pytest.fixture(autouse=True)
+def _plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_plugins.install(tmp_path, monkeypatch)
+
+
+def submit(store: Store, *stages: list[int]) -> int:
+    with store.writing() as connection:
+        job_id, _ = lifecycle.submit(connection, "empty", {"stages": list(stages)})
+    return job_id
+
+
+def finish_all(store: Store, state: ShardState = ShardState.DONE) -> None:
+    with store.writing() as connection:
+        held = claim(connection)
+        if leases.finish(connection, held, state, "a reason" if state is ShardState.FAILED else None):
+            lifecycle.settle(connection, held.job_id)
+
+
+def read(store: Store, job_id: int) -> jobs.JobRow:
+    with store.reading() as connection:
+        return jobs.read_job(connection, job_id)
+
+
+def test_stages_follow_each_other_and_the_last_one_ends_the_job(store: Store) -> None:
+    job_id = submit(store, [1, 1], [1])
+    assert submit(store, [1, 1], [1]) == job_id, "the same work is one job"
+    finish_all(store)
+    assert read(store, job_id).stage == 0
+    finish_all(store)
+    assert read(store, job_id).stage == 1
+    finish_all(store)
+    ended = read(store, job_id)
+    assert (ended.state, ended.report, ended.error) == (JobState.DONE, {"stage": 1}, None)
+
+
+def test_a_job_without_shards_is_over_at_once(store: Store) -> None:
+    assert read(store, submit(store, [], [])).state is JobState.DONE
+
+
+def test_some_failed_shards_make_a_partial_job_which_can_be_retried(store: Store) -> None:
+    job_id = submit(store, [2], [])
+    finish_all(store, ShardState.FAILED)
+    with pytest.raises(UsageError, match=f"job {job_id} is still open"):
+        lifecycle.retry(store, job_id)
+    finish_all(store)
+    ended = read(store, job_id)
+    assert (ended.state, ended.exit_code) == (JobState.PARTIAL, 3)
+    assert lifecycle.retry(store, job_id) == 1
+    assert read(store, job_id).request["retry_errors"] is True
+    finish_all(store)
+    assert read(store, job_id).state is JobState.DONE
+    with pytest.raises(UsageError, match="no failed shards or items"):
+        lifecycle.retry(store, job_id)
+
+
+def test_a_stage_that_failed_as_a_whole_fails_the_job(store: Store) -> None:
+    job_id = submit(store, [1], [1])
+    finish_all(store, ShardState.FAILED)
+    ended = read(store, job_id)
+    assert (ended.state, ended.stage, ended.error, ended.report) == (JobState.FAILED, 0, "a reason", None)
+
+
+def test_a_cancelled_job_ends_when_its_running_shards_do(store: Store) -> None:
+    job_id = submit(store, [2], [1])
+    with store.writing() as connection:
+        held = claim(connection)
+    assert lifecycle.cancel(store, job_id).is_open
+    with store.writing() as connection:
+        assert leases.give_back(connection, held), "it is cancelled with its job"
+        lifecycle.settle(connection, job_id)
+    assert read(store, job_id).state is JobState.CANCELLED
+    with pytest.raises(UsageError, match="there is nothing to cancel"):
+        lifecycle.cancel(store, job_id)
+    with pytest.raises(UsageError, match="was cancelled: submit the same work again"):
+        lifecycle.retry(store, job_id)
+
+
+def test_a_sweep_completes_a_cancel_that_was_interrupted(store: Store) -> None:
+    job_id = submit(store, [2], [])
+    with store.writing() as connection:
+        jobs.flag_cancelled(connection, job_id)
+    lifecycle.sweep(store)
+    assert read(store, job_id).state is JobState.CANCELLED
+
+
+def test_the_family_of_a_job_is_open_while_a_follow_up_is(store: Store) -> None:
+    job_id = submit(store, [], [])
+    with store.writing() as connection:
+        follower, _ = lifecycle.submit(connection, "empty", {"stages": [[1], []]}, parent_id=job_id)
+    job, ids, is_open = lifecycle.family(store, job_id)
+    assert (job.id, ids, is_open) == (job_id, [job_id, follower], True)
+    finish_all(store)
+    assert lifecycle.family(store, job_id)[2] is False
+
+
+def test_an_unknown_kind_is_refused_and_leaves_no_job(store: Store) -> None:
+    with pytest.raises(UsageError, match="'nothing'"), store.writing() as connection:
+        lifecycle.submit(connection, "nothing", {})
+    with store.reading() as connection:
+        assert jobs.list_jobs(connection) == []

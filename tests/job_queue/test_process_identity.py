@@ -1,0 +1,36 @@
+"""Signatures of processes, and whether a process has exited."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from benchcoe_jobs.job_queue import process_identity
+
+NO_PROC = not os.path.exists("/proc/self/stat")  # noqa: PTH110  (one look)
+
+
+def test_a_signature_begins_with_host_and_process_id() -> None:
+    signature = process_identity.signature()
+    assert signature == process_identity.signature()
+    assert signature.startswith(f"{socket.gethostname()}:{os.getpid()}@")
+    assert process_identity.shown_name() == signature.partition("@")[0]
+    assert not process_identity.is_gone(signature)
+
+
+@pytest.mark.skipif(NO_PROC, reason="exited processes are found by /proc")
+def test_a_process_that_has_exited_is_gone_and_its_id_may_be_used_again() -> None:
+    code = "from benchcoe_jobs.job_queue import process_identity; print(process_identity.signature())"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process_identity.is_gone(child.stdout.strip())
+    name, _, started = process_identity.signature().rpartition(".")
+    assert process_identity.is_gone(f"{name}.{int(started) + 1}"), "the same id, but another start"
+
+
+@pytest.mark.parametrize("owner", ["elsewhere:1@0123456789ab.1", "no signature", "host:x@y.1", ""])
+def test_processes_of_other_machines_are_not_judged(owner: str) -> None:
+    assert not process_identity.is_gone(owner)

@@ -1,0 +1,79 @@
+"""Registration of experts, and pools."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.store.results import catalog, experts
+from benchcoe_jobs.store.results.experts import ExpertRow, Registration
+from benchcoe_jobs.store.session import Store
+
+
+def test_an_expert_without_results_can_be_changed(store: Store) -> None:
+    with store.writing() as connection:
+        assert experts.add_expert(connection, ExpertRow("x", "vllm", "misspelt")) is Registration.NEW
+        assert experts.registration(connection, ExpertRow("x", "vllm", "model")) is Registration.CHANGED
+        assert experts.add_expert(connection, ExpertRow("x", "vllm", "model", cost=2.0)) is Registration.CHANGED
+        assert experts.add_expert(connection, ExpertRow("x", "vllm", "model")) is Registration.UNCHANGED
+        _, stored = experts.read_expert(connection, "x")
+    assert stored == ExpertRow("x", "vllm", "model", cost=2.0), "without a cost, the stored one stays"
+
+
+def test_an_expert_with_results_keeps_its_settings(filled: Store) -> None:
+    with filled.writing() as connection:
+        with pytest.raises(UsageError, match="'a' exists with another engine and model"):
+            experts.add_expert(connection, ExpertRow("a", "vllm", "model"))
+        assert experts.add_expert(connection, ExpertRow("a", "recorded", cost=9.0)) is Registration.CHANGED
+        assert experts.costs(connection) == {"a": 9.0, "b": 2.0}
+
+
+def test_unknown_names_list_the_known_ones(filled: Store) -> None:
+    with filled.reading() as connection:
+        with pytest.raises(UsageError, match="'c'; known are a, b"):
+            experts.find_expert(connection, "c")
+        with pytest.raises(UsageError, match="'c'; known are all, one"):
+            experts.find_pool(connection, "c")
+
+
+def test_members_of_pools(filled: Store) -> None:
+    def members() -> dict[str, list[str]]:
+        with filled.reading() as connection:
+            return {str(row["pool"]): list(row["experts"]) for row in experts.pools(connection)}  # type: ignore[call-overload]
+
+    assert members() == {"all": ["a", "b"], "one": ["a"]}
+    with filled.writing() as connection:
+        experts.change_pool(connection, "one", add=["a", "b"], remove=["a"])
+        experts.change_pool(connection, "two", add=["a", "b"])
+        with pytest.raises(UsageError, match="pool 'all'"):
+            experts.change_pool(connection, "all", remove=["a"])
+    assert members() == {"all": ["a", "b"], "one": ["b"], "two": ["a", "b"]}
+    with filled.writing() as connection:
+        experts.set_retired(connection, "b", True)
+    assert members() == {"all": ["a"], "one": [], "two": ["a"]}
+    with filled.writing() as connection:
+        experts.set_retired(connection, "b", False)
+        shown = experts.experts(connection)
+    assert members()["two"] == ["a", "b"]
+    assert [(row["expert"], row["scores"], row["retired"]) for row in shown] == [("a", 5, False), ("b", 5, False)]
+
+
+def test_a_trial_pool_reinstates_its_members_and_is_rolled_back(filled: Store) -> None:
+    with filled.writing() as connection:
+        experts.set_retired(connection, "b", True)
+    with filled.writing() as connection:
+        ids = experts.expert_ids(connection)
+        pool = experts.trial_pool(connection, ids.values(), 0.5)
+        assert experts.pool_members(connection, pool.id) == ids
+        assert pool.min_coverage == 0.5
+        connection.rollback()
+    with filled.reading() as connection:
+        assert [row["pool"] for row in experts.pools(connection)] == ["all", "one"]
+        assert list(experts.pool_members(connection, experts.find_pool(connection, "all").id)) == ["a"]
+
+
+def test_coverage_is_set_for_one_pool(filled: Store) -> None:
+    with filled.writing() as connection:
+        experts.set_min_coverage(connection, experts.find_pool(connection, "one"), 0.5)
+        assert [row["min_coverage"] for row in experts.pools(connection)] == [0.95, 0.5]
+        assert catalog.find_benchmark(connection, None)[1] == "bench"
