@@ -1,4 +1,4 @@
-"""What both dispatchers promise, on both databases: the foreground, and a worker as a user starts it."""
+"""The contract of both dispatchers, on both databases: inline, and with a worker as users start it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ UNANSWERABLE = (3, 400)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Where the engine takes its orders from."""
+    """The folder of the files that control the engine."""
     made = tmp_path_factory.mktemp("fake")
     with pytest.MonkeyPatch.context() as patch:
         fake_plugins.install(made, patch)
@@ -37,7 +37,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def site(
     request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
 ) -> Iterator[Site]:
-    """An installation with questions to ask, and where it has a broker, with a worker."""
+    """An installation with questions and, if it has a broker, with a worker."""
     database, _, dispatcher = request.param.partition("-")
     mine = tmp_path_factory.mktemp("site")
     url = f"sqlite:///{mine / 'benchcoe.db'}"
@@ -55,7 +55,7 @@ def site(
 
 @pytest.fixture(autouse=True)
 def orders(folder: Path) -> Iterator[Callable[[str, str], None]]:
-    """Gives the engine an order, which is taken back at the end of the test."""
+    """Write a file that controls the engine; it is deleted at the end of the test."""
     given = []
 
     def give(name: str, content: str = "") -> None:
@@ -121,14 +121,14 @@ def test_retry_asks_only_the_items_that_failed(site: Site, orders: Callable[...,
         retry(site.store, job.id)
 
 
-def test_an_expert_that_cannot_be_loaded_fails_at_once(site: Site) -> None:
+def test_an_expert_that_cannot_be_loaded_fails_without_a_retry(site: Site) -> None:
     site.add_expert("dan", "nowhere")
     job = site.follow(site.profile("dan"))
     assert (job.state, job.error, job.exit_code) == (JobState.FAILED, "there is no model nowhere", 1)
     assert sorted(site.shards(job.id)) == [("failed", 0), ("failed", 0), ("failed", 1)]
 
 
-def test_a_profile_is_followed_by_a_head_for_the_newcomer(site: Site) -> None:
+def test_a_profile_is_followed_by_training_a_head_for_the_new_expert(site: Site) -> None:
     for name in ("eve", "fay"):
         site.add_expert(name, name)
         site.follow(site.profile(name))
@@ -155,7 +155,7 @@ def test_a_cancelled_job_stops_at_the_next_micro_batch(site: Site, orders: Calla
     follower.start()
     site.wait_until_processed(job_id, 64)
     cancel(site.store, job_id)
-    with site.store.writing() as connection:  # at once, while the cancelled one has not ended
+    with site.store.writing() as connection:  # while the cancelled one has not ended
         other, is_new = submit(connection, "profile", profile_request("gus", ["fake"]))
     assert is_new
     follower.join()
@@ -168,7 +168,7 @@ def test_a_cancelled_job_stops_at_the_next_micro_batch(site: Site, orders: Calla
     done = site.follow(other)
     assert done.report is not None
     assert done.state is JobState.DONE
-    assert done.report["benchmarks"][0]["reused"] >= 64, "what was stored is not asked again"
+    assert done.report["benchmarks"][0]["reused"] >= 64, "stored results are reused"
     assert set(installation.responses_of(site.store, "gus").values()) == {1}
     assert len(installation.responses_of(site.store, "gus")) == N
     assert installation.open_ends(site.store) == {"jobs": 0, "shards": 0}

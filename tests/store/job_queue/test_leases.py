@@ -1,4 +1,4 @@
-"""The life of shards: every order of claims, deaths, cancels and retries that hypothesis finds, and real threads."""
+"""Shards under any order of claims, lost leases, cancels and retries that hypothesis finds, and under real threads."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def record(connection: Connection, claim: Claim, tally: Tally) -> None:
 
 
 class ShardLife(RuleBasedStateMachine):
-    """Some owners at some jobs. `current` is who may write: (owner, fence) of every running shard."""
+    """Owners that run the shards of jobs. `current` holds the valid claim of every running shard."""
 
     store: Store
     claims = Bundle("claims")
@@ -67,15 +67,15 @@ class ShardLife(RuleBasedStateMachine):
 
     @rule(stages=STAGES)
     def submit(self, stages: list[list[int]]) -> None:
-        """The same work is one job for as long as that one is open, unless it is being cancelled."""
+        """The same work is one job while that job is open, unless it is being cancelled."""
         request = {"stages": stages}
         with self.store.reading() as connection:
             open_jobs = jobs.list_jobs(connection, only_open=True)
-        like_it = [job.id for job in open_jobs if job.request["stages"] == stages and job.cancelled_at is None]
+        same_work = [job.id for job in open_jobs if job.request["stages"] == stages and job.cancelled_at is None]
         with self.store.writing() as connection:
             job_id, is_new = submit(connection, "empty", request)
         # A retried job asks for more than it did at first, and may stand beside a new one.
-        assert is_new or job_id in like_it
+        assert is_new or job_id in same_work
         if is_new:
             self.submitted.append(job_id)
 
@@ -90,7 +90,7 @@ class ShardLife(RuleBasedStateMachine):
                 return multiple()
             job = jobs.read_job(connection, claim.job_id)
         assert job.is_open
-        assert job.cancelled_at is None, "nobody begins anything of a cancelled job"
+        assert job.cancelled_at is None, "a shard of a cancelled job was claimed"
         assert claim.stage == job.stage
         assert 1 <= claim.attempts <= MAX_ATTEMPTS
         assert claim.fence > self.fences[claim.shard_id]
@@ -102,11 +102,11 @@ class ShardLife(RuleBasedStateMachine):
     @rule(claim=claims, answered=st.integers(0, ITEMS), errors=st.integers(0, 1))
     def record(self, claim: Claim, answered: int, errors: int) -> None:
         tally = Tally(answered=min(answered, ITEMS - errors), errors=errors)
-        for _ in range(2):  # as it is written again where the answer to the first commit was lost
+        for _ in range(2):  # as after a commit whose reply was lost
             self._write(claim, lambda connection: record(connection, claim, tally))
 
     @rule(claim=claims)
-    def beat(self, claim: Claim) -> None:
+    def heartbeat(self, claim: Claim) -> None:
         with self.store.writing() as connection:
             assert leases.extend(connection, claim, 60) is self._holds(claim)
 
@@ -115,7 +115,7 @@ class ShardLife(RuleBasedStateMachine):
         self._end(claim, lambda connection: leases.finish(connection, claim, state, "a reason"))
 
     @rule(target=claims, claim=consumes(claims))
-    def finish_and_go_on(self, claim: Claim) -> object:
+    def finish_and_continue(self, claim: Claim) -> object:
         taken: list[Claim] = []
 
         def write(connection: Connection) -> None:
@@ -138,7 +138,7 @@ class ShardLife(RuleBasedStateMachine):
         return following
 
     @rule(claim=claims)
-    def fail_with_the_lot(self, claim: Claim) -> None:
+    def fail_with_its_group(self, claim: Claim) -> None:
         def write(connection: Connection) -> None:
             transitions.fail_group(connection, claim.shard_group_id, "hopeless")
             leases.finish(connection, claim, ShardState.FAILED, "hopeless")
@@ -147,14 +147,14 @@ class ShardLife(RuleBasedStateMachine):
 
     @rule(claim=claims, error=st.sampled_from([None, "it went wrong"]))
     def give_back(self, claim: Claim, error: str | None) -> None:
-        """As the executor does: an attempt that counts is not given back after the last one."""
+        """As the executor does: after the last attempt, an error is not given back."""
         if error and claim.attempts >= MAX_ATTEMPTS:
             return
         self._end(claim, lambda connection: leases.give_back(connection, claim, error))
 
     @rule(owner=OWNERS)
     def fall_silent(self, owner: str) -> None:
-        """Every lease of an owner runs out, by the database's own time, and somebody sweeps."""
+        """Let all leases of an owner expire by the clock of the database, and sweep."""
         with self.store.writing() as connection:
             late = (Shard.owner == owner) & (Shard.state == ShardState.RUNNING)
             connection.execute(update(Shard).where(late).values(lease_until=Shard.lease_until - 61))
@@ -162,7 +162,7 @@ class ShardLife(RuleBasedStateMachine):
         self._forget(owner)
 
     @rule(owner=OWNERS)
-    def die(self, owner: str) -> None:
+    def be_killed(self, owner: str) -> None:
         with self.store.writing() as connection:
             transitions.reclaim_stalled(connection, [owner])
         self._forget(owner)
@@ -233,7 +233,7 @@ class ShardLife(RuleBasedStateMachine):
                 assert job.is_open == (job.finished_at is None)
                 shard_groups = jobs.shard_groups(connection, [job.id])
                 assert job.cancelled_at is None or not any(shard_group.waiting for shard_group in shard_groups), (
-                    "nobody would take them"
+                    "a cancelled job has waiting shards"
                 )
                 match job.state:
                     case JobState.DONE:
@@ -248,7 +248,7 @@ class ShardLife(RuleBasedStateMachine):
                         assert job.cancelled_at is not None
 
     @invariant()
-    def the_running_ones_are_in_the_right_hands(self) -> None:
+    def running_shards_have_the_right_owner(self) -> None:
         with self.store.reading() as connection:
             shards = list(connection.execute(select(Shard.__table__)))
         for shard in shards:
@@ -265,7 +265,7 @@ class ShardLife(RuleBasedStateMachine):
         self.current = {id_: claim for id_, claim in self.current.items() if claim.owner != owner}
 
     def _write(self, claim: Claim, write: Callable[[Connection], None]) -> None:
-        """A write of the one who holds the shard is done; one of anybody else is refused, and changes nothing."""
+        """A write with the valid claim succeeds; any other write is refused and changes nothing."""
         if self._holds(claim):
             with self.store.writing() as connection:
                 write(connection)
@@ -293,11 +293,11 @@ def test_no_order_of_events_breaks_the_state_machine(store: Store) -> None:
     )
 
 
-def test_a_crowd_claims_every_shard_once(store: Store) -> None:
-    """Locks are taken in one order: nobody waits for each other, and no error is to be tried again."""
-    n_lots, n_shards = 3, 20
+def test_many_threads_claim_every_shard_once(store: Store) -> None:
+    """Locks are taken in one order, so there are no deadlocks and no errors that require a retry."""
+    n_groups, n_shards = 3, 20
     with store.writing() as connection:
-        job_id, _ = submit(connection, "empty", {"stages": [[n_shards] * n_lots, [0]]})
+        job_id, _ = submit(connection, "empty", {"stages": [[n_shards] * n_groups, [0]]})
     claimed: list[int] = []
     failures: list[BaseException] = []
 
@@ -314,7 +314,7 @@ def test_a_crowd_claims_every_shard_once(store: Store) -> None:
                 with store.writing() as connection:
                     transitions.reclaim_stalled(connection)
                 with store.writing() as connection:
-                    if len(claimed) > n_lots * n_shards - 10:
+                    if len(claimed) > n_groups * n_shards - 10:
                         transitions.fail_group(connection, claim.shard_group_id, "hopeless")
                     leases.finish(connection, claim, ShardState.DONE)
                     settle(connection, job_id)
@@ -332,5 +332,5 @@ def test_a_crowd_claims_every_shard_once(store: Store) -> None:
         job = jobs.read_job(connection, job_id)
         shard_groups = jobs.shard_groups(connection, [job_id])
     assert sum(shard_group.done for shard_group in shard_groups) == len(claimed)
-    assert sum(shard_group.done + shard_group.failed for shard_group in shard_groups) == n_lots * n_shards
+    assert sum(shard_group.done + shard_group.failed for shard_group in shard_groups) == n_groups * n_shards
     assert not job.is_open

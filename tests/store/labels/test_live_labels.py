@@ -137,7 +137,7 @@ def world_of(scores: dict[str, dict[str, list[float]]], costs: dict[str, float |
 
 
 @pytest.mark.parametrize(("wins", "safe"), [(5, False), (6, True)])
-def test_by_hand(store: Store, wins: int, safe: bool) -> None:
+def test_significance_by_example(store: Store, wins: int, safe: bool) -> None:
     """a is best overall, c at law: five wins of five may be luck, six of six are not (p < 0.05)."""
     world = world_of(
         {
@@ -157,8 +157,8 @@ def test_by_hand(store: Store, wins: int, safe: bool) -> None:
             assert (maths.expert, maths.rank, maths.margin) == ("a", 1, 1.0)
 
 
-def test_a_reported_score_is_beyond_testing(store: Store) -> None:
-    """No queries stand behind it: abstain does not trust it, and it is tied with nobody."""
+def test_a_reported_score_is_not_tested(store: Store) -> None:
+    """It has no single queries: `abstain` does not choose it, and no expert counts as tied with it."""
     world = world_of({"a": {"law": [0.5] * 4}}, {"a": 3.0, "B": 1.0, "c": 2.0})
     fill(store, world)
     with store.writing() as connection:
