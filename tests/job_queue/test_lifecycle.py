@@ -88,7 +88,7 @@ def test_a_cancelled_job_ends_when_its_running_shards_do(store: Store) -> None:
     assert read(store, job_id).state is JobState.CANCELLED
     with pytest.raises(UsageError, match="there is nothing to cancel"):
         lifecycle.cancel(store, job_id)
-    with pytest.raises(UsageError, match="was cancelled: submit the same work again"):
+    with pytest.raises(UsageError, match="was cancelled: run the command"):
         lifecycle.retry(store, job_id)
 
 
