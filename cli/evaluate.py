@@ -106,7 +106,7 @@ def _draw(report: Mapping[str, Any], plot: Path) -> None:
 def _print(session: Session, report: Mapping[str, Any]) -> None:
     from benchcoe_jobs.services.evaluation.report import Report
 
-    if "asked" in report:
+    if "inference" in report:
         _print_chosen_only(session, report)
     else:
         print_report(session, Report.from_json(report))
@@ -127,9 +127,9 @@ def _print_chosen_only(session: Session, report: Mapping[str, Any]) -> None:
         f"{stamp}{report['distribution']}: {report['benchmark']}, split {report['split']}, n = {report['n']}: "
         f"{percent(report['accuracy'])} routed, 95 % interval [{low}, {high}]"
     )
-    asked = report["asked"]
-    queries, loads = counted(asked["queries"], "query", "queries"), counted(asked["loads"], "model load")
-    click.echo(f"asked for this evaluation: {queries}, {loads}, {asked['seconds']:.1f} s")
+    inference = report["inference"]
+    queries, loads = counted(inference["queries"], "query", "queries"), counted(inference["loads"], "model load")
+    click.echo(f"asked for this evaluation: {queries}, {loads}, {inference['seconds']:.1f} s")
     if report["cost"]:
         click.echo(
             f"cost per query: {report['cost']['router']:.4g} routed, "

@@ -1,7 +1,8 @@
 """Standard names for tables, columns and stored JSON keys; routing snapshots; a view for McNemar's test.
 
 lot -> shard_group, shard.lot_id -> shard_group_id, there -> reused, extraction.stage -> rule, and in the views
-nobody_right -> all_wrong. Stored reports follow: stage -> distribution, there -> reused, curve -> history.
+nobody_right -> all_wrong. Stored reports follow: stage -> distribution, asked -> inference,
+there -> reused, curve -> history.
 """
 
 from __future__ import annotations
@@ -125,7 +126,7 @@ def _rename_queue_tables(old: str, new: str, old_count: str, new_count: str) -> 
 
 # Kind of job -> old key -> new key. Evaluations store the report of their `evaluate` job.
 _NEW_KEYS: Mapping[str, Mapping[str, str]] = {
-    "evaluate": {"stage": "distribution"},
+    "evaluate": {"stage": "distribution", "asked": "inference"},
     "profile": {"there": "reused"},
     "train-router": {"curve": "history"},
 }

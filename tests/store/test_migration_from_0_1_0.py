@@ -35,7 +35,7 @@ NEW_COLUMNS = {
 }
 ADDED_COLUMNS = {"evaluation": {"snapshot_id": None}, "decision": {"fell_back": None}}
 NEW_REPORT_KEYS = {
-    "evaluate": {"stage": "distribution"},
+    "evaluate": {"stage": "distribution", "asked": "inference"},
     "profile": {"there": "reused"},
     "train-router": {"curve": "history"},
 }

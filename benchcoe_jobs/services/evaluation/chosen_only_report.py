@@ -38,7 +38,7 @@ class ChosenOnlyReport:
 
     `interval` is the 95 % bootstrap interval of the accuracy. There is no comparison with other experts, because they
     were not asked. `cost` has the mean cost of a query, and the expected cost of asking every expert, by the training
-    split; it is None if costs are unknown. `asked` counts the queries that this evaluation's job asked experts, and
+    split; it is None if costs are unknown. `inference` counts the queries that this evaluation's job asked experts, and
     `seconds` is the time of all workers together.
     """
 
@@ -57,7 +57,7 @@ class ChosenOnlyReport:
     fell_back: float
     experts: list[ChosenExpert]
     cost: dict[str, float] | None
-    asked: dict[str, float]
+    inference: dict[str, float]
 
     def as_json(self) -> dict[str, Any]:
         """The report as one JSON object; the keys that only a full comparison can fill are null."""
@@ -101,7 +101,7 @@ def report_chosen_only(
         fell_back=float(np.mean([decision.fell_back for decision in decided.decisions])),
         experts=_chosen_experts(chosen, {query: score for query, (score, _) in outcomes.items()}, names),
         cost=_cost(snapshot, [cost for _, cost in outcomes.values()]),
-        asked={
+        inference={
             "queries": sum(group.answered for group in shard_groups),
             "errors": sum(group.errors for group in shard_groups),
             "loads": sum(group.loads for group in shard_groups),

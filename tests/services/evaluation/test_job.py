@@ -109,7 +109,7 @@ def test_only_the_chosen_are_asked(store: Store, tmp_path: Path, monkeypatch: py
     assert (job.state, job.stage) == (JobState.DONE, 2), job.error
     report = job.report or {}
     n = report["n"]
-    assert n == report["asked"]["queries"] > 10
+    assert n == report["inference"]["queries"] > 10
     assert (report["without_scores"], report["in_sample"], report["gain"]) == (0, False, None)
     assert sum(report["calls"].values()) == pytest.approx(1)
     assert report["cost"] == {"router": 2.0, "every_expert": 4.0}
@@ -121,7 +121,9 @@ def test_only_the_chosen_are_asked(store: Store, tmp_path: Path, monkeypatch: py
 
     again = done(store, settings, "evaluate", request)
     assert again.id != job.id
-    assert again.report == report | {"asked": {"queries": 0, "errors": 0, "loads": 0, "seconds": 0}}, "nothing twice"
+    assert again.report == report | {"inference": {"queries": 0, "errors": 0, "loads": 0, "seconds": 0}}, (
+        "nothing twice"
+    )
 
     # With every expert's answers there is everything to compare, and nothing to decide twice.
     for name in ("ann", "bob"):
