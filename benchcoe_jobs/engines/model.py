@@ -70,7 +70,7 @@ class LocalModel:
     def processor(self) -> Any:
         """The processor that turns text and images into inputs. Raises EngineError if the model takes no images."""
         if not self.takes_images:
-            raise EngineError(f"model {self._name} cannot see images")
+            raise EngineError(f"model {self._name} does not accept images")
         try:
             return _hf.AutoProcessor.from_pretrained(self._folder, **self._common)
         except Exception as error:

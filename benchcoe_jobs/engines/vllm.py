@@ -160,7 +160,7 @@ class VllmEngine:
     def _generate_from_images(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
         """Answers to requests with images, all in one call, or one by one if vLLM refuses a request."""
         if not self._llm.model_config.is_multimodal_model:
-            return dict.fromkeys(requests, failure(EngineError(f"model {self._settings.model} cannot see images")))
+            return dict.fromkeys(requests, failure(EngineError(f"model {self._settings.model} does not accept images")))
         completions: dict[int, Completion] = {}
         decodable: dict[int, Request] = {}
         for index, request in requests.items():

@@ -44,7 +44,7 @@ class Loopback:
             return 200, {"choices": [{"logprobs": self.echo(body["prompt"])}]}
         prompt = body["messages"][0]["content"] if chat else body["prompt"]
         if not isinstance(prompt, str):
-            return 400, {"error": {"message": "the model cannot see images"}}
+            return 400, {"error": {"message": "the model does not accept images"}}
         decoding = Decoding(
             body["max_tokens"], body["temperature"], body.get("seed", 0), tuple(body.get("stop", ())), chat
         )
