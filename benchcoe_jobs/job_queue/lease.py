@@ -55,9 +55,9 @@ class Heartbeat:
         self._waiting: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    def submit(self, beat: Callable[[], object]) -> None:
-        """Call `beat` in the thread, after the calls submitted before it."""
-        self._waiting.put(beat)
+    def submit(self, call: Callable[[], object]) -> None:
+        """Run `call` in the thread, after those submitted before it."""
+        self._waiting.put(call)
         if self._thread is None:  # not earlier: threads do not survive a fork
             self._thread = threading.Thread(target=_call_each, args=[self._waiting], name="lease", daemon=True)
             self._thread.start()
@@ -67,8 +67,8 @@ class Heartbeat:
 
 
 def _call_each(waiting: SimpleQueue[Callable[[], object] | None]) -> None:
-    while (beat := waiting.get()) is not None:
-        beat()
+    while (call := waiting.get()) is not None:
+        call()
 
 
 class Lease:

@@ -118,7 +118,7 @@ class Terminal:
             preexec_fn=_take_terminal,
         )
         os.close(theirs)
-        self._heard = bytearray()
+        self._output = bytearray()
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
 
@@ -131,12 +131,12 @@ class Terminal:
         code = self.process.wait(PATIENCE_S)
         self._listener.join()
         os.close(self._keys)
-        return code, self._heard.decode()
+        return code, self._output.decode()
 
     def _listen(self) -> None:
         with suppress(OSError):  # EIO: the other end is closed
-            while said := os.read(self._keys, 4096):
-                self._heard += said
+            while output := os.read(self._keys, 4096):
+                self._output += output
 
 
 def _take_terminal() -> None:

@@ -344,7 +344,7 @@ def eight_write_and_one_dies(ground: Ground) -> float:
     ends = {name: process.communicate(timeout=installation.PATIENCE_S)[1] for name, process in running.items()}
     recovery = time.monotonic() - began
     assert {process.returncode for name, process in running.items() if name != names[0]} == {0}, ends
-    assert not any("locked" in said or "Traceback" in said for said in ends.values()), ends
+    assert not any("locked" in output or "Traceback" in output for output in ends.values()), ends
     for name in names:
         rows = installation.responses_of(ground.site.store, name)
         assert (len(rows), set(rows.values())) == (N, {1})
@@ -363,15 +363,15 @@ def disk_full(ground: Ground) -> float:
     full = _command(
         ground.site, "profile", "ann", limit=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit,) * 2)
     )
-    said = full.communicate(timeout=installation.PATIENCE_S)[1]
-    assert full.returncode == 1, said
-    assert said.splitlines()[-1].startswith("Error: "), said
-    assert "Traceback" not in said
+    output = full.communicate(timeout=installation.PATIENCE_S)[1]
+    assert full.returncode == 1, output
+    assert output.splitlines()[-1].startswith("Error: "), output
+    assert "Traceback" not in output
     _require_integrity(ground.site)
     began = time.monotonic()
     again = _command(ground.site, "profile", "ann")
-    said = again.communicate(timeout=installation.PATIENCE_S)[1]
-    assert again.returncode == 0, said
+    output = again.communicate(timeout=installation.PATIENCE_S)[1]
+    assert again.returncode == 0, output
     installation.require_undisturbed(ground.site, ground.undisturbed)
     return time.monotonic() - began
 
@@ -553,12 +553,11 @@ def _profile_at_a_terminal(ground: Ground) -> Terminal:
 
 
 def _require_interruption(terminal: Terminal) -> None:
-    code, said = terminal.end()
-    assert code in (130, -signal.SIGINT), (
-        said
-    )  # Python may be ended by the signal while it exits; a shell reports 130 for both
-    assert "Traceback" not in said, said
-    assert "Error: interrupted" in said, said
+    code, output = terminal.end()
+    # Python may be ended by the signal while it exits; a shell reports 130 for both.
+    assert code in (130, -signal.SIGINT), output
+    assert "Traceback" not in output, output
+    assert "Error: interrupted" in output, output
     wait_for(lambda: not any(map(_lives, fake_plugins.engine_pids())), "no engine is left")
 
 
@@ -576,8 +575,8 @@ def _go_on(ground: Ground, *, interruptions: int) -> float:
     again = _command(ground.site, "profile", "ann")
     ground.site.wait_until_processed(1, before + 1)
     recovery = time.monotonic() - began
-    said = again.communicate(timeout=installation.PATIENCE_S)[1]
-    assert again.returncode == 0, said
+    output = again.communicate(timeout=installation.PATIENCE_S)[1]
+    assert again.returncode == 0, output
     installation.require_undisturbed(ground.site, ground.undisturbed)
     assert sum(map(len, fake_plugins.batches())) <= N + interruptions * MICRO_BATCH
     return recovery

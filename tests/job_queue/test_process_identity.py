@@ -32,5 +32,5 @@ def test_a_process_that_has_exited_is_gone_and_its_id_may_be_used_again() -> Non
 
 
 @pytest.mark.parametrize("owner", ["elsewhere:1@0123456789ab.1", "no signature", "host:x@y.1", ""])
-def test_processes_of_other_machines_are_not_judged(owner: str) -> None:
+def test_processes_of_other_machines_are_never_gone(owner: str) -> None:
     assert not process_identity.is_gone(owner)

@@ -51,7 +51,7 @@ def skilled_worlds(draw: st.DrawFn) -> World:
     )
 
 
-def beats(world: World, better: str, other: str, subject: str, split: str) -> bool | None:
+def is_significantly_better(world: World, better: str, other: str, subject: str, split: str) -> bool | None:
     """McNemar's test with continuity correction, at 5 %, over the common queries; None where there are none."""
     gaps = [
         world.scores[better, key] - world.scores[other, key]
@@ -91,10 +91,10 @@ def reference(world: World, policy: Policy) -> Labels:
 def chosen_by(world: World, policy: Policy, ranked: list[str], subject: str, split: str, single: str | None) -> str:
     best = ranked[0]
     if policy is Policy.ABSTAIN:
-        return single if single in ranked and not beats(world, best, single, subject, split) else best
+        return single if single in ranked and not is_significantly_better(world, best, single, subject, split) else best
     if policy is Policy.CHEAPEST:
         price = {expert: float("inf") if (cost := world.costs[expert]) is None else cost for expert in ranked}
-        tied = [e for e in ranked if e == best or beats(world, best, e, subject, split) is False]
+        tied = [e for e in ranked if e == best or is_significantly_better(world, best, e, subject, split) is False]
         return min(tied, key=lambda expert: (price[expert], ranked.index(expert)))
     return best
 
