@@ -28,6 +28,7 @@ TESTS = Path(__file__).parents[1] / "tests"
 sys.path.insert(0, str(TESTS / "helpers"))
 
 import fake_plugins  # noqa: E402
+import fault_ground  # noqa: E402
 import installation  # noqa: E402  (they are where the tests are)
 import scenarios  # noqa: E402
 
@@ -78,9 +79,9 @@ class Bench:
         self._postgres = postgres
         self._lease_s = lease_s
         self._n = 0
-        self._undisturbed = scenarios.undisturbed(folder / "undisturbed", self._sqlite(folder / "undisturbed"))
+        self._undisturbed = fault_ground.undisturbed(folder / "undisturbed", self._sqlite(folder / "undisturbed"))
 
-    def scenarios(self) -> list[tuple[scenarios.Scenario, str]]:
+    def scenarios(self) -> list[tuple[fault_ground.Scenario, str]]:
         """Every scenario with the databases that it is for."""
         everywhere = [(each, database) for each in scenarios.EVERYWHERE for database in ("SQLite", "PostgreSQL")]
         on_postgres = [*scenarios.ON_POSTGRES, *scenarios.ON_A_POSTGRES_OF_OUR_OWN]
@@ -91,7 +92,7 @@ class Bench:
             *((each, "SQLite") for each in scenarios.WITH_VLLM if find_spec("vllm") is not None),
         ]
 
-    def run(self, scenario: scenarios.Scenario, database: str) -> float:
+    def run(self, scenario: fault_ground.Scenario, database: str) -> float:
         """The recovery time of a scenario, in seconds."""
         with self._ground(database) as ground:
             return scenario(ground)
@@ -135,11 +136,11 @@ class Bench:
         return site.submit("profile", profile_request(expert, ["fake"], limit=N_QUERIES))
 
     @contextmanager
-    def _ground(self, database: str) -> Iterator[scenarios.Ground]:
+    def _ground(self, database: str) -> Iterator[fault_ground.Ground]:
         self._n += 1
         folder = self._folder / f"site{self._n}"
         url = self._sqlite(folder) if database == "SQLite" else self._postgres.fresh(f"site{self._n}")
-        with scenarios.ground(folder, url, self._undisturbed, self._postgres, lease_s=self._lease_s) as ground:
+        with fault_ground.ground(folder, url, self._undisturbed, self._postgres, lease_s=self._lease_s) as ground:
             yield ground
         shutil.rmtree(folder)
 
