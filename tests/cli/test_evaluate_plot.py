@@ -41,7 +41,9 @@ def test_accuracy_against_cost_is_drawn(priced: Cli) -> None:
     assert Path("again.svg").read_text(encoding="utf-8") == drawn
 
 
-@pytest.mark.parametrize(("file", "message"), [("costs.pdf", ".png or .svg"), ("none/costs.png", "no folder none")])
+@pytest.mark.parametrize(
+    ("file", "message"), [("costs.pdf", ".png or .svg"), ("none/costs.png", "folder none does not exist")]
+)
 def test_an_invalid_plot_file_is_rejected_before_the_evaluation(priced: Cli, file: str, message: str) -> None:
     ended = priced(f"evaluate r --plot {file}")
     assert (ended.code, ended.out) == (2, "")

@@ -8,16 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import tables
 from sqlalchemy import update
 
-from benchcoe_jobs.domain import Level, Queue, RouterInput
+from benchcoe_jobs.domain import Level, Policy, Queue, RouterInput
 from benchcoe_jobs.job_queue.executor import Executor
+from benchcoe_jobs.services.evaluation.decisions import Decision, SplitDecisions
+from benchcoe_jobs.services.routing.snapshot import RoutingSnapshot
 from benchcoe_jobs.services.training.train import Trained, train_router
 from benchcoe_jobs.store.job_queue import jobs
 from benchcoe_jobs.store.job_queue.jobs import JobRow
+from benchcoe_jobs.store.labels.live_labels import Scope, SubjectLabel
 from benchcoe_jobs.store.results import experts
+from benchcoe_jobs.store.results.catalog import Question
+from benchcoe_jobs.store.results.experts import PoolRef
+from benchcoe_jobs.store.routing.routers import TrainedRouter
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.store.tables import Expert
 
@@ -90,3 +97,34 @@ def open_old_job(store: Store, kind: str, request: dict[str, object]) -> int:
         group = jobs.NewShardGroup(Queue.CPU, [({"from": 0, "to": 1}, 1)])
         jobs.add_shard_groups(connection, job_id, 0, [group])
     return job_id
+
+
+def snapshot_by_hand(**changes: Any) -> RoutingSnapshot:
+    """A snapshot without a store: experts ann (id 1, cost 1) and bob (id 2, cost 5), ann the best single expert."""
+    scope = Scope(PoolRef(1, "all", 0.95), 1, "toy", "train")
+    router = TrainedRouter(1, "r", "subject", "tfidf", "routers/r/0", scope, "0", Policy.BEST, 40)
+    labels = {
+        "apples": SubjectLabel("apples", "ann", 1.0, 20, 1.0, 1, "measured", 1, False),
+        "bricks": SubjectLabel("bricks", "bob", 1.0, 20, 0.5, 1, "measured", 1, False),
+    }
+    fields: dict[str, Any] = {
+        "router": router,
+        "members": {"ann": 1, "bob": 2},
+        "eligible": ["ann", "bob"],
+        "labels": labels,
+        "means": {"apples": {"ann": 1.0, "bob": 0.0}, "bricks": {"ann": 0.5, "bob": 1.0}},
+        "overall": {"ann": 0.75, "bob": 0.5},
+        "best_single": "ann",
+        "costs": {"ann": 1.0, "bob": 5.0},
+    }
+    return RoutingSnapshot(**fields | changes)
+
+
+def decided_by_hand(chosen: Sequence[str], subjects: Sequence[str], split: str = "test") -> SplitDecisions:
+    """Decisions without a store, with a query (its id counts from 1) for each chosen expert and subject."""
+    questions = [
+        Question(id_, str(id_), subject, split, 1, RouterInput(subject)) for id_, subject in enumerate(subjects, 1)
+    ]
+    request = {"benchmark": "toy", "split": split, "max_cost": None, "quality_weight": 1.0, "second_price": 0.0}
+    decisions = [Decision(name, fell_back=False) for name in chosen]
+    return SplitDecisions(request, snapshot_by_hand(), 1, 1, questions, decisions, 0.5)

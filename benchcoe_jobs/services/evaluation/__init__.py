@@ -1,1 +1,1 @@
-"""Evaluations of routers against their baselines."""
+"""Evaluations of routers: decisions on a split, and reports that compare them with baselines."""

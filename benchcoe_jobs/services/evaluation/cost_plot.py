@@ -1,4 +1,7 @@
-"""Plots, as PNG or SVG: gains of an experiment, and accuracy against cost. matplotlib is imported when one is drawn."""
+"""The plot of accuracy against cost, and the frame that all plots share.
+
+Plots are PNG or SVG files. matplotlib is imported only when a plot is drawn.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +19,20 @@ if TYPE_CHECKING:
 
 FORMATS = (".png", ".svg")
 
-# Okabe and Ito's colours, told apart by every kind of sight; black for the ninth and on.
+# Okabe and Ito's colours, which colour-blind readers can tell apart.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#999999"]
 MARKERS = ["o", "s", "^", "D", "v", "P", "X", "*"]
 
 
 def require_plot(file: Path) -> None:
-    """Raise what would keep a plot from being written, before the work that it is to show.
+    """Raise the error that a plot would end in. Called before the work whose result is to be drawn.
 
-    UsageError for a file that is neither PNG nor SVG or has no folder, MissingError without matplotlib.
+    Raises UsageError if the file is neither PNG nor SVG or its folder does not exist, MissingError without matplotlib.
     """
     if file.suffix not in FORMATS:
         raise UsageError(f"{file} cannot be drawn: end its name with {' or '.join(FORMATS)}")
     if not file.parent.is_dir():
-        raise UsageError(f"{file} cannot be drawn: there is no folder {file.parent}")
+        raise UsageError(f"{file} cannot be drawn: folder {file.parent} does not exist")
     if find_spec("matplotlib") is None:
         raise MissingError("plots need matplotlib: pip install 'benchcoe-jobs[plots]'")
 
@@ -74,7 +77,10 @@ def plot_costs(costs: CostReport, title: str, file: Path) -> None:
 
 @contextmanager
 def drawn(files: Sequence[Path], size: tuple[float, float], title: str) -> Iterator[Figure]:
-    """A figure to draw in, of a size in inches, that is then written; the same picture gives the same bytes."""
+    """A figure of a size in inches to draw in, which is then written to files. Equal pictures have equal bytes.
+
+    Raises UsageError and MissingError as `require_plot` does, StoreError if a file cannot be written.
+    """
     for file in files:
         require_plot(file)
     from matplotlib import rc_context

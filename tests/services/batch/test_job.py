@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 import routing_world
 import tiny_quiz
+from prompt_files import CHAT, chat, plain, read, write
 
 from benchcoe_jobs.dispatch.inline import InlineDispatcher
 from benchcoe_jobs.domain import JobState
@@ -26,22 +24,6 @@ from benchcoe_jobs.store.job_queue.jobs import JobRow
 from benchcoe_jobs.store.results import experts
 from benchcoe_jobs.store.results.experts import ExpertRow
 from benchcoe_jobs.store.session import Store
-
-CHAT, PLAIN = "/v1/chat/completions", "/v1/completions"
-
-
-def chat(number: int, text: str, **more: Any) -> dict[str, Any]:
-    body = {"model": "whichever", "messages": [{"role": "user", "content": text}], "temperature": 0} | more
-    return {"custom_id": f"c{number}", "method": "POST", "url": CHAT, "body": body}
-
-
-def plain(number: int, text: str, **more: Any) -> dict[str, Any]:
-    return {"custom_id": f"c{number}", "method": "POST", "url": PLAIN, "body": {"prompt": text} | more}
-
-
-def write(path: Path, *lines: dict[str, Any] | str) -> Path:
-    path.write_text("".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines))
-    return path
 
 
 @pytest.fixture
@@ -77,8 +59,12 @@ def routed(store: Store, tmp_path: Path, settings: Settings, monkeypatch: pytest
     return store
 
 
-def read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+def test_a_wrong_file_submits_no_job(store: Store, tmp_path: Path) -> None:
+    routing_world.fill(store, tmp_path)
+    with pytest.raises(InputError, match="line 2: not JSON"):
+        submit_file(store, write(tmp_path / "p.jsonl", chat(1, "x"), "{"), None)
+    with store.reading() as connection:
+        assert jobs.list_jobs(connection) == []
 
 
 def test_every_line_ends_in_exactly_one_line(routed: Store, settings: Settings, tmp_path: Path) -> None:
@@ -194,50 +180,8 @@ def test_an_open_job_of_an_earlier_release_fails_with_the_command_that_helps(wor
     assert job.error.endswith("submit it again with `benchcoe-jobs submit`")
 
 
-def test_a_file_is_checked_whole_before_anything_is_stored(routed: Store, tmp_path: Path) -> None:
-    faulty = [
-        "{",
-        "[]",
-        plain(1, "fine"),
-        plain(1, "again"),
-        chat(2, "x") | {"method": "GET"},
-        chat(3, "x") | {"url": "/v1/embeddings"},
-        chat(4, "x", tools=[]),
-        chat(5, "x", messages=[]),
-        chat(6, "x", messages=[{"role": "assistant", "content": "and?"}]),
-        chat(7, "x", n=2),
-        chat(8, "x", stream=True),
-        chat(9, "x", max_tokens=0),
-        chat(
-            10, "x", messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x"}}]}]
-        ),
-        plain(11, "x", temperature=float("nan")),
-    ]
-    with pytest.raises(InputError) as raised:
-        submit_file(routed, write(tmp_path / "faulty.jsonl", *faulty), None)
-    said = str(raised.value)
-    named = [int(number) for number in re.findall(r"line (\d+): ", said)]
-    assert named == [1, 2, *range(4, 15)], said
-    assert "is that of line 3 already" in said
-    for content, says in (("", "0 requests"), ("\xff", "custom_id")):
-        path = tmp_path / "odd.jsonl"
-        path.write_bytes(content.encode("latin-1"))
-        with pytest.raises(InputError, match="UTF-8" if content else says):
-            submit_file(routed, path, None)
-    with routed.reading() as connection:
-        assert [job.kind for job in jobs.list_jobs(connection) if job.kind == "batch"] == []
-
-
 def test_a_router_of_imported_experts_cannot_answer(routed: Store, tmp_path: Path) -> None:
     with routed.writing() as connection:
         connection.exec_driver_sql("UPDATE expert SET engine = 'recorded'")
     with pytest.raises(UsageError, match="has imported results and no engine to answer with"):
         submit_file(routed, write(tmp_path / "p.jsonl", chat(1, "x")), None)
-
-
-def test_a_cancelled_job_says_so_line_by_line(routed: Store, tmp_path: Path) -> None:
-    job_id, _ = submit_file(routed, write(tmp_path / "p.jsonl", chat(1, "x"), plain(2, "y")), None)
-    assert cancel(routed, job_id).state is JobState.CANCELLED
-    errors = tmp_path / "err"
-    assert write_results(routed, job_id, tmp_path / "out", errors) == (0, 2)
-    assert {line["error"]["message"] for line in read(errors)} == {"the job was cancelled before this line was asked"}

@@ -1,0 +1,45 @@
+"""The cost of an answer: the first that is known of a recorded cost, tokens, seconds, and the expert's cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tables
+from routing_world import row
+from sqlalchemy import update
+
+from benchcoe_jobs.store.results import experts
+from benchcoe_jobs.store.results.experts import ExpertRow
+from benchcoe_jobs.store.routing import evaluations
+from benchcoe_jobs.store.session import Store
+from benchcoe_jobs.store.tables import Response
+
+TOKENS = {"prompt_tokens": 500_000, "completion_tokens": 2_000_000}
+
+
+@pytest.mark.parametrize(
+    ("prices", "response", "cost"),
+    [
+        ({}, {}, None),
+        ({"cost": 3.0}, {}, 3.0),
+        ({"cost": 3.0, "price_gpu_second": 2.0}, {"latency_s": 4.0}, 8.0),
+        ({"cost": 3.0, "price_gpu_second": 2.0}, {}, 3.0),
+        ({"price_gpu_second": 2.0, "price_in": 10.0}, TOKENS | {"latency_s": 4.0}, 5.0),
+        ({"price_in": 10.0, "price_out": 1.0}, TOKENS, 7.0),
+        ({"price_out": 1.0}, TOKENS, 2.0),
+        ({"price_out": 1.0, "cost": 3.0}, {}, 3.0),
+        ({"price_in": 10.0, "cost": 3.0}, TOKENS | {"cost": 0.0}, 0.0),
+    ],
+)
+def test_the_first_cost_that_is_known(
+    store: Store, tmp_path: Path, prices: dict[str, Any], response: dict[str, Any], cost: float | None
+) -> None:
+    with store.writing() as connection:
+        experts.add_expert(connection, ExpertRow("ann", "recorded", **prices))
+    tables.bring(store, tmp_path, "ann", row("apples", 1, 1.0) | {"cost": 99.0})  # so that a response is stored
+    with store.writing() as connection:
+        connection.execute(update(Response).values({"cost": None} | response))
+        [(*_, found)] = evaluations.outcomes(connection, 1, "train", [experts.find_expert(connection, "ann")])
+    assert found == (None if cost is None else pytest.approx(cost))
