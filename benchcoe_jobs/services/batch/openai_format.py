@@ -260,6 +260,7 @@ def _texts(path: Path) -> list[str]:
 
 
 def _first_fault(error: ValidationError) -> str:
-    first = error.errors()[0]
+    faults = error.errors()
+    first = next((fault for fault in faults if fault["type"] == "value_error"), faults[0])  # ours say what to do
     where = ".".join(str(part) for part in first["loc"])
     return f"{where}: {first['msg']}" if where else first["msg"]
