@@ -59,7 +59,7 @@ def write_results(store: Store, job_id: int, output: Path, errors: Path) -> tupl
                     if line.text is not None:
                         answered.write(json.dumps(_answer(job_id, line), ensure_ascii=False) + "\n")
                         n_output += 1
-                    elif (error := line.error or (None if job.is_open else _why_not_asked(job))) is not None:
+                    elif (error := line.error or (None if job.is_open else _reason_unanswered(job))) is not None:
                         failed.write(json.dumps(_error(job_id, line, error), ensure_ascii=False) + "\n")
                         n_errors += 1
             staged[0].replace(output)
@@ -92,7 +92,7 @@ def _error(job_id: int, line: Line, message: str) -> dict[str, Any]:
     return error_line(job_id, line.line, line.custom_id, message=message, expert=line.expert, why=line.why)
 
 
-def _why_not_asked(job: JobRow) -> str:
+def _reason_unanswered(job: JobRow) -> str:
     if job.state is JobState.CANCELLED:
         return "the job was cancelled before this line was asked"
     return job.error or str(job.state)

@@ -83,11 +83,11 @@ def test_every_line_ends_in_exactly_one_line(routed: Store, settings: Settings, 
     assert write_results(routed, job_id, output, errors) == (199, 1)
     answers = read(output)
     assert [line["custom_id"] for line in answers] == [f"c{n}" for n in range(200) if n != 7]
-    for line, asked in zip(answers, [line for n, line in enumerate(lines) if n != 7], strict=True):
+    for line, sent in zip(answers, [line for n, line in enumerate(lines) if n != 7], strict=True):
         body = line["response"]["body"]
         [choice] = body["choices"]
-        said = choice["message"]["content"] if asked["url"] == CHAT else choice["text"]
-        assert said == f"NUMBER {asked['custom_id'][1:]}" or asked["custom_id"] == "c9"
+        said = choice["message"]["content"] if sent["url"] == CHAT else choice["text"]
+        assert said == f"NUMBER {sent['custom_id'][1:]}" or sent["custom_id"] == "c9"
         assert body["model"] == body["benchcoe"]["expert"] in ("ann", "bob")
         assert "best on" in body["benchcoe"]["why"]
         assert line["error"] is None

@@ -14,7 +14,7 @@ from benchcoe_jobs.services.evaluation.evaluate import Report, evaluate
 from benchcoe_jobs.services.training.train import train_router
 from benchcoe_jobs.store.session import Store
 
-APPLES, BRICKS = "apples", "bricks"  # each subject's questions hold its own word: nobody can misroute them
+APPLES, BRICKS = "apples", "bricks"  # each subject's questions hold its own word: every router tells them apart
 
 
 def question(subject: str, number: int, split: str, score: float, **more: Any) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def test_by_hand(toy: Store, tmp_path: Path) -> None:
     )
 
 
-def test_what_was_seen_in_training_is_said(toy: Store, tmp_path: Path) -> None:
+def test_queries_that_were_in_training_are_reported(toy: Store, tmp_path: Path) -> None:
     report = evaluate(toy, tmp_path, "r", benchmark=None, split="test")
     assert (report.distribution, report.in_sample, report.seen_in_training) == ("in distribution", False, 1)
     assert report.warnings == [

@@ -65,13 +65,13 @@ def test_labels_that_move_between_the_stages_change_no_decision(
     job = routing_world.run_shards(store, settings.home, job_id, ["cpu"], n=1)
     job = routing_world.run_shards(store, settings.home, job_id, ["gpu"])
     assert job.stage == 2
-    asked = {group.expert: group.items for group in groups_of(store, job) if group.stage == 1}
+    n_items = {group.expert: group.items for group in groups_of(store, job) if group.stage == 1}
     with store.writing() as connection:
-        experts.set_retired(connection, max(asked, key=lambda name: asked[name] or 0) or "", True)
+        experts.set_retired(connection, max(n_items, key=lambda name: n_items[name] or 0) or "", True)
     job = routing_world.run_shards(store, settings.home, job_id, ["cpu"])
     report = job.report or {}
-    assert (job.state, report["without_scores"], report["n"]) == (JobState.DONE, 0, sum(asked.values()))
-    assert report["calls"] == pytest.approx({name: n / report["n"] for name, n in asked.items()})
+    assert (job.state, report["without_scores"], report["n"]) == (JobState.DONE, 0, sum(n_items.values()))
+    assert report["calls"] == pytest.approx({name: n / report["n"] for name, n in n_items.items()})
 
 
 def test_a_retried_job_reports_on_its_first_decisions(store: Store, tmp_path: Path) -> None:
@@ -114,8 +114,8 @@ def test_only_the_chosen_are_asked(store: Store, tmp_path: Path, monkeypatch: py
     assert sum(report["calls"].values()) == pytest.approx(1)
     assert report["cost"] == {"router": 2.0, "every_expert": 4.0}
     assert report["interval"]["low"] <= report["accuracy"] <= report["interval"]["high"]
-    asked = [shard_group for shard_group in groups_of(store, job) if shard_group.stage == 1]
-    assert {shard_group.expert: shard_group.loads for shard_group in asked} == dict.fromkeys(report["calls"], 1), (
+    inference = [shard_group for shard_group in groups_of(store, job) if shard_group.stage == 1]
+    assert {shard_group.expert: shard_group.loads for shard_group in inference} == dict.fromkeys(report["calls"], 1), (
         "each is loaded once"
     )
 
@@ -139,7 +139,7 @@ def test_only_the_chosen_are_asked(store: Store, tmp_path: Path, monkeypatch: py
     for name in ("ann", "bob"):
         done(store, settings, "profile", profile_request(name, split="train"))
     job = done(store, settings, "evaluate", request)
-    asked = [shard_group for shard_group in groups_of(store, job) if shard_group.stage == 1]
-    assert 0 < sum(shard_group.answered for shard_group in asked) < 10
+    inference = [shard_group for shard_group in groups_of(store, job) if shard_group.stage == 1]
+    assert 0 < sum(shard_group.answered for shard_group in inference) < 10
     assert ((job.report or {})["n"], (job.report or {})["costs"]["router_seconds"]) == (n, 7.0)
     assert next(seconds, None) is None
