@@ -27,6 +27,7 @@ test-vllm: $(VLLM_VENV)/ready
 lint: $(VENV)/dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/python tests/words.py
 	rm -rf .lint
 	mkdir -p .lint/benchcoe_jobs
 	ln -s $(addprefix $(CURDIR)/,$(wildcard benchcoe_jobs/*) cli migrations workers) .lint/benchcoe_jobs/

@@ -144,4 +144,4 @@ def test_the_script_exits_with_1_on_findings_and_2_when_it_is_broken(words: Modu
     )
     done = run()
     assert done.returncode == 2
-    assert "entries that allow nothing: docs/b.md" in done.stderr
+    assert "allow list that allows nothing: docs/b.md" in done.stderr
