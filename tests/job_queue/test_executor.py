@@ -8,15 +8,18 @@ from pathlib import Path
 import fake_plugins
 import pytest
 from fake_plugins import EmptyJob
-from queue_rows import shards
+from queue_rows import add_expert_group, add_job, claim, shards
 
 from benchcoe_jobs.domain import JobState
-from benchcoe_jobs.errors import BenchcoeError, UsageError
+from benchcoe_jobs.engines.base import ExpertSettings
+from benchcoe_jobs.engines.engine_client import EngineClient
+from benchcoe_jobs.engines.errors import AccessDeniedError, EndpointDownError, ModelNotFoundError
+from benchcoe_jobs.errors import BenchcoeError, MissingError, StoreBusyError, StoreUnavailableError, UsageError
 from benchcoe_jobs.job_queue.executor import Executor
 from benchcoe_jobs.job_queue.job_kind import Assignment
 from benchcoe_jobs.job_queue.lease import StoppedError
 from benchcoe_jobs.job_queue.lifecycle import submit
-from benchcoe_jobs.store.job_queue import jobs
+from benchcoe_jobs.store.job_queue import jobs, transitions, workers
 from benchcoe_jobs.store.job_queue.leases import MAX_ATTEMPTS, JobCancelledError, Tally
 from benchcoe_jobs.store.session import Store
 
@@ -76,15 +79,16 @@ def test_an_error_is_retried_until_the_last_attempt(
     assert (job.state, job.error, job.exit_code) == (JobState.FAILED, "out of luck", 1)
 
 
+@pytest.mark.parametrize("kind", [UsageError, MissingError, ModelNotFoundError, AccessDeniedError, EndpointDownError])
 def test_a_hopeless_error_fails_the_group_at_its_first_attempt(
-    store: Store, job_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: Store, job_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[BenchcoeError]
 ) -> None:
-    runs(monkeypatch, raising(UsageError("wrong")))
+    runs(monkeypatch, raising(kind("wrong")))
     Executor(store, tmp_path, lease_s=60).run_next(["cpu"])
     with store.reading() as connection:
         assert shards(connection) == [("failed", 1, "wrong"), ("failed", 0, "wrong")]
         job = jobs.read_job(connection, job_id)
-    assert (job.state, job.exit_code) == (JobState.FAILED, 2)
+    assert (job.state, job.exit_code) == (JobState.FAILED, kind.exit_code)
 
 
 def test_a_bug_is_reported_in_one_line(
@@ -127,3 +131,85 @@ def test_progress_is_reported_with_every_commit(
     runs(monkeypatch, lambda _, assignment: assignment.lease.commit(lambda connection: Tally(answered=3)))
     Executor(store, tmp_path, lease_s=60, progress=steps.append).run_next(["cpu"])
     assert steps == [Tally(answered=3)]
+
+
+@pytest.mark.parametrize("kind", [StoreUnavailableError, StoreBusyError])
+def test_a_store_that_does_not_answer_does_not_fail_the_group(
+    store: Store, job_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[BenchcoeError]
+) -> None:
+    """Although one of these is a MissingError."""
+    runs(monkeypatch, raising(kind("the database restarts")))
+    Executor(store, tmp_path, lease_s=60).run_next(["cpu"])
+    with store.reading() as connection:
+        assert shards(connection) == [("waiting", 1, "the database restarts"), ("waiting", 0, None)]
+        assert jobs.read_job(connection, job_id).error is None
+
+
+def test_a_shard_that_another_worker_has_reclaimed_is_left_to_it(
+    store: Store, job_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(_: EmptyJob, assignment: Assignment) -> None:
+        with store.writing() as connection:
+            transitions.reclaim_stalled(connection, [assignment.claim.owner])
+            claim(connection, "another worker")
+        assignment.lease.commit(lambda connection: Tally(answered=3))
+
+    runs(monkeypatch, run)
+    assert Executor(store, tmp_path, lease_s=60).run_next(["cpu"])
+    with store.reading() as connection:
+        assert shards(connection) == [("running", 2, None), ("waiting", 0, None)]
+        assert transitions.running_owners(connection) == {"another worker"}
+        assert jobs.shard_groups(connection, [job_id])[0].answered == 0
+
+
+def test_a_process_that_stops_finishes_its_shard_and_takes_no_other(
+    store: Store, job_id: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[int] = []
+    runs(monkeypatch, lambda _, assignment: ran.append(assignment.claim.shard_id))
+    assert Executor(store, tmp_path, lease_s=60, stopping=lambda: bool(ran)).run_next(["cpu"], for_s=3600)
+    with store.reading() as connection:
+        assert [state for state, *_ in shards(connection)] == ["done", "waiting"]
+
+
+def test_the_loaded_expert_stays_loaded_and_its_shards_come_first(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with store.writing() as connection:
+        job_id = add_job(connection, "x")
+        ann, bob = add_expert_group(connection, job_id, "ann", 3), add_expert_group(connection, job_id, "bob", 4)
+        workers.heartbeat(connection, "w", ["cpu"], None)
+    settings = {ann: ExpertSettings("fake", "ann"), bob: ExpertSettings("fake", "bob")}
+    used: list[tuple[int, EngineClient, str | None]] = []
+
+    def run(_: EmptyJob, assignment: Assignment) -> None:
+        expert_id = assignment.claim.expert_id
+        assert expert_id is not None
+        client = assignment.host(expert_id, settings[expert_id])
+        with store.reading() as connection:
+            [worker] = workers.workers(connection)
+        used.append((expert_id, client, worker.expert))
+
+    runs(monkeypatch, run)
+    executor = Executor(store, tmp_path, lease_s=60, worker="w")
+    while executor.run_next(["cpu"]):
+        pass
+    assert [(expert_id, name) for expert_id, _, name in used] == [(bob, "bob")] * 4 + [(ann, "ann")] * 3
+    assert len({id(client) for _, client, _ in used}) == 2, "one engine for each expert"
+    executor.unload()
+    with store.reading() as connection:
+        assert [worker.expert for worker in workers.workers(connection)] == [None]
+
+
+def test_gpus_limit_the_shards_and_are_given_to_the_engine(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients: list[EngineClient] = []
+    runs(monkeypatch, lambda _, assignment: clients.append(assignment.host(1, ExpertSettings("fake", "ann"))))
+    with store.writing() as connection:
+        for name in ("x", "y"):
+            add_job(connection, name, 1, gpus=2)
+    assert not Executor(store, tmp_path, lease_s=60, gpus=["3"]).run_next(["cpu"])
+    for gpus in (["3", "5"], None):
+        assert Executor(store, tmp_path, lease_s=60, gpus=gpus).run_next(["cpu"])
+    assert [client._gpus for client in clients] == ["3,5", None], "None: any number, as the environment says"

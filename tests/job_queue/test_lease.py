@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 
 import pytest
+from process_groups import wait_for
 from queue_rows import add_job, claim, group_of
-from sqlalchemy import Connection, event, select
+from sqlalchemy import Connection, event, select, update
 
 from benchcoe_jobs.errors import StoreBusyError, StoreUnavailableError
 from benchcoe_jobs.job_queue.lease import HEARTBEATS_PER_LEASE, Heartbeat, Lease, StoppedError, retry_until_available
-from benchcoe_jobs.store.job_queue import jobs, transitions
+from benchcoe_jobs.store.job_queue import jobs, leases, transitions
 from benchcoe_jobs.store.job_queue.leases import Claim, JobCancelledError, LostLeaseError, Tally
 from benchcoe_jobs.store.job_queue.tables import Shard
 from benchcoe_jobs.store.session import Store
@@ -103,19 +104,16 @@ def test_a_lost_or_cancelled_shard_is_not_written(store: Store, held: Claim) -> 
 
 
 def test_a_heartbeat_notices_a_lost_lease(store: Store, held: Claim) -> None:
-    lost = threading.Event()
     with Lease(store, held, lease_s=0.02 * HEARTBEATS_PER_LEASE, heartbeat=Heartbeat()) as lease:
         lease.check()
         with store.writing() as connection:
             transitions.reclaim_stalled(connection, ["me"])
-        for _ in range(3000):
-            if lease.is_over or lost.wait(0.01):
-                break
+        wait_for(lambda: lease.is_over, 60)
         with pytest.raises(LostLeaseError):
             lease.check()
 
 
-def test_a_heartbeat_extends_the_lease(store: Store, held: Claim) -> None:
+def test_a_commit_extends_the_lease(store: Store, held: Claim) -> None:
     def until() -> float:
         with store.reading() as connection:
             return connection.scalars(select(Shard.lease_until)).one() or 0.0
@@ -148,3 +146,39 @@ def test_a_step_is_repeated_while_the_store_is_unavailable(error: type[Exception
         retry_until_available(lambda: (_ for _ in ()).throw(error("again")), stopping=lambda: True)
     with pytest.raises(ZeroDivisionError):
         retry_until_available(lambda: 1 // 0)
+
+
+def test_a_heartbeat_extends_the_lease_also_after_one_that_failed(
+    store: Store, held: Claim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extend, failed = leases.extend, threading.Event()
+
+    def fail_first(connection: Connection, claim: Claim, lease_s: float) -> bool:
+        if not failed.is_set():
+            failed.set()
+            raise StoreUnavailableError("the database restarts")
+        return extend(connection, claim, lease_s)
+
+    def until() -> float:
+        with store.reading() as connection:
+            return connection.scalars(select(Shard.lease_until)).one() or 0.0
+
+    monkeypatch.setattr(leases, "extend", fail_first)
+    with store.writing() as connection:
+        connection.execute(update(Shard).values(lease_until=1.0))
+    with Lease(store, held, lease_s=0.02 * HEARTBEATS_PER_LEASE, heartbeat=Heartbeat()) as lease:
+        wait_for(lambda: until() > 1.0, 60)
+        assert failed.is_set()
+        lease.check()
+
+
+def test_heartbeats_end_with_the_lease_and_their_thread_serves_the_next(store: Store, held: Claim) -> None:
+    heartbeat, next_call = Heartbeat(), threading.Event()
+    with Lease(store, held, lease_s=3600 * HEARTBEATS_PER_LEASE, heartbeat=heartbeat):
+        heartbeat.submit(next_call.set)
+        assert not next_call.is_set(), "the thread still has this lease"
+    assert next_call.wait(60)
+    thread = heartbeat._thread
+    assert thread is not None
+    del heartbeat
+    wait_for(lambda: not thread.is_alive(), 60)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import fake_plugins
 import pytest
+from fake_plugins import EmptyJob
 from queue_rows import claim
+from sqlalchemy import Connection
 
 from benchcoe_jobs.domain import JobState, ShardState
 from benchcoe_jobs.errors import UsageError
-from benchcoe_jobs.job_queue import lifecycle
-from benchcoe_jobs.store.job_queue import jobs, leases
+from benchcoe_jobs.job_queue import lifecycle, process_identity
+from benchcoe_jobs.store.job_queue import jobs, leases, transitions
 from benchcoe_jobs.store.session import Store
 
 
@@ -115,3 +118,78 @@ def test_an_unknown_kind_is_refused_and_leaves_no_job(store: Store) -> None:
         lifecycle.submit(connection, "nothing", {})
     with store.reading() as connection:
         assert jobs.list_jobs(connection) == []
+
+
+def test_a_later_stage_that_cannot_be_planned_fails_the_job(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = EmptyJob.plan
+
+    def refuse_the_second(kind: EmptyJob, connection: Connection, job: jobs.JobRow) -> Sequence[jobs.NewShardGroup]:
+        if job.stage == 1:
+            raise UsageError("the router is gone")
+        return plan(kind, connection, job)
+
+    monkeypatch.setattr(EmptyJob, "plan", refuse_the_second)
+    job_id = submit(store, [1], [1])
+    finish_all(store)
+    ended = read(store, job_id)
+    assert (ended.state, ended.error, ended.exit_code) == (JobState.FAILED, "the router is gone", 2)
+
+
+@pytest.mark.parametrize(
+    ("ends", "state", "n"),
+    [
+        ([ShardState.DONE, ShardState.DONE], JobState.DONE, 1),
+        ([ShardState.DONE, ShardState.FAILED], JobState.PARTIAL, 1),
+        ([ShardState.FAILED, ShardState.FAILED], JobState.FAILED, 0),
+    ],
+)
+def test_follow_ups_are_submitted_unless_the_job_failed(
+    store: Store, monkeypatch: pytest.MonkeyPatch, ends: list[ShardState], state: JobState, n: int
+) -> None:
+    def follow_ups(_: EmptyJob, __: Connection, job: jobs.JobRow) -> list[tuple[str, dict[str, object]]]:
+        return [] if job.parent_id else [("empty", {"stages": [[5], []]})]
+
+    monkeypatch.setattr(EmptyJob, "follow_ups", follow_ups)
+    job_id = submit(store, [2], [])
+    for end in ends:
+        finish_all(store, end)
+    assert read(store, job_id).state is state
+    with store.reading() as connection:
+        followers = jobs.followers(connection, job_id)
+        assert [group.waiting for group in jobs.shard_groups(connection, followers)] == [5] * n
+        assert [jobs.read_job(connection, follower).parent_id for follower in followers] == [job_id] * n
+
+
+def test_a_retry_plans_the_stages_after_the_failure_again(store: Store) -> None:
+    job_id = submit(store, [2], [1])
+    finish_all(store, ShardState.FAILED)
+    for _ in range(2):
+        finish_all(store)
+    assert read(store, job_id).state is JobState.PARTIAL
+    assert lifecycle.retry(store, job_id) == 1
+    with store.reading() as connection:
+        assert [(group.stage, group.waiting) for group in jobs.shard_groups(connection, [job_id])] == [(0, 1)]
+    finish_all(store)
+    with store.reading() as connection:
+        assert [(group.stage, group.waiting) for group in jobs.shard_groups(connection, [job_id])] == [(0, 0), (1, 1)]
+
+
+def test_a_retry_is_refused_if_a_new_job_for_the_same_work_is_open(store: Store) -> None:
+    failed = submit(store, [1], [])
+    finish_all(store, ShardState.FAILED)
+    assert submit(store, [1], []) != failed
+    with pytest.raises(UsageError, match="the same work is open already"):
+        lifecycle.retry(store, failed)
+    assert read(store, failed).state is JobState.FAILED
+
+
+def test_a_sweep_reclaims_the_shards_of_processes_that_have_exited(store: Store) -> None:
+    mine = process_identity.signature()
+    name, _, started = mine.rpartition(".")
+    submit(store, [2], [])
+    with store.writing() as connection:
+        for owner in (f"{name}.{int(started) + 1}", mine):
+            claim(connection, owner)
+    lifecycle.sweep(store)
+    with store.reading() as connection:
+        assert transitions.running_owners(connection) == {mine}

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from queue_rows import add_expert_group, add_job, claim, group_of
+import pytest
+from queue_rows import add_expert_group, add_job, claim, group_of, shards
+from sqlalchemy import select, text
 
 from benchcoe_jobs.domain import Queue
-from benchcoe_jobs.store.job_queue import claims, jobs
+from benchcoe_jobs.store.job_queue import claims, jobs, leases
+from benchcoe_jobs.store.job_queue.jobs import NewShardGroup
+from benchcoe_jobs.store.job_queue.leases import Claim, LostLeaseError, Tally
+from benchcoe_jobs.store.job_queue.tables import Shard
 from benchcoe_jobs.store.session import Store
 
 
@@ -58,3 +63,70 @@ def test_finishing_claims_the_next_shard_of_the_same_group(store: Store) -> None
         group = group_of(connection, first_job)
         assert (group.done, group.waiting, group.running) == (2, 0, 0)
         assert group_of(connection, other_job).waiting == 9
+
+
+def test_the_shards_of_all_groups_of_an_expert_count_and_a_tie_goes_to_the_oldest_group(store: Store) -> None:
+    with store.writing() as connection:
+        older = add_expert_group(connection, add_job(connection, "older"), "a", 3)
+        job_id = add_job(connection, "newer")
+        newer = add_expert_group(connection, job_id, "b", 2)
+        jobs.add_shard_groups(connection, job_id, 0, [NewShardGroup(Queue.CPU, [({}, 1)] * 2, newer)])
+        claimed = [claim(connection) for _ in range(2)]
+        assert [one.expert_id for one in claimed] == [newer, older], "4 shards against 3, and then 3 against 3"
+        first, second = jobs.shard_groups(connection, [job_id])
+        assert (first.waiting, second.waiting) == (1, 2), "of one expert, the oldest group comes first"
+
+
+def test_a_claim_carries_what_earlier_claims_of_the_shard_recorded(store: Store) -> None:
+    with store.writing() as connection:
+        add_job(connection, "x", 1)
+        first = claim(connection, "one")
+        leases.record(connection, first, Tally(), Tally(1, 1, 0), lease_s=60)
+        leases.give_back(connection, first, "an error")
+        second = claim(connection, "two")
+    assert (first.tally, second.tally) == (Tally(), Tally(1, 1, 0))
+    assert (second.attempts, second.fence > first.fence) == (2, True)
+
+
+def test_a_lost_claim_neither_ends_its_shard_nor_claims_another(store: Store) -> None:
+    with store.writing() as connection:
+        job_id = add_job(connection, "x", 2)
+        lost = claim(connection, "one")
+        leases.give_back(connection, lost)
+        claim(connection, "two")
+    with pytest.raises(LostLeaseError), store.writing() as connection:
+        claims.finish_and_claim(connection, lost, lease_s=60)
+    with store.reading() as connection:
+        assert [state for state, *_ in shards(connection)] == ["running", "waiting"]
+        group = group_of(connection, job_id)
+        assert (group.waiting, group.running, group.done) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])  # SQLite has one writer at a time
+def test_locked_shards_are_skipped(store: Store) -> None:
+    with store.writing() as connection:
+        older, newer = add_job(connection, "older", 2), add_job(connection, "newer", 1)
+        first, second, _ = connection.scalars(select(Shard.id).order_by(Shard.id))
+    with store.writing() as other:
+        other.execute(select(Shard.id).where(Shard.id == first).with_for_update())
+        with store.writing() as connection:
+            assert claim(connection, job_ids=[older]).shard_id == second
+            assert claim(connection).job_id == newer, "all waiting shards of the first group are locked"
+            assert claims.claim(connection, "owner", ["cpu"], lease_s=60) is None
+    with store.writing() as connection:
+        assert claim(connection).shard_id == first
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])  # a setting of PostgreSQL
+def test_only_the_end_of_the_last_shard_of_a_group_waits_for_the_disk(store: Store) -> None:
+    """If a shard follows, a crash of the server costs work that is done again; the last one may end the job."""
+    with store.writing() as connection:
+        add_job(connection, "x", 2)
+        running: Claim | None = claim(connection)
+    settings = []
+    while running is not None:
+        with store.writing() as connection:
+            connection.execute(text("SET LOCAL synchronous_commit = on"))
+            running, _ = claims.finish_and_claim(connection, running, lease_s=60)
+            settings.append(connection.scalar(text("SHOW synchronous_commit")))
+    assert settings == ["off", "on"]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
 from queue_rows import add_job, claim, group_of, shards
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from benchcoe_jobs.domain import ShardState
 from benchcoe_jobs.store.job_queue import jobs, leases, transitions
@@ -79,3 +80,32 @@ def test_retry_takes_failed_shards_and_those_with_errors(store: Store) -> None:
         ]
         group = group_of(connection, job_id)
         assert (group.waiting, group.done, group.failed) == (2, 1, 0)
+
+
+def test_only_the_waiting_shards_of_one_job_are_cancelled(store: Store) -> None:
+    with store.writing() as connection:
+        job_id, other = add_job(connection, "x", 3), add_job(connection, "y", 1)
+        claim(connection, job_ids=[job_id])
+        leases.finish(connection, claim(connection, job_ids=[job_id]), ShardState.DONE)
+        transitions.cancel_waiting(connection, job_id)
+        assert [state for state, *_ in shards(connection)] == ["running", "done", "cancelled", "waiting"]
+        group = group_of(connection, job_id)
+        assert (group.running, group.done, group.cancelled, group.waiting) == (1, 1, 1, 0)
+        assert group_of(connection, other).waiting == 1
+
+
+@pytest.mark.parametrize("dialect", ["postgresql"])  # SQLite has one writer at a time
+def test_a_shard_that_its_owner_is_writing_is_not_reclaimed(store: Store) -> None:
+    with store.writing() as connection:
+        add_job(connection, "x", 2)
+        for _ in range(2):
+            claim(connection, "killed")
+        first, _ = connection.scalars(select(Shard.id).order_by(Shard.id))
+    with store.writing() as owner:
+        owner.execute(select(Shard.id).where(Shard.id == first).with_for_update())
+        with store.writing() as connection:
+            transitions.reclaim_stalled(connection, ["killed"])
+            assert [state for state, *_ in shards(connection)] == ["running", "waiting"]
+    with store.writing() as connection:
+        transitions.reclaim_stalled(connection, ["killed"])
+        assert [state for state, *_ in shards(connection)] == ["waiting", "waiting"]
