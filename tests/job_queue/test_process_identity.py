@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -47,8 +46,10 @@ def signature_of(process: subprocess.Popen[bytes]) -> str:
 @pytest.mark.skipif(NO_PROC, reason="exited processes are found by /proc")
 def test_a_zombie_has_exited(tmp_path: Path) -> None:
     """A parent that hangs does not read the status of its child. The name of a program may look like fields."""
-    program = shutil.copy(shutil.which("sleep") or "", tmp_path / "a) Z 1 (b")
-    with subprocess.Popen([program, "600"]) as process:
+    program = tmp_path / "a) Z 1 (b"
+    program.write_text("#!/bin/sh\nread line\n")
+    program.chmod(0o700)
+    with subprocess.Popen([program], stdin=subprocess.PIPE) as process:  # it ends if this block ends
         owner = signature_of(process)
         assert not process_identity.is_gone(owner)
         process.kill()
