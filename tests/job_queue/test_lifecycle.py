@@ -123,12 +123,12 @@ def test_an_unknown_kind_is_refused_and_leaves_no_job(store: Store) -> None:
 def test_a_later_stage_that_cannot_be_planned_fails_the_job(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     plan = EmptyJob.plan
 
-    def refuse_the_second(kind: EmptyJob, connection: Connection, job: jobs.JobRow) -> Sequence[jobs.NewShardGroup]:
+    def plan_only_the_first(kind: EmptyJob, connection: Connection, job: jobs.JobRow) -> Sequence[jobs.NewShardGroup]:
         if job.stage == 1:
             raise UsageError("the router is gone")
         return plan(kind, connection, job)
 
-    monkeypatch.setattr(EmptyJob, "plan", refuse_the_second)
+    monkeypatch.setattr(EmptyJob, "plan", plan_only_the_first)
     job_id = submit(store, [1], [1])
     finish_all(store)
     ended = read(store, job_id)
