@@ -59,7 +59,7 @@ class VectorCache(Protocol):
 
 @dataclass(frozen=True)
 class TrainingContext:
-    """What training needs beside the examples.
+    """What training needs besides the examples.
 
     `encoder` and `revision` name an encoder, if the kind has one, and `cache` stores its vectors. `checkpoints` is a
     folder from which a killed training resumes (None: it starts again). A long training calls `on_step` after each
