@@ -12,6 +12,7 @@ from typing import Any
 import console
 import psycopg
 import pytest
+import sqlalchemy as sa
 from alembic import command
 from sqlalchemy import Connection, inspect, text
 
@@ -271,3 +272,25 @@ def test_commands_read_it(old_url: str, monkeypatch: pytest.MonkeyPatch, capsys:
         outcome = console.run(f"{line} --json", capsys)
         assert outcome.code == code, (line, outcome.err)
         assert outcome.json, line
+
+
+def test_a_report_on_chosen_experts_is_renamed_too(old_store: Store) -> None:
+    """The fixture has none, so an evaluation and its job get one."""
+    evaluation = sa.table("evaluation", sa.column("report", sa.JSON))
+    job = sa.table("job", sa.column("kind"), sa.column("report", sa.JSON))
+    old = {"stage": "naive", "asked": {"queries": 3, "errors": 0}, "experts": [{"expert": "fern", "n": 3}]}
+    new = {"distribution": "naive", "inference": {"queries": 3, "errors": 0}, "experts": [{"expert": "fern", "n": 3}]}
+
+    def reports() -> list[dict[str, Any]]:
+        with old_store.reading() as connection:
+            of_jobs = connection.scalars(sa.select(job.c.report).where(job.c.kind == "evaluate")).all()
+            return [*of_jobs, *connection.scalars(sa.select(evaluation.c.report))]
+
+    with old_store.writing() as connection:
+        connection.execute(sa.update(evaluation).values(report=old))
+        connection.execute(sa.update(job).where(job.c.kind == "evaluate").values(report=old))
+    assert old in reports()
+    go_to(old_store, "0005")
+    assert all(report == new for report in reports())
+    go_to(old_store, "0004")
+    assert all(report == old for report in reports())
