@@ -46,8 +46,9 @@ def submit(
     /v1/completions) and body. It holds up to 50,000 lines, which are all checked before the first expert
     is asked. Each line results in exactly one line of the output file or of the error file, in the order of
     FILE, with the chosen expert and the reason. If the command is stopped, the same command continues where
-    it stopped. With a broker configured, workers run the job: the command prints the job's number, and
-    `results` writes the files.
+    it stopped, unless the router or its labels have changed: the file is then routed and asked again. With
+    a broker configured, workers run the job: the command prints the job's number, and `results` writes the
+    files.
     """
     from benchcoe_jobs.dispatch.base import dispatcher
     from benchcoe_jobs.services.batch.job import submit_file

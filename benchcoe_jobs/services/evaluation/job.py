@@ -107,5 +107,8 @@ def _report(assignment: Assignment, decided: SplitDecisions) -> dict[str, Any]:
         can_answer = any(experts.read_expert_by_id(connection, expert_id).can_answer for expert_id in names)
     n_complete = sum(question.id in scored for question in decided.questions)
     if can_answer and 2 * n_complete < len(decided.questions):
-        return report_chosen_only(assignment.store, decided, groups).as_json()
+        report = report_chosen_only(assignment.store, decided, groups).as_json()
+        with assignment.store.writing() as connection:
+            evaluations.store_report(connection, decided.evaluation_id, report)
+        return report
     return compare_all(assignment.store, assignment.home, decided).as_json()

@@ -27,9 +27,9 @@ class Router(Base):
 
 
 class RoutingSnapshot(Base):
-    """All that a router's decisions depend on, as it was when a job was planned (services/routing/snapshot.py).
+    """All that a router's decisions depend on, when a job was submitted (see services/routing/snapshot.py).
 
-    `fingerprint` is the SHA-256 of `content`. The same snapshot is kept once.
+    `fingerprint` is the SHA-256 of the canonical JSON of `content`. The same snapshot is stored once.
     """
 
     __tablename__ = "routing_snapshot"
