@@ -42,9 +42,9 @@ def test_stored_decisions_are_read_back_without_queries_that_came_later(world: S
         request = evaluate_request(connection, "r", None, "train", max_cost=9.0)
     made = decide(world, tmp_path, request)
     assert made.chosen().tolist() == [0] * 20 + [1] * 20
+    routing_world.train(world, tmp_path, pool="bobs")
     for expert in ("ann", "bob"):
         tables.bring(world, tmp_path, expert, routing_world.row("apples", 500, 0.0))
-    routing_world.train(world, tmp_path, pool="bobs")
     read = read_decisions(world, request | {"evaluation": made.evaluation_id, "seconds": made.seconds})
     assert (read.questions, read.decisions, read.snapshot) == (made.questions, made.decisions, made.snapshot)
     assert (read.budget, read.benchmark, read.split) == (Budget(9.0), "toy", "train")

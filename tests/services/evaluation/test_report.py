@@ -46,8 +46,8 @@ def test_a_report_by_hand() -> None:
         "every_expert": pytest.approx(22 / 3),
     }
     assert report.warnings == [
-        "1 of 4 queries have the same content as a training query",
-        "1 of 4 queries are left out: an expert of the pool has no score on them",
+        "the content of 1 of 4 queries is that of a training query",
+        "1 of 4 queries left out: at least one expert of the pool has no score there",
     ]
     assert compare(DECIDED, 0, gathered(None)).cost is None
 
