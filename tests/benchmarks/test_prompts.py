@@ -67,7 +67,7 @@ def test_bbh(tmp_path: Path) -> None:
 def test_bbh_refuses_another_file(tmp_path: Path, text: str) -> None:
     (tmp_path / "cot-prompts").mkdir()
     (tmp_path / "cot-prompts" / "snarks.txt").write_text(text)
-    with pytest.raises(InputError, match="no prompt of BIG-Bench Hard"):
+    with pytest.raises(InputError, match="not a prompt of BIG-Bench Hard"):
         BigBenchHard().shots(tmp_path)
 
 
