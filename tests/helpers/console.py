@@ -42,7 +42,7 @@ def run(line: str, capsys: pytest.CaptureFixture[str]) -> Outcome:
     return Outcome(code, *capsys.readouterr())
 
 
-JOB_TABLES = {"job", "shard_group", "shard"}
+JOB_TABLES = {"job", "shard_group", "shard", "routing_snapshot"}
 """Tables that record attempts. A failed command may add rows to them, but not to the others."""
 
 
