@@ -12,7 +12,7 @@ from benchcoe_jobs.domain import JobState
 from benchcoe_jobs.errors import BenchcoeError, UnfinishedError, UsageError
 from benchcoe_jobs.job_queue.job_kind import JobKind
 from benchcoe_jobs.job_queue.process_identity import is_gone
-from benchcoe_jobs.store.job_queue import jobs, transitions
+from benchcoe_jobs.store.job_queue import expired_leases, jobs, transitions
 from benchcoe_jobs.store.job_queue.jobs import JobRow
 from benchcoe_jobs.store.session import Store
 
@@ -117,8 +117,8 @@ def sweep(store: Store) -> None:
     that was interrupted, or that missed a shard given back at the same moment.
     """
     with store.writing() as connection:
-        transitions.reclaim_stalled(
-            connection, [owner for owner in transitions.running_owners(connection) if is_gone(owner)]
+        expired_leases.reclaim_stalled(
+            connection, [owner for owner in expired_leases.running_owners(connection) if is_gone(owner)]
         )
     with store.reading() as connection:
         left = jobs.left_open(connection)

@@ -19,8 +19,8 @@ from benchcoe_jobs.domain import Queue
 from benchcoe_jobs.job_queue.lifecycle import submit
 from benchcoe_jobs.services.inference.job import profile_request
 from benchcoe_jobs.store.job_queue.claims import claim
+from benchcoe_jobs.store.job_queue.expired_leases import reclaim_stalled
 from benchcoe_jobs.store.job_queue.leases import MAX_ATTEMPTS
-from benchcoe_jobs.store.job_queue.transitions import reclaim_stalled
 from benchcoe_jobs.store.session import open_store
 
 ADD_EXPERT = "benchcoe_jobs.cli.expert"

@@ -21,7 +21,7 @@ from benchcoe_jobs.dispatch.celery import TICKET, make_app
 from benchcoe_jobs.domain import JobState
 from benchcoe_jobs.job_queue.lifecycle import retry
 from benchcoe_jobs.services.ingest.benchmark_import import add_benchmark
-from benchcoe_jobs.store.job_queue import transitions
+from benchcoe_jobs.store.job_queue import expired_leases
 from benchcoe_jobs.store.job_queue.leases import MAX_ATTEMPTS
 
 ENGINE_CORE = "VLLM::EngineCore"
@@ -153,11 +153,11 @@ def worker_stopped_past_its_lease(ground: Ground) -> float:
     worker, job_id = ground.begin()
     worker.signal_child(signal.SIGSTOP)
     with ground.site.store.reading() as connection:
-        stopped = transitions.running_owners(connection)
+        stopped = expired_leases.running_owners(connection)
 
     def is_taken_from_it() -> bool:
         with ground.site.store.reading() as connection:
-            return stopped.isdisjoint(transitions.running_owners(connection))
+            return stopped.isdisjoint(expired_leases.running_owners(connection))
 
     ground.site.start_worker("another")
     recovery = ground.recovery_s(job_id)

@@ -19,7 +19,7 @@ from benchcoe_jobs.job_queue.executor import Executor
 from benchcoe_jobs.job_queue.job_kind import Assignment
 from benchcoe_jobs.job_queue.lease import StoppedError
 from benchcoe_jobs.job_queue.lifecycle import submit
-from benchcoe_jobs.store.job_queue import jobs, transitions, workers
+from benchcoe_jobs.store.job_queue import expired_leases, jobs, workers
 from benchcoe_jobs.store.job_queue.leases import MAX_ATTEMPTS, JobCancelledError, Tally
 from benchcoe_jobs.store.session import Store
 
@@ -150,7 +150,7 @@ def test_a_shard_that_another_worker_has_reclaimed_is_left_to_it(
 ) -> None:
     def run(_: EmptyJob, assignment: Assignment) -> None:
         with store.writing() as connection:
-            transitions.reclaim_stalled(connection, [assignment.claim.owner])
+            expired_leases.reclaim_stalled(connection, [assignment.claim.owner])
             claim(connection, "another worker")
         assignment.lease.commit(lambda connection: Tally(answered=3))
 
@@ -158,7 +158,7 @@ def test_a_shard_that_another_worker_has_reclaimed_is_left_to_it(
     assert Executor(store, tmp_path, lease_s=60).run_next(["cpu"])
     with store.reading() as connection:
         assert shards(connection) == [("running", 2, None), ("waiting", 0, None)]
-        assert transitions.running_owners(connection) == {"another worker"}
+        assert expired_leases.running_owners(connection) == {"another worker"}
         assert jobs.shard_groups(connection, [job_id])[0].answered == 0
 
 

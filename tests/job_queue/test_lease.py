@@ -11,7 +11,7 @@ from sqlalchemy import Connection, event, select, update
 
 from benchcoe_jobs.errors import StoreBusyError, StoreUnavailableError
 from benchcoe_jobs.job_queue.lease import HEARTBEATS_PER_LEASE, Heartbeat, Lease, StoppedError, retry_until_available
-from benchcoe_jobs.store.job_queue import jobs, leases, transitions
+from benchcoe_jobs.store.job_queue import expired_leases, jobs, leases
 from benchcoe_jobs.store.job_queue.leases import Claim, JobCancelledError, LostLeaseError, Tally
 from benchcoe_jobs.store.job_queue.tables import Shard
 from benchcoe_jobs.store.session import Store
@@ -98,7 +98,7 @@ def test_a_lost_or_cancelled_shard_is_not_written(store: Store, held: Claim) -> 
     with pytest.raises(JobCancelledError):
         lease.commit(unwanted)
     with store.writing() as connection:
-        transitions.reclaim_stalled(connection, ["me"])
+        expired_leases.reclaim_stalled(connection, ["me"])
     with pytest.raises(LostLeaseError):
         lease.commit(unwanted)
 
@@ -107,7 +107,7 @@ def test_a_heartbeat_notices_a_lost_lease(store: Store, held: Claim) -> None:
     with Lease(store, held, lease_s=0.02 * HEARTBEATS_PER_LEASE, heartbeat=Heartbeat()) as lease:
         lease.check()
         with store.writing() as connection:
-            transitions.reclaim_stalled(connection, ["me"])
+            expired_leases.reclaim_stalled(connection, ["me"])
         wait_for(lambda: lease.is_over, 60)
         with pytest.raises(LostLeaseError):
             lease.check()

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from benchcoe_jobs.domain import JobState, ShardState
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.job_queue import lifecycle, process_identity
-from benchcoe_jobs.store.job_queue import jobs, leases, transitions
+from benchcoe_jobs.store.job_queue import expired_leases, jobs, leases
 from benchcoe_jobs.store.session import Store
 
 
@@ -192,4 +192,4 @@ def test_a_sweep_reclaims_the_shards_of_processes_that_have_exited(store: Store)
             claim(connection, owner)
     lifecycle.sweep(store)
     with store.reading() as connection:
-        assert transitions.running_owners(connection) == {mine}
+        assert expired_leases.running_owners(connection) == {mine}

@@ -20,7 +20,8 @@ from benchcoe_jobs.job_queue.lifecycle import submit
 from benchcoe_jobs.services.batch.openai_format import engine_request, read_lines, router_input
 from benchcoe_jobs.services.inference import stream
 from benchcoe_jobs.services.inference.expert_settings import settings_of
-from benchcoe_jobs.services.inference.shards import micro_batch_size, placement, shard_size
+from benchcoe_jobs.services.inference.placement import placement
+from benchcoe_jobs.services.inference.shards import micro_batch_size, shard_size
 from benchcoe_jobs.services.routing.decider import decider
 from benchcoe_jobs.services.routing.snapshot import RoutingSnapshot, keep_snapshot, snapshot_of
 from benchcoe_jobs.store.job_queue import batch_lines, jobs, workers

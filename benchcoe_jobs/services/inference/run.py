@@ -19,8 +19,9 @@ from benchcoe_jobs.job_queue.job_kind import Assignment
 from benchcoe_jobs.job_queue.lease import retry_until_available
 from benchcoe_jobs.services.inference import stream
 from benchcoe_jobs.services.inference.expert_settings import settings_of
+from benchcoe_jobs.services.inference.placement import placement
 from benchcoe_jobs.services.inference.plan import PromptPlan, newest_run, prompt_plan, still_open
-from benchcoe_jobs.services.inference.shards import micro_batch_size, placement, shard_size
+from benchcoe_jobs.services.inference.shards import micro_batch_size, shard_size
 from benchcoe_jobs.store.job_queue import workers
 from benchcoe_jobs.store.job_queue.jobs import NewShardGroup
 from benchcoe_jobs.store.job_queue.leases import Tally

@@ -1,7 +1,7 @@
 """The lease of a running shard in SQL: extend it, record progress, finish the shard or give it back.
 
 Every write of a claim (`claims`) is fenced by its owner and fence: a worker whose shard was reclaimed
-(`transitions`) can write no more. Every change of a shard, here and there, updates the counts of its shard group in
+(`expired_leases`) can write no more. Every change of a shard, here and there, updates the counts of its shard group in
 the same transaction. Locks are always taken in the order shard, shard group, job.
 """
 

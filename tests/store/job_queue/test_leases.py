@@ -26,7 +26,7 @@ from sqlalchemy import Connection, delete, func, select, update
 from benchcoe_jobs.domain import JobState, ShardState
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.job_queue.lifecycle import cancel, retry, settle, submit, sweep
-from benchcoe_jobs.store.job_queue import claims, jobs, leases, transitions
+from benchcoe_jobs.store.job_queue import claims, expired_leases, jobs, leases, transitions
 from benchcoe_jobs.store.job_queue.leases import MAX_ATTEMPTS, Claim, LostLeaseError, Tally
 from benchcoe_jobs.store.job_queue.tables import Job, Shard, ShardGroup
 from benchcoe_jobs.store.session import Store
@@ -164,7 +164,7 @@ class ShardLife(RuleBasedStateMachine):
     @rule(owner=OWNERS)
     def be_killed(self, owner: str) -> None:
         with self.store.writing() as connection:
-            transitions.reclaim_stalled(connection, [owner])
+            expired_leases.reclaim_stalled(connection, [owner])
         self._forget(owner)
         sweep(self.store)
 
@@ -312,7 +312,7 @@ def test_many_threads_claim_every_shard_once(store: Store) -> None:
                 with store.writing() as connection:
                     record(connection, claim, Tally(answered=ITEMS))
                 with store.writing() as connection:
-                    transitions.reclaim_stalled(connection)
+                    expired_leases.reclaim_stalled(connection)
                 with store.writing() as connection:
                     if len(claimed) > n_groups * n_shards - 10:
                         transitions.fail_group(connection, claim.shard_group_id, "hopeless")
