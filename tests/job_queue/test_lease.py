@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 import pytest
-from process_groups import wait_for
+from installation import wait_for
 from queue_rows import add_job, claim, group_of
 from sqlalchemy import Connection, event, select, update
 
@@ -108,7 +108,7 @@ def test_a_heartbeat_notices_a_lost_lease(store: Store, held: Claim) -> None:
         lease.check()
         with store.writing() as connection:
             expired_leases.reclaim_stalled(connection, ["me"])
-        wait_for(lambda: lease.is_over, 60)
+        wait_for(lambda: lease.is_over, "the lease is over")
         with pytest.raises(LostLeaseError):
             lease.check()
 
@@ -167,7 +167,7 @@ def test_a_heartbeat_extends_the_lease_also_after_one_that_failed(
     with store.writing() as connection:
         connection.execute(update(Shard).values(lease_until=1.0))
     with Lease(store, held, lease_s=0.02 * HEARTBEATS_PER_LEASE, heartbeat=Heartbeat()) as lease:
-        wait_for(lambda: until() > 1.0, 60)
+        wait_for(lambda: until() > 1.0, "the lease is extended")
         assert failed.is_set()
         lease.check()
 
@@ -181,4 +181,4 @@ def test_heartbeats_end_with_the_lease_and_their_thread_serves_the_next(store: S
     thread = heartbeat._thread
     assert thread is not None
     del heartbeat
-    wait_for(lambda: not thread.is_alive(), 60)
+    wait_for(lambda: not thread.is_alive(), "the thread has ended")
