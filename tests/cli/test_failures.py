@@ -249,6 +249,7 @@ NAMES = [
 ]
 
 ROUTE = "route --router by-subject"
+EVALUATE = "evaluate by-subject --split train"
 SUBMIT = "submit p.jsonl --router by-subject"
 
 
@@ -287,8 +288,14 @@ WORK = [
     Case("a deep line", f"{ROUTE} --input q.jsonl", 1, "line 1: ", file("q.jsonl", b"[" * 200_000)),
     Case("a line of nothing", f"{ROUTE} --input q.jsonl", 1, "line 2: ", file("q.jsonl", b'{"question": "a"}\n{}')),
     Case("damaged weights", f"{ROUTE} 'how many?'", 1, "train the router again", damage_weights),
-    Case("cut weights", "evaluate by-subject", 1, "train the router again", cut_short("weights.safetensors")),
-    Case("a cut router", "evaluate by-subject", 1, "train the router again", cut_short("router.json")),
+    Case(
+        "cut weights",
+        "evaluate by-subject --split train",
+        1,
+        "train the router again",
+        cut_short("weights.safetensors"),
+    ),
+    Case("a cut router", "evaluate by-subject --split train", 1, "train the router again", cut_short("router.json")),
     Case("no artifact", f"{ROUTE} 'how many?'", 1, "train the router again", lambda: shutil.rmtree(artifact())),
     Case(
         "no expert to fall back to", "train-router x --pool empty", 2, "no best single expert", typed("add-pool empty")
@@ -324,7 +331,11 @@ STORES = [
     Case("no folder to read", "experts --database-url sqlite:///none/x.db", 1, "benchcoe-jobs init"),
     Case("a folder", "experts --database-url sqlite:///.benchcoe", 1, "cannot be opened"),
     Case(
-        "no database", "experts --database-url sqlite:///x.db", 1, "no SQLite database", file("x.db", b"<html>" * 999)
+        "no database",
+        "experts --database-url sqlite:///x.db",
+        1,
+        "is not a SQLite database",
+        file("x.db", b"<html>" * 999),
     ),
     Case("an old schema", "experts", 1, "to upgrade it", sql("UPDATE alembic_version SET version_num = '0000'")),
     Case(

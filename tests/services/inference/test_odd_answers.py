@@ -1,4 +1,4 @@
-"""What an expert may say or be asked at its worst: an answer, or an error row, and the rest of the run unharmed."""
+"""Odd questions and answers: each gets a response or an error row, and the other queries are answered."""
 
 from __future__ import annotations
 
@@ -23,12 +23,11 @@ PICTURE = Query("1", "Art", "What is <image 1>?", ("a", "b"), "A", images=(b"\x8
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
-def test_the_rest_of_the_run_is_unharmed(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_odd_answers_leave_the_rest_of_the_run_as_it_is(store: Store, tmp_path: Path) -> None:
     """An empty answer, one of a megabyte, a prompt beyond the context, a picture that is none; and 16 others."""
     tiny_quiz.require_engine()
     import tiny
 
-    tiny_quiz.install(tmp_path, monkeypatch)
     add_benchmark(
         store, "quiz", tiny_quiz.write_quiz(tmp_path / "quiz", 19, odd=("NOTHING", "MEGABYTE", tiny_quiz.LONG))
     )
@@ -47,13 +46,13 @@ def test_the_rest_of_the_run_is_unharmed(store: Store, tmp_path: Path, monkeypat
             .join(Response, Response.query_id == QueryContent.query_id)
             .outerjoin(Score, Score.query_id == QueryContent.query_id)
         ).all()
-    said = {(question.split() or [""])[0]: rest for question, *rest in rows}
-    assert said["NOTHING"] == ["", None, 0.0]
-    text, error, score = said["MEGABYTE"]
+    found = {(question.split() or [""])[0]: rest for question, *rest in rows}
+    assert found["NOTHING"] == ["", None, 0.0]
+    text, error, score = found["MEGABYTE"]
     assert (text, error) == (tiny_quiz.ODD["MEGABYTE"], None)
     assert score in (0.0, 1.0)
-    assert said["LONG"][0] is None
-    assert "context too long" in said["LONG"][1]
-    assert "cannot be decoded" in said["What"][1]
+    assert found["LONG"][0] is None
+    assert "context too long" in found["LONG"][1]
+    assert "cannot be decoded" in found["What"][1]
     assert len(rows) == 20
     assert all("\n" not in error for _, _, error, _ in rows if error)
