@@ -38,36 +38,26 @@ expert_subject_score = _view(
     source=String,
 )
 
-expert_rank = _view(
-    "expert_rank",
-    pool_id=Integer,
-    stratum_id=Integer,
-    subject_id=Integer,
-    split=String,
-    expert_id=Integer,
-    expert=String,
-    mean=Double,
-    n=Integer,
-    source=String,
-    rank=Integer,
-    tied=Integer,
-    next_mean=Double,
-)
+_EXPERT_RANK: dict[str, type] = {
+    "pool_id": Integer,
+    "stratum_id": Integer,
+    "subject_id": Integer,
+    "split": String,
+    "expert_id": Integer,
+    "expert": String,
+    "mean": Double,
+    "n": Integer,
+    "source": String,
+    "rank": Integer,
+    "tied": Integer,
+    "next_mean": Double,
+}
+
+expert_rank = _view("expert_rank", **_EXPERT_RANK)
 
 expert_beaten_by_best = _view(
     "expert_beaten_by_best",
-    pool_id=Integer,
-    stratum_id=Integer,
-    subject_id=Integer,
-    split=String,
-    expert_id=Integer,
-    expert=String,
-    mean=Double,
-    n=Integer,
-    source=String,
-    rank=Integer,
-    tied=Integer,
-    next_mean=Double,
+    **_EXPERT_RANK,
     best_expert_id=Integer,
     best_mean=Double,
     best_source=String,
