@@ -55,7 +55,7 @@ def plain(made: Site, n: int) -> float:
     with app.connection_for_write() as connection, app.amqp.producer_pool.acquire(block=True) as producer:
         for _ in range(n):
             app.send_task("plain.nothing", queue="plain", producer=producer, connection=connection)
-    words = ["celery", "--app", "plain", "worker", "--queues", "plain", "--concurrency", "1"]
+    words = ["celery", "--app", "plain_celery", "worker", "--queues", "plain", "--concurrency", "1"]
     worker = made.start([*words, "--without-gossip", "--without-mingle", "--loglevel", "warning"], "plain.log")
     broker = redis.Redis(unix_socket_path=made.broker_url.removeprefix("redis+socket://"))
     try:
