@@ -23,6 +23,8 @@ from benchcoe_jobs.job_queue.lifecycle import submit
 from benchcoe_jobs.settings import Settings
 from benchcoe_jobs.store.session import Store
 
+STALLED_S = 60
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -68,9 +70,14 @@ def plain(made: Site, n: int) -> float:
 def rate(n_through: Callable[[], int], n: int) -> float:
     """Items per second between a tenth and nine tenths of `n`."""
     seen: list[tuple[float, int]] = []
+    before, moved = 0, time.monotonic()
     while not seen or seen[-1][1] < 0.9 * n:
         time.sleep(0.1)
         through = n_through()
+        if through > before:
+            before, moved = through, time.monotonic()
+        elif time.monotonic() > moved + STALLED_S:
+            raise RuntimeError(f"no item was completed for {STALLED_S} s: read the logs of the workers")
         if through >= 0.1 * n:
             seen.append((time.monotonic(), through))
     (begin, first), (end, last) = seen[0], seen[-1]

@@ -84,12 +84,15 @@ def fresh_postgres(postgres_url: str) -> Iterator[Callable[[bool], str]]:
     def make(migrated: bool) -> str:
         name = f"test_{uuid.uuid4().hex}"
         with admin.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if migrated else "")))
+            connection.execute(text(f"CREATE DATABASE {name}" + (as_migrated if migrated else "")))
         made.append(name)
         return make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
 
     with admin.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {template}"))
+        version = connection.execute(text("SELECT current_setting('server_version_num')::int")).scalar_one()
+    # Copying files takes half the time of writing every page of the template to the log, the default since PostgreSQL 15.
+    as_migrated = f" TEMPLATE {template}" + (" STRATEGY file_copy" if version >= 150_000 else "")
     store = connect(make_url(postgres_url).set(database=template).render_as_string(hide_password=False))
     upgrade(store)
     store.close()
