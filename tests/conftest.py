@@ -91,7 +91,7 @@ def fresh_postgres(postgres_url: str) -> Iterator[Callable[[bool], str]]:
     with admin.connect() as connection:
         connection.execute(text(f"CREATE DATABASE {template}"))
         version = connection.execute(text("SELECT current_setting('server_version_num')::int")).scalar_one()
-    # Copying files takes half the time of writing every page of the template to the log, the default since PostgreSQL 15.
+    # Copying files takes half the time of writing every page to the log, the default since PostgreSQL 15.
     as_migrated = f" TEMPLATE {template}" + (" STRATEGY file_copy" if version >= 150_000 else "")
     store = connect(make_url(postgres_url).set(database=template).render_as_string(hide_password=False))
     upgrade(store)
