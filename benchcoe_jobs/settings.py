@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import os
-import tomllib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from benchcoe_jobs.errors import InputError
+from benchcoe_jobs.files import read_toml
+from benchcoe_jobs.masking import remember, secrets_in_url
 
 CONFIG_FILE = "benchcoe.toml"
 _DEFAULT_HOME = Path(".benchcoe")
@@ -24,8 +25,8 @@ class Settings:
     shard without a heartbeat. `open_broker` allows a broker on another machine without a password.
     """
 
-    database_url: str = "sqlite:///benchcoe.db"
-    broker_url: str | None = None
+    database_url: str = field(default="sqlite:///benchcoe.db", repr=False)  # both may contain passwords
+    broker_url: str | None = field(default=None, repr=False)
     home: Path = _DEFAULT_HOME
     lease_s: float = 60.0
     open_broker: bool = False
@@ -37,13 +38,25 @@ class Settings:
         Raises InputError if benchcoe.toml is invalid or has an unknown setting, or if a value is invalid.
         """
         values: dict[str, str] = _from_file((folder or Path.cwd()) / CONFIG_FILE)
-        for name in (field.name for field in fields(cls)):
+        for name in (setting.name for setting in fields(cls)):
             if found := flags.get(name) or os.environ.get(f"BENCHCOE_{name.upper()}"):
                 values[name] = found
-        home = Path(values.pop("home", str(_DEFAULT_HOME))).expanduser()
+        for name, value in values.items():
+            if "\0" in value:
+                raise InputError(f"setting {name} contains a NUL character")
+        home = _folder("home", values.pop("home", str(_DEFAULT_HOME)))
         lease_s = _seconds(values.pop("lease_s", "60"))
         open_broker = _yes_or_no("open_broker", values.pop("open_broker", "no"))
+        for url in values.values():  # database_url and broker_url
+            remember(*secrets_in_url(url))
         return cls(home=home, lease_s=lease_s, open_broker=open_broker, **values)
+
+
+def _folder(name: str, given: str) -> Path:
+    try:
+        return Path(given).expanduser()
+    except RuntimeError as error:  # ~USER
+        raise InputError(f"setting {name} is {given!r}: no user of this machine has that name") from error
 
 
 def _seconds(given: str) -> float:
@@ -65,11 +78,8 @@ def _yes_or_no(name: str, given: str) -> bool:
 def _from_file(path: Path) -> dict[str, str]:
     if not path.is_file():
         return {}
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid TOML: {error}") from error
-    known = [field.name for field in fields(Settings)]
+    values = read_toml(path)
+    known = [setting.name for setting in fields(Settings)]
     for name, value in values.items():
         if name not in known:
             raise InputError(f"{path}: unknown setting {name!r}; known are {', '.join(known)}")

@@ -10,6 +10,7 @@ from benchcoe_jobs.errors import UnfinishedError, UsageError
 from benchcoe_jobs.wording import counted
 
 from .command import Command, Session
+from .output import echo
 
 if TYPE_CHECKING:
     from benchcoe_jobs.services.audit.checks import Finding
@@ -58,7 +59,7 @@ def _repair(session: Session, benchmark: str | None, repair: str, expert: str | 
         repaired = repair_order(session.store, benchmark, expert)
     else:
         repaired = repair_duplicates(session.store, benchmark)
-    session.show(repaired.as_json(), lambda: click.echo(_describe(repaired)))
+    session.show(repaired.as_json(), lambda: echo(_describe(repaired)))
 
 
 def _describe(repaired: Repaired) -> str:
@@ -75,6 +76,6 @@ def _describe(repaired: Repaired) -> str:
 def _print_findings(findings: list[Finding]) -> None:
     for finding in findings:
         subject = finding.benchmark if finding.expert is None else f"{finding.benchmark}, {finding.expert}"
-        click.echo(f"{finding.severity}: {subject}: {finding.what}\n    {finding.command}")
+        echo(f"{finding.severity}: {subject}: {finding.what}", f"    {finding.command}")
     if not findings:
-        click.echo("no findings")
+        echo("no findings")

@@ -13,6 +13,7 @@ from benchcoe_jobs.wording import counted
 from .command import Command, Session
 from .job import job_argument
 from .job_commands import follow, require_complete, show_queued, wait_option
+from .output import echo
 from .routing_options import router_option
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _write_results(session: Session, job: JobRow, output: Path, errors: Path) ->
     }
     session.show(
         data,
-        lambda: click.echo(
+        lambda: echo(
             f"job {job.id}, {job.state}: {n_output} of {counted(lines, 'line')} answered in {output}, "
             f"{n_errors} failed in {errors}"
         ),

@@ -16,6 +16,7 @@ import click
 from benchcoe_jobs.errors import MissingError
 
 from .command import Command, Session
+from .output import echo
 
 _MAX_SOCKET_PATH = 100
 """Characters. The limit of the system is 107 bytes (unix(7))."""
@@ -57,7 +58,7 @@ def broker(session: Session, port: int | None) -> None:
     except (ValkeyServerError, OSError) as error:
         raise MissingError(f"the broker did not start: {str(error).splitlines()[0]}") from error
     url = f"redis+socket://{socket}" if port is None else f"redis://127.0.0.1:{port}/0"
-    session.show({"broker_url": url}, lambda: click.echo(f"BENCHCOE_BROKER_URL={url}"))
+    session.show({"broker_url": url}, lambda: echo(f"BENCHCOE_BROKER_URL={url}"))
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         while not stopped.wait(0.5):

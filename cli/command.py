@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import sys
@@ -12,15 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchcoe_jobs.characters import MAX_NAME, name_fault, visible
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.settings import Settings
 
+from .output import echo_error, echo_json
+
 if TYPE_CHECKING:
     from benchcoe_jobs.store.session import Store
-
-
-MAX_NAME = 200
-"""Characters in the name of a new expert, pool or benchmark."""
 
 
 class Finite(click.FloatRange):
@@ -34,9 +32,10 @@ class Finite(click.FloatRange):
 
 
 def new_name(_ctx: click.Context, param: click.Parameter, name: str | None) -> str | None:
-    """Validate the name of a new object: it must be printable on one line and easy to type. Raises UsageError."""
-    if name is not None and (name != name.strip() or not 0 < len(name) <= MAX_NAME or not name.isprintable()):
-        raise UsageError(f"{param.name} {name!r}: use 1 to {MAX_NAME} printable characters, without spaces at the ends")
+    """Validate the name of a new object. Raises UsageError; names in imported files obey the same rule."""
+    if name is not None and (fault := name_fault(name)):
+        shown = name if len(name) <= MAX_NAME else f"{name[:20]}..."
+        raise UsageError(f"{param.name} {shown!r}: {fault}")
     return name
 
 
@@ -98,12 +97,12 @@ class Session:
     def note(self, message: str) -> None:
         """Print a line for the user to stderr, unless --quiet is set."""
         if not self.quiet:
-            click.echo(message, err=True)
+            echo_error(message)
 
     def show(self, data: Any, human: Callable[[], None]) -> None:
         """Print the result of the command: `data` as JSON with --json, otherwise by calling `human`."""
         if self.as_json:
-            click.echo(json.dumps(data, ensure_ascii=False, default=str))
+            echo_json(data)
         else:
             human()
 
@@ -141,7 +140,7 @@ def table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
         numeric = all(_looks_numeric(row[position]) for row in rows)
         grid.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=not sys.stdout.isatty())
     for row in rows:
-        grid.add_row(*row)
+        grid.add_row(*(visible(text).replace("\n", "\\n") for text in row))
     width = None if sys.stdout.isatty() else 400  # a pipe has no width to fit
     Console(width=width, highlight=False, markup=False).print(grid)
 

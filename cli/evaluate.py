@@ -16,6 +16,7 @@ from benchcoe_jobs.wording import counted
 from .command import Command, Finite, Session, cell, percent, table
 from .job_commands import require_complete, run_job, wait_option
 from .label import SPLITS
+from .output import echo
 from .routing_options import routing_options
 
 if TYPE_CHECKING:
@@ -123,15 +124,15 @@ def _print_chosen_only(session: Session, report: Mapping[str, Any]) -> None:
     )
     stamp = "IN-SAMPLE, " if report["in_sample"] else ""
     low, high = (percent(report["interval"][end]) for end in ("low", "high"))
-    click.echo(
+    echo(
         f"{stamp}{report['distribution']}: {report['benchmark']}, split {report['split']}, n = {report['n']}: "
         f"{percent(report['accuracy'])} routed, 95 % interval [{low}, {high}]"
     )
     inference = report["inference"]
     queries, loads = counted(inference["queries"], "query", "queries"), counted(inference["loads"], "model load")
-    click.echo(f"asked for this evaluation: {queries}, {loads}, {inference['seconds']:.1f} s")
+    echo(f"asked for this evaluation: {queries}, {loads}, {inference['seconds']:.1f} s")
     if report["cost"]:
-        click.echo(
+        echo(
             f"cost per query: {report['cost']['router']:.4g} routed, "
             f"about {report['cost']['every_expert']:.4g} if every expert were asked"
         )
@@ -152,7 +153,7 @@ def print_report(session: Session, report: Report) -> None:
     rows.sort(key=lambda row: -row[1])
     table([[name, percent(accuracy), calls] for name, accuracy, calls in rows], ["expert", "accuracy", "calls"])
     stamp = "IN-SAMPLE, " if report.in_sample else ""
-    click.echo(
+    echo(
         f"{stamp}{report.distribution}: {report.benchmark}, split {report.split}, n = {report.n}. "
         f"Gain over the best single expert ({report.best_single['expert']}): {100 * report.gain['value']:+.1f} points, "
         f"95 % interval [{100 * report.gain['low']:+.1f}, {100 * report.gain['high']:+.1f}]"
@@ -161,9 +162,9 @@ def print_report(session: Session, report: Report) -> None:
         to_best = report.calls.get(report.best_single["expert"], 0.0) >= report.fell_back
         # With costs, the fallback weighs every expert's mean over all subjects against its cost.
         how = "went to the best single expert" if to_best else "were routed by the experts' means over all subjects"
-        click.echo(f"{percent(report.fell_back)} of the queries were too unlike the training questions and {how}")
+        echo(f"{percent(report.fell_back)} of the queries were too unlike the training questions and {how}")
     if report.cost:
-        click.echo(
+        echo(
             f"cost per query: {report.cost['router']:.4g} routed, {report.cost['best_single']:.4g} best single expert, "
             f"{report.cost['every_expert']:.4g} every expert"
         )
@@ -183,7 +184,7 @@ def _print_costs(costs: CostReport) -> None:
     ]
     named += [(f"router, quality weight {point.name}", point) for point in costs.curve]
     table([[name, f"{p.cost:.4g}", percent(p.accuracy)] for name, p in named], ["", "cost per query", "accuracy"])
-    click.echo(
+    echo(
         f"{100 * costs.gain_over_mix:+.1f} points over the random mix of equal cost; the router took "
         f"{1000 * costs.router_seconds:.2f} ms per query"
     )

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from benchcoe_jobs.errors import MissingError, UnfinishedError, UsageError
+from benchcoe_jobs.files import write_whole
 from benchcoe_jobs.wording import counted
 
 from .command import Command, Session, table
+from .output import echo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -64,7 +66,7 @@ def experiment(session: Session, file: Path, out: Path | None) -> None:
     def human() -> None:
         table([cells_of(row) for row in rows], COLUMNS)
         names = ", ".join(map(str, files))
-        click.echo(f"{counted(done_now, 'trial')} done now, {progress.done_before} done before: {names}")
+        echo(f"{counted(done_now, 'trial')} done now, {progress.done_before} done before: {names}")
 
     session.show(data, human)
     if progress.failed:
@@ -78,8 +80,8 @@ def _write(session: Session, rows: Sequence[TrialSummary], title: str, folder: P
     from benchcoe_jobs.services.experiments.report import markdown
 
     files = [folder / "table.md", folder / "results.json"]
-    files[0].write_text(markdown(rows), encoding="utf-8")
-    files[1].write_text(json.dumps([row.as_json() for row in rows], indent=1), encoding="utf-8")
+    write_whole(files[0], markdown(rows).encode())
+    write_whole(files[1], json.dumps([row.as_json() for row in rows], indent=1).encode())
     try:
         files += plot_gains(rows, title, folder)
     except MissingError as error:

@@ -13,6 +13,7 @@ from benchcoe_jobs.errors import UsageError
 
 from .command import Command, Finite, Session, new_name
 from .job_commands import run_job, wait_option
+from .output import echo
 from .profile import print_profile, require_all_queries
 
 DTYPES = ["auto", "float32", "bfloat16", "float16"]
@@ -102,7 +103,7 @@ def add_expert(
 
 def _show(session: Session, name: str, registration: str, report: Mapping[str, Any] | None) -> None:
     def human() -> None:
-        click.echo(f"{registration}: {name}")
+        echo(f"{registration}: {name}")
         if report:
             print_profile(report)
 
@@ -139,7 +140,7 @@ def retire(session: Session, name: str, restore: bool) -> None:
     with session.store.writing() as connection:
         experts.set_retired(connection, name, not restore)
     session.show(
-        {"expert": name, "retired": not restore}, lambda: click.echo(f"{'restored' if restore else 'retired'}: {name}")
+        {"expert": name, "retired": not restore}, lambda: echo(f"{'restored' if restore else 'retired'}: {name}")
     )
 
 
@@ -157,7 +158,7 @@ def add_pool(session: Session, name: str, members: tuple[str, ...], remove: tupl
     with session.store.writing() as connection:
         experts.change_pool(connection, name, add=members, remove=remove)
         present = list(experts.pool_members(connection, experts.find_pool(connection, name).id))
-    session.show({"pool": name, "experts": present}, lambda: click.echo(f"{name}: {', '.join(present) or 'empty'}"))
+    session.show({"pool": name, "experts": present}, lambda: echo(f"{name}: {', '.join(present) or 'empty'}"))
 
 
 @click.command(cls=Command)

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchcoe_jobs.masking import masked
 from benchcoe_jobs.wording import counted
 
 from .command import Command, Session, cell, percent, table
 from .job_commands import follow, require_complete, require_success, wait_option
+from .output import echo
 from .stuck_job_hints import hints, note_hints
 
 if TYPE_CHECKING:
@@ -83,7 +85,7 @@ def status(session: Session, job: int) -> None:
     }
 
     def human() -> None:
-        click.echo(f"job {job}: {row.kind}, {row.state}" + (f", from job {row.parent_id}" if row.parent_id else ""))
+        echo(f"job {job}: {row.kind}, {row.state}" + (f", from job {row.parent_id}" if row.parent_id else ""))
         columns = ["stage", "queue", "expert", "benchmark", "waiting", "running", "done", "failed", "cancelled"]
         items = ["items", "reused", "answered", "errors"]
         table(
@@ -91,11 +93,11 @@ def status(session: Session, job: int) -> None:
             [*columns, *items],
         )
         for shard, error in failures:
-            click.echo(f"shard {shard} failed: {error}")
+            echo(f"shard {shard} failed: {masked(error)}")
         if row.error:
-            click.echo(f"error: {row.error}")
+            echo(f"error: {masked(row.error)}")
         if followers:
-            click.echo(f"followed by job {', '.join(map(str, followers))}")
+            echo(f"followed by job {', '.join(map(str, followers))}")
         if fault:
             session.note(f"note: {fault}")
         for hint in hints(row, shard_groups, all_workers, session.settings):
@@ -123,7 +125,7 @@ def _summary(job: JobRow, shard_groups: list[ShardGroupRow]) -> dict[str, Any]:
 
 def _brief(summary: dict[str, Any]) -> dict[str, Any]:
     """The part of a summary that fits on a line; the command status shows the rest."""
-    error = summary["error"] and textwrap.shorten(summary["error"], _ERROR_WIDTH, placeholder=" ...")
+    error = summary["error"] and textwrap.shorten(masked(summary["error"]), _ERROR_WIDTH, placeholder=" ...")
     left_out = ("errors", "running", "waiting", "error")
     return {name: value for name, value in summary.items() if name not in left_out} | {"error": error}
 
@@ -145,7 +147,7 @@ def watch(session: Session, job: int) -> None:
     ended = _wait_for_end(session, job)
     session.show(
         {"job": ended.id, "state": str(ended.state), "report": ended.report},
-        lambda: click.echo(f"job {ended.id}: {ended.state}"),
+        lambda: echo(f"job {ended.id}: {ended.state}"),
     )
     require_success(ended)
     require_complete(ended)
@@ -197,7 +199,7 @@ def cancel(session: Session, job: int) -> None:
     row = cancel(session.store, job)
     session.show(
         {"job": job, "state": str(row.state)},
-        lambda: click.echo(f"job {job}: {'stopping' if row.is_open else row.state}"),
+        lambda: echo(f"job {job}: {'stopping' if row.is_open else row.state}"),
     )
 
 
@@ -217,11 +219,11 @@ def retry(session: Session, job: int, failed: bool, wait: bool) -> None:
     n = retry(session.store, job)
     runner.announce()
     if not (runner.runs_here or wait):
-        session.show({"job": job, "shards": n}, lambda: click.echo(f"job {job}: {counted(n, 'shard')} queued again"))
+        session.show({"job": job, "shards": n}, lambda: echo(f"job {job}: {counted(n, 'shard')} queued again"))
         return
     ended = follow(session, runner, job, f"job {job}")
     session.show(
         {"job": job, "shards": n, "state": str(ended.state), "report": ended.report},
-        lambda: click.echo(f"job {job}: {ended.state}"),
+        lambda: echo(f"job {job}: {ended.state}"),
     )
     require_complete(ended)

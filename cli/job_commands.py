@@ -11,6 +11,7 @@ from benchcoe_jobs.domain import JobState
 from benchcoe_jobs.errors import BenchcoeError, UnfinishedError
 
 from .command import Session
+from .output import echo
 from .stuck_job_hints import note_hints
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def run_job(
 
 def show_queued(session: Session, job_id: int, *, is_new: bool) -> None:
     """Print the job's number, which is the only output on stdout, and notes on how to follow it."""
-    session.show({"job": job_id, "new": is_new}, lambda: click.echo(str(job_id)))
+    session.show({"job": job_id, "new": is_new}, lambda: echo(str(job_id)))
     state = "is queued" if is_new else "was already queued"
     session.note(f"job {job_id} {state}: `benchcoe-jobs watch {job_id}` follows it")
     note_hints(session, job_id)

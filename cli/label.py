@@ -12,6 +12,7 @@ from benchcoe_jobs.domain import ALL_POOL, Level, Policy, Split
 from benchcoe_jobs.wording import counted
 
 from .command import Command, Finite, Session, percent, table
+from .output import echo
 
 if TYPE_CHECKING:
     from benchcoe_jobs.services.labelling.build import BuiltLabels
@@ -120,7 +121,7 @@ def _print(session: Session, built: BuiltLabels) -> None:
         counts = built.counts
         rows = [[name, str(count), percent(count / counts.n)] for name, count in counts.by_expert.items()]
         table(rows, ["expert", "queries", "share"])
-        click.echo(
+        echo(
             f"{counted(counts.n, 'query', 'queries')}, {counts.tied} with several best experts, "
             f"{counts.all_wrong} with every expert wrong"
         )
@@ -128,7 +129,7 @@ def _print(session: Session, built: BuiltLabels) -> None:
         scored = ", ".join(f"{row.subject} ({row.n_scored} of {row.n_queries} queries scored)" for row in subjects)
         session.note(f"note: {expert} is left out, below {100 * scope.pool.min_coverage:g} % coverage: {scored}")
     state = "new" if built.frozen.created else "unchanged"
-    click.echo(
+    echo(
         f"{built.level.value} labels of pool {scope.pool.name} on {scope.benchmark}, split {scope.split}: "
         f"{built.frozen.fingerprint[:12]} ({state})"
     )

@@ -23,6 +23,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from benchcoe_jobs.characters import one_line
 from benchcoe_jobs.wording import counted
 
 if TYPE_CHECKING:
@@ -38,13 +39,18 @@ class _Rate(ProgressColumn):
         return Text("" if task.speed is None else f"{task.speed:.1f}/s")
 
 
+def _plain(template: str) -> TextColumn:
+    """A column of text in which brackets are not markup: names may contain them."""
+    return TextColumn(template, markup=False)
+
+
 @contextmanager
 def show_bar(description: str, total: int | None) -> Iterator[Callable[[int], None]]:
     """A bar on stderr. The function yielded advances it by a number of items.
 
     It shows the count and the time; with a total also the rate and the time left.
     """
-    columns: list[ProgressColumn] = [SpinnerColumn(), TextColumn("{task.description}"), MofNCompleteColumn()]
+    columns: list[ProgressColumn] = [SpinnerColumn(), _plain("{task.description}"), MofNCompleteColumn()]
     if total is not None:
         columns += [BarColumn(), _Rate(), TimeRemainingColumn()]
     with Progress(
@@ -54,17 +60,17 @@ def show_bar(description: str, total: int | None) -> Iterator[Callable[[int], No
         transient=True,
         speed_estimate_period=_SPEED_PERIOD_S,
     ) as bar:
-        task = bar.add_task(description, total=total)
+        task = bar.add_task(one_line(description), total=total)
         yield lambda items: bar.advance(task, items)
 
 
 def show_job_bars(snapshots: Iterable[tuple[list[ShardGroupRow], list[WorkerRow]]]) -> None:
     """A bar on stderr for each shard group and a line for each worker, until the snapshots end."""
     progress = Progress(
-        TextColumn("{task.description}"),
+        _plain("{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[shards]}"),
+        _plain("{task.fields[shards]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
         speed_estimate_period=_SPEED_PERIOD_S,
@@ -83,7 +89,7 @@ def show_job_bars(snapshots: Iterable[tuple[list[ShardGroupRow], list[WorkerRow]
 
 def _description(group: ShardGroupRow) -> str:
     parts = [f"job {group.job_id}", group.expert, group.benchmark or group.queue]
-    return " ".join(part for part in parts if part)
+    return one_line(" ".join(part for part in parts if part))
 
 
 def _state(group: ShardGroupRow) -> str:
@@ -98,5 +104,6 @@ def _state(group: ShardGroupRow) -> str:
 def _worker_lines(workers: list[WorkerRow]) -> Table:
     grid = Table.grid(padding=(0, 2))
     for worker in workers:
-        grid.add_row(worker.name, worker.queues, worker.expert or "-", f"seen {worker.seen_s_ago:.0f} s ago")
+        parts = [worker.name, worker.queues, worker.expert or "-", f"seen {worker.seen_s_ago:.0f} s ago"]
+        grid.add_row(*(Text(one_line(part)) for part in parts))
     return grid

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import io
+import logging
 import os
 import signal
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from benchcoe_jobs import __version__
 from benchcoe_jobs.errors import BenchcoeError
+from benchcoe_jobs.masking import masked
+from benchcoe_jobs.safe_logging import make_safe
+
+from .output import echo_block, echo_error
 
 # name -> (module:attribute, short help). The help is stored here so that --help imports no command.
 COMMANDS = {
@@ -103,6 +109,16 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(f".{module}", __package__), attribute)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """See `click.Group.resolve_command`. An unknown command is compared with the known ones."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], COMMANDS)
+            hint = f"Did you mean {' or '.join(close)}?" if close else "benchcoe-jobs --help lists the commands."
+            ctx.fail(f"No such command {args[0]!r}. {hint}")
+        return super().resolve_command(ctx, args)
+
     def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
         with _detect_closed_pipe():  # prints --help
             return super().make_context(*args, **kwargs)
@@ -127,8 +143,8 @@ def main() -> None:
     """Score every expert once, label the best expert per subject or query, and route each question to one expert."""
 
 
-def execute(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code.
+def execute(arguments: Sequence[str] | None = None, *, stopped: Callable[[int], object] = lambda code: None) -> int:
+    """Run one command and return its exit code. `stopped` is called with it as soon as a signal has ended the command.
 
     0: done. 1: error. 2: usage error. 3: finished, but some items failed. 4: a service or package is missing.
     130: interrupted. 143: terminated. 141: stdout was closed.
@@ -136,22 +152,22 @@ def execute(arguments: Sequence[str] | None = None) -> int:
     try:
         return main(args=arguments, prog_name="benchcoe-jobs", standalone_mode=False) or 0
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        return _failed_usage(error)
     except BenchcoeError as error:
         return _failed(str(error), error.exit_code, arguments)
     except _Stopped as stop:
+        stopped(stop.code)
         return _failed(f"{stop.state}: the current step was not stored", stop.code, arguments)
     except (KeyboardInterrupt, click.Abort):  # before a command started
+        stopped(130)
         return _failed("interrupted", 130, arguments)
     except _ClosedPipe:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would report it again
         return 141
     except OSError as error:  # for example a full disk: not a bug of this program
-        prefix = f"{error.filename}: " if error.filename else ""
-        return _failed(f"{prefix}{error.strerror or error}", 1, arguments)
+        return _failed(_described(error), 1, arguments)
     except Exception as error:
-        what = f"{type(error).__name__}: {error}".splitlines()[0]
+        what = masked(f"{type(error).__name__}: {error}").splitlines()[0]
         return _failed(f"unexpected {what} (this is a bug in benchcoe-jobs; --debug shows the traceback)", 1, arguments)
 
 
@@ -161,16 +177,47 @@ def run() -> None:
     for stream in (sys.stdout, sys.stderr):  # file names may be invalid Unicode
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    make_safe(logging.getLogger())
     signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(execute())
+    try:
+        code = execute(stopped=_exit_at_next_signal)
+    except KeyboardInterrupt as error:  # a second signal, just before `stopped`
+        code = 143 if isinstance(error, _Terminated) else 130
+    _exit_at_next_signal(130)
+    sys.exit(code)
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:
     raise _Terminated
 
 
+def _exit_at_next_signal(code: int) -> None:
+    """From now on a signal ends the process, without a traceback. Nothing is left to be stored or given back."""
+
+    def leave(_signal: int, _frame: FrameType | None) -> NoReturn:
+        os._exit(code)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, leave)
+
+
+def _described(error: OSError) -> str:
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))]
+    prefix = f"{' -> '.join(names)}: " if names else ""
+    return f"{prefix}{error.strerror or error}"
+
+
 def _failed(message: str, code: int, arguments: Sequence[str] | None) -> int:
-    if "--debug" in (sys.argv if arguments is None else arguments):
-        traceback.print_exc()
-    click.echo(f"Error: {' '.join(message.splitlines())}", err=True)
+    with suppress(OSError):  # stderr may be a closed pipe or on a full disk
+        if "--debug" in (sys.argv if arguments is None else arguments):
+            echo_block(traceback.format_exc())
+        echo_error(f"Error: {message}")
     return code
+
+
+def _failed_usage(error: click.ClickException) -> int:
+    """Print an error of click: the usage of the command, and the message."""
+    text = io.StringIO()
+    error.show(text)
+    echo_block(text.getvalue())
+    return error.exit_code

@@ -14,6 +14,7 @@ from benchcoe_jobs.wording import counted
 from .command import Command, Session, cell, percent, table
 from .job_commands import require_complete, run_job, wait_option
 from .label import SPLITS
+from .output import echo
 
 if TYPE_CHECKING:
     from benchcoe_jobs.services.inference.plan import Forecast
@@ -72,7 +73,7 @@ def print_profile(report: Mapping[str, Any]) -> None:
     """Print one row per benchmark, and how often the expert was loaded."""
     columns = ["benchmark", "queries", "reused", "answered", "errors", "mean", "seconds"]
     table([[_cell(name, row[name]) for name in columns] for row in report["benchmarks"]], columns)
-    click.echo(f"{report['expert']}: loaded {counted(report['loads'], 'time')}")
+    echo(f"{report['expert']}: loaded {counted(report['loads'], 'time')}")
 
 
 def require_all_queries(job: JobRow) -> None:
@@ -92,7 +93,7 @@ def _show_forecasts(session: Session, expert: str, forecasts: Sequence[Forecast]
 
     def human() -> None:
         table([[cell(value) for value in row.values()] for row in rows], [name.replace("_", " ") for name in rows[0]])
-        click.echo("estimates: prompt tokens are characters / 4; seconds are from earlier answers of the expert")
+        echo("estimates: prompt tokens are characters / 4; seconds are from earlier answers of the expert")
 
     session.show({"expert": expert, "dry_run": True, "benchmarks": rows}, human)
 
@@ -116,14 +117,14 @@ def rescore(session: Session, benchmark: str, dry_run: bool) -> None:
 def _print_rescored(report: Rescored) -> None:
     changed = "would change" if report.dry_run else "changed"
     responses, scores = counted(report.scored, "response"), counted(report.changed, "score")
-    click.echo(f"{report.benchmark}: {responses} scored, {scores} {changed}")
+    echo(f"{report.benchmark}: {responses} scored, {scores} {changed}")
     flips = report.subject_flips
     table(
         [[flip.pool, flip.split, flip.subject, cell(flip.before), cell(flip.after)] for flip in flips],
         ["pool", "split", "subject", "before", "after"],
     )
     for pool, count in report.query_flips.items():
-        click.echo(f"{counted(count, 'query label')} {changed} in pool {pool}")
+        echo(f"{counted(count, 'query label')} {changed} in pool {pool}")
 
 
 def _cell(name: str, value: Any) -> str:

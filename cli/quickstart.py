@@ -17,6 +17,7 @@ from benchcoe_jobs import demo
 from benchcoe_jobs.errors import InputError, MissingError
 
 from .command import Command, Session, percent, table
+from .output import echo
 
 if TYPE_CHECKING:
     from benchcoe_jobs.services.evaluation.report import Report
@@ -61,12 +62,12 @@ def quickstart(session: Session, folder: Path) -> None:
         before, after = _Walk(session).run()
 
     def human() -> None:
-        click.echo("\nAccuracy on the held-out test split. The newcomer was profiled; no router was retrained.")
+        echo("", "Accuracy on the held-out test split. The newcomer was profiled; no router was retrained.")
         rows = [["routed by by-subject", percent(before.accuracy), percent(after.accuracy)]]
         for name, accuracy in after.experts.items():
             rows.append([name, percent(before.experts[name]) if name in before.experts else "-", percent(accuracy)])
         table(rows, ["", "3 experts", "with the newcomer"])
-        click.echo(f"The store is in {folder}. Change to that folder to run more commands.")
+        echo(f"The store is in {folder}. Change to that folder to run more commands.")
 
     session.show({"before": before.as_json(), "after": after.as_json()}, human)
 
@@ -99,7 +100,7 @@ class _Walk:
 
     def _print_command(self, *words: str) -> None:
         if not self._session.as_json:
-            click.echo(f"\n$ benchcoe-jobs {shlex.join(words)}")
+            echo("", f"$ benchcoe-jobs {shlex.join(words)}")
 
     def _command(self, *words: str) -> None:
         """Print a command and run it on the store of the quickstart."""

@@ -12,6 +12,7 @@ from benchcoe_jobs import registry
 from benchcoe_jobs.wording import counted
 
 from .command import Command, Session, new_name
+from .output import echo
 
 if TYPE_CHECKING:
     from benchcoe_jobs.services.ingest.result_import import ImportSummary
@@ -83,24 +84,24 @@ def show_summary(session: Session, summary: ImportSummary) -> None:
     """Print the result of an import: counts, extraction rules, and the skipped rows."""
 
     def human() -> None:
-        click.echo(f"{summary.file}: {counted(summary.read, 'row')} read")
+        echo(f"{summary.file}: {counted(summary.read, 'row')} read")
         for expert, count in sorted(summary.scored.items()):
-            click.echo(f"  {count} scored for {expert}")
+            echo(f"  {count} scored for {expert}")
         if summary.new_queries:
-            click.echo(f"  {counted(summary.new_queries, 'new query', 'new queries')}")
+            echo(f"  {counted(summary.new_queries, 'new query', 'new queries')}")
         if summary.unchanged:
-            click.echo(f"  {summary.unchanged} unchanged")
+            echo(f"  {summary.unchanged} unchanged")
         if summary.skipped:
-            click.echo(f"  {len(summary.skipped)} skipped")
+            echo(f"  {len(summary.skipped)} skipped")
         if summary.rules:
             rules = ", ".join(f"{rule!r} {count}" for rule, count in summary.rules.most_common())
-            click.echo(f"  answers extracted by rule: {rules}")
-            click.echo(f"  the file extracts a different answer for {counted(summary.disagreements, 'response')}")
+            echo(f"  answers extracted by rule: {rules}")
+            echo(f"  the file extracts a different answer for {counted(summary.disagreements, 'response')}")
         for note in summary.notes:
-            click.echo(f"  {note}")
+            echo(f"  {note}")
         for reason, count in Counter(row.reason for row in summary.skipped).most_common(MAX_SKIPPED):
             lines = [str(row.line) for row in summary.skipped if row.reason == reason]
             more = ", ..." if count > MAX_SKIPPED else ""
-            click.echo(f"  skipped {'row' if count == 1 else 'rows'} {', '.join(lines[:MAX_SKIPPED])}{more}: {reason}")
+            echo(f"  skipped {'row' if count == 1 else 'rows'} {', '.join(lines[:MAX_SKIPPED])}{more}: {reason}")
 
     session.show(summary.as_json(), human)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import click
 from benchcoe_jobs.errors import UsageError
 
 from .command import Command, Session
+from .output import echo, echo_json
 from .routing_options import router_option, routing_options
 
 if TYPE_CHECKING:
@@ -60,11 +60,11 @@ def route(
     choices = chooser.choose([entry.router_input for entry in questions], Budget(max_cost, quality_weight))
     for entry, choice in zip(questions, choices, strict=True):
         if session.as_json:
-            click.echo(json.dumps(_as_json(entry.id, choice), ensure_ascii=False))
+            echo_json(_as_json(entry.id, choice))
         else:
             subject = f"; subject {choice.subject}, confidence {choice.confidence:.0%}" if choice.subject else ""
             line = f"{choice.expert}  ({choice.why}{subject})"
-            click.echo(line if entry.id is None else f"{entry.id}\t{line}")
+            echo(line if entry.id is None else f"{entry.id}\t{line}")
 
 
 def _as_json(id_: str | None, choice: Choice) -> dict[str, Any]:

@@ -13,13 +13,14 @@ from benchcoe_jobs.domain import ALL_POOL, Level, Policy, Split
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.wording import counted
 
-from .command import Command, Finite, Session
+from .command import Command, Finite, Session, new_name
 from .job_commands import run_job, wait_option
 from .label import LEVELS, POLICIES, SPLITS
+from .output import echo
 
 
 @click.command(cls=Command)
-@click.argument("name")
+@click.argument("name", callback=new_name)
 @click.option(
     "--level",
     type=LEVELS,
@@ -115,7 +116,7 @@ def _show(session: Session, trained: Mapping[str, Any]) -> None:
     queries = counted(trained["n"], "query", "queries")
     session.show(
         trained,
-        lambda: click.echo(
+        lambda: echo(
             f"{trained['router']}: {trained['level']}-level {trained['kind']} router, {outputs} "
             f"({len(trained['new_outputs'])} new), trained on {queries} of {trained['benchmark']}, "
             f"split {trained['split']}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .command import Command, Session
+from .output import echo
 
 
 @click.command(cls=Command)
@@ -21,4 +22,4 @@ def init(session: Session) -> None:
     store.close()
     state = "created" if before is None else "unchanged" if before == HEAD_REVISION else "upgraded"
     data = {"database": store.shown_url, "state": state, "before": before, "schema": HEAD_REVISION}
-    session.show(data, lambda: click.echo(f"{state}: {store.shown_url} (schema {HEAD_REVISION})"))
+    session.show(data, lambda: echo(f"{state}: {store.shown_url} (schema {HEAD_REVISION})"))

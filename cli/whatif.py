@@ -11,6 +11,7 @@ from benchcoe_jobs.wording import counted
 
 from .command import Command, Session, percent, table
 from .label import SPLITS
+from .output import echo
 
 if TYPE_CHECKING:
     from benchcoe_jobs.services.whatif import WhatIf
@@ -65,7 +66,7 @@ def _print(session: Session, found: WhatIf) -> None:
     table(rows, ["", "before", "after", "points [95 %]"])
     changes = [*(f"with {name}" for name in found.added), *(f"without {name}" for name in found.dropped)]
     stamp = "IN-SAMPLE, " if found.split == found.trained_on else ""
-    click.echo(
+    echo(
         f"{stamp}pool {found.pool} {' and '.join(changes)}: {found.benchmark}, split {found.split}, n = {found.n}. "
         f"Best single expert: {found.before.best_single_expert}, then {found.after.best_single_expert}"
     )

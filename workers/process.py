@@ -17,6 +17,7 @@ from kombu.exceptions import OperationalError
 
 from benchcoe_jobs.dispatch.celery import top_up
 from benchcoe_jobs.job_queue.executor import Executor
+from benchcoe_jobs.safe_logging import make_safe
 from benchcoe_jobs.settings import Settings
 from benchcoe_jobs.store.session import Store, open_store
 
@@ -34,6 +35,8 @@ _executor: Executor | None = None
 def connect_signals() -> None:
     """Register the handlers of Celery's signals."""
     signals.celeryd_init.connect(_on_start)
+    for configured in (signals.after_setup_logger, signals.after_setup_task_logger):
+        configured.connect(_make_log_safe)
     signals.worker_shutting_down.connect(_on_shutdown)
     signals.worker_process_shutdown.connect(_unregister)
 
@@ -70,6 +73,10 @@ def _executor_and_store(settings: Settings) -> tuple[Executor, Store]:
             _store, settings.home, lease_s=settings.lease_s, worker=_name, gpus=gpus(), stopping=is_stopping
         )
     return _executor, _store
+
+
+def _make_log_safe(logger: logging.Logger, **_: Any) -> None:
+    make_safe(logger)
 
 
 def _on_start(sender: str, **_: Any) -> None:

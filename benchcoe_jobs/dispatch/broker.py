@@ -10,6 +10,7 @@ from kombu.connection import Connection
 from kombu.exceptions import OperationalError
 
 from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.masking import masked, masked_url
 from benchcoe_jobs.settings import Settings
 
 _TIMEOUT_S = 2.0
@@ -64,17 +65,9 @@ def fault_of(settings: Settings) -> str | None:
     except UsageError as error:
         return str(error)
     except OperationalError as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return f"the broker at {masked(settings.broker_url or '')} does not answer: {reason}"
+        reason = (masked(str(error)).strip() or type(error).__name__).splitlines()[0]
+        return f"the broker at {masked_url(settings.broker_url or '')} does not answer: {reason}"
     return None
-
-
-def masked(url: str) -> str:
-    """An address with its password masked."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    return parts._replace(netloc=parts.netloc.replace(f":{parts.password}@", ":***@")).geturl()
 
 
 def _is_loopback(host: str) -> bool:

@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping
 from celery import Celery
 from kombu.exceptions import ChannelError, OperationalError
 
-from benchcoe_jobs.dispatch.broker import broker_url, masked
+from benchcoe_jobs.dispatch.broker import broker_url
 from benchcoe_jobs.domain import Queue
 from benchcoe_jobs.job_queue.lease import retry_until_available
 from benchcoe_jobs.job_queue.lifecycle import family
+from benchcoe_jobs.masking import masked, masked_url
 from benchcoe_jobs.settings import Settings
 from benchcoe_jobs.store.job_queue import jobs
 from benchcoe_jobs.store.job_queue.jobs import JobRow
@@ -98,14 +99,16 @@ class CeleryDispatcher:
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._app = make_app(settings)
-        self._where = masked(settings.broker_url or "")
+        self._where = masked_url(settings.broker_url or "")
 
     def announce(self) -> None:
         """Make tickets. An unavailable broker is not an error: the job is stored, and workers sweep."""
         try:
             top_up(self._app, self._store)
         except OperationalError as error:
-            log.warning("the broker at %s does not answer (%s): the work begins when it does", self._where, error)
+            log.warning(
+                "the broker at %s does not answer (%s): the work begins when it does", self._where, masked(str(error))
+            )
 
     def follow(self, job_id: int, progress: Callable[[int], None]) -> JobRow:
         """See `Dispatcher`."""

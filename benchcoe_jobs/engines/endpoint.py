@@ -22,6 +22,7 @@ from benchcoe_jobs.engines.errors import (
     first_line,
 )
 from benchcoe_jobs.errors import MissingError, UsageError
+from benchcoe_jobs.masking import remember
 
 _BUSY = frozenset({408, 409, 425, 429})
 _FIRST_PAUSE_S = 0.5
@@ -133,6 +134,7 @@ def _key(variable: str | None) -> str:
         raise MissingError(f"the environment variable {variable}, which holds the expert's API key, is not set")
     if not (key.isascii() and key.isprintable()):
         raise MissingError(f"the environment variable {variable} holds no API key: only printable ASCII can be one")
+    remember(key)
     return key
 
 

@@ -7,6 +7,7 @@ and are released with its process group.
 from __future__ import annotations
 
 import math
+import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from benchcoe_jobs.engines.errors import (
 )
 from benchcoe_jobs.engines.server_process import ServerProcess
 from benchcoe_jobs.engines.wire import pack_request, unpack_completion
+from benchcoe_jobs.masking import remember
 
 # A retry, or a smaller micro-batch, does not help against these.
 _FINAL = (ModelNotFoundError, AccessDeniedError, EndpointDownError)
@@ -61,6 +63,8 @@ class EngineClient:
         self._version: dict[str, str] = {}
         self._prefetch = 0
         self._answered: tuple[Request, Decoding] | None = None
+        if settings.api_key_env:  # the engine server may print it
+            remember(os.environ.get(settings.api_key_env, "").strip())
 
     def load(self) -> None:
         """Start the engine server and load the expert, unless that is done.

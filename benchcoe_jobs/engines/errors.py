@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from benchcoe_jobs.errors import BenchcoeError, MissingError, UsageError
+from benchcoe_jobs.masking import masked
 
 
 class EngineError(BenchcoeError):
@@ -99,8 +100,11 @@ def _is_about_memory(text: str) -> bool:
 
 
 def first_line(error: Exception) -> str:
-    """The message of an exception in one line of at most 500 characters, without the heading line of pydantic."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    """The message of an exception in one line of at most 500 characters, without the heading line of pydantic.
+
+    Secrets are masked before the text is cut, because a part of a secret would not be recognised.
+    """
+    lines = [line.strip() for line in masked(str(error)).splitlines() if line.strip()]
     if len(lines) > 1 and "validation error" in lines[0]:
         del lines[0]
     return (lines[0] if lines else type(error).__name__)[:500].rstrip(".")

@@ -16,10 +16,13 @@ from typing import IO, Any
 from benchcoe_jobs.engines.errors import EngineExitedError, EngineTimeoutError, named_error
 from benchcoe_jobs.engines.orphan_watchdog import GRACE_S, kill_group
 from benchcoe_jobs.engines.wire import Channel
+from benchcoe_jobs.masking import masked
 
-# The last lines of the process's output that are stored, and the bytes of each.
+# The last lines of the process's output that are stored, and the characters of each. More is read, so that a secret
+# that begins among the stored characters is whole when it is masked.
 _STORED_LINES = 200
-_STORED_BYTES = 2000
+_STORED_CHARACTERS = 2000
+_READ_BYTES = 20_000
 
 
 class ServerProcess:
@@ -121,6 +124,10 @@ class ServerProcess:
         return f"the engine's process {reason}" + (f"; its last output: {last.strip()}" if last else "")
 
     def _read_output(self, output: IO[bytes]) -> None:
+        """Store the beginning of each line. Secrets are masked before it is cut, and no part is taken for a line."""
         with output:
-            while line := output.readline(_STORED_BYTES):
-                self._printed.append(line.decode("utf-8", "replace"))
+            is_start = True
+            while part := output.readline(_READ_BYTES):
+                if is_start:
+                    self._printed.append(masked(part.decode("utf-8", "replace"))[:_STORED_CHARACTERS])
+                is_start = part.endswith(b"\n")

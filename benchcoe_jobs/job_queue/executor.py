@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
+from benchcoe_jobs.characters import one_line
 from benchcoe_jobs.domain import ShardState
 from benchcoe_jobs.engines.base import ExpertSettings
 from benchcoe_jobs.engines.engine_client import EngineClient
@@ -19,6 +20,7 @@ from benchcoe_jobs.job_queue import process_identity
 from benchcoe_jobs.job_queue.job_kind import Assignment
 from benchcoe_jobs.job_queue.lease import Heartbeat, Lease, StoppedError, retry_until_available
 from benchcoe_jobs.job_queue.lifecycle import kind_of, settle
+from benchcoe_jobs.masking import masked
 from benchcoe_jobs.store.job_queue import claims, jobs, leases, transitions, workers
 from benchcoe_jobs.store.job_queue.leases import MAX_ATTEMPTS, Claim, JobCancelledError, LostLeaseError, Tally
 from benchcoe_jobs.store.session import Store
@@ -103,7 +105,7 @@ class Executor:
             self._fail(claim, str(error), error.exit_code, hopeless=isinstance(error, _HOPELESS))
         except Exception as error:  # a bug in this program or in a library
             log.exception("shard %d of job %d", claim.shard_id, claim.job_id)
-            what = f"unexpected {type(error).__name__}: {error}".splitlines()[0]
+            what = f"unexpected {type(error).__name__}: {error}"
             self._fail(claim, what, BenchcoeError.exit_code, hopeless=False)
         except BaseException:  # Ctrl-C
             try:  # the engine first: giving back the shard may have to wait for a lock
@@ -171,6 +173,7 @@ class Executor:
 
     def _fail(self, claim: Claim, error: str, exit_code: int, *, hopeless: bool) -> None:
         """Give the shard back for another attempt, unless the error is hopeless or this was the last attempt."""
+        error = one_line(masked(error))  # it is stored
 
         def write(connection: Connection) -> bool:
             if hopeless:

@@ -6,19 +6,25 @@ BEGIN IMMEDIATE, so that two writers wait for each other instead of failing in t
 
 from __future__ import annotations
 
+import re
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 
-from benchcoe_jobs.errors import MissingError, StoreBusyError, StoreError, StoreUnavailableError, UsageError
+from benchcoe_jobs.errors import MissingError, StoreError, UsageError
+from benchcoe_jobs.store.database_errors import explained
+from benchcoe_jobs.store.urls import DatabaseUrl, parse, require_known_options
 
 HEAD_REVISION = "0005"
 """The schema revision that this code reads and writes. A test compares it with the migrations."""
+
+_OWN_TABLE = "pool_rank"
+"""A table that every store has, and hardly any database of another program."""
 
 OLDEST_SQLITE = (3, 35)  # UPDATE ... RETURNING
 BUSY_TIMEOUT_S = 30
@@ -44,8 +50,9 @@ _SERVER_KEEPALIVES = "; ".join(
 class Store:
     """A result store. `connect` creates one; `open_store` also checks its schema."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, address: DatabaseUrl) -> None:
         self.engine = engine
+        self.address = address
 
     @property
     def is_sqlite(self) -> bool:
@@ -54,9 +61,7 @@ class Store:
     @property
     def shown_url(self) -> str:
         """The URL with its passwords masked, including those in the driver's options."""
-        url = self.engine.url
-        secret = {name: "hidden" for name in url.query if "password" in name.lower()}
-        return url.update_query_dict(secret).render_as_string(hide_password=True)
+        return self.address.shown
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -78,15 +83,28 @@ class Store:
 
     def revision(self) -> str | None:
         """The schema revision; None if `init` has not run."""
-        if self.is_sqlite and not _sqlite_file_exists(self.engine):
+        if not _file_has_content(self.address):
             return None
         with self.reading() as connection:
-            if not self.engine.dialect.has_table(connection, "alembic_version"):
-                return None
-            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            return revision_of(connection)
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def revision_of(connection: Connection) -> str | None:
+    """The schema revision of the store behind a connection; None if there is no store. Raises StoreError.
+
+    Tables without a revision are what a damaged store has, or one whose dump was restored in part.
+    """
+    has_table = connection.dialect.has_table
+    if has_table(connection, "alembic_version"):
+        found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+        if found is not None:
+            return str(found)
+    if has_table(connection, _OWN_TABLE):
+        raise StoreError("the store is damaged: its schema revision is missing. Restore a backup (docs/operations.md)")
+    return None
 
 
 def open_store(url: str) -> Store:
@@ -106,11 +124,18 @@ def open_store(url: str) -> Store:
 def _require_schema(revision: str | None, where: str) -> None:
     if revision is None:
         raise StoreError(f"there is no result store at {where}: run `benchcoe-jobs init` first")
-    if revision < HEAD_REVISION:
+    require_not_newer(revision, where)
+    if revision != HEAD_REVISION:
         raise StoreError(
             f"the store at {where} has schema {revision}, this program needs {HEAD_REVISION}: "
             "run `benchcoe-jobs init` to upgrade it"
         )
+
+
+def require_not_newer(revision: str, where: str) -> None:
+    """Raise StoreError if a store is of a later release, or of another program that uses Alembic."""
+    if not re.fullmatch(r"\d{4}", revision):
+        raise StoreError(f"the database at {where} has schema {revision!r}, which is that of another program")
     if revision > HEAD_REVISION:
         raise StoreError(
             f"the store at {where} has schema {revision}, newer than this program's {HEAD_REVISION}: "
@@ -120,39 +145,48 @@ def _require_schema(revision: str | None, where: str) -> None:
 
 def connect(url: str) -> Store:
     """A Store for a SQLite or PostgreSQL URL. It opens no connection. Raises UsageError, MissingError."""
+    address = parse(url)
+    keepalives = {} if address.is_sqlite else _KEEPALIVES
     try:
-        parsed = make_url(url)
-        if parsed.drivername in ("postgresql", "postgres"):
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        if parsed.get_backend_name() not in ("sqlite", "postgresql"):
-            raise UsageError(f"database {parsed.get_backend_name()!r} is not supported: use sqlite or postgresql")
-        given = parsed.query
-        keepalives = {} if parsed.get_backend_name() == "sqlite" else _KEEPALIVES
-        engine = create_engine(parsed, connect_args={name: n for name, n in keepalives.items() if name not in given})
-    except (ArgumentError, NoSuchModuleError, ValueError) as error:  # ValueError: the port is not a number
+        engine = create_engine(
+            address.url, connect_args={name: n for name, n in keepalives.items() if name not in address.url.query}
+        )
+        if not address.is_sqlite:
+            require_known_options(address.url)
+    except (ArgumentError, NoSuchModuleError) as error:
         raise UsageError(
             "the database URL cannot be read: it looks like sqlite:///benchcoe.db or postgresql://user@host/name"
         ) from error
     except ModuleNotFoundError as error:
         raise MissingError(f"{error.name} is not installed: run pip install 'benchcoe-jobs[postgres]'") from error
-    if engine.dialect.name == "sqlite":
+    if address.is_sqlite:
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise MissingError(f"SQLite {sqlite3.sqlite_version} is too old: 3.35 or newer is needed")
-        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "connect", _prepare_read_only_sqlite if address.is_read_only else _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
         event.listen(engine, "connect", _prepare_postgresql)
-    return Store(engine)
+    return Store(engine, address)
 
 
 def _prepare_sqlite(dbapi: sqlite3.Connection, _record: Any) -> None:
     dbapi.isolation_level = None  # BEGIN is sent by `_begin_sqlite`, not by the driver
     dbapi.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
     tables = {name for (name,) in dbapi.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-    if not tables or "pool_rank" in tables:  # a wrong URL must not change another program's database
+    if not tables or _OWN_TABLE in tables:  # a wrong URL must not change another program's database
         dbapi.execute(f"PRAGMA page_size = {PAGE_BYTES}")
         dbapi.execute("PRAGMA journal_mode = WAL")
     dbapi.execute("PRAGMA synchronous = NORMAL")
+    _prepare_reading(dbapi)
+
+
+def _prepare_read_only_sqlite(dbapi: sqlite3.Connection, _record: Any) -> None:
+    dbapi.isolation_level = None
+    dbapi.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_S * 1000}")
+    _prepare_reading(dbapi)
+
+
+def _prepare_reading(dbapi: sqlite3.Connection) -> None:
     dbapi.execute("PRAGMA foreign_keys = ON")
     dbapi.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     dbapi.execute("PRAGMA temp_store = MEMORY")
@@ -168,9 +202,19 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _sqlite_file_exists(engine: Engine) -> bool:
-    path = engine.url.database
-    return not path or path == ":memory:" or (Path(path).exists() and Path(path).stat().st_size > 0)
+def _file_has_content(address: DatabaseUrl) -> bool:
+    """Whether a store may exist at an address, so that looking at it creates no file. Raises StoreError."""
+    if address.path is None:
+        return True
+    try:
+        found = address.path.stat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StoreError(f"the store at {address.shown} cannot be opened: {error.strerror or error}") from error
+    if not stat.S_ISREG(found.st_mode):  # opening a pipe or a device could wait forever
+        raise StoreError(f"the store at {address.shown} cannot be opened: it is not a file")
+    return found.st_size > 0
 
 
 @contextmanager
@@ -178,26 +222,7 @@ def _explained(store: Store) -> Iterator[None]:
     """Turn errors of the database into StoreErrors with one line that says what to do."""
     try:
         yield
-    except (DatabaseError, store.engine.dialect.loaded_dbapi.Error) as error:
-        cause = getattr(error, "orig", None) or error
-        reason = (str(cause).strip() or type(cause).__name__).splitlines()[0]
-        where = store.shown_url
-        if "locked" in reason or "busy" in reason:
-            raise StoreBusyError(
-                f"the store at {where} is being written by another process: try again when it is done"
-            ) from error
-        if "readonly" in reason or "read-only" in reason or "attempt to write" in reason:
-            raise StoreError(f"the store at {where} cannot be written: check the permissions of its folder") from error
-        if "unable to open" in reason:
-            raise StoreError(
-                f"the store at {where} cannot be opened: check that its folder exists and can be written"
-            ) from error
-        if "not a database" in reason or "malformed" in reason:
-            raise StoreError(f"{where} is not a SQLite database or is damaged: {reason}") from error
-        if any(words in reason for words in ("disk is full", "No space left", "disk I/O error")):
-            raise StoreError(
-                f"the disk under {where} is full or faulty ({reason}): free some space and try again"
-            ) from error
-        if isinstance(cause, store.engine.dialect.loaded_dbapi.OperationalError) and not store.is_sqlite:
-            raise StoreUnavailableError(f"the database at {where} does not answer: {reason}") from error
-        raise
+    except (DatabaseError, UnicodeEncodeError, OverflowError, store.engine.dialect.loaded_dbapi.Error) as error:
+        if (known := explained(error, store.shown_url)) is None:
+            raise
+        raise known from error

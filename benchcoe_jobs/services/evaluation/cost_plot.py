@@ -5,13 +5,15 @@ Plots are PNG or SVG files. matplotlib is imported only when a plot is drawn.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchcoe_jobs.errors import MissingError, StoreError, UsageError
+from benchcoe_jobs.errors import MissingError, UsageError
+from benchcoe_jobs.files import write_whole
 from benchcoe_jobs.services.evaluation.cost_curve import CostReport
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ def plot_costs(costs: CostReport, title: str, file: Path) -> None:
 def drawn(files: Sequence[Path], size: tuple[float, float], title: str) -> Iterator[Figure]:
     """A figure of a size in inches to draw in, which is then written to files. Equal pictures have equal bytes.
 
-    Raises UsageError and MissingError as `require_plot` does, StoreError if a file cannot be written.
+    Raises UsageError and MissingError as `require_plot` does, InputError if a file cannot be written.
     """
     for file in files:
         require_plot(file)
@@ -92,7 +94,7 @@ def drawn(files: Sequence[Path], size: tuple[float, float], title: str) -> Itera
         if title:
             figure.suptitle(title)
         for file in files:
-            try:
-                figure.savefig(file, dpi=150, metadata={"Date": None} if file.suffix == ".svg" else None)
-            except OSError as error:
-                raise StoreError(f"the plot cannot be written to {file}: {error.strerror or error}") from error
+            picture = io.BytesIO()
+            kind = file.suffix.lower().removeprefix(".")
+            figure.savefig(picture, format=kind, dpi=150, metadata={"Date": None} if kind == "svg" else None)
+            write_whole(file, picture.getvalue())

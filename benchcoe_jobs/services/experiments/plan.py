@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 from benchcoe_jobs import registry
 from benchcoe_jobs.domain import Level, Policy
 from benchcoe_jobs.errors import InputError
+from benchcoe_jobs.files import read_toml
 from benchcoe_jobs.routers.fallback import DEFAULT_MAX_FALLBACK
 
 
@@ -61,12 +61,7 @@ _Choice = TypeVar("_Choice", bound=StrEnum)
 
 def read_experiment(path: Path) -> Experiment:
     """The experiment in a TOML file. Raises InputError, which names the wrong key, if it is not valid."""
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"{path}: not valid TOML: {error}") from error
+    document = read_toml(path)
     try:
         return _experiment(document)
     except (KeyError, TypeError, ValueError) as error:

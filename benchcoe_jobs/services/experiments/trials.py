@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchcoe_jobs.errors import StoreError
+from benchcoe_jobs.files import open_regular, write_whole
 from benchcoe_jobs.services.experiments.plan import Protocol, RouterSpec
 from benchcoe_jobs.services.experiments.resplit import PoolSpec
 
@@ -62,8 +63,8 @@ class TrialStore:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{folder} cannot be written: {error.strerror or error}") from error
-        for leftover in (*folder.glob(f"{TEMPORARY}*"), *self._folder.glob("*.new")):  # of a run that was killed
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        for leftover in (*folder.glob(f"{TEMPORARY}*"), *self._folder.glob(".*.json.*")):  # of a run that was killed
+            shutil.rmtree(leftover) if leftover.is_dir() and not leftover.is_symlink() else leftover.unlink()
 
     def _file(self, trial: Trial) -> Path:
         pool = self.pools[trial.pool]
@@ -71,16 +72,17 @@ class TrialStore:
         return self._folder / f"{hashlib.sha256(json.dumps(determines).encode()).hexdigest()[:32]}.json"
 
     def read(self, trial: Trial) -> Outcome | None:
-        """The stored outcome of a trial; None if there is none."""
-        try:
-            stored = json.loads(self._file(trial).read_text(encoding="utf-8"))
-        except FileNotFoundError:
+        """The stored outcome of a trial; None if there is none or its file is damaged, so that the trial runs again."""
+        file = self._file(trial)
+        if not file.exists():
             return None
-        return Outcome(trial, stored["report"], stored["gains"])
+        try:
+            with open_regular(file) as content:
+                stored = json.loads(content.read())
+            return Outcome(trial, dict(stored["report"]), dict(stored["gains"]))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return None
 
     def write(self, outcome: Outcome) -> None:
         """Store an outcome atomically."""
-        file = self._file(outcome.trial)
-        new = file.with_suffix(".new")
-        new.write_text(json.dumps(asdict(outcome)), encoding="utf-8")
-        new.replace(file)
+        write_whole(self._file(outcome.trial), json.dumps(asdict(outcome)).encode())
