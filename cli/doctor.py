@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sqlite3
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 
 import click
 
@@ -79,9 +82,16 @@ def _database(settings: Settings) -> Check:
             if store.revision() is None:
                 return Check("database", "missing", f"{store.shown_url} is empty: run `benchcoe-jobs init`")
         with closing(open_store(settings.database_url)) as store:
-            return Check("database", "ok", f"{store.shown_url}, schema {store.revision()}")
+            return Check("database", "ok", f"{store.shown_url}, schema {store.revision()}{_others(store.address.path)}")
     except BenchcoeError as error:
         return Check("database", "broken", str(error))
+
+
+def _others(path: Path | None) -> str:
+    """A note if other users can read the file of a store, as with files that releases before 0.3.0 created."""
+    if path is None or not (mode := stat.S_IMODE(path.stat().st_mode)) & 0o077:
+        return ""
+    return f"; other users of this machine can open it (mode {mode:04o}): `chmod 600 {shlex.quote(str(path))}`"
 
 
 def _broker(settings: Settings) -> Check:
@@ -135,6 +145,9 @@ def _gpus() -> Check:
     if tool is None:
         return Check("gpus", "missing", "nvidia-smi is not installed: the CPU is used")
     query = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader"]
-    finished = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603 -- constant arguments
+    try:
+        finished = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)  # noqa: S603 -- constant arguments
+    except (OSError, subprocess.TimeoutExpired) as error:  # a driver that hangs
+        return Check("gpus", "missing", f"nvidia-smi cannot be run: {type(error).__name__}")
     names = finished.stdout.strip().splitlines()
     return Check("gpus", "ok" if names else "missing", "; ".join(names) or finished.stderr.strip()[:200])

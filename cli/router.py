@@ -13,14 +13,14 @@ from benchcoe_jobs.domain import ALL_POOL, Level, Policy, Split
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.wording import counted
 
-from .command import Command, Finite, Session, new_name
+from .command import Command, Finite, Session
 from .job_commands import run_job, wait_option
 from .label import LEVELS, POLICIES, SPLITS
 from .output import echo
 
 
 @click.command(cls=Command)
-@click.argument("name", callback=new_name)
+@click.argument("name")
 @click.option(
     "--level",
     type=LEVELS,

@@ -1,4 +1,4 @@
-"""Insert many rows: executemany on SQLite, COPY into a staging table on PostgreSQL.
+"""Insert many rows: executemany on SQLite, COPY into a staging table on PostgreSQL. And insert one row once.
 
 Measured (docs/benchmarks.md): a round trip per row, the ORM's add_all and multi-row VALUES are several times slower.
 """
@@ -10,8 +10,20 @@ from contextlib import closing
 from typing import Any
 
 from sqlalchemy import Connection
+from sqlalchemy.dialects import postgresql, sqlite
 
 from benchcoe_jobs.store.tables import Base
+
+_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+def insert_new(connection: Connection, into: type[Base], **values: Any) -> bool:
+    """Insert a row unless one with its primary or unique key exists. Returns whether it was inserted.
+
+    PostgreSQL has several writers: if another transaction is inserting such a row, this one waits for its end.
+    """
+    statement = _INSERT[connection.dialect.name](into).values(**values).on_conflict_do_nothing()
+    return connection.execute(statement).rowcount == 1
 
 
 def insert(

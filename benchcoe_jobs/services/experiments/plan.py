@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchcoe_jobs import registry
+from benchcoe_jobs.characters import MAX_NAME, name_fault
 from benchcoe_jobs.domain import Level, Policy
 from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.files import read_toml
@@ -80,10 +81,11 @@ def _experiment(document: Mapping[str, Any]) -> Experiment:
     if not isinstance(pools, dict) or not pools:
         raise ValueError("pools: a table of names with lists of experts is expected")
     for name, members in pools.items():
+        _require_name("pools", name)
         if not isinstance(members, list) or not all(isinstance(member, str) for member in members):
             raise ValueError(f"pools: {name}: a list of names of experts is expected")
-    seeds = tuple(document.get("seeds", (0,)))
-    if not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
+    seeds = document.get("seeds", [0])
+    if not isinstance(seeds, list) or not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
         raise ValueError("seeds: a list of whole numbers from 0 is expected")
     return Experiment(
         benchmark=_text(document, "benchmark"),
@@ -92,7 +94,7 @@ def _experiment(document: Mapping[str, Any]) -> Experiment:
         routers=_routers(_list(document, "routers")),
         seeds=tuple(dict.fromkeys(seeds)),
         other_benchmark=_text(document, "other_benchmark") if "other_benchmark" in document else None,
-        title=str(document.get("title", "")),
+        title=_text(document, "title") if document.get("title") else "",
     )
 
 
@@ -108,8 +110,10 @@ def _routers(rows: list[Any]) -> tuple[RouterSpec, ...]:
         share = row.get("max_fallback", DEFAULT_MAX_FALLBACK)
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
             raise ValueError(f"max_fallback: a number from 0 to 1 is expected, not {share!r}")
-        texts = {key: str(row[key]) for key in ("head", "encoder", "revision") if key in row}
-        routers.append(RouterSpec(_text(row, "name"), level, kind, policy=policy, max_fallback=share, **texts))
+        texts = {key: _text(row, key) for key in ("head", "encoder", "revision") if key in row}
+        name = _text(row, "name")
+        _require_name("routers", name)
+        routers.append(RouterSpec(name, level, kind, policy=policy, max_fallback=share, **texts))
     if len({router.name for router in routers}) < len(routers):
         raise ValueError("routers: two have the same name")
     return tuple(routers)
@@ -132,6 +136,11 @@ def _text(table: Mapping[str, Any], key: str) -> str:
     if not isinstance(table[key], str) or not table[key]:
         raise ValueError(f"{key}: a text is expected")
     return str(table[key])
+
+
+def _require_name(key: str, name: str) -> None:
+    if fault := name_fault(name):
+        raise ValueError(f"{key}: {name[:MAX_NAME]!r}: {fault}")
 
 
 def _one_of(key: str, value: Any, known: type[_Choice]) -> _Choice:

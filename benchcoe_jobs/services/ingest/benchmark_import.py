@@ -14,6 +14,7 @@ from benchcoe_jobs.benchmarks.base import Benchmark
 from benchcoe_jobs.domain import Query, SkippedRow
 from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.importers.table import read_queries
+from benchcoe_jobs.services.ingest.names import faulty_name
 from benchcoe_jobs.services.ingest.result_import import ImportSummary
 from benchcoe_jobs.store.results import aggregates, catalog
 from benchcoe_jobs.store.session import Store
@@ -38,6 +39,9 @@ def add_benchmark(store: Store, name: str, path: Path) -> ImportSummary:
                 summary.skipped.append(row)
                 continue
             line, query = row
+            if fault := faulty_name(benchmark=name, subject=query.subject, key=query.key):
+                summary.skipped.append(SkippedRow(line, fault))
+                continue
             existing = stored.get(query.key)
             if existing is None and query.key not in new:
                 new[query.key] = query

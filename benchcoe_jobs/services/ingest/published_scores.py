@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from benchcoe_jobs.domain import EVERY_EXPERT, ReportedScore, SkippedRow
 from benchcoe_jobs.importers.reported import read_reported
+from benchcoe_jobs.services.ingest.names import faulty_name
 from benchcoe_jobs.services.ingest.query_matching import unknown_subject
 from benchcoe_jobs.services.ingest.result_import import ImportSummary
 from benchcoe_jobs.store.results import aggregates, catalog, experts, responses
@@ -33,6 +34,8 @@ def import_scores(store: Store, expert: str, path: Path, *, benchmark: str | Non
                 summary.skipped.append(
                     SkippedRow(row.line, f"a row of another or unknown expert: {row.expert or expert!r}")
                 )
+            elif fault := faulty_name(benchmark=row.benchmark, subject=row.subject):
+                summary.skipped.append(SkippedRow(row.line, fault))
             else:
                 rows.setdefault(row.benchmark, []).append(row)
         for name, of_benchmark in rows.items():

@@ -22,6 +22,7 @@ from benchcoe_jobs import registry
 from benchcoe_jobs.domain import EVERY_EXPERT, Result, ScoredAnswer, SkippedRow
 from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.importers.archive import open_file
+from benchcoe_jobs.services.ingest.names import faulty_name
 from benchcoe_jobs.services.ingest.query_matching import Match, Matcher
 from benchcoe_jobs.store.results import aggregates, catalog, experts, responses
 from benchcoe_jobs.store.results.catalog import StoredQuery
@@ -217,6 +218,8 @@ def _of_known_experts(
         elif row.expert is not None and row.expert not in expert_ids:
             reason = "unknown expert" if expert == EVERY_EXPERT else "a row of another expert"
             summary.skipped.append(SkippedRow(row.line, f"{reason}: {row.expert!r}"))
+        elif fault := faulty_name(benchmark=row.benchmark, subject=row.query.subject, key=row.query.key):
+            summary.skipped.append(SkippedRow(row.line, fault))
         else:
             usable.append(row)
     return usable

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, select, update
 
+from benchcoe_jobs.store import bulk
 from benchcoe_jobs.store.clock import database_time
 from benchcoe_jobs.store.job_queue.tables import Worker
 from benchcoe_jobs.store.tables import Expert
@@ -31,7 +32,7 @@ def heartbeat(connection: Connection, name: str, queues: Sequence[str], gpus: st
     """Register a worker, or renew its registration."""
     seen = {"queues": ",".join(queues), "gpus": gpus, "seen_at": database_time()}
     if connection.execute(update(Worker).where(Worker.name == name).values(**seen)).rowcount == 0:
-        connection.execute(insert(Worker).values(name=name, **seen))
+        bulk.insert_new(connection, Worker, name=name, **seen)
 
 
 def note_resident(connection: Connection, name: str, expert_id: int | None) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, insert, select
+from sqlalchemy import Connection, Table, func, select
 
 from benchcoe_jobs.domain import Level, Policy
 from benchcoe_jobs.store import bulk
@@ -48,18 +48,20 @@ def freeze(connection: Connection, level: Level, scope: Scope, policy: Policy = 
     found = connection.scalar(select(LabelSet.id).where(LabelSet.fingerprint == fingerprint))
     if found is not None:
         return LabelSetRef(found, fingerprint, created=False)
-    connection.execute(
-        insert(LabelSet).values(
-            fingerprint=fingerprint,
-            level=level.value,
-            pool_id=scope.pool.id,
-            benchmark_id=scope.benchmark_id,
-            split=scope.split,
-            min_coverage=scope.pool.min_coverage,
-            policy=policy.value,
-        )
+    is_new = bulk.insert_new(
+        connection,
+        LabelSet,
+        fingerprint=fingerprint,
+        level=level.value,
+        pool_id=scope.pool.id,
+        benchmark_id=scope.benchmark_id,
+        split=scope.split,
+        min_coverage=scope.pool.min_coverage,
+        policy=policy.value,
     )
     set_id = connection.scalars(select(LabelSet.id).where(LabelSet.fingerprint == fingerprint)).one()
+    if not is_new:  # another transaction has just frozen the same labels
+        return LabelSetRef(set_id, fingerprint, created=False)
     target = FrozenSubjectLabel if level is Level.SUBJECT else FrozenQueryLabel
     rows_of_set = ((set_id, id_, expert_id) for _, id_, expert_id in labels)
     bulk.insert(connection, target, ["label_set_id", item_id.name, "expert_id"], rows_of_set)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, func, select, update
 
 from benchcoe_jobs.domain import Query as DomainQuery
 from benchcoe_jobs.domain import RouterInput, Split, assign_split
@@ -37,12 +37,14 @@ class Question(QueryRef):
 
 
 def ensure_benchmark(connection: Connection, name: str) -> int:
-    """The id of a benchmark, which is created if it does not exist."""
-    found = connection.scalar(select(Benchmark.id).where(Benchmark.name == name))
-    if found is None:
-        connection.execute(insert(Benchmark).values(name=name))
-        return connection.scalars(select(Benchmark.id).where(Benchmark.name == name)).one()
-    return found
+    """The id of a benchmark, which is created if it does not exist.
+
+    Until the transaction ends, no other one adds queries to it: two imports would count the same new queries twice.
+    """
+    by_name = select(Benchmark.id).where(Benchmark.name == name)
+    if connection.scalar(by_name) is None:
+        bulk.insert_new(connection, Benchmark, name=name)
+    return connection.scalars(by_name.with_for_update(key_share=True)).one()
 
 
 def find_benchmark(connection: Connection, name: str | None) -> tuple[int, str]:

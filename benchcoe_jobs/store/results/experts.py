@@ -13,6 +13,7 @@ from sqlalchemy import Connection, delete, func, insert, select, update
 
 from benchcoe_jobs.domain import ALL_POOL, RECORDED
 from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.store import bulk
 from benchcoe_jobs.store.results import aggregates
 from benchcoe_jobs.store.tables import Benchmark, Expert, Pool, PoolMember, ReportedScore, Run, ScoreSum
 from benchcoe_jobs.store.views import pool_expert
@@ -117,7 +118,8 @@ def add_expert(connection: Connection, expert: ExpertRow) -> Registration:
     if any(cost is not None for cost in _costs(expert).values()):
         values |= _costs(expert)
     if found is Registration.NEW:
-        connection.execute(insert(Expert).values(name=expert.name, **values))
+        if not bulk.insert_new(connection, Expert, name=expert.name, **values):  # another transaction was faster
+            return add_expert(connection, expert)
     else:
         connection.execute(update(Expert).where(Expert.name == expert.name).values(**values))
         _refresh_all(connection)  # costs break ties of labels
@@ -209,12 +211,12 @@ def change_pool(connection: Connection, name: str, *, add: Sequence[str] = (), r
         raise UsageError("pool 'all' holds every expert that is not retired: see `benchcoe-jobs retire`")
     added = {find_expert(connection, expert) for expert in add}
     removed = {find_expert(connection, expert) for expert in remove}
-    if connection.scalar(select(Pool.id).where(Pool.name == name)) is None:
-        connection.execute(insert(Pool).values(name=name))
+    bulk.insert_new(connection, Pool, name=name)
     pool = find_pool(connection, name)
     present = set(connection.scalars(select(PoolMember.expert_id).where(PoolMember.pool_id == pool.id)))
-    if new := sorted(added - present):
-        connection.execute(insert(PoolMember), [{"pool_id": pool.id, "expert_id": expert} for expert in new])
+    bulk.insert(
+        connection, PoolMember, ["pool_id", "expert_id"], [(pool.id, expert) for expert in sorted(added - present)]
+    )
     connection.execute(delete(PoolMember).where(PoolMember.pool_id == pool.id, PoolMember.expert_id.in_(removed)))
     _refresh_all(connection)
 
