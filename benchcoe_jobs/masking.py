@@ -133,8 +133,15 @@ def _quoted_mask(value: str) -> str:
 
 def _forms(secret: str) -> set[str]:
     """A secret as libraries and servers repeat it: as it is, and escaped for URLs, JSON, Python and HTML."""
-    escaped = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
-    return {secret, quote(secret, safe=""), quote(secret), quote_plus(secret), html.escape(secret), *escaped}
+    as_json = json.dumps(secret)[1:-1]
+    escaped = {as_json, json.dumps(as_json)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
+    escaped.add(repr(f"'\"{secret}")[4:-1])  # inside a text with both quotes, where Python escapes one of them
+    in_urls = {quote(secret, safe=""), quote(secret), quote_plus(secret)}
+    return {secret, html.escape(secret), *escaped, *in_urls, *(re.sub("%..", _lower, form) for form in in_urls)}
+
+
+def _lower(found: re.Match[str]) -> str:
+    return found[0].lower()
 
 
 def _of_environment() -> Iterator[str]:

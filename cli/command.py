@@ -138,7 +138,12 @@ def table(rows: Sequence[Sequence[str]], columns: Sequence[str]) -> None:
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for position, name in enumerate(columns):
         numeric = all(_looks_numeric(row[position]) for row in rows)
-        grid.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=not sys.stdout.isatty())
+        grid.add_column(
+            visible(name).replace("\n", "\\n"),
+            justify="right" if numeric else "left",
+            overflow="fold",
+            no_wrap=not sys.stdout.isatty(),
+        )
     for row in rows:
         grid.add_row(*(visible(text).replace("\n", "\\n") for text in row))
     width = None if sys.stdout.isatty() else 400  # a pipe has no width to fit

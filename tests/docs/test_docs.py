@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import sqlite3
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Table
 
 import benchcoe_jobs.store.job_queue.tables
 import benchcoe_jobs.store.routing.tables  # noqa: F401  # both add their tables to Base
+from benchcoe_jobs.store.session import Store, connect
 from benchcoe_jobs.store.tables import Base
 from benchcoe_jobs.store.views import VIEWS
 
@@ -24,13 +26,19 @@ PAGES = [*sorted(DOCS.rglob("*.md")), *sorted(ROOT.glob("*.md")), ROOT / "bench"
 TABLES = {**Base.metadata.tables, **VIEWS.tables}
 
 
-def test_the_command_line_reference_is_current(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "40")  # must play no part
-    spec = importlib.util.spec_from_file_location("make_cli", DOCS / "make_cli.py")
+def script(name: str) -> Any:
+    """A script of the folder docs, as a module."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
-    make_cli = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(make_cli)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_command_line_reference_is_current(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")  # must play no part
+    make_cli = script("make_cli")
     assert make_cli.TARGET.read_text(encoding="utf-8") == make_cli.reference(), "run: python docs/make_cli.py"
 
 
@@ -51,14 +59,37 @@ def test_the_columns_are_documented_in_their_order(table: Table) -> None:
         assert [name for name, kind in rows if kind.endswith("key")] == [c.name for c in table.primary_key]
 
 
-def test_the_example_queries_run(sqlite_template: Path) -> None:
-    examples = re.findall(r"^```sql\n(.+?)^```", STORE, re.MULTILINE | re.DOTALL)
+def sql_of(page: Path) -> list[str]:
+    return re.findall(r"^```sql\n(.+?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def test_the_example_queries_run(store: Store) -> None:
+    examples = sql_of(DOCS / "store.md")
     assert len(examples) > 5
-    connection = sqlite3.connect(sqlite_template)
-    for example in examples:
-        if "dbstat" not in example:  # a module that not every Python's SQLite has
-            connection.execute(example).fetchall()
-    connection.close()
+    with store.reading() as connection:
+        for example in examples:
+            if "dbstat" not in example:  # a module of SQLite that not every Python has
+                connection.exec_driver_sql(example).fetchall()
+
+
+def test_the_queries_for_monitoring_run(fresh_postgres: Callable[[bool], str]) -> None:
+    [page] = [example for example in sql_of(DOCS / "operations.md") if "FROM shard_group" in example]
+    queries = [query for query in page.split(";") if query.strip()]
+    assert len(queries) > 5
+    store = connect(fresh_postgres(True))
+    with store.reading() as connection:
+        for query in queries:
+            connection.exec_driver_sql(query).fetchall()
+    store.close()
+
+
+def test_the_comments_of_postgresql_are_current() -> None:
+    make_comments = script("make_comments")
+    assert make_comments.TARGET.read_text(encoding="utf-8") == make_comments.comments(), (
+        "run: python docs/make_comments.py"
+    )
+    commented = set(re.findall(r"^COMMENT ON (?:TABLE|VIEW) (\w+)", make_comments.comments(), re.MULTILINE))
+    assert commented == set(TABLES)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

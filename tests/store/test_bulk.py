@@ -29,6 +29,13 @@ def test_existing_rows_are_skipped_or_replaced(store: Store) -> None:
         assert stored(connection)[1:] == [(2, "B", "second"), (3, "C", "second"), (4, "D", "second")]
 
 
+def test_a_row_is_inserted_once(store: Store) -> None:
+    with store.writing() as connection:
+        assert bulk.insert_new(connection, Benchmark, name="bench")
+        assert not bulk.insert_new(connection, Benchmark, name="bench")
+        assert connection.scalars(select(Benchmark.name)).all() == ["bench"]
+
+
 def test_unique_keys_count_and_any_iterable_will_do(store: Store) -> None:
     with store.writing() as connection:
         bulk.insert(connection, Benchmark, ["name", "created_at"], [])
