@@ -18,6 +18,14 @@ from benchcoe_jobs.errors import InputError
 _LARGEST_TOML = 1_000_000
 
 
+def expanded(path: str) -> Path:
+    """A path with ~ and ~USER replaced by a home folder. Raises InputError if this machine has no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{path}: no user of this machine has that name; write ./~NAME for a file") from error
+
+
 def open_regular(path: Path) -> BinaryIO:
     """Open a regular file for reading, also through a link. Raises InputError for anything else, without waiting."""
     try:

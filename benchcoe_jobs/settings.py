@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from benchcoe_jobs.errors import InputError
-from benchcoe_jobs.files import read_toml
+from benchcoe_jobs.files import expanded, read_toml
 from benchcoe_jobs.masking import remember, secrets_in_url
 
 CONFIG_FILE = "benchcoe.toml"
@@ -44,19 +44,12 @@ class Settings:
         for name, value in values.items():
             if "\0" in value:
                 raise InputError(f"setting {name} contains a NUL character")
-        home = _folder("home", values.pop("home", str(_DEFAULT_HOME)))
+        home = expanded(values.pop("home", str(_DEFAULT_HOME)))
         lease_s = _seconds(values.pop("lease_s", "60"))
         open_broker = _yes_or_no("open_broker", values.pop("open_broker", "no"))
         for url in values.values():  # database_url and broker_url
             remember(*secrets_in_url(url))
         return cls(home=home, lease_s=lease_s, open_broker=open_broker, **values)
-
-
-def _folder(name: str, given: str) -> Path:
-    try:
-        return Path(given).expanduser()
-    except RuntimeError as error:  # ~USER
-        raise InputError(f"setting {name} is {given!r}: no user of this machine has that name") from error
 
 
 def _seconds(given: str) -> float:

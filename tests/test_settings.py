@@ -11,7 +11,7 @@ from benchcoe_jobs.settings import Settings
 
 
 def test_a_home_of_a_user_that_does_not_exist(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="setting home is '~nosuchuser/x': no user of this machine has that name"):
+    with pytest.raises(InputError, match="~nosuchuser/x: no user of this machine has that name"):
         Settings.load(tmp_path, home="~nosuchuser/x")
 
 

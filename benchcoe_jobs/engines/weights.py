@@ -8,6 +8,7 @@ from pathlib import Path
 
 from benchcoe_jobs.engines.errors import ModelNotFoundError, first_line
 from benchcoe_jobs.errors import MissingError
+from benchcoe_jobs.files import expanded
 
 # The files of a model. Pickled weights are neither downloaded nor read.
 _PARTS = ("*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja", "*.safetensors")
@@ -23,7 +24,7 @@ def find_model(model: str, revision: str | None, *, with_code: bool) -> tuple[Pa
     revision does not exist or has no safetensors weights, MissingError without huggingface-hub.
     """
     parts = _PARTS + _CODE if with_code else _PARTS
-    folder = Path(model).expanduser()
+    folder = expanded(model)
     if folder.is_dir():
         if revision is not None:
             raise ModelNotFoundError(f"model {model} is a folder: only models from the hub have revisions")

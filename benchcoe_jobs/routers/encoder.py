@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from benchcoe_jobs.domain import RouterInput
 from benchcoe_jobs.errors import InputError, MissingError
+from benchcoe_jobs.files import expanded
 from benchcoe_jobs.routers.window import readable
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
@@ -75,7 +76,7 @@ def find_encoder(name: str, revision: str | None) -> Encoder:
     The fingerprint of a folder is the SHA-256 of its files, that of a hub id is `id@commit`. Raises InputError if the
     encoder does not exist or the hub cannot be reached, MissingError without huggingface-hub.
     """
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if folder.is_dir():
         if revision is not None:
             raise InputError(

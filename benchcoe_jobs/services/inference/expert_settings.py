@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from benchcoe_jobs.domain import RECORDED
 from benchcoe_jobs.engines.base import ExpertSettings
 from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.masking import masked
 from benchcoe_jobs.store.results.experts import ExpertRow
+
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def new_expert(
@@ -21,9 +25,11 @@ def new_expert(
 ) -> ExpertRow:
     """The row of a new expert: `costs` are its cost and prices, `given` are engine settings, None if not given.
 
-    Raises UsageError if an engine has no model, or if settings are given without an engine.
+    Raises UsageError if an engine has no model, if settings are given without an engine, or if a secret would be
+    stored.
     """
     given = {key: value for key, value in given.items() if value is not None}
+    _require_no_secret(given)
     if engine == RECORDED:
         if given:
             raise UsageError(f"engine {RECORDED} runs nothing and has no setting {', '.join(given)}")
@@ -33,6 +39,18 @@ def new_expert(
     defaults = ExpertSettings(engine, model)
     settings = {key: value for key, value in given.items() if value != getattr(defaults, key)}
     return ExpertRow(name, engine, model, revision, settings, **costs)
+
+
+def _require_no_secret(given: Mapping[str, Any]) -> None:
+    """Raise UsageError if a key or a password stands where it would be stored. The message does not show it."""
+    url, variable = given.get("base_url"), given.get("api_key_env")
+    if url is not None and ("@" in url.partition("://")[2].partition("/")[0] or "?" in url):
+        raise UsageError(
+            "--base-url must be http(s)://host[:port]/path, without user, password or query, which would be stored: "
+            "put the key into an environment variable and name the variable with --api-key-env"
+        )
+    if variable is not None and (not _VARIABLE.fullmatch(variable) or masked(variable) != variable):
+        raise UsageError("--api-key-env is the name of an environment variable that holds the key, not the key")
 
 
 def settings_of(expert: ExpertRow) -> ExpertSettings:

@@ -33,3 +33,25 @@ def test_an_expert_with_imported_results_has_neither_a_model_nor_settings() -> N
 def test_an_engine_needs_a_model() -> None:
     with pytest.raises(UsageError, match="engine vllm needs --model"):
         new_expert("ann", "vllm", None, None, COSTS, {})
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"base_url": "https://ann:hunter2@host/v1"},
+        {"base_url": "https://hunter2@host/v1"},
+        {"base_url": "https://host/v1?api_key=hunter2"},
+        {"api_key_env": "sk-hunter2"},
+        {"api_key_env": "hf_hunter2hunter2hunter2"},
+        {"api_key_env": "hunter2 "},
+    ],
+)
+def test_a_secret_is_neither_stored_nor_shown(given: dict[str, str]) -> None:
+    with pytest.raises(UsageError) as refused:
+        new_expert("ann", "openai", "m", None, COSTS, given)
+    assert "hunter2" not in str(refused.value)
+
+
+def test_addresses_and_variables_that_hold_no_secret() -> None:
+    given = {"base_url": "http://host:8000/v1/models@latest", "api_key_env": "OPENAI_API_KEY"}
+    assert new_expert("ann", "openai", "m", None, COSTS, given).settings == given
