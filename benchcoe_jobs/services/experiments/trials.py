@@ -63,7 +63,11 @@ class TrialStore:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise StoreError(f"{folder} cannot be written: {error.strerror or error}") from error
-        for leftover in (*folder.glob(f"{TEMPORARY}*"), *self._folder.glob(".*.json.*")):  # of a run that was killed
+        for leftover in (
+            *folder.glob(f"{TEMPORARY}*"),
+            *self._folder.glob(".*.json.*"),
+            *self._folder.glob("*.new"),
+        ):  # of a run that was killed
             shutil.rmtree(leftover) if leftover.is_dir() and not leftover.is_symlink() else leftover.unlink()
 
     def _file(self, trial: Trial) -> Path:

@@ -49,11 +49,35 @@ def test_other_data_and_pools_have_no_outcome_but_the_order_of_members_does_not_
 def test_what_a_killed_run_left_is_removed(tmp_path: Path) -> None:
     TrialStore(tmp_path, "data", POOLS).write(OUTCOME)
     (tmp_path / "trials" / "torn.new").write_text("{")
+    (tmp_path / "trials" / ".abc.json.x1y2").write_text("{")
     (tmp_path / ".resplit-abc").mkdir()
     (tmp_path / ".resplit-abc" / "resplit.db").write_bytes(b"")
     assert TrialStore(tmp_path, "data", POOLS).read(TRIAL) == OUTCOME
     assert [path.name for path in tmp_path.iterdir()] == ["trials"]
     assert [path.suffix for path in (tmp_path / "trials").iterdir()] == [".json"]
+
+
+def test_a_link_among_what_is_removed_is_not_followed(tmp_path: Path) -> None:
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (precious / "file").write_text("x")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".resplit-abc").symlink_to(precious)
+    TrialStore(out, "data", POOLS)
+    assert (precious / "file").exists()
+    assert not (out / ".resplit-abc").exists()
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'"x"', b'{"report": 1, "gains": {}}', b"\xff", b"[" * 200_000], ids=range(7)
+)
+def test_a_damaged_outcome_runs_again(tmp_path: Path, content: bytes) -> None:
+    store = TrialStore(tmp_path, "data", POOLS)
+    store.write(OUTCOME)
+    [file] = (tmp_path / "trials").iterdir()
+    file.write_bytes(content)
+    assert store.read(TRIAL) is None
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
