@@ -30,6 +30,8 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)([^\s\"'`<>]+)")
+_OPTION = re.compile(r"([?&;])([^?&;=]+)=([^&;]*)")
+_OPTION_IN_TEXT = re.compile(r"([?&;])([^\s?&;=]+)=([^\s&;\"'<>]*)")
 _WITHOUT_USERS = ("http", "redis", "rediss", "sentinel", "sentinels", "valkey", "valkeys")
 
 _NAME = (
@@ -65,7 +67,7 @@ def secrets_in_url(url: str) -> Iterator[str]:
     A password that is also the name of the user, the host or the database is left out, because messages show these.
     """
     scheme, found, rest = url.partition("://")
-    if not found:
+    if not found or scheme.startswith("sqlite"):
         return
     userinfo, has_user, tail = rest.rpartition("@")
     user, has_password, password = userinfo.partition(":")
@@ -83,30 +85,31 @@ def secrets_in_url(url: str) -> Iterator[str]:
 def masked_url(url: str) -> str:
     """A URL without its secrets, whether or not it is well-formed."""
     scheme, found, rest = url.partition("://")
-    return _masked_options(scheme + found + _without_password(scheme, rest)) if found else _masked_shapes(url)
+    return _masked_options(scheme + found + _without_password(scheme, rest), _OPTION) if found else _masked_shapes(url)
 
 
 def masked(text: str) -> str:
     """The text without the secrets that this process knows, and without what has the shape of a secret."""
-    forms = {form for secret in {*_known, *_of_environment()} for form in _forms(secret)}
-    for form in sorted(forms, key=len, reverse=True):  # a secret may be a part of another one
-        text = text.replace(form, MASK)
+    if forms := {form for secret in {*_known, *_of_environment()} for form in _forms(secret)}:
+        longest_first = sorted(forms, key=len, reverse=True)  # a secret may be a part of another one
+        text = re.sub("|".join(map(_pattern, longest_first)), MASK, text)
     return _masked_shapes(text)
 
 
 def _masked_shapes(text: str) -> str:
     text = _URL.sub(lambda found: found[1] + _without_password(found[1][:-3], found[2]), text)
+    text = _masked_options(text, _OPTION_IN_TEXT)
     text = _HEADER.sub(rf"\1{MASK}", text)
     text = _BEARER.sub(rf"\1{MASK}", text)
     text = _KEY.sub(rf"\1{MASK}", text)
     return _ASSIGNMENT.sub(lambda found: found[1] + _quoted_mask(found[2]), text)
 
 
-def _masked_options(url: str) -> str:
+def _masked_options(text: str, pattern: re.Pattern[str]) -> str:
     def mask(found: re.Match[str]) -> str:
         return f"{found[1]}{found[2]}={MASK}" if names_secret(found[2]) else found[0]
 
-    return re.sub(r"([?&;])([^?&;=]+)=([^&;]*)", mask, url)
+    return pattern.sub(mask, text)
 
 
 def _without_password(scheme: str, rest: str) -> str:
@@ -136,12 +139,12 @@ def _forms(secret: str) -> set[str]:
     as_json = json.dumps(secret)[1:-1]
     escaped = {as_json, json.dumps(as_json)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
     escaped.add(repr(f"'\"{secret}")[4:-1])  # inside a text with both quotes, where Python escapes one of them
-    in_urls = {quote(secret, safe=""), quote(secret), quote_plus(secret)}
-    return {secret, html.escape(secret), *escaped, *in_urls, *(re.sub("%..", _lower, form) for form in in_urls)}
+    return {secret, html.escape(secret), *escaped, quote(secret, safe=""), quote(secret), quote_plus(secret)}
 
 
-def _lower(found: re.Match[str]) -> str:
-    return found[0].lower()
+def _pattern(form: str) -> str:
+    """A regular expression for a form of a secret: %2f is %2F."""
+    return re.sub("%[0-9A-F]{2}", r"(?i:\g<0>)", re.escape(form))
 
 
 def _of_environment() -> Iterator[str]:

@@ -114,7 +114,8 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """See `click.Group.resolve_command`. An unknown command is compared with the known ones."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            close = difflib.get_close_matches(args[0], COMMANDS)
+            begun = [name for name in COMMANDS if name.startswith(args[0])]
+            close = begun or difflib.get_close_matches(args[0], COMMANDS, n=2, cutoff=0.7)
             hint = f"Did you mean {' or '.join(close)}?" if close else "benchcoe-jobs --help lists the commands."
             ctx.fail(f"No such command {args[0]!r}. {hint}")
         return super().resolve_command(ctx, args)

@@ -18,7 +18,7 @@ from benchcoe_jobs.cli import main as entry
     [
         ("inti", "No such command 'inti'. Did you mean init?"),
         ("build-label --level subject", "Did you mean build-labels?"),
-        ("trainrouter x", "Did you mean train-router?"),
+        ("trainrouter x", "Did you mean train-router"),
         ("import", "Did you mean import-"),
         ("zzzz", "No such command 'zzzz'. benchcoe-jobs --help lists the commands."),
         ("experts --databse-url x", "No such option '--databse-url'. Did you mean '--database-url'?"),

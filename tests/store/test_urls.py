@@ -98,8 +98,8 @@ def test_a_file_of_any_name(name: str, tmp_path: Path) -> None:
 def test_a_store_that_is_opened_for_reading_is_not_written(tmp_path: Path, sqlite_template: Path) -> None:
     before = sqlite_template.read_bytes()
     store = open_store(f"{sqlite_url(sqlite_template)}?mode=ro")
-    with pytest.raises(StoreError, match="cannot be written"), store.writing():
-        pass
+    with pytest.raises(StoreError, match="cannot be written"), store.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM pool")
     with pytest.raises(StoreError, match=r"x\.db\?mode=ro cannot be opened|cannot be written"):
         upgrade(connect(f"sqlite:///{tmp_path}/x.db?mode=ro"))
     store.close()

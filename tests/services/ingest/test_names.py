@@ -41,7 +41,7 @@ def ann(store: Store) -> Store:
 
 
 def test_results(ann: Store, tmp_path: Path) -> None:
-    rows = [GOOD, *(GOOD | bad for bad in BAD)]
+    rows = [GOOD, *(GOOD | {"key": f"other {n}"} | bad for n, bad in enumerate(BAD))]
     summary = import_results(ann, "ann", jsonl(tmp_path / "x.jsonl", rows), form="table")
     assert summary.scored == {"ann": 1}
     assert [row.line for row in summary.skipped] == [2, 3, 4, 5, 6, 7]
