@@ -235,9 +235,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How an engine generates. Temperature 0 is greedy; `chat` applies the chat template of the model."""
+    """How an engine generates. Temperature 0 is greedy; `chat` applies the chat template of the model.
 
-    max_new_tokens: int = 2048
+    `max_new_tokens` is the limit of an answer in tokens; None means what fits into the context beside the prompt.
+    """
+
+    max_new_tokens: int | None = None
     temperature: float = 0.0
     seed: int = 0
     stop: tuple[str, ...] = ()
@@ -248,7 +251,8 @@ class Decoding:
 class Completion:
     """The answer of an engine to one request.
 
-    `finish_reason` is stop, length or error; with error, `error` is the reason in one line, and the text is empty.
+    `finish_reason` is stop, length, error or unanswered; with error, `error` is the reason in one line, and the text is
+    empty. A request is unanswered if its run ended before: it stays open, and the next run asks it.
     `loglikelihoods` has the natural-log probability of each continuation, in order. Token counts are those of the
     engine; `latency_s` is the wall time of its micro-batch in seconds.
     """
@@ -261,3 +265,10 @@ class Completion:
     shots_used: int = 0
     loglikelihoods: tuple[float, ...] = ()
     latency_s: float | None = None
+
+
+LENGTH = "length"
+"""The finish reason of an answer that was truncated at its limit of tokens."""
+
+UNANSWERED = Completion(finish_reason="unanswered")
+"""In place of a completion: a fault of the account or the endpoint ended the run before the request was answered."""

@@ -40,6 +40,31 @@ DTYPES = ["auto", "float32", "bfloat16", "float16"]
     "--batch-size", type=click.IntRange(min=1), metavar="N", help="Number of concurrent sequences or requests. [32]"
 )
 @click.option("--base-url", metavar="URL", help="URL of the endpoint (openai).")
+@click.option(
+    "--api",
+    type=click.Choice(["auto", "chat", "completions"]),
+    help="Where plain prompts are sent (openai): chat/completions, as a message, or completions. auto: completions if "
+    "the model has them. [auto]",
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=Finite(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Longest time for one answer (openai). [600]",
+)
+@click.option("--no-temperature", is_flag=True, default=None, help="Ask without a temperature (openai).")
+@click.option(
+    "--accept-model",
+    metavar="NAME",
+    multiple=True,
+    help="Accept answers of another model than --model (openai); a pattern with * is possible. May be repeated.",
+)
+@click.option(
+    "--reasoning",
+    type=click.Choice(["strip", "keep"]),
+    help="Whether thoughts of the model, such as <think> blocks, are cut from its answers. [strip]",
+)
 @click.option("--api-key-env", metavar="VARIABLE", help="Environment variable that holds the key of the endpoint.")
 @click.option("--trust-remote-code", is_flag=True, default=None, help="Run Python code that comes with the model.")
 @click.option("--cost", type=Finite(min=0), help="Cost of one query, in a unit that all experts share.")

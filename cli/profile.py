@@ -71,7 +71,7 @@ def profile(
 
 def print_profile(report: Mapping[str, Any]) -> None:
     """Print one row per benchmark, and how often the expert was loaded."""
-    columns = ["benchmark", "queries", "reused", "answered", "errors", "mean", "seconds"]
+    columns = ["benchmark", "queries", "reused", "answered", "errors", "truncated", "mean", "seconds"]
     table([[_cell(name, row[name]) for name in columns] for row in report["benchmarks"]], columns)
     echo(f"{report['expert']}: loaded {counted(report['loads'], 'time')}")
 

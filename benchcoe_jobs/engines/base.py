@@ -18,8 +18,15 @@ class ExpertSettings:
     id. `dtype` is auto, float32, bfloat16 or float16; auto is float32 on CPUs and the checkpoint's dtype on GPUs.
     `max_model_len` limits the model's context, in tokens. `batch_size` is the number of sequences that `transformers`
     computes together, and of requests that `openai` has open at the same time; vLLM schedules its own batches.
-    `timeout_s` bounds one HTTP exchange, `deadline_s` a request with all its retries. The API key is never a
-    setting: `api_key_env` names the environment variable that holds it.
+    The API key is never a setting: `api_key_env` names the environment variable that holds it.
+
+    Settings of endpoints: `timeout_s` bounds one HTTP exchange, `deadline_s` the time in which a request is retried.
+    `api` says where requests are sent: `chat` only to chat/completions, a plain prompt as a message of the user;
+    `completions` only to completions; `auto` to either by their form, and plain prompts to chat/completions if the
+    model has no completions. `no_temperature`: the model is asked without a temperature. `accept_model` are names, or
+    patterns as in fnmatch, of other models whose answers count as those of `model`.
+
+    `reasoning` is `strip` or `keep`: whether the thoughts of a model are cut from its answers.
     """
 
     engine: str
@@ -32,8 +39,20 @@ class ExpertSettings:
     batch_size: int = 32
     base_url: str | None = None
     api_key_env: str | None = None
-    timeout_s: float = 120.0
+    timeout_s: float = 600.0
     deadline_s: float = 600.0
+    api: str = "auto"
+    no_temperature: bool = False
+    accept_model: tuple[str, ...] = ()
+    reasoning: str = "strip"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "accept_model", tuple(self.accept_model))  # JSON has no tuples
+
+    @property
+    def keeps_reasoning(self) -> bool:
+        """Whether the thoughts of the model stay in its answers."""
+        return self.reasoning == "keep"
 
     def require_default(self, *names: str) -> None:
         """Raise UsageError if one of these settings, which the engine does not support, is not the default."""
@@ -41,6 +60,10 @@ class ExpertSettings:
         for name in names:
             if getattr(self, name) != getattr(defaults, name):
                 raise UsageError(f"engine {self.engine} has no setting {name}")
+
+
+ENDPOINT_SETTINGS = ("base_url", "api_key_env", "timeout_s", "deadline_s", "api", "no_temperature", "accept_model")
+"""The settings that only an engine behind an endpoint has."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,38 +3,36 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx2
 
+from benchcoe_jobs.engines import refusals
 from benchcoe_jobs.engines.base import ExpertSettings
-from benchcoe_jobs.engines.errors import (
-    AccessDeniedError,
-    EndpointDownError,
-    ModelNotFoundError,
-    RefusedError,
-    first_line,
-)
+from benchcoe_jobs.engines.errors import AnswerTimeoutError, EndpointDownError, EngineError, first_line
+from benchcoe_jobs.engines.refusals import RetryableError
 from benchcoe_jobs.errors import MissingError, UsageError
 from benchcoe_jobs.masking import remember
 
-_BUSY = frozenset({408, 409, 425, 429})
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
+_CONNECT_S = 15.0
 
+_MOST_CHARGED = 3
+"""Exchanges of one request that the endpoint may have charged for, although it gave nothing usable."""
 
-class _RetryableError(Exception):
-    """One exchange that failed; `after_s` is the pause that the endpoint asks for, in seconds."""
+_SHORT_S = 10.0
+"""A connection that breaks earlier is not taken for a generation that was charged for."""
 
-    def __init__(self, why: str, after_s: float = 0.0) -> None:
-        super().__init__(why)
-        self.after_s = after_s
+MOST_BYTES = 32 << 20
+"""Of an answer, decompressed. The largest are echoed prompts: 100 bytes for each of 100,000 tokens, and more."""
+
+_MOST_REFUSAL_BYTES = 64 << 10
 
 
 class Endpoint:
@@ -47,7 +45,10 @@ class Endpoint:
     def __init__(self, settings: ExpertSettings) -> None:
         if not settings.base_url:
             raise UsageError("engine openai needs a base_url, such as http://localhost:8000/v1")
-        url = httpx2.URL(settings.base_url)
+        try:
+            url = httpx2.URL(settings.base_url)
+        except httpx2.InvalidURL as error:
+            raise UsageError(f"base_url cannot be read: {first_line(error)}") from None
         if url.scheme not in {"http", "https"} or not url.host or url.userinfo or url.query:
             raise UsageError("base_url must be http(s)://host[:port]/path, without user, password or query")
         self._settings = settings
@@ -58,29 +59,39 @@ class Endpoint:
             base_url=url,
             headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
             limits=httpx2.Limits(max_connections=settings.batch_size),
-            timeout=settings.timeout_s,
+            timeout=httpx2.Timeout(settings.timeout_s, connect=min(_CONNECT_S, settings.timeout_s)),
         )
 
-    async def request(self, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    async def request(
+        self, path: str, body: Mapping[str, Any] | None = None, *, deadline_s: float | None = None
+    ) -> dict[str, Any]:
         """POST `body`, or GET without one, and return the JSON object of the response.
 
-        Requests to busy or failing servers, broken connections and responses that are not a JSON object are retried
-        with exponential backoff and jitter, but not before Retry-After. Raises EndpointDownError if the deadline
-        passes or would pass before Retry-After, AccessDeniedError (401, 403), ModelNotFoundError (404),
-        RefusedError (any other refusal).
+        Requests to busy or failing servers and broken connections are retried with exponential backoff and jitter, but
+        not before Retry-After. What the endpoint may have charged for is not retried, or at most twice if nothing came
+        of it: see AnswerTimeoutError. `deadline_s` replaces that of the expert.
+
+        Raises EndpointDownError if the deadline passes or would pass before Retry-After, AnswerTimeoutError,
+        AccessDeniedError (401, 402, 403), ModelNotFoundError (404, redirects), RefusedError (any other refusal), and
+        EngineError if the endpoint gave no usable answer three times.
         """
         async with self._slots:
-            deadline = time.monotonic() + self._settings.deadline_s
+            limit_s = self._settings.deadline_s if deadline_s is None else min(deadline_s, self._settings.deadline_s)
+            deadline = time.monotonic() + limit_s
             pause = _FIRST_PAUSE_S
+            n_charged = 0
             while True:
                 try:
-                    return await self._exchange(path, body, deadline)
-                except _RetryableError as error:
+                    return await self._exchange(path, body)
+                except RetryableError as error:
+                    n_charged += error.may_be_charged
+                    if n_charged >= _MOST_CHARGED:
+                        raise EngineError(f"{self._name} gave no usable answer, {n_charged} times: {error}") from None
                     # Half of a pause is random, so that requests that failed together do not all return together.
                     wait = max(error.after_s, pause * random.uniform(0.5, 1.0))  # noqa: S311  (no secret)
                     if time.monotonic() + wait >= deadline:
                         raise EndpointDownError(
-                            f"{self._name} gave no usable answer within {self._settings.deadline_s:g} s: {error}"
+                            f"{self._name} gave no usable answer within {limit_s:g} s: {error}"
                         ) from None
                 await asyncio.sleep(wait)
                 pause = min(2 * pause, _LONGEST_PAUSE_S)
@@ -89,41 +100,78 @@ class Endpoint:
         """Close all connections."""
         await self._client.aclose()
 
-    async def _exchange(self, path: str, body: Mapping[str, Any] | None, deadline: float) -> dict[str, Any]:
-        # The timeout of the library is per read: a server that sends byte by byte would never reach it.
-        seconds = min(self._settings.timeout_s, deadline - time.monotonic())
+    async def _exchange(self, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
+        seconds = self._settings.timeout_s
+        started = time.monotonic()
         try:
-            async with asyncio.timeout(seconds):
-                response = await self._client.request("POST" if body else "GET", path, json=body)
+            # The timeout of the library is per read: a server that sends byte by byte would never reach it.
+            async with (
+                asyncio.timeout(seconds),
+                self._client.stream("POST" if body else "GET", path, json=body) as response,
+            ):
+                content = await _read(response)
+        except (httpx2.ConnectTimeout, httpx2.PoolTimeout):
+            raise RetryableError("no connection in time") from None
         except (TimeoutError, httpx2.TimeoutException):
-            raise _RetryableError(f"no answer after {seconds:.3g} s") from None
-        except httpx2.TransportError as error:
-            raise _RetryableError(self._without_key(first_line(error))) from None
-        if response.status_code >= 400:
-            raise self._refusal(response)
-        try:
-            answer = response.json()
-        except ValueError:
-            answer = None
+            raise AnswerTimeoutError(
+                f"{self._name} gave no answer within {seconds:g} s; not asked again, because it may have been charged "
+                "for (`benchcoe-jobs add-expert --timeout` allows more time)"
+            ) from None
+        except Exception as error:  # the library raises many types for what a server may send
+            charged = not isinstance(error, httpx2.ConnectError) and time.monotonic() - started > _SHORT_S
+            why = first_line(Exception(self._masked(str(error)) or type(error).__name__))
+            raise RetryableError(why, may_be_charged=charged) from None
+        return self._parsed(response, content)
+
+    def _parsed(self, response: httpx2.Response, content: bytes) -> dict[str, Any]:
+        status = response.status_code
+        answer = _json(content)
+        if status >= 300:
+            raise self._refusal(status, answer or content.decode("utf-8", "replace"), response.headers)
         if not isinstance(answer, dict):
-            raise _RetryableError(f"status {response.status_code} with a body that is not a JSON object")
+            fault = f"more than {MOST_BYTES >> 20} MiB" if len(content) > MOST_BYTES else "not a JSON object"
+            raise RetryableError(f"status {status} with a body that is {fault}", may_be_charged=True)
+        if (error := refusals.embedded(answer)) is not None:
+            raise self._refusal(None, error, response.headers)
         return answer
 
-    def _refusal(self, response: httpx2.Response) -> Exception:
-        status = response.status_code
-        refusal = f"{self._name} answers {status}: {self._without_key(_message(response))}"
-        if status in _BUSY or status >= 500:
-            return _RetryableError(refusal, _retry_after(response.headers.get("Retry-After", "")))
-        if status in {401, 403}:
-            variable = self._settings.api_key_env
-            hint = f"check the key in {variable}" if variable else "the expert names no api_key_env"
-            return AccessDeniedError(f"{refusal}; {hint}")
-        if status == 404:
-            return ModelNotFoundError(f"{refusal}; check base_url and model")
-        return RefusedError(refusal)
+    def _refusal(self, status: int | None, body: Any, headers: httpx2.Headers) -> Exception:
+        said = refusals.detail(body, self._masked)
+        return refusals.meaning(
+            refusals.embedded_status(said) if status is None else status,
+            said,
+            endpoint=self._name,
+            key_variable=self._settings.api_key_env,
+            headers=headers,
+        )
 
-    def _without_key(self, text: str) -> str:
-        return text.replace(self._key, "***") if self._key else text
+    def _masked(self, text: str) -> str:
+        """The text without the key, also in the forms that it has inside of Python's and JSON's strings."""
+        if self._key:
+            for form in {self._key, repr(self._key)[1:-1], json.dumps(self._key)[1:-1]}:
+                text = text.replace(form, "***")
+        return text
+
+
+async def _read(response: httpx2.Response) -> bytes:
+    """The body, decompressed in pieces, up to the first piece beyond the limit."""
+    content = bytearray()
+    limit = MOST_BYTES if response.status_code < 300 else _MOST_REFUSAL_BYTES
+    async for piece in response.aiter_bytes():
+        content += piece
+        if len(content) > limit:
+            break
+    return bytes(content)
+
+
+def _json(content: bytes) -> Any:
+    """The value of a JSON text; None if it is none, or nested too deeply."""
+    if len(content) > MOST_BYTES:
+        return None
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _key(variable: str | None) -> str:
@@ -136,27 +184,3 @@ def _key(variable: str | None) -> str:
         raise MissingError(f"the environment variable {variable} holds no API key: only printable ASCII can be one")
     remember(key)
     return key
-
-
-def _message(response: httpx2.Response) -> str:
-    """The message of an error in OpenAI's format, or else the first line of the body."""
-    try:
-        answer = response.json()
-        error = answer.get("error", answer) if isinstance(answer, dict) else answer
-        text = error.get("message", error) if isinstance(error, dict) else error
-    except ValueError:
-        text = response.text
-    return first_line(Exception(str(text)))
-
-
-def _retry_after(value: str) -> float:
-    """The seconds of a Retry-After header, a number or a date (RFC 9110, 10.2.3); 0 for anything else."""
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        when = parsedate_to_datetime(value)
-    except ValueError:
-        return 0.0
-    return max(0.0, (when.astimezone(UTC) - datetime.now(UTC)).total_seconds())

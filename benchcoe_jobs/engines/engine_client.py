@@ -9,28 +9,22 @@ from __future__ import annotations
 import math
 import os
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from itertools import islice
 from typing import Self, TypeAlias
 
-from benchcoe_jobs.domain import Completion, Decoding, Request
+from benchcoe_jobs.domain import UNANSWERED, Completion, Decoding, Request
 from benchcoe_jobs.engines.base import ExpertSettings
-from benchcoe_jobs.engines.errors import (
-    AccessDeniedError,
-    EndpointDownError,
-    EngineError,
-    EngineExitedError,
-    EngineTimeoutError,
-    ModelNotFoundError,
-)
+from benchcoe_jobs.engines.errors import FINAL, EngineError, EngineExitedError, EngineTimeoutError
 from benchcoe_jobs.engines.server_process import ServerProcess
 from benchcoe_jobs.engines.wire import pack_request, unpack_completion
 from benchcoe_jobs.masking import remember
 
-# A retry, or a smaller micro-batch, does not help against these.
-_FINAL = (ModelNotFoundError, AccessDeniedError, EndpointDownError)
+# Of one request to an endpoint, one after the other: one for each continuation, and for each parameter refused.
+_EXCHANGES = 6
 
 MicroBatch: TypeAlias = tuple[Sequence[Request], Decoding]
 """Requests that are given to the engine in one call."""
@@ -58,7 +52,7 @@ class EngineClient:
         self.loads = 0
         self._gpus = gpus
         self._load_timeout_s = load_timeout_s
-        self._batch_timeout_s = batch_timeout_s
+        self._batch_timeout_s = self._wait_s = batch_timeout_s
         self._server: ServerProcess | None = None
         self._version: dict[str, str] = {}
         self._prefetch = 0
@@ -92,7 +86,8 @@ class EngineClient:
         is to blame stands alone; it becomes an error completion, and all others are answered, however many such
         requests there are. A request is blamed only after it failed alone twice, so that a server process which
         was killed from outside costs only time. Raises EngineError if new servers keep failing, also at a request
-        that this client has answered before, and immediately if a retry cannot help.
+        that this client has answered before, and immediately if a retry cannot help; `answered` of the error are the
+        completions that were there by then.
         """
         return self._answer(requests, decoding, deque([(list(enumerate(requests)), False)]))
 
@@ -107,7 +102,8 @@ class EngineClient:
                 answers = self._run_once([request for _, request in piece], decoding)
             except EngineError as error:
                 failures += 1
-                if isinstance(error, _FINAL) or (failures > max_failures and not self._still_answers()):
+                if isinstance(error, FINAL) or (failures > max_failures and not self._still_answers()):
+                    error.answered = completions | {piece[i][0]: one for i, one in error.answered.items()}
                     raise
                 failures = 0 if failures > max_failures else failures
                 if failed_alone:
@@ -125,7 +121,9 @@ class EngineClient:
         """Yield the completions of each micro-batch, in order and as `run` returns them.
 
         A `ContinuousEngine` has its next micro-batches before it is done with one; each is taken from `batches` when
-        it is sent. If the generator is closed while some are pending, the engine server is ended.
+        it is sent. If the generator is closed while some are pending, the engine server is ended. If an error ends the
+        run and some requests of a micro-batch were answered before, their completions are yielded first, and UNANSWERED
+        for the others.
         """
         source, sent = iter(batches), deque[MicroBatch]()
         try:
@@ -139,12 +137,15 @@ class EngineClient:
                         return
                     answers = self._receive()
                 except EngineError as error:
-                    if isinstance(error, _FINAL):
-                        raise
                     failed = sent.popleft()
-                    yield self._answer(*failed, _smaller(list(enumerate(failed[0]))))
+                    if isinstance(error, FINAL):
+                        yield from _answered(failed, error)
+                        raise
+                    pieces = _smaller(list(enumerate(failed[0])))
+                    yield from _or_answered(failed, partial(self._answer, *failed, pieces))
                     while sent:
-                        yield self.run(*sent.popleft())
+                        batch = sent.popleft()
+                        yield from _or_answered(batch, partial(self.run, *batch))
                 else:
                     self._note_answered(*sent.popleft())
                     yield answers
@@ -200,10 +201,19 @@ class EngineClient:
         message = {"requests": [pack_request(request) for request in requests], "decoding": asdict(decoding)}
         with self._closed_on_error() as server:
             server.send(message, self._batch_timeout_s)
+        self._wait_s = self._longest_wait_s(len(requests))
+
+    def _longest_wait_s(self, n_requests: int) -> float:
+        """How long a micro-batch may take. An endpoint may be slow: its engine bounds each exchange and its retries."""
+        if self.settings.base_url is None:
+            return self._batch_timeout_s
+        rounds = math.ceil(n_requests / self.settings.batch_size)
+        exchange_s = self.settings.timeout_s + self.settings.deadline_s
+        return max(self._batch_timeout_s, rounds * _EXCHANGES * exchange_s)
 
     def _receive(self) -> list[Completion]:
         with self._closed_on_error() as server:
-            reply = server.receive(self._batch_timeout_s)
+            reply = server.receive(self._wait_s)
         return [unpack_completion(packed) for packed in reply["completions"]]
 
     @contextmanager
@@ -218,6 +228,21 @@ class EngineClient:
         except BaseException:
             self.close(timeout_s=0)
             raise
+
+
+def _or_answered(batch: MicroBatch, answer: Callable[[], list[Completion]]) -> Generator[list[Completion], None, None]:
+    """Yield the completions of a micro-batch, or those that were there before the error that is then raised."""
+    try:
+        completions = answer()
+    except EngineError as error:
+        yield from _answered(batch, error)
+        raise
+    yield completions
+
+
+def _answered(batch: MicroBatch, error: EngineError) -> Iterator[list[Completion]]:
+    if error.answered:
+        yield [error.answered.get(index, UNANSWERED) for index in range(len(batch[0]))]
 
 
 def _smaller(piece: list[tuple[int, Request]]) -> deque[_Piece]:

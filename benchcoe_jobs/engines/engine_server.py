@@ -22,7 +22,7 @@ from benchcoe_jobs import registry
 from benchcoe_jobs.domain import Completion
 from benchcoe_jobs.engines import orphan_watchdog
 from benchcoe_jobs.engines.base import ContinuousEngine, Engine, ExpertSettings
-from benchcoe_jobs.engines.errors import engine_error
+from benchcoe_jobs.engines.errors import EngineError, engine_error
 from benchcoe_jobs.engines.wire import Channel, pack_completion, unpack_decoding, unpack_request
 
 
@@ -104,7 +104,12 @@ def _reply(work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return work()
     except Exception as error:  # a library may raise anything; the client turns the name back into an error
         known = engine_error(error)
-        return {"error": type(known).__name__, "message": str(known)}
+        answered = known.answered if isinstance(known, EngineError) else {}
+        return {
+            "error": type(known).__name__,
+            "message": str(known),
+            "answered": [(index, pack_completion(completion)) for index, completion in answered.items()],
+        }
 
 
 if __name__ == "__main__":

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
+from benchcoe_jobs.domain import Completion
 from benchcoe_jobs.errors import BenchcoeError, MissingError, UsageError
 from benchcoe_jobs.masking import masked
 
 
 class EngineError(BenchcoeError):
-    """The engine failed. If nothing more specific is known, the message is that of the library."""
+    """The engine failed. If nothing more specific is known, the message is that of the library.
+
+    `answered` are the completions of a micro-batch that were there before the fault, by their position: they were paid
+    for, and are stored before the run ends. `status` is the HTTP status of an endpoint's refusal, if there is one.
+    """
+
+    def __init__(
+        self, message: str, *, status: int | None = None, answered: Mapping[int, Completion] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.answered: dict[int, Completion] = dict(answered or {})
 
 
 class OutOfMemoryError(EngineError):
@@ -34,15 +46,30 @@ class EngineTimeoutError(EngineExitedError):
 
 
 class AccessDeniedError(EngineError):
-    """The endpoint refuses the API key."""
+    """The endpoint refuses the API key, or the account has no credit left."""
 
 
 class EndpointDownError(EngineError):
-    """The endpoint answered no request of a micro-batch within the deadline."""
+    """The endpoint gave no usable answer within the deadline, in spite of retries."""
+
+
+class AnswerTimeoutError(EngineError):
+    """The endpoint did not answer a request in time. It is not sent again, because it may have been charged for."""
 
 
 class RefusedError(EngineError):
-    """The endpoint understood a request and does not answer it (status 400, 413, 422, ...)."""
+    """The endpoint understood a request and does not answer it (status 400, 413, 422, ...).
+
+    `parameter` is the parameter that an error in OpenAI's format blames, None if it names none.
+    """
+
+    def __init__(self, message: str, *, status: int | None = None, parameter: str | None = None) -> None:
+        super().__init__(message, status=status)
+        self.parameter = parameter
+
+
+FINAL = (ModelNotFoundError, AccessDeniedError, EndpointDownError)
+"""Faults of the model, the account or the endpoint: a retry, or a smaller micro-batch, does not help."""
 
 
 _BY_NAME: dict[str, type[BenchcoeError]] = {

@@ -8,40 +8,42 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
+from benchcoe_jobs.engines.answers import read_answer, read_echo, require_model
 from benchcoe_jobs.engines.base import EngineTraits, ExpertSettings
+from benchcoe_jobs.engines.context_limits import Room, is_too_long, requires_limit
+from benchcoe_jobs.engines.endpoint_faults import EndpointFaults
 from benchcoe_jobs.engines.errors import (
     AccessDeniedError,
+    AnswerTimeoutError,
     ContextTooLongError,
     EndpointDownError,
     EngineError,
     ModelNotFoundError,
     RefusedError,
+    first_line,
 )
 from benchcoe_jobs.engines.images import media_type
-from benchcoe_jobs.engines.prompts import chat_history, clean, cut_at_stop, failure, shortened
-from benchcoe_jobs.errors import MissingError
+from benchcoe_jobs.engines.parameters import LIMIT, Parameters
+from benchcoe_jobs.engines.prompts import chat_history, clean, failure, shortened
+from benchcoe_jobs.engines.reasoning import final_answer
+from benchcoe_jobs.errors import MissingError, UsageError
 
 if TYPE_CHECKING:
     from benchcoe_jobs.engines.endpoint import Endpoint
 
-# The wordings of OpenAI, vLLM, TGI, llama.cpp, SGLang and LiteLLM, in this order.
-_TOO_LONG = re.compile(
-    r"context_length_exceeded|maximum context length|context (length|size|window)|too long|longer than the maximum"
-    r"|input.{0,40}exceed|must be <=",
-    re.IGNORECASE,
-)
+_CHAT, _PLAIN = "chat/completions", "completions"
 
-_NEW_LIMIT_NAME = "max_completion_tokens"
+_PATHS = {"chat": [_CHAT], "completions": [_PLAIN], "auto": [_PLAIN, _CHAT]}
+"""Where plain prompts are sent, by the setting `api`; the first that answers at load is used."""
 
-# Loading only tests whether the endpoint answers, so it does not use the deadline of a request.
+# Asked at load, and to find out whether a refusal concerns the account or one request. Some endpoints refuse fewer.
+_PROBE_TEXT, _PROBE_TOKENS, _PROBE_STOP = "Hello", 16, ["\n\n\n"]
 _PROBE_DEADLINE_S = 20.0
 
 
@@ -53,10 +55,13 @@ class OpenAIEngine:
     def __init__(self) -> None:
         self._endpoint: Endpoint | None = None
         self._runner = asyncio.Runner()  # creates its loop and its file descriptors at the first use
+        self._faults = EndpointFaults()
 
     def load(self, settings: ExpertSettings) -> None:
-        """See `Engine.load`. Requests the list of models, if the endpoint has one, and looks for the model in it."""
+        """See `Engine.load`. Asks the model for a few tokens: that shows whether it is there, and what it takes."""
         settings.require_default("revision", "dtype", "max_model_len", "trust_remote_code", "tensor_parallel")
+        if settings.api not in _PATHS:
+            raise UsageError(f"api must be {', '.join(_PATHS)}, not {settings.api!r}")
         try:
             from benchcoe_jobs.engines.endpoint import Endpoint
         except ImportError as error:
@@ -64,34 +69,41 @@ class OpenAIEngine:
                 f"engine openai needs more packages ({error}): pip install 'benchcoe-jobs[engines]'"
             ) from error
         self._settings = settings
-        self._limit_name = "max_tokens"
-        probe = Endpoint(replace(settings, deadline_s=min(settings.deadline_s, _PROBE_DEADLINE_S)))
-        self._runner.run(self._require_model(probe))
+        self._parameters = Parameters(no_temperature=settings.no_temperature)
         self._endpoint = Endpoint(settings)
+        self._plain_path = self._runner.run(self._find_path())
+        self._not_sent = sorted(self._parameters.refused - {LIMIT})
 
     def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
         """See `Engine.run`. At most `batch_size` requests are open at the same time.
 
-        Raises AccessDeniedError, ModelNotFoundError, and EndpointDownError if no request was answered: an outage must
-        not be stored as errors of queries.
+        Raises AccessDeniedError, ModelNotFoundError or EndpointDownError if the account or the endpoint is at fault:
+        that must not be stored as errors of queries. `answered` of the error are the completions of the others.
         """
         started = time.perf_counter()
-        outcomes = self._runner.run(self._complete_all(requests, decoding))
+        outcomes, cause = self._runner.run(self._complete_all(requests, decoding))
         latency_s = time.perf_counter() - started
-        for outcome in outcomes:
-            if isinstance(outcome, AccessDeniedError | ModelNotFoundError):
-                raise outcome
-        down = [outcome for outcome in outcomes if isinstance(outcome, EndpointDownError)]
-        if down and len(down) == len(outcomes):
-            raise down[0]
-        return [
-            replace(failure(outcome) if isinstance(outcome, EngineError) else outcome, latency_s=latency_s)
-            for outcome in outcomes
-        ]
+        completions = {
+            index: replace(_completion(outcome), latency_s=latency_s)
+            for index, outcome in enumerate(outcomes)
+            if cause is None or not self._faults.is_doubtful(outcome)
+        }
+        if cause is not None:
+            cause.answered = completions
+            raise cause
+        return [completions[index] for index in range(len(requests))]
 
     def version(self) -> dict[str, str]:
-        """See `Engine.version`. The version of the model behind the endpoint is not known."""
-        return {"engine": "openai", "model": self._settings.model, "base_url": str(self._settings.base_url)}
+        """See `Engine.version`. The version of the model behind the endpoint is not known.
+
+        What is as in every release, and what most models take, is left out, so that stored runs stay valid.
+        """
+        return (
+            {"engine": "openai", "model": self._settings.model, "base_url": str(self._settings.base_url)}
+            | ({"api": "chat"} if self._plain_path == _CHAT else {})
+            | ({"not_sent": ", ".join(self._not_sent)} if self._not_sent else {})
+            | ({"reasoning": "keep"} if self._settings.keeps_reasoning else {})
+        )
 
     def close(self) -> None:
         """See `Engine.close`."""
@@ -100,78 +112,148 @@ class OpenAIEngine:
             self._endpoint = None
         self._runner.close()
 
-    async def _require_model(self, probe: Endpoint) -> None:
-        try:
-            listed = (await probe.request("models")).get("data")
-        except ModelNotFoundError:  # some endpoints have no list
-            return
-        finally:
-            await probe.close()
-        names = [str(one.get("id")) for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-        if names and self._settings.model not in names:
-            known = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-            raise ModelNotFoundError(f"the endpoint has no model {self._settings.model}; it has {known}")
+    async def _find_path(self) -> str:
+        """Where plain prompts are sent: the first path of the setting at which the model answers.
 
-    async def _complete_all(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion | EngineError]:
+        Raises the error of the last one. A path that refuses the probe for another reason is used if none answers.
+        """
+        refusing: list[str] = []
+        fault: EngineError | None = None
+        for path in _PATHS[self._settings.api]:
+            try:
+                await self._probe(path)
+            except RefusedError:
+                refusing.append(path)
+            except (AccessDeniedError, ModelNotFoundError) as error:
+                if error.status in {401, 402}:
+                    raise
+                fault = fault or error
+            else:
+                return path
+        if refusing:
+            return refusing[0]
+        assert fault is not None  # noqa: S101  (a path answers, refuses, or is at fault)
+        raise await self._with_models(fault) if fault.status == 404 else fault
+
+    async def _probe(self, path: str) -> None:
+        """Ask for a few tokens. Raises as `Endpoint.request` does, and ModelNotFoundError if another model answers."""
+        content: dict[str, Any] = {"prompt": _PROBE_TEXT, "stop": _PROBE_STOP}
+        if path == _CHAT:
+            content = {"messages": [{"role": "user", "content": _PROBE_TEXT}]}
+        try:
+            answer = await self._send(path, content | {"temperature": 0.0, LIMIT: _PROBE_TOKENS}, _PROBE_DEADLINE_S)
+        except AnswerTimeoutError as error:
+            raise EndpointDownError(str(error)) from None
+        try:
+            require_model(answer, self._settings.model, self._settings.accept_model)
+        except EngineError as error:
+            raise ModelNotFoundError(str(error)) from None
+
+    async def _with_models(self, fault: EngineError) -> EngineError:
+        """The fault with the names of the models that the endpoint lists, if it lists any."""
+        assert self._endpoint is not None  # noqa: S101  (it was asked)
+        try:
+            listed = (await self._endpoint.request("models", deadline_s=_PROBE_DEADLINE_S)).get("data")
+        except EngineError:  # some endpoints have no list
+            return fault
+        models = listed if isinstance(listed, list) else []
+        names = [str(one.get("id"))[:200] for one in models if isinstance(one, dict)]
+        if not names:
+            return fault
+        known = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+        return ModelNotFoundError(f"{fault}; the endpoint lists {known}", status=fault.status)
+
+    async def _complete_all(
+        self, requests: Sequence[Request], decoding: Decoding
+    ) -> tuple[list[Completion | EngineError], EngineError | None]:
+        """The outcome of each request, and the fault of the account or the endpoint if there is one."""
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._complete(request, decoding)) for request in requests]
-        return [task.result() for task in tasks]
+        outcomes = [task.result() for task in tasks]
+        first = next((i for i, outcome in enumerate(outcomes) if self._faults.is_doubtful(outcome)), 0)
+        return outcomes, await self._faults.cause(outcomes, lambda: self._probe(self._path(requests[first], decoding)))
 
     async def _complete(self, request: Request, decoding: Decoding) -> Completion | EngineError:
         """The completion of a request with as many few-shot examples as the endpoint accepts, or why there is none."""
         complete = self._loglikelihoods if request.continuations else self._generate
-        # Log-likelihoods do not depend on the limit of new tokens.
-        for narrowed in [decoding] if request.continuations else shortened(decoding):
-            for n_shots in range(len(request.shots), -1, -1):
-                try:
-                    return await complete(request, n_shots, narrowed)
-                except RefusedError as error:
-                    if not _TOO_LONG.search(str(error)):
-                        return error
-                    refusal = error
-                except EngineError as error:
-                    return error
+        refusal: EngineError | None = None
+        try:
+            # Log-likelihoods do not depend on the limit of new tokens.
+            for narrowed in [decoding] if request.continuations else shortened(decoding):
+                for n_shots in range(len(request.shots), -1, -1):
+                    try:
+                        return await complete(request, n_shots, narrowed)
+                    except RefusedError as error:
+                        if not is_too_long(error):
+                            return error
+                        refusal = error
+        except EngineError as error:
+            return error
+        except Exception as error:  # one odd answer must not cost those of the other requests
+            return EngineError(f"the answer cannot be read: {type(error).__name__}: {first_line(error)}")
         return ContextTooLongError(f"context too long, even without few-shot examples: {refusal}")
+
+    def _path(self, request: Request, decoding: Decoding) -> str:
+        """Where a request is sent. Raises EngineError for a conversation if the expert has only completions."""
+        if not (decoding.chat or request.images):
+            return self._plain_path
+        if self._settings.api == "completions":
+            raise EngineError("the request has the chat form, and the expert is asked with --api completions only")
+        return _CHAT
 
     async def _generate(self, request: Request, n_shots: int, decoding: Decoding) -> Completion:
         """A generated answer. Requests with images always use the chat form."""
+        path = self._path(request, decoding)
         prompt = clean(request.prompt(n_shots))
-        body: dict[str, Any] = {"model": self._settings.model, "temperature": decoding.temperature}
-        if decoding.stop:
-            body["stop"] = list(decoding.stop)
-        if decoding.temperature > 0:  # greedy answers need none, and some endpoints refuse it
-            body["seed"] = decoding.seed
-        chat = decoding.chat or bool(request.images)
-        if chat:
+        body: dict[str, Any] = {"temperature": decoding.temperature}
+        if path == _CHAT:
             body["messages"] = [*chat_history(request), {"role": "user", "content": _content(prompt, request.images)}]
         else:
             body["prompt"] = prompt
-        answer = await self._request("chat/completions" if chat else "completions", body, decoding.max_new_tokens)
-        choice = _choice(answer)
-        message = choice.get("message") if chat else choice
-        text = message.get("content" if chat else "text") if isinstance(message, dict) else None
-        reason = choice.get("finish_reason")
-        if reason == "content_filter":
-            raise RefusedError("the endpoint's content filter withheld the answer")
-        usage = answer.get("usage") or {}
+        # In the chat form a model ends its turn; a stop string of a plain prompt would also end its thoughts there.
+        if decoding.stop and (decoding.chat or path == _PLAIN):
+            body["stop"] = list(decoding.stop)
+        if decoding.temperature > 0:  # greedy answers need none, and some endpoints refuse it
+            body["seed"] = decoding.seed
+        raw = await self._send_limited(path, body, decoding.max_new_tokens)
+        require_model(raw, self._settings.model, self._settings.accept_model)
+        answer = read_answer(raw)
+        keeps = self._settings.keeps_reasoning
         return Completion(
-            text=cut_at_stop(str(text or ""), decoding.stop),
-            finish_reason="length" if reason == "length" else "stop",
-            prompt_tokens=usage.get("prompt_tokens"),
-            completion_tokens=usage.get("completion_tokens"),
+            text=final_answer(answer.text, decoding.stop, keeps_reasoning=keeps, thoughts=answer.thoughts),
+            finish_reason=answer.finish_reason,
+            prompt_tokens=answer.prompt_tokens,
+            completion_tokens=answer.completion_tokens,
             shots_used=n_shots,
         )
 
-    async def _request(self, path: str, body: dict[str, Any], max_new_tokens: int) -> dict[str, Any]:
-        """Request at most `max_new_tokens`. OpenAI's newer models refuse the old name of the limit."""
+    async def _send_limited(self, path: str, body: dict[str, Any], limit: int | None) -> dict[str, Any]:
+        """The answer with at most `limit` new tokens; with None, with as many as fit beside the prompt."""
+        if limit is not None:
+            return await self._send(path, body | {LIMIT: limit})
+        if path == _CHAT:
+            try:
+                return await self._send(path, body)
+            except RefusedError as error:
+                if not requires_limit(error):
+                    raise
+        room = Room()
+        for fitting in room.limits():
+            try:
+                return await self._send(path, body | {LIMIT: fitting})
+            except RefusedError as error:
+                if not room.note(error):
+                    raise
+                refusal = error
+        raise refusal
+
+    async def _send(self, path: str, body: dict[str, Any], deadline_s: float | None = None) -> dict[str, Any]:
+        """The answer of the model, asked with the parameters that it takes. Raises as `Endpoint.request` does."""
         assert self._endpoint is not None  # noqa: S101  (the expert is loaded)
-        try:
-            return await self._endpoint.request(path, body | {self._limit_name: max_new_tokens})
-        except RefusedError as error:
-            if self._limit_name == _NEW_LIMIT_NAME or _NEW_LIMIT_NAME not in str(error):
-                raise
-            self._limit_name = _NEW_LIMIT_NAME
-            return await self._endpoint.request(path, body | {self._limit_name: max_new_tokens})
+        endpoint, model = self._endpoint, {"model": self._settings.model}
+        return await self._parameters.send(
+            lambda taken: endpoint.request(path, model | taken, deadline_s=deadline_s), body
+        )
 
     async def _loglikelihoods(self, request: Request, n_shots: int, decoding: Decoding) -> Completion:
         """The log-likelihoods of continuations, from the log-probabilities of echoed prompts.
@@ -180,6 +262,8 @@ class OpenAIEngine:
         """
         if decoding.chat or request.images:
             raise EngineError("engine openai scores continuations of plain text only, neither chat nor images")
+        if self._plain_path == _CHAT:
+            raise EngineError("continuations are scored by /completions, and the expert is asked by /chat/completions")
         prompt = clean(request.prompt(n_shots))
         if not prompt.strip():
             raise EngineError("engine openai scores no continuations of an empty prompt")
@@ -194,16 +278,17 @@ class OpenAIEngine:
             loglikelihoods=tuple(map(sum, scored)),
         )
 
-    async def _echo(self, text: str) -> list[float]:
+    async def _echo(self, text: str) -> tuple[float, ...]:
         """The log-probability of each token of a text; that of the first is unknown, and taken as 0."""
-        body = {"model": self._settings.model, "prompt": text, "temperature": 0.0, "echo": True, "logprobs": 1}
         # One new token, which is ignored: some endpoints refuse to generate none.
-        logprobs = _choice(await self._request("completions", body, 1)).get("logprobs") or {}
-        tokens, values = logprobs.get("tokens") or [], logprobs.get("token_logprobs") or []
-        offsets = logprobs.get("text_offset") or list(accumulate(map(len, tokens), initial=0))[:-1]
-        if len(tokens) < 2 or not len(tokens) == len(values) == len(offsets):
-            raise EngineError("the endpoint gives no log-likelihoods: it does not support echo with logprobs")
-        return [float(value or 0.0) for value, offset in zip(values, offsets, strict=True) if offset < len(text)]
+        body = {"prompt": text, "temperature": 0.0, "echo": True, "logprobs": 1, LIMIT: 1}
+        raw = await self._send(_PLAIN, body)
+        require_model(raw, self._settings.model, self._settings.accept_model)
+        return read_echo(raw, text, 1)
+
+
+def _completion(outcome: Completion | EngineError) -> Completion:
+    return failure(outcome) if isinstance(outcome, EngineError) else outcome
 
 
 def _content(prompt: str, images: Sequence[bytes]) -> str | list[dict[str, Any]]:
@@ -211,10 +296,3 @@ def _content(prompt: str, images: Sequence[bytes]) -> str | list[dict[str, Any]]
         return prompt
     urls = [f"data:{media_type(image)};base64,{base64.b64encode(image).decode()}" for image in images]
     return [*({"type": "image_url", "image_url": {"url": url}} for url in urls), {"type": "text", "text": prompt}]
-
-
-def _choice(answer: dict[str, Any]) -> dict[str, Any]:
-    match answer.get("choices"):
-        case [dict(choice), *_]:
-            return choice
-    raise EngineError("the answer of the endpoint has no choices")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
-from benchcoe_jobs.domain import Completion, Decoding, Request
+from benchcoe_jobs.domain import LENGTH, Completion, Decoding, Request
 from benchcoe_jobs.engines.errors import ContextTooLongError, EngineError, first_line
+from benchcoe_jobs.engines.reasoning import final_answer, is_tag, opens_thoughts
 
 Unprepared = TypeVar("Unprepared")
 Prepared = TypeVar("Prepared")
@@ -19,6 +21,13 @@ _LEAD = 6
 
 # How often the limit of an answer may be halved for a small context. Shorter answers would not be comparable.
 _HALVINGS = 3
+
+# An answer without a limit gets the room beside its prompt, in steps of this part of the context: prompts of similar
+# lengths can then share a batch. Few-shot examples leave it an eighth.
+_STEPS, _LEAST_ROOM = 64, 8
+
+# The limit of an answer without a limit, from a model whose context has none.
+_LONGEST = 1 << 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +62,9 @@ class Prompter:
     ) -> tuple[dict[int, Prompt], dict[int, Completion]]:
         """The prompts with as many few-shot examples as fit beside max_new_tokens; examples are dropped from the end.
 
-        If the question alone does not fit, the limit of the answer is halved, see `shortened`. Requests without a
-        prompt get an error completion: of ContextTooLongError if nothing fits, of EngineError if the model has no chat
-        template or an empty prompt has no token to begin with.
+        If the question alone does not fit, the limit of the answer is halved, see `shortened`; without a limit, `room`
+        is what the answer gets. Requests without a prompt get an error completion: of ContextTooLongError if
+        nothing fits, of EngineError if the model has no chat template or an empty prompt has no token to begin with.
         """
         texts, failures = prepare(requests, lambda request: self._text(request, len(request.shots), decoding))
         # All in one call: for short prompts, the overhead of a call exceeds the tokenising.
@@ -72,9 +81,10 @@ class Prompter:
                 if n_shots not in encoded:
                     text = self._text(request, n_shots, decoding)
                     encoded[n_shots] = self._encode(text, chat=decoding.chat) or self._beginning()
-                if self.fits(len(encoded[n_shots]) + narrowed.max_new_tokens):
-                    return Prompt(tuple(encoded[n_shots]), n_shots, narrowed.max_new_tokens)
-        raise self._too_long(len(encoded[0]), f"{narrowed.max_new_tokens} new")
+                n_new = self.room(len(encoded[n_shots]), n_shots, narrowed.max_new_tokens)
+                if n_new is not None:
+                    return Prompt(tuple(encoded[n_shots]), n_shots, n_new)
+        raise self._too_long(len(encoded[0]), f"{narrowed.max_new_tokens or 1} new")
 
     def pairs(self, request: Request, decoding: Decoding) -> tuple[list[Pair], Prompt]:
         """One pair per continuation, all with as many few-shot examples as fit with the longest of them.
@@ -94,12 +104,58 @@ class Prompter:
                 return pairs, Prompt(tuple(ids), n_shots)
         raise self._too_long(max(len(pair.ids) for pair in pairs), "1 new")
 
+    def room(self, n_prompt: int, n_shots: int, limit: int | None) -> int | None:
+        """The limit of new tokens beside a prompt of `n_prompt` tokens, None if they do not fit.
+
+        Without a `limit` it is the room that the context has, rounded down to a 64th of the context.
+        """
+        if limit is not None:
+            return limit if self.fits(n_prompt + limit) else None
+        if self._context is None:
+            return _LONGEST
+        left = self._context - n_prompt
+        if left < (self._context // _LEAST_ROOM if n_shots else 1):
+            return None
+        step = max(self._context // _STEPS, 1)
+        return left - left % step if left > step else left
+
     def fits(self, n_tokens: int) -> bool:
         """Whether `n_tokens` tokens fit into the context."""
         return self._context is None or n_tokens <= self._context
 
+    def opens_thoughts(self, decoding: Decoding) -> bool:
+        """Whether answers begin within thoughts, because the chat template ends with their first tag."""
+        return decoding.chat and self._template_opens_thoughts
+
+    @cached_property
+    def _template_opens_thoughts(self) -> bool:
+        try:
+            return opens_thoughts(self._text(Request("Hello"), 0, Decoding(chat=True)))
+        except EngineError:
+            return False
+
+    @cached_property
+    def _thought_tags(self) -> dict[int, str]:
+        """The tags of thoughts that are special tokens, by id: decoding would leave them out."""
+        added = self._tokenizer.get_added_vocab() if hasattr(self._tokenizer, "get_added_vocab") else {}
+        special = set(getattr(self._tokenizer, "all_special_ids", ()))
+        return {id_: text for text, id_ in added.items() if id_ in special and is_tag(text)}
+
+    def has_thought_tags(self, new: Sequence[int]) -> bool:
+        """Whether new tokens contain tags of thoughts that other decoders leave out."""
+        return bool(self._thought_tags) and not self._thought_tags.keys().isdisjoint(new)
+
     def answer(self, prompt: Sequence[int], new: Sequence[int]) -> str:
-        """The text of the new tokens after a prompt, with its leading white space."""
+        """The text of the new tokens after a prompt, with its leading white space and the tags of thoughts."""
+        text, since = "", 0
+        if self.has_thought_tags(new):
+            for place, id_ in enumerate(new):
+                if id_ in self._thought_tags:
+                    text += self._continued(prompt, new[since:place]) + self._thought_tags[id_]
+                    since = place + 1
+        return text + self._continued(prompt, new[since:])
+
+    def _continued(self, prompt: Sequence[int], new: Sequence[int]) -> str:
         lead = list(prompt[-_LEAD:])
         before, both = self._decode(lead), self._decode([*lead, *new])
         return both[len(before) :] if both.startswith(before) else self._decode(list(new))
@@ -183,12 +239,15 @@ def chat_history(request: Request) -> list[dict[str, Any]]:
 
 
 def shortened(decoding: Decoding) -> Iterator[Decoding]:
-    """The decoding, then with a half, a quarter and an eighth of its new tokens, if that is at least 1.
+    """The decoding, then with a half, a quarter and an eighth of its new tokens, if it has a limit of at least that.
 
     A context of 2,048 tokens has no room for a prompt beside 2,048 new tokens. Which limit an answer gets follows
     from its prompt, the context and the decoding, which are all in a run's fingerprint. The limit is halved instead
     of set to the space that is left, so that prompts of different lengths can share a batch.
     """
+    if decoding.max_new_tokens is None:
+        yield decoding
+        return
     for halvings in range(_HALVINGS + 1):
         n_new = decoding.max_new_tokens >> halvings
         if n_new or not halvings:
@@ -198,11 +257,6 @@ def shortened(decoding: Decoding) -> Iterator[Decoding]:
 def clean(text: str) -> str:
     """The text without lone surrogates, which JSON may contain and tokenizers refuse."""
     return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def cut_at_stop(text: str, stop: Sequence[str]) -> str:
-    """The text before its first stop string."""
-    return text[: min((found for string in stop if string and (found := text.find(string)) >= 0), default=None)]
 
 
 def request_seed(decoding: Decoding, ids: Sequence[int]) -> int:
@@ -217,15 +271,24 @@ def failure(error: Exception) -> Completion:
 
 
 def completed(
-    text: str, prompt_tokens: int, new_tokens: int, shots_used: int, stopped: bool, decoding: Decoding
+    text: str,
+    prompt_tokens: int,
+    new_tokens: int,
+    shots_used: int,
+    stopped: bool,
+    decoding: Decoding,
+    *,
+    keeps_reasoning: bool,
+    begun: bool,
 ) -> Completion:
-    """The completion of an answer whose text may still contain the stop string that ended it.
+    """The completion of an answer whose text may still contain thoughts, and the stop string that ended it.
 
-    An incomplete character at its end is dropped, as in vLLM.
+    `begun`: it begins within thoughts. An incomplete character at its end is dropped, as in vLLM.
     """
+    answer = final_answer(text.rstrip("\ufffd"), decoding.stop, keeps_reasoning=keeps_reasoning, begun=begun)
     return Completion(
-        text=cut_at_stop(text, decoding.stop).rstrip("\ufffd"),
-        finish_reason="stop" if stopped else "length",
+        text=answer,
+        finish_reason="stop" if stopped else LENGTH,
         prompt_tokens=prompt_tokens,
         completion_tokens=new_tokens,
         shots_used=shots_used,

@@ -13,9 +13,9 @@ from collections import deque
 from contextlib import suppress
 from typing import IO, Any
 
-from benchcoe_jobs.engines.errors import EngineExitedError, EngineTimeoutError, named_error
+from benchcoe_jobs.engines.errors import EngineError, EngineExitedError, EngineTimeoutError, named_error
 from benchcoe_jobs.engines.orphan_watchdog import GRACE_S, kill_group
-from benchcoe_jobs.engines.wire import Channel
+from benchcoe_jobs.engines.wire import Channel, unpack_completion
 from benchcoe_jobs.masking import masked
 
 # The last lines of the process's output that are stored, and the characters of each. More is read, so that a secret
@@ -83,7 +83,10 @@ class ServerProcess:
         if reply is None:
             raise EngineExitedError(self._exit_reason())
         if name := reply.get("error"):
-            raise named_error(name, reply["message"], self._printed)
+            error = named_error(name, reply["message"], self._printed)
+            if isinstance(error, EngineError):
+                error.answered = {index: unpack_completion(packed) for index, packed in reply["answered"]}
+            raise error
         return reply
 
     def end(self, timeout_s: float) -> None:

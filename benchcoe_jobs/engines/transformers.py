@@ -13,7 +13,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
-from benchcoe_jobs.engines.base import EngineTraits, ExpertSettings
+from benchcoe_jobs.engines.base import ENDPOINT_SETTINGS, EngineTraits, ExpertSettings
 from benchcoe_jobs.engines.batching import complete_by_kind, compute_in_batches
 from benchcoe_jobs.engines.errors import EngineError, OutOfMemoryError
 from benchcoe_jobs.engines.prompts import Prompt, Prompter, completed, failure, prepare, request_seed
@@ -36,7 +36,7 @@ class TransformersEngine:
 
     def load(self, settings: ExpertSettings) -> None:
         """See `Engine.load`."""
-        settings.require_default("base_url", "api_key_env", "tensor_parallel")
+        settings.require_default(*ENDPOINT_SETTINGS, "tensor_parallel")
         try:
             from benchcoe_jobs.engines.model import LocalModel
         except ImportError as error:
@@ -67,7 +67,7 @@ class TransformersEngine:
             "revision": self._revision,
             "dtype": self._model.dtype,
             "max_model_len": str(self._model.context),
-        }
+        } | ({"reasoning": "keep"} if self._settings.keeps_reasoning else {})
 
     def close(self) -> None:
         """Do nothing: the memory is released with the process."""
@@ -90,7 +90,8 @@ class TransformersEngine:
         prompts, completions = prepare(requests, lambda request: vision.prepare(request, decoding))
 
         def compute(batch: list[VisionPrompt]) -> list[Completion]:
-            return self._generate_batch(vision.inputs([prompt.conversation for prompt in batch]), batch, decoding)
+            inputs = vision.inputs([prompt.conversation for prompt in batch])
+            return self._generate_batch(inputs, batch, replace(decoding, chat=True))
 
         return completions | self._complete_in_batches(prompts, compute)
 
@@ -121,7 +122,16 @@ class TransformersEngine:
         decoding = replace(decoding, max_new_tokens=batch[0].max_new_tokens)
         rows = self._model.generate(inputs, decoding, [request_seed(decoding, one.ids) for one in batch])
         return [
-            completed(self._prompter.answer(one.ids, ids), len(one.ids), len(ids), one.shots_used, stopped, decoding)
+            completed(
+                self._prompter.answer(one.ids, ids),
+                len(one.ids),
+                len(ids),
+                one.shots_used,
+                stopped,
+                decoding,
+                keeps_reasoning=self._settings.keeps_reasoning,
+                begun=self._prompter.opens_thoughts(decoding),
+            )
             for one, (ids, stopped) in zip(batch, rows, strict=True)
         ]
 

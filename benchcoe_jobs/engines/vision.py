@@ -47,10 +47,11 @@ class VisionProcessor:
                 text = {"type": "text", "text": clean(request.prompt(n_shots))}
                 conversation: Conversation = [*before, {"role": "user", "content": [*images, text]}]
                 ids = tuple(self.inputs([conversation])["input_ids"][0].tolist())
-                if self._prompter.fits(len(ids) + narrowed.max_new_tokens):
-                    return VisionPrompt(conversation, ids, n_shots, narrowed.max_new_tokens)
+                n_new = self._prompter.room(len(ids), n_shots, narrowed.max_new_tokens)
+                if n_new is not None:
+                    return VisionPrompt(conversation, ids, n_shots, n_new)
         raise ContextTooLongError(
-            f"context too long: {len(ids)} prompt tokens, images included, and {narrowed.max_new_tokens} new "
+            f"context too long: {len(ids)} prompt tokens, images included, and {narrowed.max_new_tokens or 1} new "
             "do not fit, even without few-shot examples"
         )
 

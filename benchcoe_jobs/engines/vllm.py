@@ -20,7 +20,7 @@ from multiprocessing import connection
 from typing import Any
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
-from benchcoe_jobs.engines.base import EngineTraits, ExpertSettings
+from benchcoe_jobs.engines.base import ENDPOINT_SETTINGS, EngineTraits, ExpertSettings
 from benchcoe_jobs.engines.batching import complete_by_kind, is_text
 from benchcoe_jobs.engines.errors import (
     ContextTooLongError,
@@ -63,7 +63,7 @@ class VllmEngine:
 
     def load(self, settings: ExpertSettings) -> None:
         """See `Engine.load`. On CPUs with float32, no compilation and a small cache; on GPUs with vLLM's defaults."""
-        settings.require_default("base_url", "api_key_env", "batch_size")
+        settings.require_default(*ENDPOINT_SETTINGS, "batch_size")
         os.environ.setdefault("VLLM_NO_USAGE_STATS", "1")
         os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", _CPU_CACHE)
         try:
@@ -115,7 +115,8 @@ class VllmEngine:
 
         def generate(_: Mapping[int, Request]) -> dict[int, Completion]:
             outputs = zip(prompts.items(), self._finish(ids), strict=True)
-            return failures | {i: _completion(output, prompt.shots_used, decoding) for (i, prompt), output in outputs}
+            answers = {i: self._completion(output, prompt.shots_used, decoding) for (i, prompt), output in outputs}
+            return failures | answers
 
         def finish() -> list[Completion]:
             completions = complete_by_kind(
@@ -141,7 +142,7 @@ class VllmEngine:
             "dtype": str(self._llm.model_config.dtype).removeprefix("torch."),
             "max_model_len": str(self._llm.model_config.max_model_len),
             "tensor_parallel": str(self._settings.tensor_parallel),
-        }
+        } | ({"reasoning": "keep"} if self._settings.keeps_reasoning else {})
 
     def close(self) -> None:
         """Shut down vLLM's worker processes; those that do not exit are ended with the process group."""
@@ -208,10 +209,13 @@ class VllmEngine:
         ]
         sampling = [self._sampling(decoding, seed) for seed in seeds]
         outputs = self._finish(_public(self._llm.enqueue_chat(conversations, sampling, use_tqdm=False)))
-        for output in outputs:
-            if not self._prompter.fits(len(output.prompt_token_ids) + decoding.max_new_tokens):
+        for output, (_, n_shots) in zip(outputs, requests, strict=True):
+            if self._prompter.room(len(output.prompt_token_ids), n_shots, decoding.max_new_tokens) is None:
                 raise ValueError(f"{len(output.prompt_token_ids)} prompt tokens leave no room in the context length")
-        return [_completion(output, n_shots, decoding) for output, (_, n_shots) in zip(outputs, requests, strict=True)]
+        return [
+            self._completion(output, n_shots, replace(decoding, chat=True))
+            for output, (_, n_shots) in zip(outputs, requests, strict=True)
+        ]
 
     def _loglikelihoods(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
         """The log-likelihoods of continuations, from the log-probabilities that vLLM gives for prompts."""
@@ -244,8 +248,26 @@ class VllmEngine:
             missing -= finished.keys()
         return [self._finished.pop(id_) for id_ in ids]
 
+    def _completion(self, output: Any, shots_used: int, decoding: Decoding) -> Completion:
+        [answer] = output.outputs
+        # vLLM leaves special tokens out of the text, also the tags of thoughts.
+        tagged = self._prompter.has_thought_tags(answer.token_ids)
+        return completed(
+            self._prompter.answer(output.prompt_token_ids, answer.token_ids) if tagged else answer.text,
+            len(output.prompt_token_ids),
+            len(answer.token_ids),
+            shots_used,
+            answer.finish_reason != "length",
+            decoding,
+            keeps_reasoning=self._settings.keeps_reasoning,
+            begun=self._prompter.opens_thoughts(decoding),
+        )
+
     def _sampling(self, decoding: Decoding, seed: int) -> Any:
-        """vLLM's sampling parameters, without the defaults of the model (top_p, repetition_penalty, ...)."""
+        """vLLM's sampling parameters, without the defaults of the model (top_p, repetition_penalty, ...).
+
+        Without a limit of new tokens, vLLM itself takes what the context has left.
+        """
         return self._vllm.SamplingParams(
             temperature=decoding.temperature,
             max_tokens=decoding.max_new_tokens,
@@ -266,12 +288,6 @@ class VllmEngine:
         if isinstance(error, OSError | ValueError):
             return ModelNotFoundError(f"model {self._settings.model} cannot be loaded: {why}")
         return EngineError(f"model {self._settings.model} cannot be loaded: {why}")
-
-
-def _completion(output: Any, shots_used: int, decoding: Decoding) -> Completion:
-    [answer] = output.outputs
-    n_prompt, n_new, stopped = len(output.prompt_token_ids), len(answer.token_ids), answer.finish_reason != "length"
-    return completed(answer.text, n_prompt, n_new, shots_used, stopped, decoding)
 
 
 def _public(ids: Sequence[str]) -> list[str]:

@@ -28,7 +28,7 @@ def new_expert(
     Raises UsageError if an engine has no model, if settings are given without an engine, or if a secret would be
     stored.
     """
-    given = {key: value for key, value in given.items() if value is not None}
+    given = {key: _as_stored(value) for key, value in given.items() if value not in (None, ())}
     _require_no_secret(given)
     if engine == RECORDED:
         if given:
@@ -37,7 +37,7 @@ def new_expert(
     if not model:
         raise UsageError(f"engine {engine} needs --model: a folder, a hub id or an endpoint's name for it")
     defaults = ExpertSettings(engine, model)
-    settings = {key: value for key, value in given.items() if value != getattr(defaults, key)}
+    settings = {key: value for key, value in given.items() if value != _as_stored(getattr(defaults, key))}
     return ExpertRow(name, engine, model, revision, settings, **costs)
 
 
@@ -51,6 +51,11 @@ def _require_no_secret(given: Mapping[str, Any]) -> None:
         )
     if variable is not None and (not _VARIABLE.fullmatch(variable) or masked(variable) != variable):
         raise UsageError("--api-key-env is the name of an environment variable that holds the key, not the key")
+
+
+def _as_stored(value: Any) -> Any:
+    """A setting in the form in which the store returns it: JSON has no tuples."""
+    return list(value) if isinstance(value, tuple) else value
 
 
 def settings_of(expert: ExpertRow) -> ExpertSettings:

@@ -61,7 +61,8 @@ class ProfileJob:
     def report(self, connection: Connection, job: JobRow) -> Mapping[str, Any]:
         """The counts of each benchmark's queries (reused, answered, errors), and the number of loads of the expert.
 
-        `mean` is the mean of all scores of the expert's newest run, `seconds` the sum over all workers.
+        `mean` is the mean of all scores of the expert's newest run, `truncated` the number of its answers that ended
+        at their limit of tokens, `seconds` the sum over all workers.
         """
         expert_id, _ = experts.read_expert(connection, job.request["expert"])
         shard_groups = jobs.shard_groups(connection, [job.id])
@@ -75,7 +76,7 @@ class ProfileJob:
                     "reused": shard_group.reused,
                     "answered": shard_group.answered,
                     "errors": shard_group.errors,
-                    "mean": _mean(connection, expert_id, shard_group.benchmark),
+                    **_newest_run(connection, expert_id, shard_group.benchmark),
                     "seconds": round(shard_group.seconds, 3),
                 }
                 for shard_group in shard_groups
@@ -97,7 +98,12 @@ class ProfileJob:
         ]
 
 
-def _mean(connection: Connection, expert_id: int, benchmark: str | None) -> float | None:
+def _newest_run(connection: Connection, expert_id: int, benchmark: str | None) -> dict[str, float | None]:
     benchmark_id, _ = catalog.find_benchmark(connection, benchmark)
     newest = next(iter(responses.runs_of(connection, expert_id, benchmark_id)), None)
-    return None if newest is None else responses.mean_score(connection, newest[0])
+    if newest is None:
+        return {"truncated": 0, "mean": None}
+    return {
+        "truncated": responses.n_truncated(connection, newest[0]),
+        "mean": responses.mean_score(connection, newest[0]),
+    }

@@ -61,6 +61,9 @@ class Registration(StrEnum):
     UNCHANGED = "unchanged"
 
 
+FREE_SETTINGS = frozenset({"timeout_s", "deadline_s", "api_key_env", "accept_model"})
+"""Settings of an engine that decide whether a query gets an answer, and never which one."""
+
 PRICES = ("price_in", "price_out", "price_gpu_second")
 
 
@@ -89,8 +92,8 @@ def read_expert_by_id(connection: Connection, expert_id: int) -> ExpertRow:
 def registration(connection: Connection, expert: ExpertRow) -> Registration:
     """The effect that adding an expert would have. Raises UsageError if a different expert has its name.
 
-    An existing expert without any results can be changed freely, for example to correct a misspelt model. Costs do not
-    affect answers and can always be changed; if none is given, the stored ones stay.
+    An existing expert without any results can be changed freely, for example to correct a misspelt model. Costs, and
+    `FREE_SETTINGS`, do not affect answers and can always be changed; if no cost is given, the stored ones stay.
     """
     if expert.name not in expert_ids(connection):
         return Registration.NEW
@@ -98,7 +101,8 @@ def registration(connection: Connection, expert: ExpertRow) -> Registration:
     differing = [key for key in ("engine", "model", "revision") if getattr(expert, key) != getattr(stored, key)]
     settings = expert.settings.keys() | stored.settings.keys()
     differing += sorted(key for key in settings if expert.settings.get(key) != stored.settings.get(key))
-    if differing and _has_results(connection, expert_id):
+    if not FREE_SETTINGS.issuperset(differing) and _has_results(connection, expert_id):
+        differing = [key for key in differing if key not in FREE_SETTINGS]
         raise UsageError(f"expert {expert.name!r} exists with another {' and '.join(differing)}: choose another name")
     costs_differ = _costs(expert) != _costs(stored) and any(cost is not None for cost in _costs(expert).values())
     return Registration.CHANGED if differing or costs_differ else Registration.UNCHANGED

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
 
+from benchcoe_jobs.domain import LENGTH
 from benchcoe_jobs.store import bulk
 from benchcoe_jobs.store.tables import Benchmark, Expert, Extraction, ReportedScore, Response, Run, Score
 
@@ -99,6 +100,12 @@ def mean_score(connection: Connection, run_id: int) -> float | None:
     """Mean of the current scores of a run's responses; None if there are none."""
     expert_id = select(Run.expert_id).where(Run.id == run_id).scalar_subquery()
     return connection.scalar(select(func.avg(Score.value)).where(Score.expert_id == expert_id, Score.run_id == run_id))
+
+
+def n_truncated(connection: Connection, run_id: int) -> int:
+    """The number of a run's responses that ended at their limit of tokens."""
+    found = select(func.count()).where(Response.run_id == run_id, Response.finish_reason == LENGTH)
+    return connection.scalars(found).one()
 
 
 def mean_latency_s(connection: Connection, run_id: int) -> float | None:
