@@ -89,7 +89,7 @@ class LocalModel:
     def generate(
         self, inputs: Mapping[str, Any], decoding: Decoding, seeds: Sequence[int]
     ) -> list[tuple[list[int], bool]]:
-        """The new token ids of each row, and whether it ended before its limit, which is a number. Raises OutOfMemoryError.
+        """The new token ids of each row, and whether it ended before max_new_tokens. Raises OutOfMemoryError.
 
         The ids include the end-of-text token and the token that completed a stop string. `seeds` (one per row) are
         used if the temperature is above 0.

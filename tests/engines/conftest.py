@@ -44,6 +44,8 @@ def shared_endpoint(local: TransformersEngine) -> Iterator[Loopback]:
 @pytest.fixture
 def endpoint(shared_endpoint: Loopback) -> Loopback:
     shared_endpoint.faults.clear()
+    shared_endpoint.outage = None
+    shared_endpoint.echo = "vllm"
     shared_endpoint.seen.clear()
     return shared_endpoint
 

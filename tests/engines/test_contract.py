@@ -12,6 +12,8 @@ from benchcoe_jobs.domain import Completion, Decoding, Request
 from benchcoe_jobs.engines.engine_client import EngineClient
 from benchcoe_jobs.engines.transformers import TransformersEngine
 
+CONTEXT = 512
+
 GREEDY = Decoding(max_new_tokens=16)
 
 QUESTIONS = [
@@ -155,6 +157,18 @@ def test_a_context_too_small_for_the_longest_answer_makes_it_shorter(client: Eng
     assert other.error is None
     assert other.completion_tokens is not None
     assert other.completion_tokens <= 128
+
+
+def test_without_a_limit_an_answer_gets_what_the_context_has_left(client: EngineClient) -> None:
+    """Local engines round the room down to a 64th of the context, so that prompts can share a batch."""
+    room = CONTEXT // 64
+    short, long, error = client.run([Request("Now?"), Request("~" * 500), Request("~" * 600)], Decoding())
+    for one in (short, long):
+        assert one.error is None
+        assert one.finish_reason == "stop" or one.prompt_tokens + one.completion_tokens > CONTEXT - room  # type: ignore[operator]
+    assert long.completion_tokens is not None
+    assert long.completion_tokens <= CONTEXT - 500
+    assert "context too long" in str(error.error)
 
 
 def test_a_prompt_of_one_megabyte(client: EngineClient) -> None:

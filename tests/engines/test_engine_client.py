@@ -15,7 +15,7 @@ import plugin_distribution
 import pytest
 from process_groups import assert_gone, members, server_pid
 
-from benchcoe_jobs.domain import Completion, Decoding, Request
+from benchcoe_jobs.domain import UNANSWERED, Completion, Decoding, Request
 from benchcoe_jobs.engines import errors
 from benchcoe_jobs.engines.base import ExpertSettings
 from benchcoe_jobs.engines.engine_client import EngineClient, MicroBatch
@@ -216,8 +216,11 @@ def prefetching() -> EngineClient:
 
 
 def batches(*questions: str) -> Iterator[MicroBatch]:
-    """A micro-batch for each word, and a request for each letter; P kills the engine, and R raises."""
-    bad = {"P": "poison", "R": "raise"}
+    """A micro-batch for each word, and a request for each letter.
+
+    P kills the engine, R raises, and at K the key is revoked.
+    """
+    bad = {"P": "poison", "R": "raise", "K": "revoked"}
     for word in questions:
         yield [Request(bad.get(letter, letter)) for letter in word], GREEDY
 
@@ -264,6 +267,29 @@ def test_large_messages_in_both_directions_do_not_block_each_other() -> None:
 def test_a_failure_in_a_stream_costs_no_other_request_its_answer(engine: str, sent: str, expected: str) -> None:
     with EngineClient(ExpertSettings(engine, "well")) as client:
         assert words(client.stream(batches(*sent.split()))) == expected.split()
+
+
+@pytest.mark.parametrize("engine", ["fake", "prefetching"])
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [("ab cKd e", ["ab", "c--"]), ("ab Kd e", ["ab"]), ("ab cRdKe f", ["ab", "--d--"]), ("aP bKc d", ["aX", "b--"])],
+)
+def test_a_fault_that_ends_a_stream_costs_no_answer(engine: str, sent: str, expected: list[str]) -> None:
+    """What was answered before comes first, and the others are left open; then the fault is raised, once."""
+    found = []
+    with EngineClient(ExpertSettings(engine, "well")) as client, pytest.raises(errors.AccessDeniedError) as raised:
+        for batch in client.stream(batches(*sent.split())):
+            left = [one.finish_reason == UNANSWERED.finish_reason for one in batch]
+            shown = ["-" if is_left else words([[one]])[0] for one, is_left in zip(batch, left, strict=True)]
+            found.append("".join(shown))
+    assert found == expected
+    assert str(raised.value) == "the key was revoked"
+
+
+def test_a_slow_endpoint_has_the_time_that_its_expert_is_given() -> None:
+    slow = ExpertSettings("openai", "m", base_url="http://test/v1", timeout_s=3600, batch_size=2)
+    assert EngineClient(slow)._longest_wait_s(5) >= 3 * (3600 + 600)
+    assert EngineClient(ExpertSettings("transformers", "m"), batch_timeout_s=7)._longest_wait_s(500) == 7
 
 
 def test_a_stream_that_is_closed_leaves_no_answer_for_the_next_call() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
 from benchcoe_jobs.engines.base import EngineTraits, ExpertSettings
+from benchcoe_jobs.engines.errors import AccessDeniedError
 
 
 class FakeEngine:
@@ -50,6 +51,10 @@ class FakeEngine:
             match request.question:
                 case "poison":
                     os.kill(os.getpid(), signal.SIGKILL)
+                case "revoked":
+                    before = requests[: requests.index(request)]
+                    answered = {n: Completion(text=one.question.upper()) for n, one in enumerate(before)}
+                    raise AccessDeniedError("the key was revoked", answered=answered)
                 case "raise":
                     raise ValueError("a library's own complaint\nover many\nlines")
                 case "hang":

@@ -7,8 +7,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -25,11 +26,17 @@ KEY_VARIABLE = "TINY_API_KEY"
 
 @dataclass
 class Loopback:
-    """`faults` are used up in order, one for each request; `seen` has path, key and body of each request."""
+    """`faults` are used up in order, one for each request; `seen` has path, key and body of each request.
+
+    `outage` is the reply to every request while it is set. `echo` is the server whose echo of a prompt is imitated:
+    vllm, or llama-cpp-python.
+    """
 
     engine: TransformersEngine
     url: str = ""
     faults: deque[Failure] = field(default_factory=deque)
+    outage: Failure | None = None
+    echo: str = "vllm"
     seen: list[tuple[str, str | None, dict[str, Any]]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
     over: threading.Event = field(default_factory=threading.Event)
@@ -40,37 +47,62 @@ class Loopback:
         chat = path == "/v1/chat/completions"
         if not chat and path != "/v1/completions":
             return 404, {"error": {"message": "no such path"}}
+        if body["model"] != "tiny":
+            return 404, {"error": {"message": f"The model `{body['model']}` does not exist.", "code": 404}}
         if body.get("echo"):
-            return 200, {"choices": [{"logprobs": self.echo(body["prompt"])}]}
+            return 200, self.echoed(body["prompt"])
         prompt = body["messages"][0]["content"] if chat else body["prompt"]
         if not isinstance(prompt, str):
             return 400, {"error": {"message": "the model does not accept images"}}
-        decoding = Decoding(
-            body["max_tokens"], body["temperature"], body.get("seed", 0), tuple(body.get("stop", ())), chat
-        )
-        with self.lock:
-            [one] = self.engine.run([Request(prompt)], decoding)
+        # As in OpenAI's API and vLLM: without a limit, chat has the context as its limit, and completions have 16.
+        limit = body.get("max_tokens", None if chat else 16)
+        decoding = Decoding(limit, body["temperature"], body.get("seed", 0), tuple(body.get("stop", ())), chat)
+        asked = {0: Request(prompt)}
+        prompts, failures = self.engine._prompter.prompts(asked, replace(decoding, max_new_tokens=1))
+        context = self.engine._model.context or 0
+        n_prompt = len(prompts[0].ids) if prompts else context
         # The engine would reduce the limit of the answer; servers refuse the request.
-        if one.error or (one.prompt_tokens or 0) + decoding.max_new_tokens > (self.engine._model.context or 0):
-            return 400, {"error": {"message": f"This model's maximum context length is 512 tokens. {one.error}"}}
+        if failures or n_prompt + (limit or 1) > context:
+            return 400, {"error": {"message": too_long(context, n_prompt, limit or 1)}}
+        with self.lock:
+            [one] = self.engine.run([asked[0]], decoding)
         choice = {"message": {"role": "assistant", "content": one.text}} if chat else {"text": one.text}
         usage = {"prompt_tokens": one.prompt_tokens, "completion_tokens": one.completion_tokens}
-        return 200, {"choices": [choice | {"finish_reason": one.finish_reason}], "usage": usage}
+        choice |= {"index": 0, "finish_reason": one.finish_reason}
+        return 200, {"model": "tiny", "choices": [choice], "usage": usage}
 
-    def echo(self, text: str) -> dict[str, Any]:
+    def echoed(self, prompt: str) -> dict[str, Any]:
+        """An echoed prompt and one new token, with log-probabilities.
+
+        vLLM decodes each token alone, special ones included, and makes an offset of the lengths of the texts before it
+        (`_create_completion_logprobs`). llama-cpp-python leaves out the token that texts begin with and drops bytes
+        that are no whole character (`Llama._create_completion`). Both decode a part of a character to something else
+        than its text.
+        """
         model = self.engine._model
-        encoded = model.tokenizer(text, return_offsets_mapping=True, return_tensors="pt")
-        ids, spans = encoded["input_ids"], encoded["offset_mapping"][0].tolist()
+        ids = model.tokenizer(prompt, return_tensors="pt")["input_ids"]
         with self.lock, torch.inference_mode():
             logs = model._model(input_ids=ids).logits[0].log_softmax(-1)
-        values = [None] + [logs[n, token].item() for n, token in enumerate(ids[0, 1:].tolist())]
-        tokens = [text[start:end] for start, end in spans]
-        # With the one new token that was requested.
-        return {
-            "tokens": [*tokens, "!"],
-            "token_logprobs": [*values, -1.0],
-            "text_offset": [*(start for start, _ in spans), len(text)],
-        }
+        new = int(logs[-1].argmax())
+        every = [*ids[0].tolist(), new]
+        values = [None] + [logs[n, token].item() for n, token in enumerate(every[1:])]
+        tokens = [model.tokenizer.decode([token]) for token in every]
+        n_prompt = len(every) - 1
+        if self.echo == "llama-cpp-python":
+            tokens, values = [token.replace("\ufffd", "") for token in tokens[1:]], [None, *values[2:]]
+        offsets = list(accumulate(map(len, tokens), initial=0))[:-1]
+        logprobs = {"tokens": tokens, "token_logprobs": values, "text_offset": offsets}
+        choice = {"index": 0, "text": prompt + tokens[-1], "logprobs": logprobs, "finish_reason": "length"}
+        usage = {"prompt_tokens": n_prompt, "completion_tokens": 1, "total_tokens": n_prompt + 1}
+        return {"model": "tiny", "choices": [choice], "usage": usage}
+
+
+def too_long(context: int, n_prompt: int, n_new: int) -> str:
+    """The refusal of vLLM."""
+    return (
+        f"This model's maximum context length is {context} tokens. However, you requested {n_prompt + n_new} tokens "
+        f"({n_prompt} in the messages, {n_new} in the completion). Please reduce the length of the messages."
+    )
 
 
 @contextmanager
@@ -88,8 +120,8 @@ def serving(engine: TransformersEngine) -> Iterator[Loopback]:
 
         def _serve(self, body: dict[str, Any]) -> None:
             state.seen.append((self.path, self.headers["Authorization"], body))
-            if body and state.faults:
-                state.faults.popleft()(self)
+            if body and (fault := state.outage or (state.faults.popleft() if state.faults else None)) is not None:
+                fault(self)
             else:
                 status, answer = state.answer(self.path, body)
                 send(self, status, json.dumps(answer).encode())

@@ -22,6 +22,8 @@ Reply: TypeAlias = Body | httpx2.Response | float
 
 PLAIN, CHAT = "/v1/completions", "/v1/chat/completions"
 
+_CLIENT = httpx2.AsyncClient
+
 PROBE = "Hello"
 """The text that the engine sends at load, and to find out whether the endpoint is there."""
 
@@ -50,10 +52,9 @@ class Script:
 @contextmanager
 def scripted(monkeypatch: pytest.MonkeyPatch, script: Script, **settings: Any) -> Iterator[OpenAIEngine]:
     """The engine, loaded, whose requests the script answers. `seen` begins after the load."""
-    client = httpx2.AsyncClient
     monkeypatch.setattr(
         "benchcoe_jobs.engines.endpoint.httpx2.AsyncClient",
-        lambda **options: client(transport=httpx2.MockTransport(script), **options),
+        lambda **options: _CLIENT(transport=httpx2.MockTransport(script), **options),
     )
     engine = OpenAIEngine()
     engine.load(ExpertSettings("openai", "m", **{"base_url": "http://test/v1"} | settings))

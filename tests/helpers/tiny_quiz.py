@@ -20,6 +20,7 @@ import pytest
 from benchcoe_jobs.benchmarks.mmlu_pro import MmluPro
 from benchcoe_jobs.domain import Completion, Decoding, Request
 from benchcoe_jobs.engines.base import EngineTraits, ExpertSettings
+from benchcoe_jobs.engines.errors import AccessDeniedError
 from benchcoe_jobs.engines.transformers import TransformersEngine
 
 SUBJECTS = ("biology", "law", "math")
@@ -74,7 +75,8 @@ class LoggedEngine:
 
     `slow` holds the seconds to wait at each micro-batch. `together` holds the number of micro-batches that all of its
     processes must have begun before one is answered. A question with the word UNANSWERABLE fails unless the file
-    `healed` exists; a question with a word of ODD gets that answer. The model LIGHT needs no library, and its answer
+    `healed` exists; a question with a word of ODD gets that answer. `revoked` holds the number of requests of a
+    micro-batch that are answered before the account is refused. The model LIGHT needs no library, and its answer
     to a question is random, but always the same.
     """
 
@@ -97,6 +99,8 @@ class LoggedEngine:
             next((replace(one, text=ODD[word]) for word in ODD if word in request.question), one)
             for request, one in zip(requests, self._engine.run(requests, decoding), strict=True)
         ]
+        if (revoked := self._folder / "revoked").exists():
+            raise AccessDeniedError("no credit left", answered=dict(enumerate(completions[: int(revoked.read_text())])))
         if (self._folder / "healed").exists():
             return completions
         failed = Completion(finish_reason="error", error="cannot\0 answer this", latency_s=0.5)

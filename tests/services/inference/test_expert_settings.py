@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from benchcoe_jobs.domain import RECORDED
@@ -19,6 +21,16 @@ def test_only_settings_that_are_given_and_not_the_default_are_stored() -> None:
     assert expert == ExpertRow("ann", "transformers", "owner/name", "main", {"dtype": "bfloat16"}, cost=2.0)
     assert expert.can_answer
     assert settings_of(expert) == ExpertSettings("transformers", "owner/name", "main", dtype="bfloat16")
+
+
+def test_names_of_accepted_models_are_stored_as_json_returns_them() -> None:
+    """Registering the same expert once more finds the same settings."""
+    given = {"accept_model": ("a", "b*"), "timeout_s": 600.0, "reasoning": "keep", "no_temperature": None}
+    expert = new_expert("ann", "openai", "m", None, COSTS, given)
+    assert expert.settings == json.loads(json.dumps(expert.settings))
+    assert expert.settings == {"accept_model": ["a", "b*"], "reasoning": "keep"}
+    assert settings_of(expert).accept_model == ("a", "b*")
+    assert new_expert("ann", "openai", "m", None, COSTS, {"accept_model": ()}).settings == {}
 
 
 def test_an_expert_with_imported_results_has_neither_a_model_nor_settings() -> None:

@@ -17,6 +17,7 @@ from profiling import run_profile, stored_responses, submit_profile
 from sqlalchemy import select
 
 from benchcoe_jobs.dispatch.inline import InlineDispatcher
+from benchcoe_jobs.domain import JobState
 from benchcoe_jobs.engines.engine_client import EngineClient
 from benchcoe_jobs.services.ingest.benchmark_import import add_benchmark
 from benchcoe_jobs.settings import Settings
@@ -60,6 +61,23 @@ def test_two_jobs_for_the_same_expert_store_one_response(store: Store, folder: P
     counts = [job.report["benchmarks"][0] for job in ended if job.report]
     assert sum(count["answered"] for count in counts) == sum(count["reused"] for count in counts) == N_SWAG
     assert len(stored_responses(store, "ann")) == N_SWAG
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])  # it does not depend on the database
+def test_answers_that_were_paid_for_are_stored_before_a_fault_ends_the_run(store: Store, folder: Path) -> None:
+    """The others stay open: they are neither answers nor errors, and the same command asks them alone."""
+    add_benchmark(store, "quiz", tiny_quiz.write_quiz(folder / "quiz", 20))
+    ann = ExpertRow("ann", "logged", tiny_quiz.LIGHT)
+    (folder / "revoked").write_text("13")
+    job_id = submit_profile(store, ann)
+    job = InlineDispatcher(store, Settings()).follow(job_id, lambda _: None)
+    assert (job.state, job.error) == (JobState.FAILED, "no credit left")
+    stored = stored_responses(store, "ann")
+    assert (len(stored), [error for _, _, error, _ in stored if error]) == (13, [])
+    (folder / "revoked").unlink()
+    again = run_profile(store, ann)
+    assert (again["reused"], again["answered"], again["errors"]) == (13, 7, 0)
+    assert [len(batch) for batch in tiny_quiz.batches(folder)] == [20, 7]
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])  # it does not depend on the database

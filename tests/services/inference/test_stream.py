@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from typing import Any, cast
 
 import pytest
 
-from benchcoe_jobs.domain import Completion, Decoding, Request
+from benchcoe_jobs.domain import UNANSWERED, Completion, Decoding, Request
 from benchcoe_jobs.engines.engine_client import EngineClient, MicroBatch
 from benchcoe_jobs.job_queue.lease import Lease
 from benchcoe_jobs.services.inference import stream
@@ -24,7 +24,8 @@ class PrefetchingClient:
             if not sent:
                 return
             requests, _ = sent.pop(0)
-            yield [Completion(text=request.question.upper()) for request in requests]
+            texts = [request.question.upper() for request in requests]
+            yield [UNANSWERED if text == "?" else Completion(text=text) for text in texts]
 
 
 class StubLease:
@@ -38,15 +39,21 @@ class StubLease:
 
 
 def completions(lease: StubLease, words: Iterable[str]) -> Any:
-    def requests(word: str) -> MicroBatch:
+    def requests(word: Sequence[str]) -> MicroBatch:
         return [Request(letter) for letter in word], Decoding()
 
     return stream.completions(cast(EngineClient, PrefetchingClient()), cast(Lease, lease), words, requests)
 
 
 def test_each_item_comes_with_its_completions_in_order() -> None:
-    answered = [(word, "".join(one.text for one in texts)) for word, texts, _ in completions(StubLease(), ["ab", "c"])]
-    assert answered == [("ab", "AB"), ("c", "C")]
+    answered = [(word, [one.text for one in texts]) for word, texts, _ in completions(StubLease(), ["ab", "c"])]
+    assert answered == [(["a", "b"], ["A", "B"]), (["c"], ["C"])]
+
+
+def test_an_item_without_an_answer_is_left_out() -> None:
+    """A fault ended the run before its request was answered."""
+    answered = [(word, [one.text for one in texts]) for word, texts, _ in completions(StubLease(), ["a?b"])]
+    assert answered == [(["a", "b"], ["A", "B"])]
 
 
 def test_a_lease_that_is_over_sends_no_more_but_yields_what_was_sent() -> None:
@@ -58,9 +65,9 @@ def test_a_lease_that_is_over_sends_no_more_but_yields_what_was_sent() -> None:
             yield word
 
     found = completions(lease, words())
-    assert next(found)[0] == "a"
+    assert next(found)[0] == ["a"]
     lease.is_over = True
-    assert next(found)[0] == "b"
+    assert next(found)[0] == ["b"]
     with pytest.raises(InterruptedError):
         next(found)
     assert taken == ["a", "b", "c"]

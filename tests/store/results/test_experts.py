@@ -28,6 +28,16 @@ def test_an_expert_with_results_keeps_its_settings(filled: Store) -> None:
         assert experts.costs(connection) == {"a": 9.0, "b": 2.0}
 
 
+def test_settings_that_change_no_answer_can_be_changed_at_any_time(filled: Store) -> None:
+    """More time, another key, and answers of another model become possible; no answer that is there becomes another."""
+    free = {"timeout_s": 900.0, "deadline_s": 60.0, "api_key_env": "KEY", "accept_model": ["b"]}
+    with filled.writing() as connection:
+        assert experts.add_expert(connection, ExpertRow("a", "recorded", settings=free)) is Registration.CHANGED
+        assert experts.read_expert(connection, "a")[1].settings == free
+        with pytest.raises(UsageError, match="'a' exists with another api and reasoning:"):
+            experts.add_expert(connection, ExpertRow("a", "recorded", settings={"api": "chat", "reasoning": "keep"}))
+
+
 def test_unknown_names_list_the_known_ones(filled: Store) -> None:
     with filled.reading() as connection:
         with pytest.raises(UsageError, match="'c'; known are a, b"):
