@@ -19,7 +19,6 @@ from benchcoe_jobs.engines.base import EngineTraits, ExpertSettings
 from benchcoe_jobs.engines.context_limits import Room, is_too_long, requires_limit
 from benchcoe_jobs.engines.endpoint_faults import EndpointFaults
 from benchcoe_jobs.engines.errors import (
-    AccessDeniedError,
     AnswerTimeoutError,
     ContextTooLongError,
     EndpointDownError,
@@ -115,7 +114,7 @@ class OpenAIEngine:
     async def _find_path(self) -> str:
         """Where plain prompts are sent: the first path of the setting at which the model answers.
 
-        Raises the error of the last one. A path that refuses the probe for another reason is used if none answers.
+        If none answers, a path is used that only refuses the probe, or else the first error is raised.
         """
         refusing: list[str] = []
         fault: EngineError | None = None
@@ -124,8 +123,8 @@ class OpenAIEngine:
                 await self._probe(path)
             except RefusedError:
                 refusing.append(path)
-            except (AccessDeniedError, ModelNotFoundError) as error:
-                if error.status in {401, 402}:
+            except EngineError as error:
+                if isinstance(error, EndpointDownError) or error.status in {401, 402}:
                     raise
                 fault = fault or error
             else:
@@ -136,7 +135,10 @@ class OpenAIEngine:
         raise await self._with_models(fault) if fault.status == 404 else fault
 
     async def _probe(self, path: str) -> None:
-        """Ask for a few tokens. Raises as `Endpoint.request` does, and ModelNotFoundError if another model answers."""
+        """Ask for a few tokens. Raises as `Endpoint.request` does, and ModelNotFoundError if another model answers.
+
+        Raises EndpointDownError if the answer takes too long.
+        """
         content: dict[str, Any] = {"prompt": _PROBE_TEXT, "stop": _PROBE_STOP}
         if path == _CHAT:
             content = {"messages": [{"role": "user", "content": _PROBE_TEXT}]}
@@ -144,6 +146,8 @@ class OpenAIEngine:
             answer = await self._send(path, content | {"temperature": 0.0, LIMIT: _PROBE_TOKENS}, _PROBE_DEADLINE_S)
         except AnswerTimeoutError as error:
             raise EndpointDownError(str(error)) from None
+        if not isinstance(answer.get("choices"), list):
+            raise EngineError("the answer of the endpoint has no choices")
         try:
             require_model(answer, self._settings.model, self._settings.accept_model)
         except EngineError as error:

@@ -173,6 +173,28 @@ def test_images_are_sent_as_data_urls_in_the_chat_form(endpoint: Loopback, make:
     assert text == {"type": "text", "text": "Look"}
 
 
+@pytest.mark.parametrize("server", ["vllm", "llama-cpp-python"])
+@pytest.mark.parametrize(
+    ("prompt", "continuations"),
+    [
+        ("The answer is", (" two", " one of the letters", "?")),
+        ("The answer is ", ("two",)),
+        ("Let's", (" think step by step. " * 3,)),
+        ("é 日本", ("語", " é日", "🙂🙂")),
+        ("日本語🙂" * 9, (" two", "é")),
+    ],
+)
+def test_log_likelihoods_are_those_of_the_local_engine(
+    endpoint: Loopback, make: Make, server: str, prompt: str, continuations: tuple[str, ...]
+) -> None:
+    """Whether the server echoes its first token or not, and however it decodes the parts of a character."""
+    endpoint.echo = server
+    request = Request(prompt, continuations=continuations)
+    [expected], answer = endpoint.engine.run([request], GREEDY), once(make(), request)
+    assert answer.loglikelihoods == pytest.approx(expected.loglikelihoods, abs=2e-4)
+    assert answer.completion_tokens == expected.completion_tokens
+
+
 def test_an_endpoint_without_echo_gives_no_log_likelihoods(endpoint: Loopback, make: Make) -> None:
     engine = make()
     endpoint.faults.append(lambda handler: loopback.send(handler, 200, b'{"choices": [{"text": "!"}]}'))

@@ -57,9 +57,9 @@ def scripted(monkeypatch: pytest.MonkeyPatch, script: Script, **settings: Any) -
         lambda **options: _CLIENT(transport=httpx2.MockTransport(script), **options),
     )
     engine = OpenAIEngine()
-    engine.load(ExpertSettings("openai", "m", **{"base_url": "http://test/v1"} | settings))
-    script.seen.clear()
     try:
+        engine.load(ExpertSettings("openai", "m", **{"base_url": "http://test/v1"} | settings))
+        script.seen.clear()
         yield engine
     finally:
         engine.close()
