@@ -24,6 +24,7 @@ _MOST_TOKENS = 2**31 - 1
 """Of a column of 32 bits."""
 
 _TEXT_PARTS = frozenset({"text", "output_text", "refusal"})
+_TEXT_FIELDS = {"text", "refusal"}
 _THOUGHT_PARTS = frozenset({"thinking", "reasoning", "reasoning_content"})
 
 _DATED = re.compile(r"[-@](?:20\d\d-?\d\d-?\d\d|\d{4})\Z")
@@ -147,7 +148,7 @@ def _text_of(message: Mapping[str, Any]) -> tuple[str, str]:
             continue
         if isinstance(part, str):
             texts.append(part)
-        elif isinstance(part, Mapping) and part.get("type", "text") in _TEXT_PARTS:
+        elif isinstance(part, Mapping) and part.get("type", "text") in _TEXT_PARTS and _TEXT_FIELDS & part.keys():
             texts.append(_flat(part.get("text", part.get("refusal"))))
         elif isinstance(part, Mapping) and part.get("type") in _THOUGHT_PARTS:
             thoughts.append(_flat(part.get(str(part["type"]), part.get("text"))))

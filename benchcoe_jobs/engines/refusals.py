@@ -30,6 +30,9 @@ _NO_CREDIT = re.compile(
     r"insufficient[ _](quota|balance|credits?|funds)|credit balance|billing_hard_limit|payment required", re.IGNORECASE
 )
 
+# Of a number in a header.
+_MOST_DIGITS = 50
+
 # Codes in words, of errors inside of answers.
 _WORDS = {
     "rate_limit": 429,
@@ -127,7 +130,7 @@ def pause(headers: Mapping[str, str]) -> float:
     milliseconds = _number(headers.get("Retry-After-Ms", ""))
     if milliseconds is not None:
         return milliseconds / 1000
-    value = headers.get("Retry-After", "")[:100]
+    value = headers.get("Retry-After", "")
     seconds = _number(value)
     if seconds is not None:
         return seconds
@@ -139,7 +142,7 @@ def pause(headers: Mapping[str, str]) -> float:
 
 def _number(text: str) -> float | None:
     try:
-        number = float(text)
+        number = float(text) if len(text) < _MOST_DIGITS else math.nan
     except ValueError:
         return None
     return None if math.isnan(number) else max(0.0, number)

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from scripted_endpoint import message, said
 
@@ -192,6 +192,8 @@ def test_what_is_no_echo_gives_no_log_likelihood(answer: dict[str, Any], error: 
         read_echo(answer, "ab", 1)
 
 
+# The first draw compiles the strategies, which takes seconds on a busy machine.
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(["choices", "usage", "model", "error"]), JSON | CHOICES))
 @example({"choices": [{"message": {"content": [[[]]]}}]})
 def test_any_json_is_an_answer_or_an_engine_error(answer: dict[str, Any]) -> None:
