@@ -108,24 +108,24 @@ def count(value: Any) -> int | None:
     return round(value)
 
 
-def require_model(answer: Mapping[str, Any], asked: str, accepted: Sequence[str]) -> None:
+def require_model(answer: Mapping[str, Any], requested: str, accepted: Sequence[str]) -> None:
     """Raise EngineError if another model answered than the one that was asked, unless its name is accepted.
 
     A name may differ in its provider, in capital letters, and in a date or `latest` at its end. An answer without a
     name is accepted.
     """
     name = answer.get("model")
-    if not isinstance(name, str) or not name or _is_name_of(name, asked):
+    if not isinstance(name, str) or not name or _is_name_of(name, requested):
         return
     if not any(fnmatchcase(name, pattern) for pattern in accepted):
         raise EngineError(
-            f"the endpoint answered as model {name[:200]}, not as {asked}: "
+            f"the endpoint answered as model {name[:200]}, not as {requested}: "
             "`benchcoe-jobs add-expert --accept-model NAME` accepts that"
         )
 
 
-def _is_name_of(name: str, asked: str) -> bool:
-    short, wanted = (_NEWEST.sub("", one.lower().rpartition("/")[2]) for one in (name, asked))
+def _is_name_of(name: str, requested: str) -> bool:
+    short, wanted = (_NEWEST.sub("", one.lower().rpartition("/")[2]) for one in (name, requested))
     return wanted in {short, _DATED.sub("", short)}
 
 

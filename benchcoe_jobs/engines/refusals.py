@@ -1,14 +1,14 @@
 """What an endpoint's refusal means: try again, wrong key, no such model, or this request alone.
 
 A refusal is an HTTP status with an error, or an error inside of an answer with status 200, which gateways send if the
-provider behind them fails. Texts of refusals are masked by the caller before they come here.
+provider behind them fails.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
@@ -29,6 +29,9 @@ _NOT_IMPLEMENTED = frozenset({501, 505})
 _NO_CREDIT = re.compile(
     r"insufficient[ _](quota|balance|credits?|funds)|credit balance|billing_hard_limit|payment required", re.IGNORECASE
 )
+
+# Much more than is shown: secrets are masked in it.
+_MOST_CHARACTERS = 20_000
 
 # Of a number in a header.
 _MOST_DIGITS = 50
@@ -68,15 +71,15 @@ class Detail(NamedTuple):
     parameter: str | None = None
 
 
-def detail(body: Any, masked: Callable[[str], str]) -> Detail:
-    """What an error says, from its parsed JSON or its text; secrets are masked before anything is cut."""
+def detail(body: Any) -> Detail:
+    """What an error says, from its parsed JSON or its text, without secrets."""
     error = (body.get("error") or body) if isinstance(body, Mapping) else body
     if not isinstance(error, Mapping):
-        return Detail(_line(error, masked))
+        return Detail(_line(error))
     code = " ".join(str(error[key])[:100] for key in ("code", "type") if isinstance(error.get(key), str | int))
     parameter = error.get("param")
     message = error.get("message") or error.get("detail") or error
-    return Detail(_line(message, masked), code, parameter if isinstance(parameter, str) else None)
+    return Detail(_line(message), code, parameter if isinstance(parameter, str) else None)
 
 
 def embedded(answer: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -148,9 +151,9 @@ def _number(text: str) -> float | None:
     return None if math.isnan(number) else max(0.0, number)
 
 
-def _line(message: Any, masked: Callable[[str], str]) -> str:
+def _line(message: Any) -> str:
     try:
-        text = str(message)
+        text = str(message).lstrip()
     except RecursionError:
         text = "an error that is nested too deeply to be shown"
-    return first_line(Exception(masked(text)))
+    return first_line(Exception(text[:_MOST_CHARACTERS]))

@@ -118,7 +118,7 @@ def test_usage_that_is_none_costs_no_answer(usage: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "name"),
+    ("requested", "name"),
     [
         ("llama3", "llama3"),
         ("llama3", "llama3:latest"),
@@ -132,12 +132,12 @@ def test_usage_that_is_none_costs_no_answer(usage: Any) -> None:
         ("llama3", 7),
     ],
 )
-def test_names_of_the_model_that_was_asked(asked: str, name: Any) -> None:
-    require_model({"model": name}, asked, ())
+def test_names_of_the_model_that_was_asked(requested: str, name: Any) -> None:
+    require_model({"model": name}, requested, ())
 
 
 @pytest.mark.parametrize(
-    ("asked", "name"),
+    ("requested", "name"),
     [
         ("gpt-4o", "gpt-4o-mini"),
         ("gpt-4-0613", "gpt-4-0314"),
@@ -146,11 +146,11 @@ def test_names_of_the_model_that_was_asked(asked: str, name: Any) -> None:
         ("openrouter/auto", "anthropic/claude-x"),
     ],
 )
-def test_another_model_is_an_error_unless_it_is_accepted(asked: str, name: str) -> None:
-    with pytest.raises(EngineError, match=f"answered as model {name}, not as {asked}: .*--accept-model"):
-        require_model({"model": name}, asked, ("something else",))
-    require_model({"model": name}, asked, ("something else", name))
-    require_model({"model": name}, asked, ("*",))
+def test_another_model_is_an_error_unless_it_is_accepted(requested: str, name: str) -> None:
+    with pytest.raises(EngineError, match=f"answered as model {name}, not as {requested}: .*--accept-model"):
+        require_model({"model": name}, requested, ("something else",))
+    require_model({"model": name}, requested, ("something else", name))
+    require_model({"model": name}, requested, ("*",))
 
 
 def echoed(tokens: list[str], values: list[Any], text: str = "ab", n_new: Any = 1) -> dict[str, Any]:

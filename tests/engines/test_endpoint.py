@@ -46,7 +46,7 @@ def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchcoe_jobs.engines.endpoint._FIRST_PAUSE_S", 0.001)
 
 
-def asked_among_good(monkeypatch: pytest.MonkeyPatch, reply: Callable[[], Reply], **settings: object) -> Completion:
+def completion_of_odd(monkeypatch: pytest.MonkeyPatch, reply: Callable[[], Reply], **settings: object) -> Completion:
     """The completion of the odd request; those beside it are answered."""
     with scripted(monkeypatch, Script(odd_among_good(reply)), **settings) as engine:
         before, odd, after = ask(engine, GOOD, ODD, GOOD)
@@ -76,7 +76,7 @@ DEEP = b"[" * 100_000 + b"]" * 100_000
 def test_a_body_that_is_no_answer_is_an_error_of_its_request(
     monkeypatch: pytest.MonkeyPatch, content: bytes, headers: dict[str, str], error: str
 ) -> None:
-    odd = asked_among_good(
+    odd = completion_of_odd(
         monkeypatch, lambda: httpx2.Response(200, stream=Sent(content), headers=headers), deadline_s=0.05
     )
     assert odd.error is not None
@@ -91,7 +91,7 @@ def test_a_body_without_an_end_is_read_up_to_the_limit(monkeypatch: pytest.Monke
         bodies.append(Endless())
         return httpx2.Response(200, stream=bodies[-1])
 
-    assert "more than 32 MiB" in str(asked_among_good(monkeypatch, reply).error)
+    assert "more than 32 MiB" in str(completion_of_odd(monkeypatch, reply).error)
     assert [body.n for body in bodies] == [32] * 3
 
 
@@ -131,7 +131,7 @@ def test_a_gateway_that_times_out_is_not_asked_again(monkeypatch: pytest.MonkeyP
     ],
 )
 def test_an_error_inside_of_an_answer(monkeypatch: pytest.MonkeyPatch, error: Body, words: str) -> None:
-    assert words in str(asked_among_good(monkeypatch, lambda: error).error)
+    assert words in str(completion_of_odd(monkeypatch, lambda: error).error)
 
 
 @pytest.mark.usefixtures("without_pauses")
@@ -145,7 +145,7 @@ def test_a_passing_error_inside_of_an_answer_is_retried(monkeypatch: pytest.Monk
 
 def test_a_redirect_names_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     moved = httpx2.Response(308, headers={"Location": "https://elsewhere/v1"}, content=b"moved")
-    assert "308: moved; name the place that it redirects to" in str(asked_among_good(monkeypatch, lambda: moved).error)
+    assert "308: moved; name the place that it redirects to" in str(completion_of_odd(monkeypatch, lambda: moved).error)
 
 
 @pytest.mark.usefixtures("without_pauses")
@@ -162,7 +162,7 @@ def test_a_key_is_masked_before_a_message_is_cut(monkeypatch: pytest.MonkeyPatch
     key = "sk-" + "0123456789" * 4
     monkeypatch.setenv("TEST_KEY", key)
     reply = refused(400, "x" * 480 + key)
-    odd = asked_among_good(monkeypatch, lambda: reply, api_key_env="TEST_KEY")
+    odd = completion_of_odd(monkeypatch, lambda: reply, api_key_env="TEST_KEY")
     assert odd.error is not None
     assert "sk-" not in odd.error
 

@@ -151,8 +151,8 @@ def test_another_model_later_is_an_error_of_its_request(monkeypatch: pytest.Monk
         assert [outcome(one) for one in ask(engine, "a", "b")] == ["ok", "error"]
 
 
-def only(path_there: str, status: int) -> Callable[[str, Body], Reply]:
-    return lambda path, _: said("ok") if path == path_there else refused(status, "not here")
+def only(existing: str, status: int) -> Callable[[str, Body], Reply]:
+    return lambda path, _: said("ok") if path == existing else refused(status, "not here")
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 405, 422, 501])

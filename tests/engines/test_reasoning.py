@@ -30,7 +30,7 @@ ANSWER = "The answer is (B)."
         ANSWER,
     ],
 )
-def test_the_answer_is_what_is_said_outside_of_thoughts(text: str) -> None:
+def test_the_answer_is_what_stands_outside_of_thoughts(text: str) -> None:
     assert final_answer(text, (), keeps_reasoning=False) == ANSWER
 
 

@@ -57,15 +57,15 @@ class Loopback:
         # As in OpenAI's API and vLLM: without a limit, chat has the context as its limit, and completions have 16.
         limit = body.get("max_tokens", None if chat else 16)
         decoding = Decoding(limit, body["temperature"], body.get("seed", 0), tuple(body.get("stop", ())), chat)
-        asked = {0: Request(prompt)}
-        prompts, failures = self.engine._prompter.prompts(asked, replace(decoding, max_new_tokens=1))
+        question = {0: Request(prompt)}
+        prompts, failures = self.engine._prompter.prompts(question, replace(decoding, max_new_tokens=1))
         context = self.engine._model.context or 0
         n_prompt = len(prompts[0].ids) if prompts else context
         # The engine would reduce the limit of the answer; servers refuse the request.
         if failures or n_prompt + (limit or 1) > context:
             return 400, {"error": {"message": too_long(context, n_prompt, limit or 1)}}
         with self.lock:
-            [one] = self.engine.run([asked[0]], decoding)
+            [one] = self.engine.run([question[0]], decoding)
         choice = {"message": {"role": "assistant", "content": one.text}} if chat else {"text": one.text}
         usage = {"prompt_tokens": one.prompt_tokens, "completion_tokens": one.completion_tokens}
         choice |= {"index": 0, "finish_reason": one.finish_reason}
