@@ -18,6 +18,8 @@ import routing
 from harness import markdown
 from routing import HELD_OUT, NAMES, Gains, Kind, gains, interval
 
+from benchcoe_jobs.wording import percent
+
 LIMITS = [0.2, 0.3, 0.4]
 FOLDS = 5
 
@@ -40,7 +42,7 @@ def main() -> None:
             whole = [[found[kind, part][number][0] for part in parts] for parts in (range(FOLDS), subjects)]
             rows.append([pool, str(kind), "no fallback", gain(whole[0], "routed"), "-", gain(whole[1], "routed"), "-"])
             for at, most in enumerate(LIMITS):
-                line = [pool, str(kind), f"{most:.0%}"]
+                line = [pool, str(kind), percent(most, 0)]
                 for parts in (range(FOLDS), subjects):
                     here = [found[kind, part][number][at] for part in parts]
                     fell_back = np.concatenate([g.fell_back for g in here])

@@ -163,11 +163,6 @@ def cell(value: Any) -> str:
     return str(value)
 
 
-def percent(value: float) -> str:
-    """A fraction as a percentage with one decimal."""
-    return f"{100 * value:.1f} %"
-
-
 _NUMBER = re.compile(r"[-+]?[\d.,]+(e[-+]?\d+)?( %)?( \(reported\))?|-?")
 
 

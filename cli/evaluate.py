@@ -11,9 +11,9 @@ import click
 
 from benchcoe_jobs.domain import Split
 from benchcoe_jobs.errors import UsageError
-from benchcoe_jobs.wording import counted
+from benchcoe_jobs.wording import counted, percent
 
-from .command import Command, Finite, Session, cell, percent, table
+from .command import Command, Finite, Session, cell, table
 from .job_commands import require_complete, run_job, wait_option
 from .label import SPLITS
 from .output import echo
@@ -138,13 +138,21 @@ def _print_chosen_only(session: Session, report: Mapping[str, Any]) -> None:
         )
     if n := report["without_scores"]:
         have = "has" if n == 1 else "have"
-        session.note(f"note: {counted(n, 'query', 'queries')} {have} no score from the chosen expert")
+        missing = {row["expert"]: round(row["calls"] * (report["n"] + n)) - row["n"] for row in report["experts"]}
+        of_expert = ", ".join(f"{name} {count}" for name, count in missing.items() if count)
+        session.note(
+            f"note: {counted(n, 'query', 'queries')} {have} no score from the chosen expert ({of_expert}): "
+            "`benchcoe-jobs status` shows the errors"
+        )
 
 
 def print_report(session: Session, report: Report) -> None:
     """Print the report as a table, best first, and the gain under it."""
     rows = [(f"router {report.router}", report.accuracy, "")]
-    rows += [(name, accuracy, percent(report.calls.get(name, 0.0))) for name, accuracy in report.experts.items()]
+    rows += [
+        (_marked(name, report), accuracy, percent(report.calls.get(name, 0.0)))
+        for name, accuracy in report.experts.items()
+    ]
     rows += [
         ("(random expert)", report.random, ""),
         ("(subject oracle)", report.subject_oracle, ""),
@@ -172,6 +180,12 @@ def print_report(session: Session, report: Report) -> None:
         _print_costs(report.costs)
     for warning in report.warnings:
         session.note(f"note: {warning}")
+
+
+def _marked(name: str, report: Report) -> str:
+    """The name of an expert; the best single expert is marked if another one is ahead of it here."""
+    is_behind = report.best_single["accuracy"] < max(report.experts.values())
+    return f"{name} (best on the training split)" if is_behind and name == report.best_single["expert"] else name
 
 
 def _print_costs(costs: CostReport) -> None:

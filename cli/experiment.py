@@ -42,7 +42,7 @@ def experiment(session: Session, file: Path, out: Path | None) -> None:
     the extra plots, gains.png and gains.svg.
     """
     from benchcoe_jobs.services.experiments.plan import read_experiment
-    from benchcoe_jobs.services.experiments.report import COLUMNS, cells_of, summarise
+    from benchcoe_jobs.services.experiments.report import COLUMNS, cells_of, gap_notes, summarise
 
     plan = read_experiment(file)
     folder = out or file.with_suffix("")
@@ -67,6 +67,8 @@ def experiment(session: Session, file: Path, out: Path | None) -> None:
         table([cells_of(row) for row in rows], COLUMNS)
         names = ", ".join(map(str, files))
         echo(f"{counted(done_now, 'trial')} done now, {progress.done_before} done before: {names}")
+        for note in gap_notes(progress.outcomes):
+            session.note(f"note: {note}")
 
     session.show(data, human)
     if progress.failed:

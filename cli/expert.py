@@ -14,6 +14,7 @@ from benchcoe_jobs.errors import UsageError
 from .command import Command, Finite, Session, new_name
 from .job_commands import run_job, wait_option
 from .output import echo
+from .price_notes import note_prices_without_counts
 from .profile import print_profile, require_all_queries
 
 DTYPES = ["auto", "float32", "bfloat16", "float16"]
@@ -117,11 +118,13 @@ def add_expert(
         )
         if job is not None:
             _show(session, name, registration, job.report)
+            note_prices_without_counts(session, name)
             require_all_queries(job)
         return
     with session.store.writing() as connection:
         experts.add_expert(connection, expert)
     _show(session, name, registration, None)
+    note_prices_without_counts(session, name)
     if registration == "added":
         session.note(f"next: {_next_step(name, is_recorded=not expert.can_answer, wants_profile=not no_profile)}")
 

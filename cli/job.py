@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchcoe_jobs.masking import masked
-from benchcoe_jobs.wording import counted
+from benchcoe_jobs.wording import counted, percent
 
-from .command import Command, Session, cell, percent, table
+from .command import Command, Session, cell, table
 from .job_commands import follow, require_complete, require_success, wait_option
 from .output import echo
 from .stuck_job_hints import hints, note_hints

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchcoe_jobs.domain import ALL_POOL, Level, Policy, Split
-from benchcoe_jobs.wording import counted
+from benchcoe_jobs.wording import counted, percent
 
-from .command import Command, Finite, Session, percent, table
+from .command import Command, Finite, Session, table
 from .output import echo
 
 if TYPE_CHECKING:
@@ -125,6 +125,13 @@ def _print(session: Session, built: BuiltLabels) -> None:
             f"{counted(counts.n, 'query', 'queries')}, {counts.tied} with several best experts, "
             f"{counts.all_wrong} with every expert wrong"
         )
+    unearned = [label.subject for label in built.subjects if label.expert is None]
+    if unearned:
+        to = f"the best single expert, {built.best_single}" if built.best_single else "the best single expert"
+        session.note(
+            f"note: no expert is better than another on {', '.join(unearned)}: questions of "
+            f"{'this subject' if len(unearned) == 1 else 'these subjects'} go to {to}"
+        )
     for expert, subjects in groupby(built.left_out, key=lambda row: row.expert):
         scored = ", ".join(f"{row.subject} ({row.n_scored} of {row.n_queries} queries scored)" for row in subjects)
         session.note(f"note: {expert} is left out, below {100 * scope.pool.min_coverage:g} % coverage: {scored}")
@@ -139,7 +146,7 @@ def _subject_rows(built: BuiltLabels) -> list[list[str]]:
     return [
         [
             label.subject,
-            label.expert,
+            label.expert or "(none)",
             percent(label.mean) + ("" if label.source == "measured" else " (reported)"),
             "-" if label.n is None else str(label.n),
             "-" if label.margin is None else percent(label.margin),

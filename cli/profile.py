@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchcoe_jobs.errors import UnfinishedError
-from benchcoe_jobs.wording import counted
+from benchcoe_jobs.wording import counted, percent
 
-from .command import Command, Session, cell, percent, table
+from .command import Command, Session, cell, table
 from .job_commands import require_complete, run_job, wait_option
 from .label import SPLITS
 from .output import echo

@@ -15,8 +15,9 @@ import click
 
 from benchcoe_jobs import demo
 from benchcoe_jobs.errors import InputError, MissingError
+from benchcoe_jobs.wording import percent
 
-from .command import Command, Session, percent, table
+from .command import Command, Session, table
 from .output import echo
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from benchcoe_jobs.wording import counted
 
 from .command import Command, Session, new_name
 from .output import echo
+from .price_notes import note_prices_without_counts
 
 if TYPE_CHECKING:
     from benchcoe_jobs.services.ingest.result_import import ImportSummary
@@ -61,6 +62,8 @@ def import_results(
             progress=progress,
         )
     show_summary(session, summary)
+    for name in sorted(summary.scored):
+        note_prices_without_counts(session, name)
 
 
 @click.command(cls=Command)

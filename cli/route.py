@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.wording import percent
 
 from .command import Command, Session
 from .output import echo, echo_json
@@ -62,7 +63,9 @@ def route(
         if session.as_json:
             echo_json(_as_json(entry.id, choice))
         else:
-            subject = f"; subject {choice.subject}, confidence {choice.confidence:.0%}" if choice.subject else ""
+            subject = (
+                f"; subject {choice.subject}, confidence {percent(choice.confidence, 0)}" if choice.subject else ""
+            )
             line = f"{choice.expert}  ({choice.why}{subject})"
             echo(line if entry.id is None else f"{entry.id}\t{line}")
 

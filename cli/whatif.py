@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from benchcoe_jobs.domain import ALL_POOL, Split
-from benchcoe_jobs.wording import counted
+from benchcoe_jobs.wording import percent
 
-from .command import Command, Session, percent, table
+from .command import Command, Session, table
 from .label import SPLITS
 from .output import echo
 
@@ -70,7 +70,5 @@ def _print(session: Session, found: WhatIf) -> None:
         f"{stamp}pool {found.pool} {' and '.join(changes)}: {found.benchmark}, split {found.split}, n = {found.n}. "
         f"Best single expert: {found.before.best_single_expert}, then {found.after.best_single_expert}"
     )
-    if n := found.without_scores:
-        verb, them = ("is", "it") if n == 1 else ("are", "them")
-        queries = counted(n, "query", "queries")
-        session.note(f"note: {queries} {verb} left out: at least one compared expert has no score for {them}")
+    if found.gap_note is not None:
+        session.note(f"note: {found.gap_note}")

@@ -33,7 +33,7 @@ def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"BENCHCOE_{name}", raising=False)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def mmlu_pro_files() -> list[Path]:
     """The real result archives, one per expert."""
     files = sorted((SHARED_DATA / "mmlu_pro" / "eval_results").glob("*.zip"))

@@ -23,7 +23,7 @@ _BATCH = 500
 
 @dataclass(frozen=True, slots=True)
 class Flip:
-    """A subject label that changed; None if no expert is eligible."""
+    """A subject label that changed; None if no expert earns it, or none is eligible."""
 
     pool: str
     split: str

@@ -5,6 +5,7 @@ The labels of the changed pool are computed by the label views: a trial pool is 
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -14,6 +15,7 @@ from sqlalchemy import Connection
 
 from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.services.gaps import Gap, gap_note, gaps_of
 from benchcoe_jobs.services.intervals import mean_interval
 from benchcoe_jobs.services.labelling.scope import best_single, find_scope, how_to_leave
 from benchcoe_jobs.services.score_matrix import ScoreMatrix, read_matrix, subject_oracle
@@ -47,8 +49,8 @@ class WhatIf:
     """A pool before and after a change of its members, over the same `n` queries.
 
     `change` is after minus before by measure, with a paired 95 % bootstrap interval over queries; the choices are the
-    same in all resamples. `without_scores` counts the queries that are left out because at least one compared expert
-    has no score for them.
+    same in all resamples. `without_scores` counts the queries that are left out because a compared expert has no score
+    on them, and `gaps` has these experts.
     """
 
     pool: str
@@ -57,11 +59,21 @@ class WhatIf:
     split: str
     n: int
     without_scores: int
+    gaps: list[Gap]
     added: list[str]
     dropped: list[str]
     before: PoolAccuracy
     after: PoolAccuracy
     change: dict[str, dict[str, float]]
+
+    @property
+    def gap_note(self) -> str | None:
+        """The note on the queries that are left out; None if there are none."""
+        if not self.gaps:
+            return None
+        first = self.gaps[0].expert
+        leave = f"omit --add {shlex.quote(first)}" if first in self.added else how_to_leave(self.pool, first)
+        return gap_note(self.gaps, self.without_scores, self.n + self.without_scores, leave)
 
     def as_json(self) -> dict[str, Any]:
         """The comparison as one JSON object."""
@@ -114,6 +126,7 @@ def what_if(
         split,
         n,
         len(matrix.queries) - n,
+        gaps_of(matrix.values, matrix.experts, [query.subject for query in matrix.queries]),
         list(add),
         list(drop),
         accuracy_before,
@@ -148,7 +161,7 @@ def _accuracy(
     by_subject, single = _choices(connection, scope, members)
     scores = matrix.values[:, [matrix.experts.index(name) for name in members]]
     rows = np.arange(len(scores))
-    labelled = [matrix.experts.index(by_subject.get(query.subject, single)) for query in matrix.queries]
+    labelled = [matrix.experts.index(by_subject.get(query.subject) or single) for query in matrix.queries]
     routed = {
         "best_single": matrix.column(single),
         "by_subject": matrix.values[rows, labelled],
@@ -159,8 +172,8 @@ def _accuracy(
     return PoolAccuracy(list(members), single, **means), routed
 
 
-def _choices(connection: Connection, scope: Scope, members: Mapping[str, int]) -> tuple[dict[str, str], str]:
-    """The subject labels (subject -> expert) and the best single expert of a pool with these members."""
+def _choices(connection: Connection, scope: Scope, members: Mapping[str, int]) -> tuple[dict[str, str | None], str]:
+    """The subject labels (subject -> expert, None if none earns it) and the best single expert of these members."""
     trial_scope = replace(scope, pool=experts.trial_pool(connection, members.values(), scope.pool.min_coverage))
     by_subject = {label.subject: label.expert for label in live_labels.subject_labels(connection, trial_scope)}
     return by_subject, best_single(connection, trial_scope, f"pool {scope.pool.name!r} with {', '.join(members)}")

@@ -271,6 +271,19 @@ class QueryBest(Base):
     runner_up: Mapped[float | None] = mapped_column(Double)
 
 
+class Repair(Base):
+    """A repair of an audit, so that it can be undone. `moves` is described in store/results/repairs.py."""
+
+    __tablename__ = "repair"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    kind: Mapped[str] = mapped_column(String)
+    benchmark_id: Mapped[int] = mapped_column(ForeignKey("benchmark.id"))
+    expert_id: Mapped[int | None] = mapped_column(ForeignKey("expert.id"))
+    moves: Mapped[list[list[int]]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    undone_at: Mapped[datetime | None] = mapped_column(UtcTime)
+
+
 # --- frozen labels ---------------------------------------------------------------------------
 
 

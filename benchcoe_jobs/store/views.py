@@ -53,7 +53,7 @@ _EXPERT_RANK: dict[str, type] = {
     "next_mean": Double,
 }
 
-expert_rank = _view("expert_rank", **_EXPERT_RANK)
+expert_rank = _view("expert_rank", **_EXPERT_RANK, eligible=Integer)
 
 expert_beaten_by_best = _view(
     "expert_beaten_by_best",

@@ -20,7 +20,7 @@ def prepared_cli(cli: Cli, tmp_path: Path, store_url: str, monkeypatch: pytest.M
     rng = random.Random(0)
     subjects = ["ships" if i < N / 2 else "towers" for i in range(N)]
     hard = [rng.random() for _ in range(N)]
-    skills = {"ann": (0.75, 0.6), "bob": (0.4, 0), "cat": (0.5, 0.5), "dan": (0.45, 0.45)}
+    skills = {"ann": (0.75, 0.6), "bob": (0.4, 0), "cat": (0.6, 0.2), "dan": (0.45, 0.45)}
     scores: dict[str, list[int]] = {}
     for name, skill in skills.items():
         scores[name] = [
@@ -53,12 +53,18 @@ def test_the_command_of_a_finding_repairs_it(prepared_cli: Cli) -> None:
         found.err == "Error: 1 error among 2 findings: figures are wrong until the command of each error has been run\n"
     )
     first, command, *_ = found.out.splitlines()
-    assert first.startswith("error: toy, cat: its scores correlate with no other expert")
+    assert first.startswith("error: toy, cat: its scores do not correlate with those of ann, bob and dan")
     assert command.strip() == "benchcoe-jobs audit --benchmark toy --repair order --expert cat"
 
     repaired = prepared_cli(command.strip().removeprefix("benchcoe-jobs "))
     assert repaired.code == 0, repaired.err
     assert "scores of cat assigned to other questions (the log of 4 workers, gathered)" in repaired.out
+    undo = "audit --benchmark toy --undo order --expert cat"
+    assert repaired.err == f"to undo: benchcoe-jobs {undo}\n"
+    undone = prepared_cli(undo)
+    assert (undone.code, "of cat moved back, as before the repair; the labels are updated" in undone.out) == (0, True)
+    assert prepared_cli("audit").out == found.out
+    assert prepared_cli(command.strip().removeprefix("benchcoe-jobs ")).code == 0
     again = prepared_cli("audit --json")
     assert again.code == 0
     assert [finding["kind"] for finding in again.json["findings"]] == ["never right"]
@@ -125,8 +131,12 @@ def test_an_experiment_continues_where_it_stopped(prepared_cli: Cli, tmp_path: P
 
 
 USAGE_ERRORS = {
-    "audit --repair order": (2, "--repair order and --expert NAME go together"),
-    "audit --expert ann": (2, "--repair order and --expert NAME go together"),
+    "audit --repair order": (2, "--repair order or --undo order, and --expert NAME go together"),
+    "audit --undo order": (2, "--repair order or --undo order, and --expert NAME go together"),
+    "audit --expert ann": (2, "--repair order or --undo order, and --expert NAME go together"),
+    "audit --undo order --repair order --expert ann": (2, "give --repair or --undo, not both"),
+    "audit --undo order --expert ann": (2, "nothing to undo"),
+    "audit --undo duplicates": (2, "nothing to undo"),
     "audit --repair duplicates": (2, "nothing to repair"),
     "audit --benchmark none": (2, "unknown benchmark"),
     "experiment none.toml": (1, "cannot be read"),

@@ -8,10 +8,9 @@ from typing import Any
 import click
 import pytest
 
-from benchcoe_jobs.cli.command import MAX_NAME, Session, cell, new_name, percent, table
+from benchcoe_jobs.cli.command import MAX_NAME, Session, cell, new_name, table
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.settings import Settings
-from benchcoe_jobs.wording import counted
 
 
 @pytest.mark.parametrize(
@@ -20,19 +19,6 @@ from benchcoe_jobs.wording import counted
 )
 def test_cell(value: Any, text: str) -> None:
     assert cell(value) == text
-
-
-def test_percent() -> None:
-    assert percent(0.12345) == "12.3 %"
-
-
-@pytest.mark.parametrize(("n", "text"), [(0, "0 queries"), (1, "1 query"), (2, "2 queries")])
-def test_counted(n: int, text: str) -> None:
-    assert counted(n, "query", "queries") == text
-
-
-def test_counted_adds_an_s() -> None:
-    assert (counted(1, "shard"), counted(2, "shard")) == ("1 shard", "2 shards")
 
 
 @pytest.mark.parametrize("name", ["", " a", "a ", "a\nb", "a" * (MAX_NAME + 1)])

@@ -6,10 +6,13 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sqlalchemy import text
 from tables import add_experts, bring
 
-from benchcoe_jobs.services.audit.checks import Finding
+from benchcoe_jobs.services.audit.findings import Finding
+from benchcoe_jobs.services.score_matrix import ScoreMatrix
+from benchcoe_jobs.store.results.joins import QueryRef
 from benchcoe_jobs.store.session import Store
 
 N = 1200
@@ -36,11 +39,18 @@ def rows(n: int = N) -> list[dict[str, Any]]:
     ]
 
 
-def correlated(n: int = N, seed: int = 0, **skills: float) -> dict[str, list[float]]:
-    """Scores of 0 or 1 of experts for which the same questions are hard."""
+def correlated(n: int = N, seed: int = 0, harder: float = 0.3, **skills: float) -> dict[str, list[float]]:
+    """Scores of 0 or 1 of experts for which the same questions are hard, those of the second half `harder`."""
     luck = random.Random(seed)
-    hard = [luck.random() for _ in range(n)]
-    return {name: [float(0.6 * h + 0.4 * luck.random() < skill) for h in hard] for name, skill in skills.items()}
+    hard = [0.6 * luck.random() + (harder if i >= n / 2 else 0.0) for i in range(n)]
+    return {name: [float(h + 0.4 * luck.random() < skill) for h in hard] for name, skill in skills.items()}
+
+
+def matrix_of(**scores: list[float]) -> ScoreMatrix:
+    """The scores of `correlated` as a matrix; the first half of the questions is about maps, the second about math."""
+    n = len(next(iter(scores.values())))
+    queries = [QueryRef(i, f"k{i}", "maps" if i < n / 2 else "math", "train", 1) for i in range(n)]
+    return ScoreMatrix(list(scores), queries, np.array(list(scores.values())).T)
 
 
 def store_scores(store: Store, folder: Path, scores: dict[str, list[float]], **more: Any) -> None:

@@ -112,3 +112,9 @@ def ranking(world: World, pool: str, subject: str, split: str) -> list[tuple[str
             found.append((expert, mean(values)))
     cost = world.costs
     return sorted(found, key=lambda pair: (-pair[1], cost[pair[0]] is None, cost[pair[0]] or 0, pair[0].encode()))
+
+
+def is_unearned(ranked: list[tuple[str, Fraction]]) -> bool:
+    """Whether no expert earns the label of a ranking: the best mean is 0, or all of several means are equal."""
+    means = [value for _, value in ranked]
+    return means[0] == 0 or (len(means) > 1 and means[0] == means[-1])

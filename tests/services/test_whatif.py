@@ -56,6 +56,30 @@ def test_by_hand(toy: Store) -> None:
     assert found.change["best_single"] == {"value": 0.0, "low": 0.0, "high": 0.0}
 
 
+def test_queries_without_a_score_are_named_with_their_expert(toy: Store, tmp_path: Path) -> None:
+    rows = [
+        {"key": f"test-math-{n}", "text": f"test math {n}", "subject": "math", "split": "test", "score": 1}
+        for n in range(3)
+    ]
+    train = [
+        {"key": f"train-{subject}-{n}", "text": f"train {subject} {n}", "subject": subject, "split": "train"}
+        | {"score": 1}
+        for subject in ("maps", "math")
+        for n in range(4)
+    ]
+    add_experts(toy, dan=1.0)
+    bring(toy, tmp_path, "dan", *rows, *train)
+    assert compare(toy, "two", add=["cat"]).gap_note is None
+    found = compare(toy, "two", add=["dan"])
+    assert (found.n, found.without_scores) == (3, 5)
+    said = "5 of 8 queries left out, because an expert has no score there: dan on 5 (maps 4, math 1). "
+    assert found.gap_note == f"{said}To compare on all of them, omit --add dan"
+    with toy.writing() as connection:
+        experts.change_pool(connection, "two", add=["dan"])
+    leave = "leave it out: benchcoe-jobs add-pool two --remove dan"
+    assert compare(toy, "two", add=["cat"]).gap_note == f"{said}To compare on all of them, {leave}"
+
+
 def test_the_comparison_is_that_of_the_changed_pool(toy: Store) -> None:
     """Dropping an expert in the comparison, then retiring it, gives the same; the comparison changes nothing."""
     before = pools(toy)
@@ -115,6 +139,6 @@ def test_a_pool_without_enough_scores_has_no_best_single_expert(toy: Store, tmp_
     with toy.writing() as connection:
         experts.change_pool(connection, "new", add=["eve", "ann"])
     with pytest.raises(
-        UsageError, match=r"no best single expert .*: no expert of pool 'new' with eve has scores for 95%"
+        UsageError, match=r"no best single expert .*: no expert of pool 'new' with eve has scores for 95 %"
     ):
         compare(toy, "new", drop=["ann"])

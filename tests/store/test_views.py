@@ -7,7 +7,7 @@ from collections import defaultdict
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from label_worlds import EXPERTS, VALUES, World, clear, fill, ranking, worlds, write
+from label_worlds import EXPERTS, VALUES, World, clear, fill, is_unearned, ranking, worlds, write
 from sqlalchemy import select
 
 from benchcoe_jobs.store.results import aggregates, catalog, experts, responses
@@ -16,7 +16,7 @@ from benchcoe_jobs.store.tables import Benchmark, Pool
 from benchcoe_jobs.store.views import pool_summary, query_label, query_target, subject_label
 
 
-def reference_subject_labels(world: World) -> dict[tuple[str, str, str], tuple[str, float, int, float | None]]:
+def reference_subject_labels(world: World) -> dict[tuple[str, str, str], tuple[str | None, float, int, float | None]]:
     labels = {}
     for pool in world.pools:
         for subject, split in set(world.queries.values()):
@@ -24,7 +24,8 @@ def reference_subject_labels(world: World) -> dict[tuple[str, str, str], tuple[s
             if ranked:
                 best, top = ranked[0]
                 margin = float(top) - float(ranked[1][1]) if len(ranked) > 1 else None
-                labels[pool, subject, split] = best, float(top), sum(value == top for _, value in ranked), margin
+                earned = None if is_unearned(ranked) else best
+                labels[pool, subject, split] = earned, float(top), sum(value == top for _, value in ranked), margin
     return labels
 
 
@@ -42,7 +43,7 @@ def reference_query_labels(world: World) -> dict[tuple[str, str], tuple[str, flo
     return labels
 
 
-def stored_subject_labels(store: Store) -> dict[tuple[str, str, str], tuple[str, float, int, float | None]]:
+def stored_subject_labels(store: Store) -> dict[tuple[str, str, str], tuple[str | None, float, int, float | None]]:
     with store.reading() as connection:
         rows = connection.execute(select(subject_label)).all()
     return {(r.pool, r.subject, r.split): (r.expert, r.mean, r.tied, r.margin) for r in rows}

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.services.routing.snapshot import RoutingSnapshot
+from benchcoe_jobs.wording import percent
 
 WEIGHTS = (0.0, 0.2, 0.4, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.98, 1.0)
 """The quality weights of the curve; see `Budget`."""
@@ -91,7 +92,7 @@ def _mix(cheapest: Point, best: Point, cost: float) -> Point:
     span = best.cost - cheapest.cost
     share = float(np.clip((cost - cheapest.cost) / span, 0.0, 1.0)) if span else 1.0
     return Point(
-        f"{share:.0%} {best.name}, else {cheapest.name}",
+        f"{percent(share, 0)} {best.name}, else {cheapest.name}",
         cheapest.cost + share * span,
         cheapest.accuracy + share * (best.accuracy - cheapest.accuracy),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -15,7 +15,9 @@ from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Distribution, Source, Split
 from benchcoe_jobs.services.evaluation.cost_curve import CostReport
 from benchcoe_jobs.services.evaluation.decisions import SplitDecisions
+from benchcoe_jobs.services.gaps import Gap, gap_note, gaps_of
 from benchcoe_jobs.services.intervals import mean_interval
+from benchcoe_jobs.services.labelling.scope import how_to_leave
 from benchcoe_jobs.services.score_matrix import fill, subject_oracle
 from benchcoe_jobs.store.results.catalog import Question
 from benchcoe_jobs.wording import counted
@@ -31,7 +33,7 @@ class Report:
     queries. `fell_back` is the share of questions that fell back to the best single expert.
     `costs` has the router at several quality weights, and its baselines; None if costs are unknown.
     `without_scores` is the number of queries of the split that are left out because an expert
-    that the router may choose has no score on them.
+    that the router may choose has no score on them; `gaps` has these experts.
     """
 
     router: str
@@ -56,6 +58,7 @@ class Report:
     cost: dict[str, float] | None
     warnings: list[str]
     costs: CostReport | None = None
+    gaps: list[Gap] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         """The report as one JSON object."""
@@ -65,20 +68,23 @@ class Report:
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The report back from `as_json`."""
         costs = None if data["costs"] is None else CostReport.from_json(data["costs"])
-        return cls(**{**data, "costs": costs})
+        gaps = [Gap.from_json(gap) for gap in data.get("gaps", [])]  # a release before 0.3.0 stored none
+        return cls(**{**data, "costs": costs, "gaps": gaps})
 
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
     """Scores and costs (queries, experts) of the questions on which every expert has a score.
 
-    `positions` (queries,) are their places in the list of questions. A cost is NaN if it is unknown.
+    `positions` (queries,) are their places in the list of questions. A cost is NaN if it is unknown. `gaps` has the
+    experts that lack scores on the other questions.
     """
 
     experts: list[str]
     positions: NDArray[np.intp]
     scores: Floats
     costs: Floats
+    gaps: list[Gap]
 
 
 def gather(
@@ -105,7 +111,8 @@ def gather(
     given = np.array([np.nan if (price := prices[name]) is None else price for name in names.values()])
     costs = np.where(np.isnan(costs), given, costs)
     kept = np.flatnonzero(~np.isnan(scores).any(axis=1))
-    return Outcomes(list(names.values()), kept, scores[kept], costs[kept])
+    gaps = gaps_of(scores, list(names.values()), [question.subject for question in questions])
+    return Outcomes(list(names.values()), kept, scores[kept], costs[kept], gaps)
 
 
 def compare(decided: SplitDecisions, n_seen: int, outcomes: Outcomes) -> Report:
@@ -145,7 +152,8 @@ def compare(decided: SplitDecisions, n_seen: int, outcomes: Outcomes) -> Report:
         fell_back=float(np.mean([decided.decisions[row].fell_back for row in at])),
         experts=dict(zip(names, outcomes.scores.mean(axis=0).tolist(), strict=True)),
         cost=_cost(outcomes.costs, chosen, best_single),
-        warnings=_warnings(decided, distribution, n_seen, n_without),
+        warnings=_warnings(decided, distribution, n_seen, n_without, outcomes.gaps),
+        gaps=outcomes.gaps,
     )
 
 
@@ -161,7 +169,9 @@ def _cost(costs: Floats, chosen: NDArray[np.intp], best: int) -> dict[str, float
     }
 
 
-def _warnings(decided: SplitDecisions, distribution: Distribution, n_seen: int, n_without: int) -> list[str]:
+def _warnings(
+    decided: SplitDecisions, distribution: Distribution, n_seen: int, n_without: int, gaps: Sequence[Gap]
+) -> list[str]:
     found = []
     n_queries = counted(len(decided.questions), "query", "queries")
     if distribution == Distribution.NAIVE:
@@ -171,7 +181,8 @@ def _warnings(decided: SplitDecisions, distribution: Distribution, n_seen: int, 
     elif n_seen:
         found.append(f"the content of {n_seen} of {n_queries} is that of a training query")
     if n_without:
-        found.append(f"{n_without} of {n_queries} left out: at least one expert of the pool has no score there")
+        leave = how_to_leave(decided.snapshot.router.scope.pool.name, gaps[0].expert)
+        found.append(gap_note(gaps, n_without, len(decided.questions), leave))
     labels = decided.snapshot.labels.values()
     if reported := [label.subject for label in labels if label.source == Source.REPORTED]:
         found.append(f"the labels of {', '.join(reported)} come from reported scores, whose queries may be among these")

@@ -11,6 +11,7 @@ import numpy as np
 
 from benchcoe_jobs.services.experiments.plan import Protocol
 from benchcoe_jobs.services.experiments.trials import Outcome
+from benchcoe_jobs.services.gaps import Gap, gap_note
 from benchcoe_jobs.services.intervals import clustered_interval
 
 
@@ -90,6 +91,25 @@ def _row(protocol: Protocol, pool: str, router: str, group: Sequence[Outcome]) -
         seeds_high=max(seed_gains),
         in_sample=protocol is Protocol.NAIVE,
     )
+
+
+def gap_notes(outcomes: Sequence[Outcome]) -> list[str]:
+    """A note for each pool with an expert without scores on some queries: the trials leave these queries out."""
+    widest: dict[str, dict[str, Any]] = {}
+    for outcome in outcomes:
+        report, pool = outcome.report, outcome.trial.pool
+        if report.get("gaps") and report["without_scores"] > widest.get(pool, {"without_scores": 0})["without_scores"]:
+            widest[pool] = report
+    return [
+        f"pool {pool}: in a trial, "
+        + gap_note(
+            [Gap.from_json(gap) for gap in report["gaps"]],
+            report["without_scores"],
+            report["n"] + report["without_scores"],
+            f"leave {report['gaps'][0]['expert']} out of this pool in the file",
+        )
+        for pool, report in widest.items()
+    ]
 
 
 COLUMNS = [

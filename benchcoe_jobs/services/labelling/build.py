@@ -24,6 +24,7 @@ class BuiltLabels:
 
     At subject level `subjects` has the labels and `flip_rates` the flip rate of the best expert by subject, see
     `flip_rate`. At query level `counts` counts the labels. `left_out` has the experts that could not win, with reasons.
+    `best_single` is the best single expert, to which subjects go whose label no expert earns; None if there is none.
     """
 
     level: Level
@@ -34,6 +35,7 @@ class BuiltLabels:
     subjects: list[SubjectLabel]
     flip_rates: dict[str, float]
     counts: QueryLabelCounts | None
+    best_single: str | None
 
 
 def build_labels(
@@ -67,13 +69,20 @@ def build_labels(
         if not subjects and not (counts and counts.n):
             raise UsageError(_nothing_to_label(scope, out))
         frozen = freeze(connection, level, scope, policy)
-        return BuiltLabels(level, policy, scope, frozen, out, subjects, flip_rates, counts)
+        single = live_labels.best_single(connection, scope)
+        return BuiltLabels(level, policy, scope, frozen, out, subjects, flip_rates, counts, single)
 
 
 def _flip_rates(connection: Connection, scope: Scope) -> dict[str, float]:
-    """Flip rates by subject. Labels from reported scores have none: there are no queries to resample."""
+    """Flip rates by subject.
+
+    Labels from reported scores have none, because there are no queries to resample, nor have labels that no expert
+    earns.
+    """
     measured = {
-        label.subject for label in live_labels.subject_labels(connection, scope) if label.source == Source.MEASURED
+        label.subject
+        for label in live_labels.subject_labels(connection, scope)
+        if label.source == Source.MEASURED and label.expert is not None
     }
     rates = {}
     for subject, ranked in live_labels.contenders(connection, scope).items():

@@ -27,8 +27,8 @@ def best_single(connection: Connection, scope: Scope, pool: str | None = None) -
     if found is None:
         raise UsageError(
             "no best single expert to compare with or to fall back to: no expert of "
-            f"{pool or f'pool {scope.pool.name!r}'} has scores for {scope.pool.min_coverage:.0%} of {scope.benchmark}, "
-            f"split {scope.split}"
+            f"{pool or f'pool {scope.pool.name!r}'} has scores for {100 * scope.pool.min_coverage:g} % of "
+            f"{scope.benchmark}, split {scope.split}"
         )
     return found
 

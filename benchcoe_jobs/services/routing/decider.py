@@ -18,6 +18,7 @@ from benchcoe_jobs.services.routing.budget import Budget
 from benchcoe_jobs.services.routing.snapshot import RoutingSnapshot
 from benchcoe_jobs.store.routing import routers
 from benchcoe_jobs.store.session import Store
+from benchcoe_jobs.wording import percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,10 +158,13 @@ class Decider:
         label = self.snapshot.labels.get(subject)
         if label is None:
             return f"no expert is eligible on {subject}: the best single expert"
+        if label.expert is None:
+            tie = f"no expert is better than another on {subject} (all have {percent(label.mean)})"
+            return f"{tie}: the best single expert" if expert == self.snapshot.best_single else tie
         if label.expert != expert:
-            return f"{mean:.1%} on {subject}, where {label.expert} has {label.mean:.1%}"
+            return f"{percent(mean)} on {subject}, where {label.expert} has {percent(label.mean)}"
         rank = "best" if label.rank == 1 else "not significantly worse than the best"
-        return f"{rank} on {subject}: {label.mean:.1%} {label.source}" + (f" over {label.n}" if label.n else "")
+        return f"{rank} on {subject}: {percent(label.mean)} {label.source}" + (f" over {label.n}" if label.n else "")
 
     def _why_score(self, scores: Floats, column: int) -> str:
         why = f"predicted score {scores[column]:.3f}"

@@ -33,7 +33,8 @@ class RoutingSnapshot:
     `members` are the experts of its pool (name -> id). `eligible` are the experts that it may choose, by name: those
     with enough scores, or with a subject's label, on the training split. `labels` has the label of each subject.
     `means` has the eligible experts' mean scores by subject, `overall` those over the whole training split; a label
-    and the best single expert are set just above their equals, so that the highest mean is the choice. `costs` is
+    and the best single expert are set just above their equals, so that the highest mean is the choice. The best single
+    expert is also set above the others on a subject whose label no expert earns. `costs` is
     the expected cost of a query for each member, None if it is unknown. `fingerprint` is the SHA-256 (hex) of the
     canonical JSON of the rest.
     """
@@ -114,7 +115,7 @@ def _snapshot(connection: Connection, router: TrainedRouter) -> RoutingSnapshot:
     means = {subject: {c.expert: c.mean for c in contenders} for subject, contenders in ranked.items()}
     for label in labels.values():  # a tie or a policy may decide against the highest mean; a reported score has none
         of_subject = means.setdefault(label.subject, {})
-        of_subject[label.expert] = _just_above([label.mean, *of_subject.values()])
+        of_subject[label.expert or best] = _just_above([label.mean, *of_subject.values()])
     return RoutingSnapshot(
         router=router,
         members=members,

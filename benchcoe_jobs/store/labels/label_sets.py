@@ -30,6 +30,8 @@ class LabelSetRef:
 def freeze(connection: Connection, level: Level, scope: Scope, policy: Policy = Policy.BEST) -> LabelSetRef:
     """Copy the current labels of a scope into a label set; identical labels are stored once.
 
+    A subject whose label no expert earns has none in the set.
+
     The fingerprint is the SHA-256 of the scope, the policy and every (subject or query key, expert).
     """
     header: list[object] = [level, scope.pool.name, scope.benchmark, scope.split, scope.pool.min_coverage]
@@ -39,7 +41,9 @@ def freeze(connection: Connection, level: Level, scope: Scope, policy: Policy = 
     view = _view(level, policy).c
     item_id, item = (view.subject_id, view.subject) if level is Level.SUBJECT else (view.query_id, view.key)
     names: dict[int, str] = dict(connection.execute(select(Expert.id, Expert.name)).all())
-    rows = connection.execute(select(item, item_id, view.expert_id).where(*in_scope(view, scope)))
+    rows = connection.execute(
+        select(item, item_id, view.expert_id).where(*in_scope(view, scope), view.expert_id.is_not(None))
+    )
     # Sorted here by bytes, as both databases sort names, because views return rows in any order.
     labels = sorted(rows, key=itemgetter(0))
     digest.update("".join([f"{key}\t{names[expert_id]}\n" for key, _, expert_id in labels]).encode())
@@ -104,7 +108,7 @@ def _freshness(connection: Connection, row: Any, scope: Scope) -> dict[str, int]
     frozen: Any = FrozenSubjectLabel if level is Level.SUBJECT else FrozenQueryLabel
     view = _view(level, Policy(row.policy))
     item = "subject_id" if level is Level.SUBJECT else "query_id"
-    here = in_scope(view.c, scope)
+    here = (*in_scope(view.c, scope), view.c.expert_id.is_not(None))
     n_frozen = connection.scalar(select(func.count()).where(frozen.label_set_id == set_id)) or 0
     n_live = connection.scalar(select(func.count()).where(*here)) or 0
     common, same = connection.execute(

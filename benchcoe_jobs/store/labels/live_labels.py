@@ -51,12 +51,13 @@ class Scope:
 class SubjectLabel:
     """A row of a policy's view.
 
-    `margin` is None if no other expert is eligible, and negative if another expert is better. `rank` is the expert's
-    rank by mean: 1 unless the policy chose an expert that is not the best.
+    `expert` is None if no expert earns the label: the best mean is 0, or (policy `best`) all of several eligible
+    experts have the same mean. `margin` is None if no other expert is eligible, and negative if another expert is
+    better. `rank` is the expert's rank by mean: 1 unless the policy chose an expert that is not the best.
     """
 
     subject: str
-    expert: str
+    expert: str | None
     mean: float
     n: int | None
     margin: float | None
@@ -140,9 +141,12 @@ def query_label_counts(connection: Connection, scope: Scope) -> QueryLabelCounts
 
 @dataclass(frozen=True, slots=True)
 class AllLabels:
-    """The expert of every label of a benchmark, by (pool, split, subject) and by (pool, query id)."""
+    """The expert of every label of a benchmark, by (pool, split, subject) and by (pool, query id).
 
-    subject: dict[tuple[str, str, str], str]
+    A label of a subject that no expert earns is None.
+    """
+
+    subject: dict[tuple[str, str, str], str | None]
     query: dict[tuple[str, int], str]
 
 

@@ -169,18 +169,19 @@ def set_retired(connection: Connection, name: str, retired: bool) -> None:
 
 
 def experts(connection: Connection) -> list[dict[str, object]]:
-    """One row per expert: its settings, and the number of its scores on all benchmarks."""
+    """One row per expert: its settings, its cost and prices, and the number of its scores on all benchmarks."""
     rows = connection.execute(
         select(
             Expert.name,
             Expert.engine,
             Expert.model,
             Expert.cost,
+            *(getattr(Expert, price) for price in PRICES),
             Expert.retired_at,
             func.coalesce(func.sum(ScoreSum.n), 0).label("scores"),
         )
         .outerjoin(ScoreSum, ScoreSum.expert_id == Expert.id)
-        .group_by(Expert.id, Expert.name, Expert.engine, Expert.model, Expert.cost, Expert.retired_at)
+        .group_by(Expert.id)
         .order_by(Expert.name)
     )
     return [
@@ -189,6 +190,7 @@ def experts(connection: Connection) -> list[dict[str, object]]:
             "engine": row.engine,
             "model": row.model,
             "cost": row.cost,
+            **{price: getattr(row, price) for price in PRICES},
             "scores": int(row.scores),
             "retired": row.retired_at is not None,
         }

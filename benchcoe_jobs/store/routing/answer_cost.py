@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import case, func
+from sqlalchemy import Connection, case, func, select
 
-from benchcoe_jobs.store.tables import Expert, Response
+from benchcoe_jobs.store.tables import Expert, Response, Score
 
 
 def _token_cost(tokens: Any, price: Any) -> Any:
@@ -18,13 +18,30 @@ _TOKEN_COST = _token_cost(Response.prompt_tokens, Expert.price_in) + _token_cost
     Response.completion_tokens, Expert.price_out
 )
 
-ANSWER_COST = func.coalesce(
+_KNOWN_OF_ANSWER = (
     Response.cost,
     case((func.coalesce(Expert.price_in, Expert.price_out).is_not(None), _TOKEN_COST)),
     Response.latency_s * Expert.price_gpu_second,
-    Expert.cost,
 )
+
+ANSWER_COST = func.coalesce(*_KNOWN_OF_ANSWER, Expert.cost)
 """The first that is known: the recorded cost, tokens by their prices, seconds by their price, the expert's cost.
 
 The latency of an answer is that of its micro-batch, and each answer of the micro-batch counts it in full.
 """
+
+
+def answers_without_price(connection: Connection, expert_id: int) -> tuple[int, int]:
+    """(scored answers of an expert to which its prices do not apply, all of its scored answers).
+
+    A price of tokens does not apply to an answer whose tokens were not counted, nor a price of seconds to one whose
+    time was not measured.
+    """
+    unknown, n = connection.execute(
+        select(func.count().filter(func.coalesce(*_KNOWN_OF_ANSWER).is_(None)), func.count())
+        .select_from(Score)
+        .join(Expert, Expert.id == Score.expert_id)
+        .outerjoin(Response, (Response.run_id == Score.run_id) & (Response.query_id == Score.query_id))
+        .where(Score.expert_id == expert_id)
+    ).one()
+    return unknown, n

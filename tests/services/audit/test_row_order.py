@@ -1,93 +1,153 @@
-"""Orders of rows are recognised from the scores alone."""
+"""Experts in another order are recognised from the scores alone, and it is said who is in the wrong order."""
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
-from audit_worlds import correlated, gathered, interleaved
-from hypothesis import given
-from hypothesis import strategies as st
+from audit_worlds import N, correlated, gathered, interleaved, matrix_of
 
-from benchcoe_jobs.services.audit.row_order import Order, true_rows, unrelated_experts
+from benchcoe_jobs.arrays import Floats
+from benchcoe_jobs.services.audit.log_order import Numbering, Order
+from benchcoe_jobs.services.audit.row_order import UnrelatedExpert, share_between_subjects, unrelated_experts
 from benchcoe_jobs.services.score_matrix import ScoreMatrix
 from benchcoe_jobs.store.results.joins import QueryRef
 
 LAYOUTS = [(workers, layout) for workers in (2, 4, 8) for layout in ("gathered", "interleaved")]
 
 
+def in_log_order(matrix: ScoreMatrix, expert: str, order: Order) -> None:
+    """Store an expert's scores as a log in this order has them."""
+    values = matrix.column(expert).copy()
+    stored, true = Numbering.of(matrix.queries).true_rows(~np.isnan(values), order)
+    matrix.values[stored, matrix.experts.index(expert)] = values[true]
+
+
+def restored(matrix: ScoreMatrix, found: UnrelatedExpert) -> Floats:
+    assert found.order is not None
+    return Numbering.of(matrix.queries).restored(matrix.column(found.expert), found.order)
+
+
 @pytest.mark.parametrize(("workers", "layout"), LAYOUTS)
 @pytest.mark.parametrize("n", [1201, 1206])  # not divisible by the workers
 @pytest.mark.parametrize("within", ["benchmark", "subject"])
 def test_every_order_is_recognised(workers: int, layout: str, n: int, within: str) -> None:
-    queries = [QueryRef(n - i, f"k{i}", "maps" if i % 3 else "math", "train", 1) for i in range(n)]
-    values = np.array(list(correlated(n, ann=0.5, bob=0.6, cat=0.45, dan=0.5).values())).T
+    """An order within subjects does not change their means: only experts that are trusted show what is right."""
+    queries = [QueryRef(n - i, f"k{i}", "maps" if i < n / 2 else "math", "train", 1) for i in range(n)]
+    values = np.array(list(correlated(n, ann=0.6, bob=0.7, cat=0.55, dan=0.6).values())).T
     values[::7, 3] = np.nan
-    order = Order(workers, layout, "key", "own", within)
-    stored, true = true_rows(queries, ~np.isnan(values[:, 3]), order)
-    reordered = values.copy()
-    reordered[stored, 3] = values[true, 3]
-    [found] = unrelated_experts(ScoreMatrix(["ann", "bob", "cat", "dan"], queries, reordered))
-    assert found.expert == "dan"
-    assert found.order is not None
-    restored = np.full(n, np.nan)
-    stored, true = true_rows(queries, ~np.isnan(reordered[:, 3]), found.order)
-    restored[true] = reordered[stored, 3]
-    np.testing.assert_array_equal(restored, values[:, 3])
+    right = values.copy()
+    matrix = ScoreMatrix(["ann", "bob", "cat", "dan"], queries, values)
+    in_log_order(matrix, "dan", Order(workers, layout, "key", "own", within))
+    [found] = unrelated_experts(matrix, {"ann"})
+    assert (found.expert, found.reference, found.doubt) == ("dan", ("ann", "bob", "cat"), None)
+    np.testing.assert_array_equal(restored(matrix, found), right[:, 3])
+    [without_trust] = unrelated_experts(matrix)
+    assert without_trust.order == found.order
+    if within == "benchmark":
+        assert without_trust.doubt is None
+    else:
+        assert "nothing says which order is right" in str(without_trust.doubt)
 
 
-def test_layouts_are_those_of_a_log() -> None:
-    queries = [QueryRef(i, str(i), "s", "train", 1) for i in range(11)]
-    for workers in (2, 4, 8):
-        for layout, log in (("gathered", gathered), ("interleaved", interleaved)):
-            stored, true = true_rows(
-                queries, np.ones(11, dtype=bool), Order(workers, layout, "key", "own", "benchmark")
-            )
-            assert [int(true[list(stored).index(row)]) for row in range(11)] == log(11, workers)
+def logs(scores: dict[str, list[float]], **workers: int) -> dict[str, list[float]]:
+    """The scores of some experts as the gathered logs of so many workers have them."""
+    return scores | {name: [scores[name][i] for i in gathered(len(scores[name]), w)] for name, w in workers.items()}
 
 
-@given(
-    st.lists(st.tuples(st.sampled_from(["maps", "math"]), st.booleans()), min_size=1, max_size=40).filter(
-        lambda questions: any(scored for _, scored in questions)
-    ),
-    st.sampled_from(LAYOUTS),
-    st.sampled_from(["key", "arrival"]),
-    st.sampled_from(["own", "all"]),
-    st.sampled_from(["benchmark", "subject"]),
+@pytest.mark.parametrize(
+    "workers",
+    [
+        {"bob": 8},
+        {"bob": 8, "cat": 8},
+        {"bob": 4, "cat": 4, "dan": 4},
+        {"bob": 2, "cat": 2, "dan": 8},
+        {"bob": 2, "cat": 4, "dan": 8},
+    ],
 )
-def test_every_order_moves_each_score_once(
-    questions: list[tuple[str, bool]], layout: tuple[int, str], by: str, over: str, within: str
-) -> None:
-    """The stored rows are all scored ones; no two go to one question; within subjects none leaves its subject."""
-    queries = [QueryRef(len(questions) - i, f"k{i}", subject, "train", 1) for i, (subject, _) in enumerate(questions)]
-    has_row = np.array([scored for _, scored in questions])
-    stored, true = true_rows(queries, has_row, Order(*layout, by, over, within))
-    assert sorted(stored.tolist()) == np.flatnonzero(has_row).tolist()
-    assert len(set(true.tolist())) == len(true)
-    if over == "own":
-        assert has_row[true].all()
-    if within == "subject":
-        assert all(queries[a].subject == queries[b].subject for a, b in zip(stored, true, strict=True))
+def test_the_natural_order_is_right_also_if_few_files_have_it(workers: dict[str, int]) -> None:
+    right = correlated(2400, ann=0.6, bob=0.7, cat=0.55, dan=0.65)
+    matrix = matrix_of(**logs(right, **workers))
+    found = unrelated_experts(matrix)
+    assert {expert.expert for expert in found} == set(workers)
+    for expert in found:
+        assert expert.doubt is None
+        assert expert.share_restored is not None
+        assert expert.share < expert.share_restored
+        assert restored(matrix, expert).tolist() == right[expert.expert]
 
 
-def test_keys_are_counted_by_value_and_arrival_by_id() -> None:
-    queries = [QueryRef(3, "k9", "s", "train", 1), QueryRef(2, "k10", "s", "train", 1), QueryRef(1, "k2", "s", "t", 1)]
-    scored = np.ones(3, dtype=bool)
-    by_key, _ = true_rows(queries, scored, Order(2, "gathered", "key", "own", "benchmark"))
-    by_arrival, _ = true_rows(queries, scored, Order(2, "gathered", "arrival", "own", "benchmark"))
-    assert by_key.tolist() == [2, 0, 1]
-    assert by_arrival.tolist() == [2, 1, 0]
+def test_no_file_is_in_the_natural_order() -> None:
+    """The order in which all vary more between subjects is found, not that of the largest group."""
+    right = correlated(2400, ann=0.6, bob=0.7, cat=0.55, dan=0.65)
+    matrix = matrix_of(**logs(right, ann=4, bob=4, cat=4, dan=8))
+    found = unrelated_experts(matrix)
+    assert [(expert.expert, expert.doubt) for expert in found] == [
+        (name, None) for name in ("ann", "bob", "cat", "dan")
+    ]
+    for expert in found:
+        assert restored(matrix, expert).tolist() == right[expert.expert]
 
 
-def matrix_of(**scores: list[float]) -> ScoreMatrix:
-    n = len(next(iter(scores.values())))
-    queries = [QueryRef(i, f"k{i}", "maps", "train", 1) for i in range(n)]
-    return ScoreMatrix(list(scores), queries, np.array(list(scores.values())).T)
+def test_trusted_experts_are_right_also_if_they_are_few() -> None:
+    """The subjects are equally hard, so that only the trusted expert shows which order is right."""
+    right = correlated(2400, harder=0.0, ann=0.4, bob=0.35, cat=0.3, dan=0.45)
+    matrix = matrix_of(**logs(right, bob=2, cat=2, dan=2))
+    found = unrelated_experts(matrix, {"ann"})
+    assert [(expert.expert, expert.doubt) for expert in found] == [("bob", None), ("cat", None), ("dan", None)]
+    assert all(restored(matrix, expert).tolist() == right[expert.expert] for expert in found)
+    assert all(expert.doubt is not None for expert in unrelated_experts(matrix))
+    assert unrelated_experts(matrix, {"ann", "bob", "cat", "dan"}) == [], "a trusted expert is not suspected"
 
 
-def test_two_groups_of_equal_size_are_not_suspected() -> None:
-    """Neither of two pairs is the larger group, so that neither is known to be right."""
-    one, other = correlated(seed=1, ann=0.5, bob=0.6), correlated(seed=2, cat=0.5, dan=0.6)
-    assert unrelated_experts(matrix_of(**one, **other)) == []
-    [found] = unrelated_experts(matrix_of(**one, **correlated(seed=2, cat=0.5)))
-    assert (found.expert, found.order, found.restored) == ("cat", None, None)
-    assert abs(found.correlation) < 0.1 < found.usual
+def test_an_order_that_lowers_the_share_between_subjects_is_refused() -> None:
+    """The trusted expert says nothing against experts whose subjects differ as they should."""
+    right = correlated(2400, ann=0.6, bob=0.7, cat=0.55, dan=0.65)
+    found = unrelated_experts(matrix_of(**logs(right, ann=8)), {"ann"})
+    assert [expert.expert for expert in found] == ["bob", "cat", "dan"]
+    assert all(expert.lowers and not expert.is_certain for expert in found)
+    assert "so the others are in another order" in str(found[0].doubt)
+
+
+def test_an_expert_of_an_unknown_order() -> None:
+    one = correlated(seed=1, ann=0.6, bob=0.7)
+    [found] = unrelated_experts(matrix_of(**one, cat=shuffled(correlated(seed=2, cat=0.6)["cat"])))
+    assert (found.expert, found.order, found.restored, found.is_certain) == ("cat", None, None, True)
+    assert abs(found.correlation) < 0.1
+    assert found.usual is not None
+    assert found.usual > 0.1
+    assert found.doubt == "no known order restores the correlation"
+
+
+def shuffled(values: Sequence[float]) -> list[float]:
+    return random.Random(1).sample(values, len(values))
+
+
+def test_experts_that_are_related_to_no_other_are_no_reference() -> None:
+    luck = random.Random(3)
+    alone = {name: [float(luck.random() < 0.5) for _ in range(N)] for name in ("ann", "bob", "cat")}
+    assert unrelated_experts(matrix_of(**alone)) == []
+    assert unrelated_experts(matrix_of(**alone), {"ann"}) == []
+    by_subject = {"eve": [float(i < N / 2) for i in range(N)]}  # all of its variance is between subjects
+    related = correlated(ann=0.6, bob=0.7)
+    assert unrelated_experts(matrix_of(**related, **by_subject))[0].reference == ("ann", "bob")
+
+
+def test_the_share_of_variance_between_subjects() -> None:
+    subjects = np.array([0, 0, 0, 0, 1, 1, 1, 1, 2])
+    assert share_between_subjects(np.array([0.0, 0, 0, 0, 1, 1, 1, 1, np.nan]), subjects) == 1.0
+    # Sums of squares: 2 in all, 0.5 between the two subjects, 1.5 within them on 6 degrees of freedom.
+    some = np.array([1.0, 1, 1, 0, 1, 0, 0, 0, np.nan])
+    assert share_between_subjects(some, subjects) == pytest.approx((0.5 - 1.5 / 6) / 2)
+    assert share_between_subjects(np.ones(9), subjects) == 0.0
+    assert share_between_subjects(np.full(9, np.nan), subjects) == 0.0
+    assert share_between_subjects(np.arange(9.0), np.arange(9)) == 0.0, "one score of each subject says nothing"
+
+
+def test_interleaved_logs_are_told_from_gathered_ones() -> None:
+    right = correlated(2400, ann=0.6, bob=0.7, cat=0.55)
+    log = right | {"cat": [right["cat"][i] for i in interleaved(2400, 4)]}
+    [found] = unrelated_experts(matrix_of(**log))
+    assert found.order == Order(4, "interleaved", "key", "own", "benchmark")

@@ -31,7 +31,7 @@ def test_a_report_by_hand() -> None:
     assert (found.router.cost, found.router.accuracy) == (3.0, 0.75)
     assert (found.cheapest.name, found.cheapest.cost, found.cheapest.accuracy) == ("ann", 1.0, 0.25)
     assert (found.best_single.name, found.best_single.cost, found.best_single.accuracy) == ("bob", 5.0, 0.75)
-    assert (found.mix.name, found.mix.cost, found.mix.accuracy) == ("50% bob, else ann", 3.0, 0.5)
+    assert (found.mix.name, found.mix.cost, found.mix.accuracy) == ("50 % bob, else ann", 3.0, 0.5)
     assert found.gain_over_mix == 0.25
     assert [point.name for point in found.curve] == [f"{weight:g}" for weight in WEIGHTS]
     assert [point.accuracy for point in found.curve] == [0.25 if weight < 0.5 else 0.75 for weight in WEIGHTS]
@@ -45,7 +45,7 @@ def test_the_routers_own_seconds_count_in_all_of_its_costs() -> None:
     assert (paid.cheapest, paid.best_single, paid.router_seconds) == (free.cheapest, free.best_single, 0.5)
 
 
-@pytest.mark.parametrize(("chosen", "price", "share"), [([0, 0, 0, 0], 0.0, "0%"), ([1, 1, 1, 1], 100.0, "100%")])
+@pytest.mark.parametrize(("chosen", "price", "share"), [([0, 0, 0, 0], 0.0, "0 %"), ([1, 1, 1, 1], 100.0, "100 %")])
 def test_the_mix_stops_at_its_ends(chosen: list[int], price: float, share: str) -> None:
     found = report(chosen, second_price=price)
     assert found is not None

@@ -13,7 +13,7 @@ from benchcoe_jobs.services.evaluation.cost_curve import CostReport, Point
 from benchcoe_jobs.services.evaluation.cost_plot import plot_costs, require_plot
 
 ENDS = [Point("ann", 1.0, 0.25), Point("bob", 5.0, 0.75)]
-REPORT = CostReport(Point("r", 3.0, 0.7), *ENDS, Point("50% bob, else ann", 3.0, 0.5), 0.2, 0.5, ENDS)
+REPORT = CostReport(Point("r", 3.0, 0.7), *ENDS, Point("50 % bob, else ann", 3.0, 0.5), 0.2, 0.5, ENDS)
 needs_matplotlib = pytest.mark.skipif(find_spec("matplotlib") is None, reason="needs the extra plots")
 
 

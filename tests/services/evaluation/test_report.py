@@ -10,6 +10,7 @@ import routing_world
 
 from benchcoe_jobs.services.evaluation.decisions import Decision
 from benchcoe_jobs.services.evaluation.report import Outcomes, Report, compare, gather
+from benchcoe_jobs.services.gaps import Gap
 
 SUBJECTS = ("apples", "apples", "bricks", "bricks")
 DECIDED = routing_world.decided_by_hand(("ann", "ann", "bob", "ann"), SUBJECTS)
@@ -47,8 +48,10 @@ def test_a_report_by_hand() -> None:
     }
     assert report.warnings == [
         "the content of 1 of 4 queries is that of a training query",
-        "1 of 4 queries left out: at least one expert of the pool has no score there",
+        "1 of 4 queries left out, because an expert has no score there: bob on 1 (bricks 1). "
+        "To compare on all of them, leave it out: benchcoe-jobs retire bob",
     ]
+    assert report.gaps == [Gap("bob", 1, {"bricks": 1})]
     assert compare(DECIDED, 0, gathered(None)).cost is None
 
 
@@ -96,3 +99,4 @@ def test_json_there_and_back() -> None:
     assert {"distribution", "calls", "costs"} <= content.keys()
     assert "stage" not in content
     assert Report.from_json(content) == report
+    assert Report.from_json({k: v for k, v in content.items() if k != "gaps"}) == replace(report, gaps=[])

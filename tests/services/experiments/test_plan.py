@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from experiment_file import FILE, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,23 +16,6 @@ from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.routers.fallback import DEFAULT_MAX_FALLBACK
 from benchcoe_jobs.services.experiments import plan
 from benchcoe_jobs.services.experiments.plan import Experiment, Protocol, RouterSpec, read_experiment
-
-FILE = """
-title = "small"
-benchmark = "toy"
-protocols = ["naive", "in-distribution", "held-out-subjects"]
-seeds = [0, 1]
-[pools]
-two = ["ann", "bob"]
-[[routers]]
-name = "by subject"
-"""
-
-
-def read(folder: Path, text: str) -> Experiment:
-    path = folder / "small.toml"
-    path.write_text(text)
-    return read_experiment(path)
 
 
 def test_a_file_with_its_defaults(tmp_path: Path) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from benchcoe_jobs.services.experiments.plan import Protocol, RouterSpec
-from benchcoe_jobs.services.experiments.report import COLUMNS, cells_of, markdown, summarise
+from benchcoe_jobs.services.experiments.report import COLUMNS, cells_of, gap_notes, markdown, summarise
 from benchcoe_jobs.services.experiments.trials import Outcome, Trial
 
 
@@ -61,3 +63,16 @@ def test_the_table_in_percent_and_points() -> None:
     assert len(lines) == 4
     assert lines[0] == "| " + " | ".join(COLUMNS) + " |"
     assert {line.count("|") for line in lines} == {len(COLUMNS) + 1}
+
+
+def test_queries_that_trials_leave_out_are_named_once_for_a_pool() -> None:
+    def with_gap(n: int) -> Outcome:
+        found = outcome(Protocol.NAIVE, 0, 1.0, a=1.0)
+        gap = {"expert": "bob", "n": n, "subjects": {"law": n}}
+        return replace(found, report=found.report | {"without_scores": n, "gaps": [gap] if n else []})
+
+    assert gap_notes([with_gap(1), with_gap(3), with_gap(0), *OUTCOMES]) == [
+        "pool two: in a trial, 3 of 4 queries left out, because an expert has no score there: bob on 3 (law 3). "
+        "To compare on all of them, leave bob out of this pool in the file"
+    ]
+    assert gap_notes(OUTCOMES) == [], "trials of a release before 0.3.0 have stored no gaps"

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from experiment_file import FILE, read
 from tables import add_experts, bring
 
 from benchcoe_jobs.domain import Level
 from benchcoe_jobs.services.evaluation.evaluate import evaluate
-from benchcoe_jobs.services.experiments.plan import Experiment, Protocol, RouterSpec, read_experiment
+from benchcoe_jobs.services.experiments.plan import Experiment, Protocol, RouterSpec
 from benchcoe_jobs.services.experiments.report import summarise
 from benchcoe_jobs.services.experiments.run import run_experiment
 from benchcoe_jobs.services.training.train import train_router
@@ -26,16 +27,6 @@ SKILLS = {
     "ann": {"apples": 0.9, "bricks": 0.3, "cars": 0.6},
     "bob": {"apples": 0.3, "bricks": 0.9, "cars": 0.5},
 }
-FILE = """
-title = "small"
-benchmark = "toy"
-protocols = ["naive", "in-distribution", "held-out-subjects"]
-seeds = [0, 1]
-[pools]
-two = ["ann", "bob"]
-[[routers]]
-name = "by subject"
-"""
 
 
 def fill(store: Store, folder: Path) -> None:
@@ -57,16 +48,10 @@ def toy(store: Store, tmp_path: Path) -> Store:
     return store
 
 
-def plan(folder: Path, text: str = FILE) -> Experiment:
-    path = folder / "small.toml"
-    path.write_text(text)
-    return read_experiment(path)
-
-
 @pytest.mark.parametrize("dialect", ["sqlite"])  # the database plays no part
 def test_trials_have_the_figures_of_train_router_and_evaluate(toy: Store, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    done = run_experiment(toy, plan(tmp_path), out)
+    done = run_experiment(toy, read(tmp_path), out)
     assert (done.done_before, done.failed) == (0, [])
     folds = [(one.trial.protocol, one.trial.fold, one.trial.seed) for one in done.outcomes]
     held_out = [
@@ -114,13 +99,13 @@ def is_unchanged(store: Store) -> bool:
 def test_stored_outcomes_are_not_computed_again(toy: Store, tmp_path: Path) -> None:
     """Other routers, seeds and data are other trials; stored outcomes are not touched."""
     out = tmp_path / "out"
-    small = plan(tmp_path, FILE.replace(', "held-out-subjects"', ""))
+    small = read(tmp_path, FILE.replace(', "held-out-subjects"', ""))
     first = run_experiment(toy, small, out)
     files = {path: path.stat().st_mtime_ns for path in (out / "trials").iterdir()}
     assert len(files) == len(first.outcomes) == 4
 
     reported: list[int] = []
-    more = plan(tmp_path, FILE.replace(', "held-out-subjects"', "") + '[[routers]]\nname = "b"\npolicy = "abstain"\n')
+    more = read(tmp_path, FILE.replace(', "held-out-subjects"', "") + '[[routers]]\nname = "b"\npolicy = "abstain"\n')
     second = run_experiment(toy, more, out, planned=reported.append, progress=reported.append)
     assert (second.done_before, len(second.outcomes)) == (4, 8)
     assert (reported[0], sum(reported[1:])) == (8, 8)
@@ -134,7 +119,7 @@ def test_stored_outcomes_are_not_computed_again(toy: Store, tmp_path: Path) -> N
 def test_a_trial_that_fails_does_not_stop_the_others(toy: Store, tmp_path: Path) -> None:
     text = FILE.replace('["naive", "in-distribution", "held-out-subjects"]', '["in-distribution"]')
     add_experts(toy, eve=1.0)
-    done = run_experiment(toy, plan(tmp_path, text.replace('"bob"]', '"bob"]\nnone = ["eve"]')), tmp_path / "out")
+    done = run_experiment(toy, read(tmp_path, text.replace('"bob"]', '"bob"]\nnone = ["eve"]')), tmp_path / "out")
     assert [one.trial.pool for one in done.outcomes] == ["two", "two"]
     assert [(trial.pool, trial.seed) for trial, _ in done.failed] == [("none", 0), ("none", 1)]
     assert "no best single expert" in done.failed[0][1]
@@ -174,7 +159,7 @@ def test_a_killed_run_continues(tmp_path: Path, sqlite_template: Path) -> None:
     url = f"sqlite:///{tmp_path}/x.db"
     store = open_store(url)
     fill(store, tmp_path)
-    small, out = plan(tmp_path), tmp_path / "out"
+    small, out = read(tmp_path), tmp_path / "out"
     words = [sys.executable, "-c", KILLED, url, str(tmp_path / "small.toml"), str(out)]
     child = subprocess.Popen(words, start_new_session=True)
     while child.poll() is None and len(list((out / "trials").glob("*.json"))) < 2:

@@ -65,10 +65,11 @@ def test_a_lower_threshold_is_kept_with_the_pool(toy: Store) -> None:
 
 def test_the_price_of_an_expert_can_be_changed(store: Store, tmp_path: Path) -> None:
     """Of two equally good experts the cheaper one has the label, also if its price was given after the scores."""
-    add_experts(store, ann=None, bob=None)
+    add_experts(store, ann=None, bob=None, cat=None)
     rows = [{"text": f"maps {n}?", "subject": "maps", "split": "train", "score": n % 2} for n in range(N)]
     for name in ("ann", "bob"):
         bring(store, tmp_path, name, *rows)
+    bring(store, tmp_path, "cat", *({**row, "score": 0} for row in rows))
     assert {label.expert for label in built(store, Level.SUBJECT).subjects} == {"ann"}, "by name"
     add_experts(store, ann=2.0, bob=1.0)
     assert {label.expert for label in built(store, Level.SUBJECT).subjects} == {"bob"}
@@ -83,6 +84,29 @@ def test_the_price_of_an_expert_can_be_changed(store: Store, tmp_path: Path) -> 
         assert experts.read_expert(connection, "bob")[1].cost == 1.0
         with pytest.raises(UsageError, match="another engine"):
             experts.add_expert(connection, experts.ExpertRow("bob", "openai", "m", cost=3.0))
+
+
+@pytest.mark.parametrize("score", [0.0, 0.5])
+def test_a_label_that_no_expert_earns_is_none(store: Store, tmp_path: Path, score: float) -> None:
+    """On chess the experts are equal; bob is better on maps, and so he is the best single expert."""
+    add_experts(store, ann=1.0, bob=2.0)
+    for name, on_maps in (("ann", 0.5), ("bob", 0.75)):
+        scores = {"maps": on_maps, "chess": score}
+        rows = [
+            {"key": f"{subject}{n}", "text": f"{subject} {n}?", "subject": subject, "split": "train", "score": value}
+            for subject, value in scores.items()
+            for n in range(4)
+        ]
+        bring(store, tmp_path, name, *rows)
+    labels = built(store, Level.SUBJECT)
+    assert {label.subject: label.expert for label in labels.subjects} == {"maps": "bob", "chess": None}
+    assert labels.best_single == "bob"
+    assert labels.flip_rates.keys() == {"maps"}
+    with store.writing() as connection:
+        experts.set_retired(connection, "bob", True)
+    labels = built(store, Level.SUBJECT)
+    alone = "ann" if score else None
+    assert {label.subject: label.expert for label in labels.subjects} == {"maps": "ann", "chess": alone}
 
 
 def test_a_reported_score_has_no_flip_rate(toy: Store, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_the_best_single_expert_needs_enough_scores(toy: Store) -> None:
     with toy.writing() as connection:
         experts.change_pool(connection, "new", add=["bob"])
         scope = find_scope(connection, "new", None, "train")
-        message = "no expert of pool 'new' has scores for 95% of toy, split train"
+        message = "no expert of pool 'new' has scores for 95 % of toy, split train"
         with pytest.raises(UsageError, match=f"^no best single expert to compare with or to fall back to: {message}$"):
             best_single(connection, scope)
         with pytest.raises(UsageError, match="no expert of the trial pool has scores"):

@@ -73,7 +73,7 @@ def test_money_goes_where_it_buys_something(priced: Store, tmp_path: Path) -> No
     assert chosen == ["small", "large"]
     assert [c.expert for c in chooser.choose([APPLES, BRICKS], Budget(quality_weight=0.1))] == ["small", "small"]
     capped = chooser.choose([BRICKS], Budget(max_cost=2))[0]
-    assert (capped.expert, capped.why) == ("small", "0.0% on bricks, where large has 100.0%; expected cost 1")
+    assert (capped.expert, capped.why) == ("small", "0.0 % on bricks, where large has 100.0 %; expected cost 1")
 
 
 def test_the_report_has_the_three_baselines_and_the_routers_own_cost(priced: Store, tmp_path: Path) -> None:

@@ -50,10 +50,23 @@ def fixed(snapshot: RoutingSnapshot, level: Level = Level.SUBJECT, falls_back: b
 def test_each_subject_goes_to_its_label(world: Store, tmp_path: Path, snapshot: RoutingSnapshot) -> None:
     chosen = decider(world, tmp_path, snapshot).choose([APPLES, BRICKS])
     assert [(c.expert, c.subject, c.why) for c in chosen] == [
-        ("ann", "apples", "best on apples: 100.0% measured over 20"),
-        ("bob", "bricks", "best on bricks: 100.0% measured over 20"),
+        ("ann", "apples", "best on apples: 100.0 % measured over 20"),
+        ("bob", "bricks", "best on bricks: 100.0 % measured over 20"),
     ]
     assert decider(world, tmp_path, snapshot).choose([]) == []
+
+
+def test_a_label_that_no_expert_earns_is_given_as_the_reason() -> None:
+    labels = routing_world.snapshot_by_hand().labels
+    tied = replace(labels["bricks"], expert=None, mean=0.25, margin=0.0, tied=2)
+    means = {"bricks": {"ann": np.nextafter(0.25, 1.0), "bob": 0.25}}
+    snapshot = routing_world.snapshot_by_hand(labels={"bricks": tied}, means=means, costs={"ann": 5.0, "bob": 1.0})
+    chooser = fixed(snapshot, outputs=("bricks",), predictions=[[1.0]])
+    reason = "no expert is better than another on bricks (all have 25.0 %)"
+    [choice] = chooser.choose([BRICKS])
+    assert (choice.expert, choice.why) == ("ann", f"{reason}: the best single expert")
+    [cheap] = chooser.choose([BRICKS], Budget(quality_weight=0.5))
+    assert (cheap.expert, cheap.why) == ("bob", f"{reason}; expected cost 1")
 
 
 def test_moved_labels_change_nothing_in_a_snapshot(world: Store, tmp_path: Path, snapshot: RoutingSnapshot) -> None:

@@ -49,6 +49,17 @@ def test_a_snapshot_by_hand(world: Store) -> None:
     assert snapshot.expert_names == {snapshot.members[name]: name for name in ("ann", "bob")}
 
 
+def test_a_subject_whose_label_no_expert_earns_goes_to_the_best_single_expert(world: Store, tmp_path: Path) -> None:
+    """Both experts have 0 on cranes; bob, who is cheaper by then, would have the label by the tie-break."""
+    for name in ("ann", "bob"):
+        tables.bring(world, tmp_path, name, *(routing_world.row("cranes", n, 0.0) for n in range(5)))
+    tables.add_experts(world, bob=0.5)
+    snapshot = taken(world)
+    assert snapshot.labels["cranes"].expert is None
+    assert snapshot.means["cranes"] == {"ann": just_above(0.0), "bob": 0.0}
+    assert RoutingSnapshot.from_json(json.loads(json.dumps(snapshot.as_json()))) == snapshot
+
+
 def test_json_gives_the_same_snapshot_back(world: Store) -> None:
     snapshot = taken(world)
     content = json.loads(json.dumps(snapshot.as_json()))

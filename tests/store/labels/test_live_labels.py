@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from label_worlds import EXPERTS, VALUES, World, clear, fill, mean, ranking
+from label_worlds import EXPERTS, VALUES, World, clear, fill, is_unearned, mean, ranking
 from sqlalchemy import select
 
 from benchcoe_jobs.domain import Distribution, Policy, Query, Split
@@ -17,8 +17,8 @@ from benchcoe_jobs.store.results import aggregates, catalog, experts, responses
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.store.views import best_single as best_single_view
 
-Labels = dict[tuple[str, str, str], tuple[str, int]]
-"""(pool, subject, split) -> expert, and its rank by mean."""
+Labels = dict[tuple[str, str, str], tuple[str | None, int]]
+"""(pool, subject, split) -> expert, None if none earns the label, and its rank by mean."""
 
 N = 24
 
@@ -81,10 +81,12 @@ def reference(world: World, policy: Policy) -> Labels:
     labels: Labels = {}
     for pool in world.pools:
         for subject, split in set(world.queries.values()):
-            ranked = [expert for expert, _ in ranking(world, pool, subject, split)]
+            with_means = ranking(world, pool, subject, split)
+            ranked = [expert for expert, _ in with_means]
             if ranked:
                 chosen = chosen_by(world, policy, ranked, subject, split, reference_single(world, pool, split))
-                labels[pool, subject, split] = chosen, ranked.index(chosen) + 1
+                none = is_unearned(with_means) if policy is Policy.BEST else with_means[0][1] == 0
+                labels[pool, subject, split] = None if none else chosen, ranked.index(chosen) + 1
     return labels
 
 

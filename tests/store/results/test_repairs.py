@@ -18,7 +18,7 @@ def test_moved_scores_belong_to_a_new_run_and_responses_stay(filled: Store) -> N
         run_id = responses.ensure_run(connection, expert_id, benchmark_id, {"run": 9})
         score = NewScore(stored["q4"].id, stored["q4"].stratum_id, 0.75, prompt_tokens=5, cost=0.5)
         responses.write_scores(connection, expert_id, run_id, [score])
-        moves = {stored[old].id: (stored[new].id, stored[new].stratum_id) for old, new in (("q4", "q5"), ("q5", "q4"))}
+        moves = {stored[old].id: stored[new].id for old, new in (("q4", "q5"), ("q5", "q4"))}
         touched = repairs.move_scores(connection, expert_id, benchmark_id, moves, {"repaired_order": "swap"})
         assert {stored["q4"].stratum_id, stored["q5"].stratum_id} <= touched
         rows = connection.execute(select(Score.query_id, Score.value, Score.run_id).where(Score.expert_id == expert_id))
@@ -37,7 +37,9 @@ def test_moved_queries_take_their_scores_along(filled: Store) -> None:
     with filled.writing() as connection:
         benchmark_id, _ = catalog.find_benchmark(connection, None)
         stored, ids = catalog.stored_queries(connection, benchmark_id), experts.expert_ids(connection)
-        changed = repairs.move_queries(connection, {stored["q1"].id: "test"})
+        moves = repairs.split_moves(connection, benchmark_id, {stored["q1"].id: "test"})
+        assert moves == [(stored["q1"].id, stored["q1"].stratum_id, stored["q4"].stratum_id)]
+        changed = repairs.move_queries(connection, {query_id: new for query_id, _, new in moves})
         assert changed == {(id_, stored[key].stratum_id) for id_ in ids.values() for key in ("q1", "q4")}
         aggregates.refresh(connection, [benchmark_id], changed)
         assert [ref.key for ref in score_table.query_refs(connection, benchmark_id, "test")] == ["q1", "q4"]
