@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def logged(numbering: Numbering, values: Floats, workers: int) -> Floats:
-    """The scores as the gathered log of so many workers has them."""
+    """The scores as the gathered log of this number of workers has them."""
     stored, true = numbering.true_rows(~np.isnan(values), Order(workers, "gathered", "key", "own", "benchmark"))
     log = values.copy()
     log[stored] = values[true]

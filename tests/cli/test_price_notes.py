@@ -48,7 +48,7 @@ def test_prices_without_counts_are_named(in_store: Cli, prices: str, file: str, 
         assert said.err == (note if missing else "")
 
 
-def test_a_cost_beside_prices_is_said_to_be_used(in_store: Cli) -> None:
+def test_a_cost_beside_prices_is_named(in_store: Cli) -> None:
     assert in_store("add-expert ann --engine recorded --price-out 2 --cost 0.5").code == 0
     assert "output tokens: they cost 0.5 each." in in_store("import-results ann plain.jsonl --benchmark toy").err
 

@@ -1,4 +1,4 @@
-"""Experts in another order are recognised from the scores alone, and it is said who is in the wrong order."""
+"""Experts in another order are recognised from the scores alone, and it is known which order is wrong."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_every_order_is_recognised(workers: int, layout: str, n: int, within: st
 
 
 def logs(scores: dict[str, list[float]], **workers: int) -> dict[str, list[float]]:
-    """The scores of some experts as the gathered logs of so many workers have them."""
+    """The scores of some experts as the gathered logs of these numbers of workers have them."""
     return scores | {name: [scores[name][i] for i in gathered(len(scores[name]), w)] for name, w in workers.items()}
 
 
