@@ -114,16 +114,24 @@ class _Search:
         others = [group for group in self.groups if group not in trusted]
         for group in sorted(trusted, key=len, reverse=True):
             found = self._outside(group, None, is_trusted=True)
-            if len(group) > 1 or any(expert.order for expert in found):
+            if self._is_reference(group, found):
                 return found
         uncertain: list[list[UnrelatedExpert]] = []
         for group in sorted(others, key=lambda group: -self._group_share(group, None)):
             found = self._outside(group, self._better_order(group))
-            if len(group) > 1 or any(expert.order for expert in found):
+            if self._is_reference(group, found):
                 if not found or any(expert.is_certain for expert in found):
                     return found
                 uncertain.append(found)
         return min(uncertain, key=len, default=[])  # nothing says which is right: the fewer are named
+
+    def _is_reference(self, group: Sequence[int], found: Sequence[UnrelatedExpert]) -> bool:
+        """Whether the scores of an expert are confirmed by those of another one, in some order.
+
+        The scores of one file under two names do not confirm each other.
+        """
+        different = {self.matrix.values[:, column].tobytes() for column in group}
+        return len(different) > 1 or any(expert.order for expert in found)
 
     def _centred(self, values: Floats) -> Floats:
         """Scores less their mean on the subject, so that hard subjects do not make experts look related."""
@@ -168,7 +176,7 @@ class _Search:
         if len(group) > 1:
             others = [_mean(np.delete(reference, place, 1)) for place in range(len(group))]
             usual = float(np.median([_correlation(reference[:, place], mean) for place, mean in enumerate(others)]))
-        names = tuple(self.matrix.experts[column] for column in group)
+        names = tuple(sorted(self.matrix.experts[column] for column in group))
         known = _Reference(names, consensus, usual, self._group_share(group, order), is_trusted)
         found = [
             self._suspect(column, known)

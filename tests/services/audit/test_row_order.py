@@ -130,6 +130,8 @@ def test_experts_that_are_related_to_no_other_are_no_reference() -> None:
     alone = {name: [float(luck.random() < 0.5) for _ in range(N)] for name in ("ann", "bob", "cat")}
     assert unrelated_experts(matrix_of(**alone)) == []
     assert unrelated_experts(matrix_of(**alone), {"ann"}) == []
+    twice = alone | {"bob": alone["ann"]}
+    assert unrelated_experts(matrix_of(**twice)) == [], "one file under two names"
     by_subject = {"eve": [float(i < N / 2) for i in range(N)]}  # all of its variance is between subjects
     related = correlated(ann=0.6, bob=0.7)
     assert unrelated_experts(matrix_of(**related, **by_subject))[0].reference == ("ann", "bob")

@@ -69,7 +69,7 @@ def test_queries_that_were_in_training_are_reported(toy: Store, tmp_path: Path) 
     assert (report.distribution, report.in_sample, report.seen_in_training) == ("in distribution", False, 1)
     assert report.warnings == [
         "the content of 1 of 7 queries is that of a training query",
-        "1 of 7 queries left out, because an expert has no score there: bob on 1 (SUBJECT 1). "
+        "1 of 7 queries left out, because an expert has no score there: bob on 1 (bricks 1). "
         "To compare on all of them, leave it out: benchcoe-jobs retire bob",
     ]
 
