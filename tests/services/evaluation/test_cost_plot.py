@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchcoe_jobs.errors import MissingError, StoreError, UsageError
+from benchcoe_jobs.errors import InputError, MissingError, UsageError
 from benchcoe_jobs.services.evaluation import cost_plot
 from benchcoe_jobs.services.evaluation.cost_curve import CostReport, Point
 from benchcoe_jobs.services.evaluation.cost_plot import plot_costs, require_plot
@@ -41,5 +41,5 @@ def test_the_same_picture_has_the_same_bytes_and_names_the_experts(tmp_path: Pat
 @needs_matplotlib
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "costs.png").mkdir()
-    with pytest.raises(StoreError, match="cannot be written"):
+    with pytest.raises(InputError, match="cannot be written"):
         plot_costs(REPORT, "", tmp_path / "costs.png")

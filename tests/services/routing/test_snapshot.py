@@ -52,7 +52,7 @@ def test_a_snapshot_by_hand(world: Store) -> None:
 def test_a_subject_whose_label_no_expert_earns_goes_to_the_best_single_expert(world: Store, tmp_path: Path) -> None:
     """Both experts have 0 on cranes; bob, who is cheaper by then, would have the label by the tie-break."""
     for name in ("ann", "bob"):
-        tables.bring(world, tmp_path, name, *(routing_world.row("cranes", n, 0.0) for n in range(5)))
+        tables.bring(world, tmp_path, name, *(routing_world.row("cranes", n, 0.0) for n in range(5)), new_subjects=True)
     tables.add_experts(world, bob=0.5)
     snapshot = taken(world)
     assert snapshot.labels["cranes"].expert is None
