@@ -14,7 +14,7 @@ from .command import Command, Session
 from .output import echo
 
 if TYPE_CHECKING:
-    from benchcoe_jobs.services.audit.checks import Finding
+    from benchcoe_jobs.services.audit.findings import Finding
     from benchcoe_jobs.services.audit.repair import Repaired
 
 REPAIRS = click.Choice(["order", "duplicates"])
@@ -45,7 +45,8 @@ def audit(session: Session, benchmark: str | None, repair: str | None, undo: str
     if repair is not None or undo is not None:
         _repair(session, benchmark, expert, undoes=undo is not None)
         return
-    from benchcoe_jobs.services.audit.checks import Severity, audit
+    from benchcoe_jobs.services.audit.checks import audit
+    from benchcoe_jobs.services.audit.findings import Severity
 
     findings = audit(session.store, benchmark)
     session.show({"findings": [finding.as_json() for finding in findings]}, lambda: _print_findings(findings))

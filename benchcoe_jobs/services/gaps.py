@@ -36,7 +36,7 @@ def gaps_of(scores: Floats, experts: Sequence[str], subjects: Sequence[str]) -> 
     """
     found = []
     for column, expert in enumerate(experts):
-        missing = [subjects[row] for row in np.flatnonzero(np.isnan(scores[:, column]))]
+        missing = [subjects[row] for row in np.flatnonzero(np.isnan(scores[:, column])).tolist()]
         if missing:
             found.append(Gap(expert, len(missing), dict(Counter(missing).most_common())))
     return sorted(found, key=lambda gap: (-gap.n, gap.expert))

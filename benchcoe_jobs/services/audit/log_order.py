@@ -54,14 +54,11 @@ class Numbering:
     @classmethod
     def of(cls, queries: Sequence[QueryRef]) -> Self:
         """The numbering of these questions."""
-        positions = range(len(queries))
         keys = [_natural(query.key) for query in queries]
-        ranks = []
-        for order in (sorted(positions, key=keys.__getitem__), sorted(positions, key=lambda row: queries[row].id)):
-            rank = np.empty(len(queries), dtype=np.intp)
-            rank[order] = np.arange(len(queries))
-            ranks.append(rank)
-        return cls(*ranks, np.unique([query.subject for query in queries], return_inverse=True)[1])
+        by_key = sorted(range(len(queries)), key=keys.__getitem__)
+        by_arrival = sorted(range(len(queries)), key=lambda row: queries[row].id)
+        subjects = np.unique([query.subject for query in queries], return_inverse=True)[1]
+        return cls(_ranks(by_key), _ranks(by_arrival), subjects)
 
     def true_rows(self, has_row: NDArray[np.bool_], order: Order) -> tuple[Rows, Rows]:
         """(stored rows, true rows): row `stored[i]` holds the score of the question in row `true[i]`.
@@ -86,6 +83,13 @@ class Numbering:
         moved = np.full(len(values), np.nan)
         moved[true] = values[stored]
         return moved
+
+
+def _ranks(order: Sequence[int]) -> Rows:
+    """The place of each row in an order of rows."""
+    ranks = np.empty(len(order), dtype=np.intp)
+    ranks[list(order)] = np.arange(len(order))
+    return ranks
 
 
 def _layout(n: int, order: Order) -> Rows:

@@ -48,4 +48,5 @@ def _right_by_chance(rows: Sequence[Any]) -> float:
     given = Counter(row.answer for row in rows if row.answer is not None)
     right = Counter(row.right for row in rows if row.right is not None)
     own = sum(row.answer is not None and row.answer == row.right for row in rows)
-    return (sum(count * right[answer] for answer, count in given.items()) - own) / (len(rows) - 1)
+    pairs = sum(count * right[answer] for answer, count in given.items())
+    return float(pairs - own) / (len(rows) - 1)
