@@ -23,7 +23,7 @@ COMMENT ON COLUMN expert.name IS 'sorts by bytes: it is the last tie-break (deci
 COMMENT ON COLUMN expert.engine IS 'how it is run: transformers, vllm, openai, the name of a plug-in, or recorded if its results are imported';
 COMMENT ON COLUMN expert.model IS 'a folder, a hub id, or its name at an endpoint';
 COMMENT ON COLUMN expert.revision IS 'of the model';
-COMMENT ON COLUMN expert.settings IS 'the settings of its engine that differ from the defaults; of an API key, only the name of the environment variable';
+COMMENT ON COLUMN expert.settings IS 'the settings of its engine that differ from the defaults; of an API key, only the name of the environment variable. timeout_s, deadline_s, api_key_env and accept_model change no answer, and can be changed at any time';
 COMMENT ON COLUMN expert.cost IS 'of one query, in any unit that all experts share; unknown costs sort last';
 COMMENT ON COLUMN expert.price_in IS 'of a million tokens read, in the unit of cost';
 COMMENT ON COLUMN expert.price_out IS 'of a million tokens written';
@@ -35,9 +35,9 @@ COMMENT ON COLUMN pool.min_coverage IS 'share of a stratum''s queries for which 
 COMMENT ON TABLE pool_member IS 'The members of pools. The pool all has no rows here: the view pool_expert derives its members.';
 COMMENT ON TABLE run IS 'Provenance of responses: everything that can change an answer. An imported file is a run.';
 COMMENT ON COLUMN run.fingerprint IS 'SHA-256 (hex) of expert, benchmark and provenance';
-COMMENT ON COLUMN run.provenance IS 'of an import: format and the file''s sha256; of profiling: engine (reported by the loaded engine: versions, dtype, the fingerprint of the model), model, revision, and asked_as (template, decoding, and under shots the SHA-256 of the benchmark''s worked examples); of a repair: repaired_order and of_run, the fingerprint of the original run (decision 0012)';
+COMMENT ON COLUMN run.provenance IS 'of an import: format and the file''s sha256; of profiling: engine (reported by the loaded engine: versions, dtype, the fingerprint of the model; how an endpoint is asked), model, revision, and asked_as (template, decoding, and under shots the SHA-256 of the benchmark''s worked examples); of a repair: repaired_order and of_run, the fingerprint of the original run (decision 0012)';
 COMMENT ON TABLE response IS 'The response of an expert to a query. Rows are added but never changed. The only exception is a row with an error, which marks a missing response: profile --retry-errors replaces it. It is a rowid table on SQLite, because WITHOUT ROWID would double the space of long texts. Unique: (run_id, query_id). A score that was imported without a response has no row here.';
-COMMENT ON COLUMN response.text IS 'the response, or a JSON list of the log-likelihoods of the choices; NUL characters and lone surrogates are replaced';
+COMMENT ON COLUMN response.text IS 'the response, without the thoughts of a reasoning model unless its expert keeps them; or a JSON list of the log-likelihoods of the choices. NUL characters and lone surrogates are replaced';
 COMMENT ON COLUMN response.latency_s IS 'seconds that its micro-batch took in the engine';
 COMMENT ON COLUMN response.finish_reason IS 'stop, length (the limit was reached) or error; null if imported';
 COMMENT ON COLUMN response.error IS 'why there is no response, in one line; the query then has no score';

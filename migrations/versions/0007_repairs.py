@@ -7,8 +7,8 @@ from alembic import op
 
 from benchcoe_jobs.migrations.deploy import deploy_views
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
