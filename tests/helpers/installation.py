@@ -242,9 +242,9 @@ def opened(site: Site) -> Iterator[Site]:
         site.close()
 
 
-def wait_for(what: Callable[[], Any], name: str, *, look_s: float = 0.05) -> Any:
-    """The first true result of `what`. Raises TimeoutError with `name` after PATIENCE_S."""
-    deadline = time.monotonic() + PATIENCE_S
+def wait_for(what: Callable[[], Any], name: str, *, look_s: float = 0.05, patience_s: float = PATIENCE_S) -> Any:
+    """The first true result of `what`. Raises TimeoutError with `name` after `patience_s`."""
+    deadline = time.monotonic() + patience_s
     while not (answer := what()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited in vain: {name}")

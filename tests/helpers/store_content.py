@@ -1,0 +1,101 @@
+"""The whole content of a store in a form in which two stores can be compared.
+
+Two stores with the same results differ in their ids, times and durations. Here every row is written with the natural
+key of each row that it refers to: the columns of that table's first unique constraint, such as a name, a key or a
+fingerprint. The tables of the job queue are left out, because they record attempts; a submitted line counts once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from sqlalchemy import Column, Connection, Table, UniqueConstraint, select
+
+from benchcoe_jobs.store.job_queue import tables as _queue  # noqa: F401  (it declares tables)
+from benchcoe_jobs.store.routing import tables as _routing  # noqa: F401
+from benchcoe_jobs.store.session import Store
+from benchcoe_jobs.store.tables import Base, UtcTime
+
+Content: TypeAlias = dict[str, Counter[str]]
+"""Table -> its rows as JSON, with the number of equal rows."""
+
+ATTEMPTS = {"job", "shard_group", "shard", "worker"}
+"""Tables that record attempts, and not results."""
+
+DURATIONS = {"latency_s", "seconds"}
+
+SHOWN = 3
+"""Rows that a difference quotes."""
+
+
+def content(store: Store) -> Content:
+    """Every row of every table but those of the job queue."""
+    names: dict[str, dict[int, str]] = {}
+    with store.reading() as connection:
+        found = {
+            table.name: _rows(connection, table, names)
+            for table in Base.metadata.sorted_tables
+            if table.name not in ATTEMPTS
+        }
+    found["batch_line"] = Counter(dict.fromkeys(found["batch_line"], 1))  # a file that was submitted twice
+    return found
+
+
+def differences(found: Content, expected: Content) -> list[str]:
+    """One line for each table that differs, with the first rows that are missing or superfluous."""
+    lines = []
+    for table in sorted(found.keys() | expected.keys()):
+        found_rows, wanted_rows = found.get(table, Counter()), expected.get(table, Counter())
+        for rows, what in ((wanted_rows - found_rows, "missing"), (found_rows - wanted_rows, "superfluous")):
+            if rows:
+                quoted = " ".join(row[:300] for row in sorted(rows)[:SHOWN])
+                lines.append(f"{table}: {rows.total()} {what}: {quoted}")
+    return lines
+
+
+def _rows(connection: Connection, table: Table, names: dict[str, dict[int, str]]) -> Counter[str]:
+    """The rows of a table; `names` has the natural keys of the tables before it, and gets those of this one."""
+    key, columns = _key(table), [column for column in table.columns if _is_content(column)]
+    rows: Counter[str] = Counter()
+    names[table.name] = {}
+    for row in connection.execute(select(table)).mappings():
+        written = {column.name: _written(column, row[column.name], names) for column in columns}
+        rows[_json(written)] += 1
+        if "id" in row and key:
+            names[table.name][row["id"]] = _json([written[name] for name in key])
+    return rows
+
+
+def _key(table: Table) -> list[str]:
+    """The columns of the table's first unique constraint, in order."""
+    unique = [each for each in table.constraints if isinstance(each, UniqueConstraint)]
+    return min(([column.name for column in each.columns] for each in unique), default=[])
+
+
+def _is_content(column: Column[Any]) -> bool:
+    is_own_id = column.name in ("id", "job_id")
+    return not (is_own_id or isinstance(column.type, UtcTime) or column.name in DURATIONS)
+
+
+def _written(column: Column[Any], value: Any, names: Mapping[str, Mapping[int, str]]) -> Any:
+    """A value, with the natural key of a row in the place of its id, and without durations."""
+    if value is None:
+        return None
+    parent = next((key.column.table.name for key in column.foreign_keys), column.name.removesuffix("_id"))
+    if isinstance(value, int) and column.name.endswith("_id") and parent in names:
+        return names[parent].get(value, f"no {parent} with id {value}")
+    return value.hex() if isinstance(value, bytes) else _without_durations(value)
+
+
+def _without_durations(value: Any) -> Any:
+    if isinstance(value, dict):
+        kept = {key: each for key, each in value.items() if not ("second" in key or key.endswith("_s"))}
+        return {key: _without_durations(each) for key, each in kept.items()}
+    return [_without_durations(each) for each in value] if isinstance(value, list) else value
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
