@@ -1,5 +1,6 @@
 # make demo       run the quickstart with the defaults: SQLite, in the foreground, no server, no download of weights
 # make test       run the test suite in two processes, each with a PostgreSQL server that comes as a wheel
+# make faults     run the fault scenarios that the test suite leaves out; takes some minutes
 # make test-vllm  run the tests of the engine vllm on a CPU, in an environment of its own; takes some minutes
 # make lint       check style, words, types and import rules
 # make wheel      build both distributions, check them with twine, and use the wheel in a clean environment
@@ -11,13 +12,16 @@ BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 WITHIN := --constraint constraints.txt
 
-.PHONY: demo test test-vllm lint wheel clean
+.PHONY: demo test faults test-vllm lint wheel clean
 
 demo: $(VENV)/demo
 	$(BIN)/benchcoe-jobs quickstart
 
 test: $(VENV)/dev
 	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
+faults: $(VENV)/dev
+	$(BIN)/python bench/faults.py --fast
 
 test-vllm: $(VLLM_VENV)/ready
 	VLLM_CPU_KVCACHE_SPACE=1 BENCHCOE_REQUIRE_VLLM=1 $(VLLM_VENV)/bin/python -m pytest tests/engines tests/faults -k vllm

@@ -1,9 +1,10 @@
 """Recovery times after real faults during a run, on both databases.
 
-    python bench/faults.py [--kills 200] [--lease 60] [SCENARIO ...]
+    python bench/faults.py [--fast] [--kills 200] [--lease 60] [SCENARIO ...]
 
-The scenarios are those of tests/helpers/scenarios.py; the test suite runs each of them once. With --kills N the child
-process of a worker is killed N times at random points, in the profile of one expert after the other.
+The scenarios are those of tests/helpers/scenarios.py. The test suite runs a few of them; --fast runs all others once,
+and is a part of .ci/run. With --kills N the child process of a worker is killed N times at random points, in the
+profile of one expert after the other. The exit code is 1 if a scenario ends differently than it must.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,20 +45,42 @@ N_QUERIES = 512
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO")
+    parser.add_argument("--fast", action="store_true", help="only what the test suite does not run")
     parser.add_argument("--kills", type=int, default=0)
     parser.add_argument("--lease", type=float, default=8.0, help="seconds")
     given = parser.parse_args()
     with bench(given.lease) as place:
         if given.kills:
             columns = ["database", "lease s", "kills", "recovery s: median", "95 %", "longest", "lost or doubled"]
-            markdown(columns, [place.kills(database, given.kills) for database in ("SQLite", "PostgreSQL")])
-            return
-        chosen = [each for each in place.scenarios() if not given.scenarios or each[0].__name__ in given.scenarios]
-        rows = []
-        for scenario, database in chosen:
-            rows.append([(scenario.__doc__ or "").strip(), database, f"{place.run(scenario, database):.1f}"])
-            print(*rows[-1], sep=" | ", file=sys.stderr, flush=True)
-        markdown(["fault", "database", "recovery s"], rows)
+            markdown(columns, [place.kills(database, given.kills) for database in scenarios.DATABASES])
+        else:
+            sys.exit(not measure(place, chosen(given.scenarios, fast=given.fast)))
+
+
+def chosen(names: Sequence[str], *, fast: bool) -> list[tuple[fault_ground.Scenario, str]]:
+    """The scenarios of these names, or all, with their databases."""
+    pairs = scenarios.pairs()
+    if fast:
+        pairs = [pair for pair in pairs if pair not in scenarios.IN_THE_SUITE]
+    elif find_spec("vllm") is not None:
+        pairs += [(scenario, scenarios.SQLITE) for scenario in scenarios.WITH_VLLM]
+    return [pair for pair in pairs if not names or pair[0].__name__ in names]
+
+
+def measure(place: Bench, pairs: Sequence[tuple[fault_ground.Scenario, str]]) -> bool:
+    """Run the scenarios and print their recovery times; whether all ended as they must."""
+    rows, good = [], True
+    for scenario, database in pairs:
+        began = time.monotonic()
+        try:
+            recovery = f"{place.run(scenario, database):.1f}"
+        except (AssertionError, TimeoutError):
+            traceback.print_exc()
+            recovery, good = "failed", False
+        rows.append([(scenario.__doc__ or "").strip(), database, recovery])
+        print(*rows[-1], f"{time.monotonic() - began:.1f} s in all", sep=" | ", file=sys.stderr, flush=True)
+    markdown(["fault", "database", "recovery s"], rows)
+    return good
 
 
 @contextmanager
@@ -80,17 +104,6 @@ class Bench:
         self._lease_s = lease_s
         self._n = 0
         self._undisturbed = fault_ground.undisturbed(folder / "undisturbed", self._sqlite(folder / "undisturbed"))
-
-    def scenarios(self) -> list[tuple[fault_ground.Scenario, str]]:
-        """Every scenario with the databases that it is for."""
-        everywhere = [(each, database) for each in scenarios.EVERYWHERE for database in ("SQLite", "PostgreSQL")]
-        on_postgres = [*scenarios.ON_POSTGRES, *scenarios.ON_A_POSTGRES_OF_OUR_OWN]
-        return [
-            *everywhere,
-            *((each, "PostgreSQL") for each in on_postgres),
-            *((each, "SQLite") for each in scenarios.ON_SQLITE),
-            *((each, "SQLite") for each in scenarios.WITH_VLLM if find_spec("vllm") is not None),
-        ]
 
     def run(self, scenario: fault_ground.Scenario, database: str) -> float:
         """The recovery time of a scenario, in seconds."""
@@ -139,7 +152,7 @@ class Bench:
     def _ground(self, database: str) -> Iterator[fault_ground.Ground]:
         self._n += 1
         folder = self._folder / f"site{self._n}"
-        url = self._sqlite(folder) if database == "SQLite" else self._postgres.fresh(f"site{self._n}")
+        url = self._sqlite(folder) if database == scenarios.SQLITE else self._postgres.fresh(f"site{self._n}")
         with fault_ground.ground(folder, url, self._undisturbed, self._postgres, lease_s=self._lease_s) as ground:
             yield ground
         shutil.rmtree(folder)

@@ -1,7 +1,8 @@
-"""The fast part of bench/faults.py: every fault once."""
+"""A few of the fault scenarios, each once. `bench/faults.py --fast` runs the others."""
 
 from __future__ import annotations
 
+import inspect
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,8 +11,10 @@ import fake_plugins
 import fault_ground
 import pytest
 import scenarios
-from installation import Postgres, Site
-from local_servers import short_folder
+import server_faults
+import stop_faults
+import worker_faults
+from installation import Site
 from needs import require_vllm
 
 
@@ -31,13 +34,12 @@ def undisturbed(_plugins: None, tmp_path_factory: pytest.TempPathFactory, sqlite
     site.close()
 
 
-@pytest.mark.parametrize("scenario", scenarios.EVERYWHERE, ids=lambda scenario: scenario.__name__)
-def test_on_both_databases(scenario: fault_ground.Scenario, store_url: str, undisturbed: Site, tmp_path: Path) -> None:
-    with fault_ground.ground(tmp_path / "site", store_url, undisturbed) as ground:
-        scenario(ground)
+def _on(database: str) -> pytest.MarkDecorator:
+    found = [scenario for scenario, its_database in scenarios.IN_THE_SUITE if its_database == database]
+    return pytest.mark.parametrize("scenario", found, ids=lambda scenario: scenario.__name__)
 
 
-@pytest.mark.parametrize("scenario", scenarios.ON_POSTGRES, ids=lambda scenario: scenario.__name__)
+@_on(scenarios.POSTGRESQL)
 def test_on_postgresql(
     scenario: fault_ground.Scenario, fresh_postgres: Callable[[bool], str], undisturbed: Site, tmp_path: Path
 ) -> None:
@@ -46,7 +48,7 @@ def test_on_postgresql(
 
 
 @pytest.mark.parametrize("dialect", ["sqlite"])
-@pytest.mark.parametrize("scenario", scenarios.ON_SQLITE, ids=lambda scenario: scenario.__name__)
+@_on(scenarios.SQLITE)
 def test_on_sqlite(scenario: fault_ground.Scenario, store_url: str, undisturbed: Site, tmp_path: Path) -> None:
     with fault_ground.ground(tmp_path, store_url, undisturbed) as ground:
         scenario(ground)
@@ -60,12 +62,14 @@ def test_vllm(scenario: fault_ground.Scenario, store_url: str, undisturbed: Site
         scenario(ground)
 
 
-@pytest.mark.parametrize("scenario", scenarios.ON_A_POSTGRES_OF_OUR_OWN, ids=lambda scenario: scenario.__name__)
-def test_a_database_that_restarts(scenario: fault_ground.Scenario, undisturbed: Site, tmp_path: Path) -> None:
-    with short_folder() as folder:
-        postgres = Postgres(folder / "data")
-        try:
-            with fault_ground.ground(tmp_path, postgres.fresh("site"), undisturbed, postgres) as ground:
-                scenario(ground)
-        finally:
-            postgres.stop()
+def test_every_scenario_is_run_by_the_suite_or_by_the_script() -> None:
+    written = {
+        function
+        for module in (server_faults, stop_faults, worker_faults)
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__ and not name.startswith("_")
+    }
+    pairs = scenarios.pairs()
+    assert {scenario for scenario, _ in pairs} | set(scenarios.WITH_VLLM) == written
+    assert set(scenarios.IN_THE_SUITE) <= set(pairs)
+    assert len(pairs) == len(set(pairs))

@@ -1,4 +1,7 @@
-"""All fault scenarios, by the databases on which they run. bench/faults.py measures their recovery."""
+"""All fault scenarios, by the databases on which they run.
+
+The suite runs those of IN_THE_SUITE; `bench/faults.py --fast`, which is a part of `.ci/run`, runs all others once.
+"""
 
 from __future__ import annotations
 
@@ -68,3 +71,24 @@ WITH_VLLM: tuple[Scenario, ...] = (engine_core_killed,)
 ON_SQLITE: tuple[Scenario, ...] = (eight_write_and_one_dies, disk_full, child_killed_in_mid_sweep)
 
 ON_A_POSTGRES_OF_OUR_OWN: tuple[Scenario, ...] = (database_restarted, database_restarted_under_commands)
+
+SQLITE, POSTGRESQL = DATABASES = ("SQLite", "PostgreSQL")
+
+IN_THE_SUITE: tuple[tuple[Scenario, str], ...] = (
+    (worker_child_killed, SQLITE),
+    (poisoned_shard, POSTGRESQL),
+    (told_to_stop, POSTGRESQL),
+    (foreground_interrupted_twice, SQLITE),
+    (disk_full, SQLITE),
+)
+"""Short ones of each kind, with the database: a fault of the basic mechanism shows in minutes."""
+
+
+def pairs() -> list[tuple[Scenario, str]]:
+    """Every scenario with each of its databases; without those that need vLLM."""
+    on_postgres = [*ON_POSTGRES, *ON_A_POSTGRES_OF_OUR_OWN]
+    return [
+        *((each, database) for each in EVERYWHERE for database in DATABASES),
+        *((each, POSTGRESQL) for each in on_postgres),
+        *((each, SQLITE) for each in ON_SQLITE),
+    ]
