@@ -30,12 +30,14 @@ class Undisturbed:
     files: Mapping[str, Any]
     artifacts: Sequence[str]
     n_requests: int
+    open_ends: Mapping[str, int]
 
     @classmethod
     def of(cls, site: Site, trial: Trial) -> Undisturbed:
         """What a site holds now."""
-        content = store_content.content(site.store)
-        return cls(content, _files(site, trial), _artifacts(site), len(requested()))
+        content = store_content.content(site.store, attempts=trial.attempts)
+        open_ends = installation.open_ends(site.store)
+        return cls(content, _files(site, trial), _artifacts(site), len(requested()), open_ends)
 
 
 def give_again(site: Site, trial: Trial) -> list[str]:
@@ -54,7 +56,8 @@ def faults_of(site: Site, trial: Trial, expected: Undisturbed, n_kills: int) -> 
     """What differs from the undisturbed run, and what is left behind."""
     found = Undisturbed.of(site, trial)
     faults = store_content.differences(found.content, expected.content)
-    faults += [f"{n} open {what}" for what, n in installation.open_ends(site.store).items() if n]
+    if found.open_ends != expected.open_ends:
+        faults.append(f"open: {found.open_ends} instead of {expected.open_ends}")
     faults += [f"{name} differs" for name in trial.files if found.files[name] != expected.files[name]]
     if found.artifacts != expected.artifacts:
         faults.append(f"artifacts {found.artifacts} instead of {expected.artifacts}")

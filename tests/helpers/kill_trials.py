@@ -15,7 +15,8 @@ class Trial:
 
     `finished`: exit codes of a command that is given again when its work is done. `slow_s`: the time of a micro-batch
     of the engine. `files`: what the command writes beside the store, compared too. `after`: a command that must
-    succeed at the end. `by_workers`: workers run its shards, and they are killed instead of the command.
+    succeed at the end. `by_workers`: workers run its shards, and they are killed instead of the command. `attempts`:
+    the job queue must be the same too.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Trial:
     files: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     by_workers: bool = False
+    attempts: bool = False
 
 
 SUBMIT = ("submit", "prompts.jsonl", "--router", "r")
@@ -34,7 +36,7 @@ QUESTION = ("No 1: 3 + 4?",)
 
 TRIALS = (
     Trial("init", worlds.nothing, ("init",)),
-    Trial("init of a store of 0.1.0", worlds.old, ("init",)),
+    Trial("init of a store of 0.1.0", worlds.old, ("init",), attempts=True),
     Trial("add-benchmark", worlds.upgraded, ("add-benchmark", "fake", "fake")),
     Trial("import-results", worlds.listed, ("import-results", "all", "results.jsonl", "--benchmark", "table")),
     Trial("profile", worlds.registered, ("profile", "ann"), slow_s=0.1),

@@ -2,17 +2,16 @@
 
 Two stores with the same results differ in their ids, times and durations. Here every row is written with the natural
 key of each row that it refers to: the columns of that table's first unique constraint, such as a name, a key or a
-fingerprint. The tables of the job queue are left out, because they record attempts; a submitted line counts once.
+fingerprint. The tables of the job queue can be left out, because they record attempts; a submitted line counts once.
 """
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from sqlalchemy import Column, Connection, Table, UniqueConstraint, select
+from sqlalchemy import Column, RowMapping, Table, UniqueConstraint, select
 
 from benchcoe_jobs.store.job_queue import tables as _queue  # noqa: F401  (it declares tables)
 from benchcoe_jobs.store.routing import tables as _routing  # noqa: F401
@@ -21,6 +20,9 @@ from benchcoe_jobs.store.tables import Base, UtcTime
 
 Content: TypeAlias = dict[str, Counter[str]]
 """Table -> its rows as JSON, with the number of equal rows."""
+
+Names: TypeAlias = dict[str, dict[int, str]]
+"""Table -> id -> the natural key of the row."""
 
 ATTEMPTS = {"job", "shard_group", "shard", "worker"}
 """Tables that record attempts, and not results."""
@@ -31,15 +33,20 @@ SHOWN = 3
 """Rows that a difference quotes."""
 
 
-def content(store: Store) -> Content:
-    """Every row of every table but those of the job queue."""
-    names: dict[str, dict[int, str]] = {}
+def content(store: Store, *, attempts: bool = False) -> Content:
+    """Every row of every table; those of the job queue only with `attempts`."""
+    tables = Base.metadata.sorted_tables
     with store.reading() as connection:
-        found = {
-            table.name: _rows(connection, table, names)
-            for table in Base.metadata.sorted_tables
-            if table.name not in ATTEMPTS
-        }
+        rows = {table.name: list(connection.execute(select(table)).mappings()) for table in tables}
+    names: Names = {}
+    for table in tables:  # parents first: a key refers to tables for which it has foreign keys
+        if "id" in table.columns and (key := _key(table)):
+            names[table.name] = {row["id"]: _row(row, key, names) for row in rows[table.name]}
+    found: Content = {}
+    for table in tables:
+        if attempts or table.name not in ATTEMPTS:
+            columns = [column for column in table.columns if _is_content(column)]
+            found[table.name] = Counter(_row(row, columns, names) for row in rows[table.name])
     found["batch_line"] = Counter(dict.fromkeys(found["batch_line"], 1))  # a file that was submitted twice
     return found
 
@@ -56,23 +63,11 @@ def differences(found: Content, expected: Content) -> list[str]:
     return lines
 
 
-def _rows(connection: Connection, table: Table, names: dict[str, dict[int, str]]) -> Counter[str]:
-    """The rows of a table; `names` has the natural keys of the tables before it, and gets those of this one."""
-    key, columns = _key(table), [column for column in table.columns if _is_content(column)]
-    rows: Counter[str] = Counter()
-    names[table.name] = {}
-    for row in connection.execute(select(table)).mappings():
-        written = {column.name: _written(column, row[column.name], names) for column in columns}
-        rows[_json(written)] += 1
-        if "id" in row and key:
-            names[table.name][row["id"]] = _json([written[name] for name in key])
-    return rows
-
-
-def _key(table: Table) -> list[str]:
+def _key(table: Table) -> list[Column[Any]]:
     """The columns of the table's first unique constraint, in order."""
     unique = [each for each in table.constraints if isinstance(each, UniqueConstraint)]
-    return min(([column.name for column in each.columns] for each in unique), default=[])
+    first = min(unique, key=lambda each: [column.name for column in each.columns], default=None)
+    return list(first.columns) if first else []
 
 
 def _is_content(column: Column[Any]) -> bool:
@@ -80,7 +75,12 @@ def _is_content(column: Column[Any]) -> bool:
     return not (is_own_id or isinstance(column.type, UtcTime) or column.name in DURATIONS)
 
 
-def _written(column: Column[Any], value: Any, names: Mapping[str, Mapping[int, str]]) -> Any:
+def _row(row: RowMapping, columns: list[Column[Any]], names: Names) -> str:
+    written = {column.name: _written(column, row[column.name], names) for column in columns}
+    return json.dumps(written, sort_keys=True, ensure_ascii=False, default=str)
+
+
+def _written(column: Column[Any], value: Any, names: Names) -> Any:
     """A value, with the natural key of a row in the place of its id, and without durations."""
     if value is None:
         return None
@@ -95,7 +95,3 @@ def _without_durations(value: Any) -> Any:
         kept = {key: each for key, each in value.items() if not ("second" in key or key.endswith("_s"))}
         return {key: _without_durations(each) for key, each in kept.items()}
     return [_without_durations(each) for each in value] if isinstance(value, list) else value
-
-
-def _json(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
