@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 from sqlalchemy import Column, RowMapping, Table, UniqueConstraint, select
@@ -29,8 +30,8 @@ ATTEMPTS = {"job", "shard_group", "shard", "worker"}
 
 DURATIONS = {"latency_s", "seconds"}
 
-SHOWN = 3
-"""Rows that a difference quotes."""
+SHOWN = 500
+"""Characters that a difference quotes."""
 
 
 def content(store: Store, *, attempts: bool = False) -> Content:
@@ -52,15 +53,25 @@ def content(store: Store, *, attempts: bool = False) -> Content:
 
 
 def differences(found: Content, expected: Content) -> list[str]:
-    """One line for each table that differs, with the first rows that are missing or superfluous."""
+    """One line for each table that differs: its numbers of missing and superfluous rows, and what the first one has."""
     lines = []
     for table in sorted(found.keys() | expected.keys()):
-        found_rows, wanted_rows = found.get(table, Counter()), expected.get(table, Counter())
-        for rows, what in ((wanted_rows - found_rows, "missing"), (found_rows - wanted_rows, "superfluous")):
-            if rows:
-                quoted = " ".join(row[:300] for row in sorted(rows)[:SHOWN])
-                lines.append(f"{table}: {rows.total()} {what}: {quoted}")
+        here, wanted = found.get(table, Counter()), expected.get(table, Counter())
+        missing, superfluous = sorted((wanted - here).elements()), sorted((here - wanted).elements())
+        if missing or superfluous:
+            first = [json.loads(rows[0]) if rows else {} for rows in (superfluous, missing)]
+            what = "; ".join(f"{path} is {a!r}, not {b!r}" for path, a, b in _unequal(*first))
+            lines.append(f"{table}: {len(missing)} rows missing, {len(superfluous)} superfluous: {what[:SHOWN]}")
     return lines
+
+
+def _unequal(found: Any, expected: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The path and both values of everything in which two JSON values differ."""
+    if isinstance(found, dict) and isinstance(expected, dict):
+        for key in sorted(found.keys() | expected.keys()):
+            yield from _unequal(found.get(key), expected.get(key), f"{path}.{key}" if path else key)
+    elif found != expected:
+        yield path, found, expected
 
 
 def _key(table: Table) -> list[Column[Any]]:
