@@ -30,6 +30,9 @@ ATTEMPTS = {"job", "shard_group", "shard", "worker"}
 
 DURATIONS = {"latency_s", "seconds"}
 
+COUNTS_OF_ATTEMPTS = {"inference"}
+"""Keys of reports: what an evaluation itself asked."""
+
 SHOWN = 500
 """Characters that a difference quotes."""
 
@@ -103,6 +106,10 @@ def _written(column: Column[Any], value: Any, names: Names) -> Any:
 
 def _without_durations(value: Any) -> Any:
     if isinstance(value, dict):
-        kept = {key: each for key, each in value.items() if not ("second" in key or key.endswith("_s"))}
+        kept = {key: each for key, each in value.items() if not _varies(key)}
         return {key: _without_durations(each) for key, each in kept.items()}
     return [_without_durations(each) for each in value] if isinstance(value, list) else value
+
+
+def _varies(key: str) -> bool:
+    return "second" in key or key.endswith("_s") or key in COUNTS_OF_ATTEMPTS
