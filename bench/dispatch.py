@@ -10,6 +10,7 @@ are full before the worker starts; the rate is measured between a tenth and nine
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ import redis
 from harness import markdown
 from servers import Site, n_shards, postgres_store, site, stop, until, url_of
 
-from benchcoe_jobs.dispatch.celery import make_app, top_up
+from benchcoe_jobs.dispatch.celery import TicketApp, top_up
 from benchcoe_jobs.job_queue.lifecycle import submit
 from benchcoe_jobs.settings import Settings
 from benchcoe_jobs.store.session import Store
@@ -41,7 +42,7 @@ def main() -> None:
 
 
 def ours(made: Site, store: Store, n: int, number: int) -> float:
-    app = make_app(Settings(broker_url=made.broker_url))
+    app = TicketApp(Settings(broker_url=made.broker_url))
     done_before = n_shards(store, "done")
     with store.writing() as connection:
         submit(connection, "noop", {"shards": n, "round": number})
@@ -53,7 +54,10 @@ def ours(made: Site, store: Store, n: int, number: int) -> float:
 
 
 def plain(made: Site, n: int) -> float:
-    app = make_app(Settings(broker_url=made.broker_url))
+    os.environ["BENCHCOE_BROKER_URL"] = made.broker_url
+    from plain_celery import make_app
+
+    app = make_app(made.broker_url)
     with app.connection_for_write() as connection, app.amqp.producer_pool.acquire(block=True) as producer:
         for _ in range(n):
             app.send_task("plain.nothing", queue="plain", producer=producer, connection=connection)

@@ -25,8 +25,9 @@ from sqlalchemy import Connection, event, insert, text
 from benchcoe_jobs.dispatch.celery import MOST_TICKETS
 from benchcoe_jobs.domain import Queue
 from benchcoe_jobs.job_queue.lifecycle import submit
-from benchcoe_jobs.store.job_queue import claims, jobs, leases, transitions, workers
+from benchcoe_jobs.store.job_queue import claims, jobs, leases, transitions, unfinished, workers
 from benchcoe_jobs.store.job_queue.tables import ShardGroup
+from benchcoe_jobs.store.job_queue.turns import LoadedExpert
 from benchcoe_jobs.store.results import experts
 from benchcoe_jobs.store.session import Store
 
@@ -115,7 +116,7 @@ def submit_one(depth: Depth, number: int) -> float:
 
     def step(connection: Connection) -> None:
         submit(connection, "noop", {"shards": 100, "number": number})
-        jobs.waiting_shards(connection, MOST_TICKETS)
+        unfinished.waiting_shards(connection, MOST_TICKETS)
 
     return timed(depth.store, step)
 
@@ -153,8 +154,9 @@ def finish_and_claim(depth: Depth, number: int) -> float:
     return timed(depth.store, lambda connection: claims.finish_and_claim(connection, claim, lease_s=60))
 
 
-def take(connection: Connection, resident: int | None) -> leases.Claim:
-    claim = claims.claim(connection, "bench:1@here.1", ["cpu"], lease_s=3600, resident=resident)
+def take(connection: Connection, expert_id: int | None) -> leases.Claim:
+    loaded = None if expert_id is None else LoadedExpert(expert_id, since_s=1.0, load_s=60.0)
+    claim = claims.claim(connection, "bench:1@here.1", ["cpu"], lease_s=3600, loaded=loaded)
     assert claim is not None
     return claim
 

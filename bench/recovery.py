@@ -24,7 +24,7 @@ from harness import markdown
 from plugins import NOTES
 from servers import Site, postgres_store, site, stop, until, url_of
 
-from benchcoe_jobs.dispatch.celery import make_app, top_up
+from benchcoe_jobs.dispatch.celery import TicketApp, top_up
 from benchcoe_jobs.job_queue.lease import HEARTBEATS_PER_LEASE
 from benchcoe_jobs.job_queue.lifecycle import submit
 from benchcoe_jobs.settings import Settings
@@ -55,7 +55,7 @@ class Drill:
         self.notes = made.folder / f"{name}.notes"
         self.notes.touch()
         self.settings = {NOTES: str(self.notes)}
-        self._app = make_app(Settings(broker_url=made.broker_url))
+        self._app = TicketApp(Settings(broker_url=made.broker_url))
 
     def submit(self, shards: int, seconds: float, number: int = 0) -> None:
         with self.store.writing() as connection:

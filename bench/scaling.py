@@ -19,7 +19,7 @@ from dispatch import rate
 from harness import markdown
 from servers import HERE, Site, postgres_store, site, until, url_of
 
-from benchcoe_jobs.dispatch.celery import make_app, top_up
+from benchcoe_jobs.dispatch.celery import TicketApp, top_up
 from benchcoe_jobs.job_queue.lifecycle import submit
 from benchcoe_jobs.services.inference.expert_settings import new_expert
 from benchcoe_jobs.services.inference.job import profile_request
@@ -59,7 +59,7 @@ def profile(made: Site, store: Store, n_workers: int, expert: str, questions: in
     with store.writing() as connection:
         experts.add_expert(connection, new_expert(expert, "spin", "none", None, {}, {}))
         job_id, _ = submit(connection, "profile", profile_request(expert, ["quiz"]))
-    top_up(make_app(Settings(broker_url=made.broker_url)), store)
+    top_up(TicketApp(Settings(broker_url=made.broker_url)), store)
 
     def answered() -> int:
         with store.reading() as connection:

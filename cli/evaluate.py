@@ -14,7 +14,7 @@ from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.wording import counted, percent
 
 from .command import Command, Finite, Session, cell, table
-from .job_commands import require_complete, run_job, wait_option
+from .job_commands import priority_option, require_complete, run_job, wait_option
 from .label import SPLITS
 from .output import echo
 from .routing_options import routing_options
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Draw accuracy against cost to a PNG or SVG file. Needs the extra plots.",
 )
+@priority_option
 @wait_option
 def evaluate(
     session: Session,
@@ -53,6 +54,7 @@ def evaluate(
     quality_weight: float,
     router_price: float,
     plot: Path | None,
+    priority: int,
     wait: bool,
 ) -> None:
     """Measure a router on a benchmark's queries.
@@ -79,7 +81,7 @@ def evaluate(
         quality_weight=quality_weight,
         second_price=router_price,
     )
-    job = run_job(session, "evaluate", request, what="evaluating", wait=wait)
+    job = run_job(session, "evaluate", request, what="evaluating", wait=wait, priority=priority)
     if job is not None:
         report = job.report or {}
         session.show(report, lambda: _print(session, report))

@@ -12,7 +12,7 @@ from benchcoe_jobs import registry
 from benchcoe_jobs.errors import UsageError
 
 from .command import Command, Finite, Session, new_name
-from .job_commands import run_job, wait_option
+from .job_commands import priority_option, run_job, wait_option
 from .output import echo
 from .price_notes import note_prices_without_counts
 from .profile import print_profile, require_all_queries
@@ -73,6 +73,7 @@ DTYPES = ["auto", "float32", "bfloat16", "float16"]
 @click.option("--price-out", type=Finite(min=0), help="Price of a million output tokens.")
 @click.option("--price-gpu-second", type=Finite(min=0), help="Price of a GPU second, if tokens have no price.")
 @click.option("--no-profile", is_flag=True, help="Only register the expert.")
+@priority_option
 @wait_option
 def add_expert(
     session: Session,
@@ -85,6 +86,7 @@ def add_expert(
     price_out: float | None,
     price_gpu_second: float | None,
     no_profile: bool,
+    priority: int,
     wait: bool,
     **given: Any,
 ) -> None:
@@ -114,6 +116,7 @@ def add_expert(
             profile_request(name),
             what=f"profiling {name}",
             wait=wait,
+            priority=priority,
             before=lambda connection: experts.add_expert(connection, expert),
         )
         if job is not None:

@@ -8,6 +8,8 @@ import time
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -43,7 +45,11 @@ job_argument = click.argument("job", type=click.IntRange(1, 2**31 - 1))
     help="List the newest N jobs.",
 )
 def jobs(session: Session, only_open: bool, limit: int) -> None:
-    """List jobs, newest first."""
+    """List jobs, newest first.
+
+    Shows what a job is about (for a submitted file its name), who submitted it, and how long it has taken
+    so far, or took in all. Jobs are served in turn, see --priority of the commands that start them.
+    """
     from benchcoe_jobs.store.job_queue import jobs
 
     with session.store.reading() as connection:
@@ -85,7 +91,9 @@ def status(session: Session, job: int) -> None:
     }
 
     def human() -> None:
-        echo(f"job {job}: {row.kind}, {row.state}" + (f", from job {row.parent_id}" if row.parent_id else ""))
+        from_job = f", from job {row.parent_id}" if row.parent_id else ""
+        of_file = f", file {row.file}" if row.file else ""
+        echo(f"job {job}: {row.kind}, {row.state}{from_job}{of_file}")
         columns = ["stage", "queue", "expert", "benchmark", "waiting", "running", "done", "failed", "cancelled"]
         items = ["items", "reused", "answered", "errors"]
         table(
@@ -107,18 +115,24 @@ def status(session: Session, job: int) -> None:
 
 
 def _summary(job: JobRow, shard_groups: list[ShardGroupRow]) -> dict[str, Any]:
+    from benchcoe_jobs.store.tables import now
+
     items = sum(group.items for group in shard_groups)
     processed = sum(group.reused + group.answered + group.errors for group in shard_groups)
     return {
         "job": job.id,
         "kind": job.kind,
         "about": str(job.request.get("expert") or job.request.get("router") or "-"),
+        "file": job.file,
+        "by": job.submitted_by,
+        "priority": job.priority,
         "state": str(job.state),
         "progress": percent(processed / items) if items else "-",
         "errors": sum(group.errors for group in shard_groups),
         "running": sum(group.running for group in shard_groups),
         "waiting": sum(group.waiting for group in shard_groups),
         "created": f"{job.created_at:%Y-%m-%d %H:%M:%S}",
+        "seconds": round(((job.finished_at or now()) - job.created_at).total_seconds(), 1),
         "error": job.error,
     }
 
@@ -126,8 +140,10 @@ def _summary(job: JobRow, shard_groups: list[ShardGroupRow]) -> dict[str, Any]:
 def _brief(summary: dict[str, Any]) -> dict[str, Any]:
     """The part of a summary that fits on a line; the command status shows the rest."""
     error = summary["error"] and textwrap.shorten(masked(summary["error"]), _ERROR_WIDTH, placeholder=" ...")
-    left_out = ("errors", "running", "waiting", "error")
-    return {name: value for name, value in summary.items() if name not in left_out} | {"error": error}
+    left_out = ("errors", "running", "waiting", "error", "file", "priority", "seconds")
+    about = summary["about"] if summary["file"] is None else Path(summary["file"]).name
+    shown = {name: value for name, value in summary.items() if name not in left_out}
+    return shown | {"about": about, "took": str(timedelta(seconds=round(summary["seconds"]))), "error": error}
 
 
 @click.command(cls=Command)

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 
 wait_option = click.option("--wait", is_flag=True, help="With a broker configured: follow the job to its end.")
 
+priority_option = click.option(
+    "--priority",
+    type=click.IntRange(-10, 10),
+    default=0,
+    show_default=True,
+    help="Order among jobs, higher first; each level counts as an hour of waiting.",
+)
+
 
 def run_job(
     session: Session,
@@ -30,6 +38,7 @@ def run_job(
     *,
     what: str,
     wait: bool,
+    priority: int,
     before: Callable[[Connection], object] = lambda connection: None,
 ) -> JobRow | None:
     """Submit a job and follow it to its end. With a broker and without `wait`, print its number and return None.
@@ -38,12 +47,13 @@ def run_job(
     BenchcoeError if the job fails or is cancelled.
     """
     from benchcoe_jobs.dispatch.base import dispatcher
-    from benchcoe_jobs.job_queue.lifecycle import submit
+    from benchcoe_jobs.job_queue.lifecycle import new_submission, submit
 
     runner = dispatcher(session.store, session.settings)
     with session.store.writing() as connection:
         before(connection)
-        job_id, is_new = submit(connection, kind, request(connection) if callable(request) else request)
+        work = request(connection) if callable(request) else request
+        job_id, is_new = submit(connection, kind, work, submission=new_submission(priority=priority))
     runner.announce()
     if runner.runs_here or wait:
         return follow(session, runner, job_id, what)

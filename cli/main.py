@@ -180,6 +180,8 @@ def run() -> None:
             stream.reconfigure(errors="backslashreplace")
     make_safe(logging.getLogger())
     signal.signal(signal.SIGTERM, _terminate)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup ignores it
+        signal.signal(signal.SIGHUP, _terminate)  # the terminal closed
     try:
         code = execute(stopped=_exit_at_next_signal)
     except KeyboardInterrupt as error:  # a second signal, just before `stopped`

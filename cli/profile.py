@@ -12,7 +12,7 @@ from benchcoe_jobs.errors import UnfinishedError
 from benchcoe_jobs.wording import counted, percent
 
 from .command import Command, Session, cell, table
-from .job_commands import require_complete, run_job, wait_option
+from .job_commands import priority_option, require_complete, run_job, wait_option
 from .label import SPLITS
 from .output import echo
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Ask only N queries of each benchmark.")
 @click.option("--dry-run", is_flag=True, help="Show what would be asked; load and store nothing.")
 @click.option("--retry-errors", is_flag=True, help="Ask again the queries that ended in an error.")
+@priority_option
 @wait_option
 def profile(
     session: Session,
@@ -38,6 +39,7 @@ def profile(
     limit: int | None,
     dry_run: bool,
     retry_errors: bool,
+    priority: int,
     wait: bool,
 ) -> None:
     """Ask an expert the queries that it has not answered yet.
@@ -62,7 +64,7 @@ def profile(
         _show_forecasts(session, expert, forecasts)
         return
     request = profile_request(expert, names, split=split, limit=limit, retry_errors=retry_errors)
-    job = run_job(session, "profile", request, what=f"profiling {expert}", wait=wait)
+    job = run_job(session, "profile", request, what=f"profiling {expert}", wait=wait, priority=priority)
     if job is not None:
         report = job.report or {}
         session.show(report, lambda: print_profile(report))

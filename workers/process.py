@@ -9,10 +9,13 @@ from __future__ import annotations
 import logging
 import mmap
 import os
+import signal
 import time
+import warnings
 from typing import Any
 
 from celery import Celery, signals
+from celery.exceptions import CPendingDeprecationWarning
 from kombu.exceptions import OperationalError
 
 from benchcoe_jobs.dispatch.celery import top_up
@@ -37,6 +40,9 @@ def connect_signals() -> None:
     signals.celeryd_init.connect(_on_start)
     for configured in (signals.after_setup_logger, signals.after_setup_task_logger):
         configured.connect(_make_log_safe)
+    signals.worker_init.connect(_limit)
+    signals.celeryd_after_setup.connect(_after_setup)
+    signals.worker_process_init.connect(_outlive_terminal)
     signals.worker_shutting_down.connect(_on_shutdown)
     signals.worker_process_shutdown.connect(_unregister)
 
@@ -82,6 +88,24 @@ def _make_log_safe(logger: logging.Logger, **_: Any) -> None:
 def _on_start(sender: str, **_: Any) -> None:
     global _name
     _name = sender
+    # Celery reports a ticket as succeeded whatever became of the shards; the executor reports each shard.
+    for name in ("celery.app.trace", "celery.worker.strategy"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _after_setup(**_: Any) -> None:
+    # At each lost connection Celery would announce a change of a default that does not apply here.
+    warnings.filterwarnings("ignore", category=CPendingDeprecationWarning)
+
+
+def _limit(sender: Any, **_: Any) -> None:
+    """Switch off what workers would tell each other through the broker: they use the database."""
+    sender.options.update(without_gossip=True, without_mingle=True, without_heartbeat=True)
+
+
+def _outlive_terminal(**_: Any) -> None:
+    """Leave it to the parent to end this process, also when a terminal sends SIGHUP to both."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def _on_shutdown(**_: Any) -> None:

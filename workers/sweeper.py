@@ -22,7 +22,7 @@ from benchcoe_jobs.dispatch.celery import MOST_TICKETS, make_tickets
 from benchcoe_jobs.errors import BenchcoeError
 from benchcoe_jobs.job_queue.lifecycle import sweep
 from benchcoe_jobs.settings import Settings
-from benchcoe_jobs.store.job_queue import jobs, workers
+from benchcoe_jobs.store.job_queue import unfinished, workers
 from benchcoe_jobs.store.session import Store, open_store
 
 from . import process
@@ -82,7 +82,7 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery has no t
             sweep(store)
             self._heartbeat(store)
             with store.reading() as connection:
-                waiting = jobs.waiting_shards(connection, MOST_TICKETS)
+                waiting = unfinished.waiting_shards(connection, MOST_TICKETS)
         make_tickets(self._app, waiting)
 
     def _heartbeat(self, store: Store) -> None:

@@ -9,70 +9,106 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from celery import Celery
-from kombu.exceptions import ChannelError, OperationalError
+from celery.loaders.app import AppLoader
+from kombu.exceptions import OperationalError
 
-from benchcoe_jobs.dispatch.broker import broker_url
+from benchcoe_jobs.dispatch.broker import broker_url, tls_of
+from benchcoe_jobs.dispatch.tickets import QUEUES, TICKET, TicketAMQP
 from benchcoe_jobs.domain import Queue
 from benchcoe_jobs.job_queue.lease import retry_until_available
 from benchcoe_jobs.job_queue.lifecycle import family
 from benchcoe_jobs.masking import masked, masked_url
 from benchcoe_jobs.settings import Settings
-from benchcoe_jobs.store.job_queue import jobs
+from benchcoe_jobs.store.job_queue import jobs, unfinished
 from benchcoe_jobs.store.job_queue.jobs import JobRow
 from benchcoe_jobs.store.session import Store
 
 log = logging.getLogger(__name__)
-
-TICKET = "benchcoe.ticket"
-"""The name of the only Celery task. Its argument is the name of the queue."""
 
 MOST_TICKETS = 64
 """The most tickets that wait in a queue. A worker that has used one makes new ones while shards wait."""
 
 _POLL_S = 0.5
 
-# Longer than the longest shard, so that a ticket in use is not delivered again. A second delivery would do no harm.
-_VISIBILITY_S = 6 * 3600
+
+class _Loader(AppLoader):  # type: ignore[misc]  # Celery has no types
+    """Celery's loader, which puts the working folder on the path when it imports something."""
+
+    def import_from_cwd(self, module: str, imp: Any = None, package: str | None = None) -> Any:
+        return self.import_module(module, package=package)
 
 
-def make_app(settings: Settings) -> Celery:
-    """The Celery application for these settings. Raises UsageError for an invalid broker address."""
-    app = Celery("benchcoe_jobs", broker=broker_url(settings), set_as_current=False)
-    app.conf.update(
-        accept_content=["json"],
-        task_serializer="json",
-        task_ignore_result=True,
-        task_default_queue=Queue.CPU.value,
-        # A ticket is acknowledged when its work is done. If the worker is killed, the ticket is not redelivered,
-        # because a shard that kills its worker would then be run for ever; the sweeper makes a new ticket.
-        task_acks_late=True,
-        task_reject_on_worker_lost=False,
-        worker_prefetch_multiplier=1,
-        worker_pool="prefork",
-        worker_concurrency=1,
-        worker_enable_remote_control=True,
-        worker_cancel_long_running_tasks_on_connection_loss=False,
-        broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,
-        broker_transport_options={
-            "visibility_timeout": _VISIBILITY_S,
-            "unacked_restore_interval": 1,
-            "unacked_restore_throttle": 1,
-            "health_check_interval": 25,
-            "socket_keepalive": True,
-            "socket_connect_timeout": 5,
-            "socket_timeout": 30,
-        },
-    )
-    return app
+class TicketApp(Celery):  # type: ignore[misc]
+    """A Celery application that connects only to the broker of the settings.
+
+    Celery prefers the address in CELERY_BROKER_URL and similar variables, which nothing has checked.
+    Raises UsageError for an invalid broker address.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._checked_url = broker_url(settings)
+        # Without fix-ups: Celery's for Django also puts the working folder on the path.
+        super().__init__(
+            "benchcoe_jobs",
+            broker=self._checked_url,
+            backend="disabled",
+            amqp=TicketAMQP,
+            loader=_Loader,
+            fixups=[],
+            set_as_current=False,
+        )
+        self.conf.update(_CONFIGURATION, broker_use_ssl=tls_of(self._checked_url))
+
+    def connection_for_read(self, url: object = None, **options: Any) -> Any:
+        """See `Celery`. A URL is ignored."""
+        return super().connection_for_read(self._checked_url, **options)
+
+    def connection_for_write(self, url: object = None, **options: Any) -> Any:
+        """See `Celery`. A URL is ignored."""
+        return super().connection_for_write(self._checked_url, **options)
+
+
+_CONFIGURATION = {
+    "accept_content": ["json"],
+    "task_serializer": "json",
+    "task_ignore_result": True,
+    "task_queues": QUEUES,
+    "task_default_queue": Queue.CPU.value,
+    "task_create_missing_queues": False,
+    # A ticket is acknowledged when its work is done. If the worker is killed, the ticket is not redelivered, because a
+    # shard that kills its worker would then be run for ever; the sweeper makes a new ticket.
+    "task_acks_late": True,
+    "task_reject_on_worker_lost": False,
+    "worker_prefetch_multiplier": 1,
+    "worker_pool": "prefork",
+    "worker_concurrency": 1,
+    # Workers are stopped by signals and observed in the database.
+    "worker_enable_remote_control": False,
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+    "worker_enable_prefetch_count_reduction": False,
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,
+    # A broker that answers with an error (its disk is full, it has become a replica) may recover.
+    "broker_channel_error_retry": True,
+    "broker_transport_options": {
+        # A ticket that a worker has taken leaves the broker; the sweeper replaces it if the worker is killed.
+        "ack_emulation": False,
+        "priority_steps": [0],
+        "health_check_interval": 25,
+        "socket_keepalive": True,
+        "socket_connect_timeout": 5,
+        "socket_timeout": 30,
+    },
+}
 
 
 def top_up(app: Celery, store: Store) -> None:
     """Make tickets for every queue in which shards wait. Raises kombu's OperationalError."""
     with store.reading() as connection:
-        waiting = jobs.waiting_shards(connection, MOST_TICKETS)
+        waiting = unfinished.waiting_shards(connection, MOST_TICKETS)
     make_tickets(app, waiting)
 
 
@@ -82,13 +118,13 @@ def make_tickets(app: Celery, waiting: Mapping[str, int]) -> None:
         return
     with app.connection_for_write() as connection:
         connection.ensure_connection(max_retries=1, timeout=5)
-        for queue, n_shards in waiting.items():
-            try:
-                n_tickets = connection.SimpleQueue(queue).qsize()
-            except ChannelError:  # raised by kombu if the Redis list does not exist
-                n_tickets = 0
-            for _ in range(min(n_shards, MOST_TICKETS) - n_tickets):
-                app.send_task(TICKET, args=[queue], queue=queue, connection=connection)
+        try:
+            for queue, n_shards in waiting.items():
+                n_tickets = connection.default_channel.queue_declare(queue=queue).message_count
+                for _ in range(min(n_shards, MOST_TICKETS) - n_tickets):
+                    app.send_task(TICKET, args=[queue], queue=queue, connection=connection)
+        except (*connection.connection_errors, *connection.channel_errors) as error:
+            raise OperationalError(str(error)) from error
 
 
 class CeleryDispatcher:
@@ -98,7 +134,7 @@ class CeleryDispatcher:
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
-        self._app = make_app(settings)
+        self._app = TicketApp(settings)
         self._where = masked_url(settings.broker_url or "")
 
     def announce(self) -> None:

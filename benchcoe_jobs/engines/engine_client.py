@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,7 +38,7 @@ class EngineClient:
     """One expert in an engine server process, loaded at the first use. Not thread-safe.
 
     `gpus` becomes CUDA_VISIBLE_DEVICES of the process; None leaves the variable as it is here. `loads` counts the
-    loads of the expert.
+    loads of the expert; `load_s` is the duration of the last one in seconds.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class EngineClient:
     ) -> None:
         self.settings = settings
         self.loads = 0
+        self.load_s = 0.0
         self._gpus = gpus
         self._load_timeout_s = load_timeout_s
         self._batch_timeout_s = self._wait_s = batch_timeout_s
@@ -67,11 +69,13 @@ class EngineClient:
         """
         if self._server is not None:
             return
+        began = time.monotonic()
         self._server = ServerProcess(self._gpus)
         with self._closed_on_error() as server:
             server.send({"settings": asdict(self.settings)}, self._load_timeout_s)
             reply = server.receive(self._load_timeout_s)
         self.loads += 1
+        self.load_s = time.monotonic() - began
         self._version, self._prefetch = reply["version"], reply["prefetch"]
 
     def version(self) -> dict[str, str]:

@@ -65,7 +65,7 @@ class OpenAIEngine:
             from benchcoe_jobs.engines.endpoint import Endpoint
         except ImportError as error:
             raise MissingError(
-                f"engine openai needs more packages ({error}): pip install 'benchcoe-jobs[engines]'"
+                f"engine openai needs more packages ({error}): pip install 'benchcoe-jobs[endpoints]'"
             ) from error
         self._settings = settings
         self._parameters = Parameters(no_temperature=settings.no_temperature)

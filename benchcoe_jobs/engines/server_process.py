@@ -33,7 +33,10 @@ class ServerProcess:
 
     def __init__(self, gpus: str | None) -> None:
         ours, theirs = socket.socketpair()
-        environment = dict(os.environ) if gpus is None else os.environ | {"CUDA_VISIBLE_DEVICES": gpus}
+        # As -P, but also for the processes that the engine's libraries start.
+        environment = os.environ | {"PYTHONSAFEPATH": "1"}
+        if gpus is not None:
+            environment["CUDA_VISIBLE_DEVICES"] = gpus
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  (our own module)
                 # -P keeps the working folder, and the modules in it, off the path of the process.

@@ -23,7 +23,9 @@ from benchcoe_jobs.job_queue.lifecycle import kind_of, settle
 from benchcoe_jobs.masking import masked
 from benchcoe_jobs.store.job_queue import claims, jobs, leases, transitions, workers
 from benchcoe_jobs.store.job_queue.leases import MAX_ATTEMPTS, Claim, JobCancelledError, LostLeaseError, Tally
+from benchcoe_jobs.store.job_queue.turns import LoadedExpert
 from benchcoe_jobs.store.session import Store
+from benchcoe_jobs.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +64,7 @@ class Executor:
         self._signature = process_identity.signature()
         self._heartbeat = Heartbeat()
         self._host: EngineClient | None = None
-        self._resident: int | None = None
+        self._loaded: tuple[int, float] | None = None  # the expert, and when it was loaded
 
     def run_next(self, queues: Sequence[str], *, job_ids: Collection[int] | None = None, for_s: float = 0.0) -> bool:
         """Claim the best waiting shard of some queues and run it. Returns False if no shard waits.
@@ -80,6 +82,13 @@ class Executor:
 
     def _run(self, claim: Claim, until: float) -> Claim | None:
         """Run a shard. Returns the next one, already claimed, if there is one and time is left."""
+        began = time.monotonic()
+
+        def report(outcome: str, level: int = logging.INFO) -> None:
+            what = ", ".join([claim.kind, *([f"expert {claim.expert}"] if claim.expert else [])])
+            seconds = time.monotonic() - began
+            log.log(level, "shard %d of job %d (%s), %.1f s: %s", claim.shard_id, claim.job_id, what, seconds, outcome)
+
         try:
             with Lease(
                 self._store,
@@ -92,21 +101,19 @@ class Executor:
                 kind_of(claim.kind).run(
                     Assignment(self._store, self._home, claim, lease, self._engine_host, self.unload)
                 )
+            errors = (lease.tally - claim.tally).errors
+            report(f"done, with {counted(errors, 'error row')}" if errors else "done")
             return self._done(claim, continues=time.monotonic() < until and not self._stopping())
         except LostLeaseError as lost:
-            log.warning("%s", lost)
+            report(f"lost: {lost}", logging.WARNING)
         except JobCancelledError:
+            report("cancelled")
             self._end(claim, ShardState.CANCELLED)
-        except StoppedError:
+        except StoppedError as error:
+            report(f"given back: {error}")
             self._give_back(claim)
-        except _NO_STORE as error:  # given back, the shard need not wait for its lease to expire
-            self._fail(claim, str(error), error.exit_code, hopeless=False)
-        except BenchcoeError as error:
-            self._fail(claim, str(error), error.exit_code, hopeless=isinstance(error, _HOPELESS))
-        except Exception as error:  # a bug in this program or in a library
-            log.exception("shard %d of job %d", claim.shard_id, claim.job_id)
-            what = f"unexpected {type(error).__name__}: {error}"
-            self._fail(claim, what, BenchcoeError.exit_code, hopeless=False)
+        except Exception as error:
+            self._fail_for(claim, error, report)
         except BaseException:  # Ctrl-C
             try:  # the engine first: giving back the shard may have to wait for a lock
                 if self._host is not None:
@@ -130,10 +137,16 @@ class Executor:
                 self._signature,
                 queues,
                 lease_s=self._lease_s,
-                resident=self._resident,
+                loaded=self._loaded_expert(),
                 gpus=_ANY_NUMBER if self._gpus is None else len(self._gpus),
                 job_ids=job_ids,
             )
+
+    def _loaded_expert(self) -> LoadedExpert | None:
+        if self._host is None or self._loaded is None:
+            return None
+        expert_id, loaded_at = self._loaded
+        return LoadedExpert(expert_id, time.monotonic() - loaded_at, self._host.load_s)
 
     def _engine_host(self, expert_id: int, settings: ExpertSettings) -> EngineClient:
         if self._host is None or self._host.settings != settings:
@@ -143,7 +156,7 @@ class Executor:
         return self._host
 
     def _note_resident(self, expert_id: int | None) -> None:
-        self._resident = expert_id
+        self._loaded = None if expert_id is None else (expert_id, time.monotonic())
         if self._worker is not None:
             retry_until_available(partial(self._store_resident, self._worker, expert_id), self._stopping)
 
@@ -171,9 +184,23 @@ class Executor:
     def _give_back(self, claim: Claim) -> None:
         self._write(claim, lambda connection: leases.give_back(connection, claim))
 
+    def _fail_for(self, claim: Claim, error: Exception, report: Callable[[str, int], None]) -> None:
+        reason, exit_code = str(error), BenchcoeError.exit_code
+        hopeless = isinstance(error, _HOPELESS) and not isinstance(error, _NO_STORE)
+        if isinstance(error, BenchcoeError):
+            exit_code = error.exit_code
+        else:  # a bug in this program or in a library
+            log.exception("shard %d of job %d", claim.shard_id, claim.job_id)
+            reason = f"unexpected {type(error).__name__}: {error}"
+        reason = one_line(masked(reason))  # it is stored
+        is_last = hopeless or claim.attempts >= MAX_ATTEMPTS
+        outcome = "failed" if is_last else f"given back after attempt {claim.attempts}"
+        # A command in the foreground reports the failure of its job itself.
+        report(f"{outcome}: {reason}", logging.INFO if self._worker is None else logging.WARNING)
+        self._fail(claim, reason, exit_code, hopeless=hopeless)
+
     def _fail(self, claim: Claim, error: str, exit_code: int, *, hopeless: bool) -> None:
         """Give the shard back for another attempt, unless the error is hopeless or this was the last attempt."""
-        error = one_line(masked(error))  # it is stored
 
         def write(connection: Connection) -> bool:
             if hopeless:

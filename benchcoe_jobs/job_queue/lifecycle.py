@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection
@@ -10,10 +12,10 @@ from sqlalchemy import Connection
 from benchcoe_jobs import registry
 from benchcoe_jobs.domain import JobState
 from benchcoe_jobs.errors import BenchcoeError, UnfinishedError, UsageError
+from benchcoe_jobs.job_queue import process_identity
 from benchcoe_jobs.job_queue.job_kind import JobKind
-from benchcoe_jobs.job_queue.process_identity import is_gone
-from benchcoe_jobs.store.job_queue import expired_leases, jobs, transitions
-from benchcoe_jobs.store.job_queue.jobs import JobRow
+from benchcoe_jobs.store.job_queue import expired_leases, jobs, transitions, unfinished
+from benchcoe_jobs.store.job_queue.jobs import JobRow, Submission
 from benchcoe_jobs.store.session import Store
 
 
@@ -23,14 +25,29 @@ def kind_of(name: str) -> JobKind:
     return kind
 
 
+def new_submission(*, priority: int = 0, file: Path | None = None) -> Submission:
+    """The submission of a job by the user of this process."""
+    # A file's name may be invalid Unicode.
+    path = None if file is None else os.fsencode(file.absolute()).decode("utf-8", "backslashreplace")
+    return Submission(process_identity.user(), path, priority)
+
+
 def submit(
-    connection: Connection, kind: str, request: Mapping[str, Any], *, parent_id: int | None = None
+    connection: Connection,
+    kind: str,
+    request: Mapping[str, Any],
+    *,
+    parent_id: int | None = None,
+    submission: Submission | None = None,
 ) -> tuple[int, bool]:
     """Submit a job. Returns its id and whether it is new: an open job for the same request is returned instead.
 
-    Raises UsageError if the request is invalid; no job is stored then.
+    Without a `submission` it is that of this process, with the normal priority. Raises UsageError if the request is
+    invalid; no job is stored then.
     """
-    job_id, is_new = jobs.open_job(connection, kind, request, parent_id=parent_id)
+    job_id, is_new = jobs.open_job(
+        connection, kind, request, parent_id=parent_id, submission=submission or new_submission()
+    )
     if is_new:
         jobs.add_shard_groups(connection, job_id, 0, kind_of(kind).plan(connection, jobs.read_job(connection, job_id)))
         settle(connection, job_id)
@@ -44,7 +61,7 @@ def settle(connection: Connection, job_id: int) -> None:
     the last two shards at the same time, exactly one of them finds the stage over.
     """
     job = jobs.read_job(connection, job_id, lock=True)
-    while job.is_open and not jobs.n_unfinished(connection, job_id):
+    while job.is_open and not unfinished.n_unfinished(connection, job_id):
         if job.cancelled_at is not None:
             _close(connection, job, JobState.CANCELLED)
         elif _stage_failed(connection, job):
@@ -118,10 +135,11 @@ def sweep(store: Store) -> None:
     """
     with store.writing() as connection:
         expired_leases.reclaim_stalled(
-            connection, [owner for owner in expired_leases.running_owners(connection) if is_gone(owner)]
+            connection,
+            [owner for owner in expired_leases.running_owners(connection) if process_identity.is_gone(owner)],
         )
     with store.reading() as connection:
-        left = jobs.left_open(connection)
+        left = unfinished.left_open(connection)
     for job_id in left:
         with store.writing() as connection:
             if jobs.read_job(connection, job_id).cancelled_at is not None:
@@ -156,4 +174,5 @@ def _close(connection: Connection, job: JobRow, state: JobState) -> None:
     jobs.close_job(connection, job.id, state, report)
     if state in (JobState.DONE, JobState.PARTIAL):
         for follow_up, request in kind.follow_ups(connection, job):
-            submit(connection, follow_up, request, parent_id=job.id)
+            inherited = Submission(job.submitted_by, job.file, job.priority)
+            submit(connection, follow_up, request, parent_id=job.id, submission=inherited)

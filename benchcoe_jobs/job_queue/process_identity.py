@@ -7,6 +7,7 @@ immediately that the owner of a shard was killed; elsewhere, the lease has to ex
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import os
 import socket
@@ -25,6 +26,15 @@ def signature() -> str:
 def shown_name() -> str:
     """Host name and process id, as shown to people."""
     return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def user() -> str:
+    """User and host name, as shown to people. A user without a name (in a container) is shown by its id."""
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError):  # KeyError before Python 3.13
+        name = str(os.getuid())
+    return f"{name}@{socket.gethostname()}"
 
 
 def is_gone(owner: str) -> bool:

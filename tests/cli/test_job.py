@@ -56,10 +56,18 @@ def test_a_job_from_start_to_end(folder: Path, cli: Cli) -> None:
         for n, text in enumerate(["hello", "raise", "bye"])
     ]
     Path("prompts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    ended = cli("submit prompts.jsonl --json")
+    ended = cli("submit prompts.jsonl --json --priority 3")
     assert ended.code == 3, ended.err
     assert (ended.json["output"]["lines"], ended.json["errors"]["lines"]) == (2, 1)
     job = ended.json["job"]
+    found = cli("jobs --json --limit 1").json["jobs"][0]
+    assert (found["file"], found["priority"]) == (str(folder / "prompts.jsonl"), 3)
+    assert found["by"].endswith(f"@{socket.gethostname()}")
+    assert found["seconds"] >= 0
+    [heading, _, row] = [line.split() for line in cli("jobs --limit 1").out.splitlines() if line.strip()]
+    assert heading == ["job", "kind", "about", "by", "state", "progress", "created", "took", "error"]
+    assert row[2:4] == ["prompts.jsonl", found["by"]]
+    assert f"file {folder / 'prompts.jsonl'}" in cli(f"status {job}").out
     answers = [json.loads(line) for line in Path("prompts.output.jsonl").read_text().splitlines()]
     assert [line["response"]["body"]["choices"][0]["text"] for line in answers] == ["HELLO", "BYE"]
     assert cli(f"watch {job}").code == 3

@@ -79,14 +79,17 @@ def test_a_server_killed_during_the_load_is_started_again(tmp_path: Path) -> Non
         assert ask(client, "a") == ["A"]
 
 
-@pytest.mark.parametrize("missing", ["transformers", "vllm", "openai"])
+@pytest.mark.parametrize(("missing", "extra"), [("transformers", "engines"), ("vllm", "vllm"), ("openai", "endpoints")])
 def test_a_missing_package_is_an_error_with_the_command_that_installs_it(
-    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    missing: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     package = "httpx2" if missing == "openai" else missing
     (tmp_path / "site" / f"{package}.py").write_text("raise ImportError('not here')\n")
     settings = ExpertSettings(missing, "model")
-    with EngineClient(settings) as client, pytest.raises(MissingError, match=r"pip install 'benchcoe-jobs\[") as raised:
+    with (
+        EngineClient(settings) as client,
+        pytest.raises(MissingError, match=rf"pip install 'benchcoe-jobs\[{extra}\]'") as raised,
+    ):
         client.load()
     assert raised.value.exit_code == 4
 

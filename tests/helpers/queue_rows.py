@@ -6,16 +6,19 @@ from sqlalchemy import Connection, select
 
 from benchcoe_jobs.domain import Queue
 from benchcoe_jobs.store.job_queue import claims, jobs
-from benchcoe_jobs.store.job_queue.jobs import NewShardGroup, ShardGroupRow
+from benchcoe_jobs.store.job_queue.jobs import NewShardGroup, ShardGroupRow, Submission
 from benchcoe_jobs.store.job_queue.leases import Claim
 from benchcoe_jobs.store.job_queue.tables import Shard
 from benchcoe_jobs.store.results import experts
 from benchcoe_jobs.store.results.experts import ExpertRow
 
 
-def add_job(connection: Connection, name: str, *shards: int, queue: Queue = Queue.CPU, gpus: int = 0) -> int:
+def add_job(
+    connection: Connection, name: str, *shards: int, queue: Queue = Queue.CPU, gpus: int = 0, priority: int = 0
+) -> int:
     """A job of the fake kind `empty` with one group of `n` shards, of three items each, for every number given."""
-    job_id, _ = jobs.open_job(connection, "empty", {"stages": [list(shards), []], "name": name})
+    request = {"stages": [list(shards), []], "name": name}
+    job_id, _ = jobs.open_job(connection, "empty", request, submission=Submission(priority=priority))
     groups = [NewShardGroup(queue, [({"number": i}, 3) for i in range(n)], gpus=gpus) for n in shards]
     jobs.add_shard_groups(connection, job_id, 0, groups)
     return job_id

@@ -22,6 +22,7 @@ from stop_faults import (
     foreground_interrupted_twice,
     foreground_interrupted_while_it_waits,
     interrupted_twice,
+    terminal_closed,
     told_to_quit,
     told_to_stop,
 )
@@ -68,7 +69,12 @@ ON_POSTGRES: tuple[Scenario, ...] = (
 
 WITH_VLLM: tuple[Scenario, ...] = (engine_core_killed,)
 
-ON_SQLITE: tuple[Scenario, ...] = (eight_write_and_one_dies, disk_full, child_killed_in_mid_sweep)
+ON_SQLITE: tuple[Scenario, ...] = (
+    eight_write_and_one_dies,
+    disk_full,
+    child_killed_in_mid_sweep,
+    terminal_closed,
+)
 
 ON_A_POSTGRES_OF_OUR_OWN: tuple[Scenario, ...] = (database_restarted, database_restarted_under_commands)
 

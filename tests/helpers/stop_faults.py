@@ -36,7 +36,7 @@ def _told(ground: Ground, *signals: signal.Signals) -> tuple[int, float]:
         time.sleep(0.2)
     code = worker.process.wait(installation.PATIENCE_S)
     waiting = [attempts for state, attempts in ground.site.shards(job_id) if state == "waiting"]
-    if signals == (signal.SIGTERM,):
+    if signals in ((signal.SIGTERM,), (signal.SIGHUP,)):
         assert set(waiting) == {0}, "giving back a shard costs no attempt"
         assert len(waiting) == 6 - [state for state, _ in ground.site.shards(job_id)].count("done")
     ground.site.start_worker("another")
@@ -48,6 +48,13 @@ def _told(ground: Ground, *signals: signal.Signals) -> tuple[int, float]:
 def told_to_stop(ground: Ground) -> float:
     """SIGTERM: the micro-batch is finished and the shard given back."""
     code, recovery = _told(ground, signal.SIGTERM)
+    assert code == 0
+    return recovery
+
+
+def terminal_closed(ground: Ground) -> float:
+    """SIGHUP: as SIGTERM, and the worker is not started again."""
+    code, recovery = _told(ground, signal.SIGHUP)
     assert code == 0
     return recovery
 

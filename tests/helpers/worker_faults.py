@@ -17,7 +17,8 @@ from installation import Worker, wait_for
 
 from benchcoe_jobs import demo
 from benchcoe_jobs.demo.questions import SUBJECTS, write_questions
-from benchcoe_jobs.dispatch.celery import TICKET, make_app
+from benchcoe_jobs.dispatch.celery import TicketApp
+from benchcoe_jobs.dispatch.tickets import TICKET
 from benchcoe_jobs.domain import JobState
 from benchcoe_jobs.job_queue.lifecycle import retry
 from benchcoe_jobs.services.ingest.benchmark_import import add_benchmark
@@ -189,7 +190,7 @@ def one_clock_is_wrong(ground: Ground) -> float:
 def tickets_by_the_thousand(ground: Ground) -> float:
     """Two thousand superfluous tickets."""
     _, job_id = ground.begin()
-    app = make_app(ground.site.settings)
+    app = TicketApp(ground.site.settings)
     with app.connection_for_write() as connection:
         for _ in range(2000):
             app.send_task(TICKET, args=["gpu"], queue="gpu", connection=connection)

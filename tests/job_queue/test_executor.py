@@ -20,7 +20,7 @@ from benchcoe_jobs.job_queue.job_kind import Assignment
 from benchcoe_jobs.job_queue.lease import StoppedError
 from benchcoe_jobs.job_queue.lifecycle import submit
 from benchcoe_jobs.store.job_queue import expired_leases, jobs, workers
-from benchcoe_jobs.store.job_queue.leases import MAX_ATTEMPTS, JobCancelledError, Tally
+from benchcoe_jobs.store.job_queue.leases import MAX_ATTEMPTS, JobCancelledError, LostLeaseError, Tally
 from benchcoe_jobs.store.session import Store
 
 
@@ -77,6 +77,44 @@ def test_an_error_is_retried_until_the_last_attempt(
         assert shards(connection) == [("failed", MAX_ATTEMPTS, "out of luck")] * 2
         job = jobs.read_job(connection, job_id)
     assert (job.state, job.error, job.exit_code) == (JobState.FAILED, "out of luck", 1)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "expected", "level"),
+    [
+        (None, "done", "INFO"),
+        (Tally(answered=1, errors=2), "done, with 2 error rows", "INFO"),
+        (BenchcoeError("out of\nluck"), "given back after attempt 1: out of luck", "WARNING"),
+        (UsageError("wrong"), "failed: wrong", "WARNING"),
+        (ValueError("a bug"), "given back after attempt 1: unexpected ValueError: a bug", "WARNING"),
+        (StoppedError("asked to stop"), "given back: asked to stop", "INFO"),
+        (JobCancelledError("cancelled"), "cancelled", "INFO"),
+        (LostLeaseError("shard 1 has gone to another worker"), "lost: shard 1 has gone to another worker", "WARNING"),
+    ],
+)
+def test_a_worker_logs_what_became_of_each_shard(
+    store: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    outcome: Tally | Exception | None,
+    expected: str,
+    level: str,
+) -> None:
+    def run(_: EmptyJob, assignment: Assignment) -> None:
+        if isinstance(outcome, Exception):
+            raise outcome
+        if outcome is not None:
+            assignment.lease.commit(lambda connection: outcome)
+
+    runs(monkeypatch, run)
+    with store.writing() as connection:
+        job_id = add_job(connection, "x")
+        add_expert_group(connection, job_id, "ann", 1)
+    with caplog.at_level("INFO", "benchcoe_jobs.job_queue.executor"):
+        Executor(store, tmp_path, lease_s=60, worker="w").run_next(["cpu"])
+    found = [(record.levelname, record.message) for record in caplog.records if record.exc_info is None]
+    assert found == [(level, f"shard 1 of job {job_id} (empty, expert ann), 0.0 s: {expected}")]
 
 
 @pytest.mark.parametrize("kind", [UsageError, MissingError, ModelNotFoundError, AccessDeniedError, EndpointDownError])

@@ -17,7 +17,7 @@ from alembic import command
 from sqlalchemy import Connection, inspect, text
 
 from benchcoe_jobs.domain import Queue, ShardState
-from benchcoe_jobs.store.job_queue import claims, expired_leases, jobs, leases
+from benchcoe_jobs.store.job_queue import claims, expired_leases, jobs, leases, unfinished
 from benchcoe_jobs.store.job_queue.jobs import NewShardGroup
 from benchcoe_jobs.store.job_queue.leases import Tally
 from benchcoe_jobs.store.migrate import alembic_config, upgrade
@@ -224,13 +224,13 @@ def test_open_jobs_go_on(old_store: Store) -> None:
     with old_store.reading() as connection:
         open_jobs = {job.id: job.kind for job in jobs.list_jobs(connection, only_open=True)}
         [running] = expired_leases.running_owners(connection)
-        waiting = jobs.waiting_shards(connection, 100)
+        waiting = unfinished.waiting_shards(connection, 100)
     assert open_jobs == {17: "batch", 19: "profile", 20: "train-router", 21: "batch"}
     assert waiting == {"gpu": 1, "train": 1, "cpu": 3}
 
     with old_store.writing() as connection:
         expired_leases.reclaim_stalled(connection, [running])  # the shard that a killed worker left
-        assert jobs.waiting_shards(connection, 100) == waiting | {"cpu": 4}
+        assert unfinished.waiting_shards(connection, 100) == waiting | {"cpu": 4}
         claim = claims.claim(connection, "a worker", ["train"], lease_s=60)
         assert claim is not None
         assert (claim.job_id, claim.kind, claim.request["router"]) == (20, "train-router", "later")

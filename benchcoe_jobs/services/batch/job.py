@@ -16,7 +16,7 @@ from benchcoe_jobs.domain import Completion, Decoding, Queue, Request
 from benchcoe_jobs.engines.engine_client import MicroBatch
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.job_queue.job_kind import Assignment
-from benchcoe_jobs.job_queue.lifecycle import submit
+from benchcoe_jobs.job_queue.lifecycle import new_submission, submit
 from benchcoe_jobs.services.batch.openai_format import engine_request, read_lines, router_input
 from benchcoe_jobs.services.inference import stream
 from benchcoe_jobs.services.inference.expert_settings import settings_of
@@ -35,7 +35,7 @@ _ROUTED_AT_ONCE = 2000
 """Lines of a shard that routes."""
 
 
-def submit_file(store: Store, path: Path, router: str | None) -> tuple[int, bool]:
+def submit_file(store: Store, path: Path, router: str | None, *, priority: int = 0) -> tuple[int, bool]:
     """Submit a file of requests; return the job's id, and whether the job is new.
 
     The whole file is validated first. The same file for the same routing snapshot is the same job, also after it
@@ -53,7 +53,7 @@ def submit_file(store: Store, path: Path, router: str | None) -> tuple[int, bool
         }
         if (earlier := jobs.finished_job(connection, "batch", request)) is not None:
             return earlier, False
-        job_id, is_new = submit(connection, "batch", request)
+        job_id, is_new = submit(connection, "batch", request, submission=new_submission(priority=priority, file=path))
         if is_new:
             batch_lines.add_lines(connection, job_id, lines)
         return job_id, is_new

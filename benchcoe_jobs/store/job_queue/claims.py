@@ -1,20 +1,23 @@
-"""Claim the best waiting shard, in one statement."""
+"""Claim the best waiting shard: `turns` has the order, here are the statements."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select, update
+from sqlalchemy import ColumnElement, Connection, func, select, text, update
 
-from benchcoe_jobs.domain import JobState, ShardState
+from benchcoe_jobs.domain import ShardState
 from benchcoe_jobs.store.clock import database_time
+from benchcoe_jobs.store.job_queue.jobs import turn_from_now
 from benchcoe_jobs.store.job_queue.leases import Claim, Tally, add_counts, release
 from benchcoe_jobs.store.job_queue.tables import Job, Shard, ShardGroup
+from benchcoe_jobs.store.job_queue.turns import LoadedExpert, WaitingGroup, in_order
+from benchcoe_jobs.store.tables import Expert
 
 _CONSIDERED = 200
-"""How many of the oldest shard groups a claim considers when it looks for the expert with the most waiting shards."""
+"""How many shard groups a claim considers: those of the jobs that were served longest ago."""
 
 _TRIED = 8
 """How many shard groups are tried. The shards of one may all be locked by other claims."""
@@ -26,21 +29,30 @@ def claim(
     queues: Sequence[str],
     *,
     lease_s: float,
-    resident: int | None = None,
+    loaded: LoadedExpert | None = None,
     gpus: int = 0,
     job_ids: Collection[int] | None = None,
 ) -> Claim | None:
-    """Claim a waiting shard of the resident expert, else of the expert with the most waiting shards.
+    """Claim a waiting shard of the job that is next for a worker with this expert loaded.
 
     `gpus` is the number of GPUs of the worker; `job_ids` limits the claim to some jobs. Returns None if no shard
     waits.
     """
-    for shard_group_id, job_id, kind, stage, request, expert_id in _groups_to_claim(
-        connection, queues, resident, gpus, job_ids
-    ):
-        row = _claim_in(connection, owner, shard_group_id, lease_s)
+    for group in in_order(_groups_to_claim(connection, queues, loaded, gpus, job_ids), loaded)[:_TRIED]:
+        row = _claim_in(connection, owner, group.shard_group_id, lease_s)
         if row is not None:
-            add_counts(connection, shard_group_id, {ShardState.WAITING: -1, ShardState.RUNNING: 1})
+            add_counts(connection, group.shard_group_id, {ShardState.WAITING: -1, ShardState.RUNNING: 1})
+            job = connection.execute(
+                update(Job)
+                .where(Job.id == group.job_id)
+                .values(turn_at=turn_from_now(Job.priority))
+                .returning(Job.kind, Job.request)
+            ).one()
+            stage, expert = connection.execute(
+                select(ShardGroup.stage, Expert.name)
+                .outerjoin(Expert, Expert.id == ShardGroup.expert_id)
+                .where(ShardGroup.id == group.shard_group_id)
+            ).one()
             return Claim(
                 shard_id=row.id,
                 fence=row.fence,
@@ -48,12 +60,13 @@ def claim(
                 attempts=row.attempts,
                 work=row.work,
                 items=row.items,
-                shard_group_id=shard_group_id,
-                job_id=job_id,
-                kind=kind,
+                shard_group_id=group.shard_group_id,
+                job_id=group.job_id,
+                kind=job.kind,
                 stage=stage,
-                request=request,
-                expert_id=expert_id,
+                request=job.request,
+                expert_id=group.expert_id,
+                expert=expert,
                 tally=Tally(row.reused, row.answered, row.errors),
             )
     return None
@@ -87,32 +100,35 @@ def finish_and_claim(connection: Connection, claim: Claim, *, lease_s: float) ->
 def _groups_to_claim(
     connection: Connection,
     queues: Sequence[str],
-    resident: int | None,
+    loaded: LoadedExpert | None,
     gpus: int,
     job_ids: Collection[int] | None,
-) -> Iterator[Any]:
-    """The shard groups to claim from, best first. The cost does not grow with the number of waiting groups."""
+) -> list[WaitingGroup]:
+    """The shard groups to choose from. The cost does not grow with the number of waiting groups.
+
+    The conditions of partial indexes are written as in the indexes: a planner must recognise them.
+    """
     claimable = (
-        select(ShardGroup.id, ShardGroup.job_id, Job.kind, ShardGroup.stage, Job.request, ShardGroup.expert_id)
+        select(
+            ShardGroup.id, ShardGroup.job_id, ShardGroup.queue, ShardGroup.expert_id, ShardGroup.waiting, Job.turn_at
+        )
         .join(Job, Job.id == ShardGroup.job_id)
         .where(
-            ShardGroup.waiting > 0,
+            text("shard_group.waiting > 0"),
             ShardGroup.queue.in_(queues),
             ShardGroup.gpus <= gpus,
-            Job.state == JobState.OPEN,
+            text("job.state = 'open'"),
             Job.cancelled_at.is_(None),
         )
     )
     if job_ids is not None:
         claimable = claimable.where(ShardGroup.job_id.in_(job_ids))
-    if resident is not None:
-        yield from connection.execute(
-            claimable.where(ShardGroup.expert_id == resident).order_by(ShardGroup.id).limit(_TRIED)
-        ).all()
-    oldest = claimable.add_columns(ShardGroup.waiting).order_by(ShardGroup.id).limit(_CONSIDERED).subquery().c
-    of_expert = func.sum(oldest.waiting).over(partition_by=oldest.expert_id)
-    best = select(oldest.id, oldest.job_id, oldest.kind, oldest.stage, oldest.request, oldest.expert_id)
-    yield from connection.execute(best.order_by(of_expert.desc(), oldest.id).limit(_TRIED)).all()
+    first = claimable.order_by(Job.turn_at, ShardGroup.id).limit(_CONSIDERED)
+    groups = [WaitingGroup(*row) for row in connection.execute(first)]
+    if loaded is not None and all(group.expert_id != loaded.expert_id for group in groups):
+        mine = claimable.where(ShardGroup.expert_id == loaded.expert_id).order_by(ShardGroup.id).limit(_TRIED)
+        groups += [WaitingGroup(*row) for row in connection.execute(mine)]
+    return groups
 
 
 def _claim_in(

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from benchcoe_jobs.domain import JobState, Queue, ShardState
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.store import bulk
+from benchcoe_jobs.store.clock import database_time
 from benchcoe_jobs.store.job_queue.tables import Job, Shard, ShardGroup
+from benchcoe_jobs.store.job_queue.turns import PRIORITY_S
 from benchcoe_jobs.store.tables import Benchmark, Expert, now
 
 
@@ -34,6 +36,15 @@ class NewShardGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class Submission:
+    """How a job is submitted: by whom, from which file if from one, and how urgently (0 is normal)."""
+
+    by: str | None = None
+    file: str | None = None
+    priority: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class JobRow:
     """A stored job. `parent_id` is the job whose end submitted it."""
 
@@ -49,11 +60,16 @@ class JobRow:
     created_at: datetime
     cancelled_at: datetime | None
     finished_at: datetime | None
+    submitted_by: str | None
+    file: str | None
+    priority: int
 
     @property
     def is_open(self) -> bool:
         return self.state is JobState.OPEN
 
+
+_PLAIN = Submission()
 
 _COLUMNS = (
     Job.id,
@@ -68,6 +84,9 @@ _COLUMNS = (
     Job.created_at,
     Job.cancelled_at,
     Job.finished_at,
+    Job.submitted_by,
+    Job.file,
+    Job.priority,
 )
 
 
@@ -95,21 +114,49 @@ class ShardGroupRow:
 
 
 def open_job(
-    connection: Connection, kind: str, request: Mapping[str, Any], *, parent_id: int | None = None
+    connection: Connection,
+    kind: str,
+    request: Mapping[str, Any],
+    *,
+    parent_id: int | None = None,
+    submission: Submission = _PLAIN,
 ) -> tuple[int, bool]:
-    """The id of the open job for exactly this request, and whether it is new."""
+    """The id of the open job for exactly this request, and whether it is new.
+
+    If the job is open already, it gets the priority of the submission if that is higher.
+    """
     fingerprint = _fingerprint(kind, request)
     # Locked: if another transaction is closing the job, wait until it is closed; the request then gets a new job.
     same = select(Job.id).where(Job.fingerprint == fingerprint, Job.state == JobState.OPEN).with_for_update()
     if (found := connection.scalar(same)) is not None:
+        _raise_priority(connection, found, submission.priority)
         return found, False
-    values = {"kind": kind, "fingerprint": fingerprint, "request": dict(request), "parent_id": parent_id}
+    values = {
+        "kind": kind,
+        "fingerprint": fingerprint,
+        "request": dict(request),
+        "parent_id": parent_id,
+        "submitted_by": submission.by,
+        "file": submission.file,
+        "priority": submission.priority,
+        "turn_at": turn_from_now(submission.priority),
+    }
     try:
         with connection.begin_nested():
             new = connection.scalars(insert(Job).values(**values).returning(Job.id)).one()
     except IntegrityError:  # PostgreSQL has several writers: another one has just opened the same job
         return connection.scalars(same).one(), False
     return new, True
+
+
+def turn_from_now(priority: Any) -> Any:
+    """The `turn_at` of a job that is submitted or served now. `priority` is a number or a column."""
+    return database_time() - PRIORITY_S * priority
+
+
+def _raise_priority(connection: Connection, job_id: int, priority: int) -> None:
+    raised = {"priority": priority, "turn_at": Job.turn_at - PRIORITY_S * (priority - Job.priority)}
+    connection.execute(update(Job).where(Job.id == job_id, Job.priority < priority).values(**raised))
 
 
 def finished_job(connection: Connection, kind: str, request: Mapping[str, Any]) -> int | None:
@@ -206,46 +253,6 @@ def shard_groups(connection: Connection, job_ids: Iterable[int], *, stage: int |
     return [ShardGroupRow(**row._asdict()) for row in connection.execute(query)]
 
 
-def waiting_shards(connection: Connection, at_most: int) -> dict[str, int]:
-    """Queue -> number of waiting shards, at most `at_most`. Queues without waiting shards are left out."""
-    found = {}
-    for queue in Queue:
-        shard_groups = (
-            select(ShardGroup.waiting)
-            .join(Job, Job.id == ShardGroup.job_id)
-            .where(
-                ShardGroup.queue == queue,
-                ShardGroup.waiting > 0,
-                Job.state == JobState.OPEN,
-                Job.cancelled_at.is_(None),
-            )
-            .order_by(ShardGroup.id)
-            .limit(at_most)
-            .subquery()
-        )
-        if n := connection.scalar(select(func.sum(shard_groups.c.waiting))):
-            found[queue.value] = min(int(n), at_most)
-    return found
-
-
-def n_unfinished(connection: Connection, job_id: int) -> int:
-    """The number of shards of a job that wait or run."""
-    return (
-        connection.scalar(select(func.sum(ShardGroup.waiting + ShardGroup.running)).where(ShardGroup.job_id == job_id))
-        or 0
-    )
-
-
-def left_open(connection: Connection) -> list[int]:
-    """Ids of open jobs that should be settled: all their shards ended, or they are cancelled and shards still wait."""
-    of_job = select(ShardGroup.id).where(ShardGroup.job_id == Job.id)
-    waits = of_job.where(ShardGroup.waiting > 0).exists()
-    # EXISTS stops at the first such shard group.
-    is_unfinished = of_job.where(or_(ShardGroup.waiting > 0, ShardGroup.running > 0)).exists()
-    left = or_(~is_unfinished, and_(Job.cancelled_at.is_not(None), waits))
-    return list(connection.scalars(select(Job.id).where(Job.state == JobState.OPEN, left).order_by(Job.id)))
-
-
 def set_stage(connection: Connection, job_id: int, stage: int) -> None:
     """Set the current stage of a job."""
     connection.execute(update(Job).where(Job.id == job_id).values(stage=stage))
@@ -311,6 +318,7 @@ def reopen(connection: Connection, job_id: int, request: Mapping[str, Any]) -> N
                     exit_code=None,
                     report=None,
                     finished_at=None,
+                    turn_at=turn_from_now(Job.priority),
                 )
             )
     except IntegrityError as error:

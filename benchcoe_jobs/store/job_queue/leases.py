@@ -64,6 +64,7 @@ class Claim:
     stage: int
     request: dict[str, Any]
     expert_id: int | None
+    expert: str | None
     tally: Tally
 
 

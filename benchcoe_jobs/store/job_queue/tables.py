@@ -19,12 +19,14 @@ class Job(Base):
     """A request for work. Fingerprints are unique among open jobs: the same work requested twice is one job.
 
     `stage` is the current stage, from 0. `error` is the first failure; `exit_code` is the exit code of a command that
-    waits for the job.
+    waits for the job. `turn_at` is when a shard of the job was last claimed, less an hour for each level of `priority`:
+    the open job with the smallest one comes first (`turns`).
     """
 
     __tablename__ = "job"
     __table_args__ = (
         Index("uq_job_open_fingerprint", "fingerprint", unique=True, sqlite_where=_OPEN, postgresql_where=_OPEN),
+        Index(None, "turn_at", sqlite_where=_OPEN, postgresql_where=_OPEN),
     )
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     kind: Mapped[str] = mapped_column(String)
@@ -39,6 +41,10 @@ class Job(Base):
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
     cancelled_at: Mapped[datetime | None] = mapped_column(UtcTime)
     finished_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    submitted_by: Mapped[str | None] = mapped_column(String)
+    file: Mapped[str | None] = mapped_column(String)
+    priority: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    turn_at: Mapped[float] = mapped_column(Double, default=0.0, server_default="0")
 
 
 class ShardGroup(Base):

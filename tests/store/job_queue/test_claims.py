@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 from queue_rows import add_expert_group, add_job, claim, group_of, shards
 from sqlalchemy import select, text
+from sqlalchemy.event import listen
 
 from benchcoe_jobs.domain import Queue
 from benchcoe_jobs.store.job_queue import claims, jobs, leases
-from benchcoe_jobs.store.job_queue.jobs import NewShardGroup
+from benchcoe_jobs.store.job_queue.jobs import NewShardGroup, Submission
 from benchcoe_jobs.store.job_queue.leases import Claim, LostLeaseError, Tally
 from benchcoe_jobs.store.job_queue.tables import Shard
+from benchcoe_jobs.store.job_queue.turns import LoadedExpert
 from benchcoe_jobs.store.session import Store
 
 
@@ -19,8 +21,9 @@ def test_the_loaded_expert_comes_first_then_the_one_with_most_shards(store: Stor
         job_id = add_job(connection, "x")
         few, many = (add_expert_group(connection, job_id, name, n) for name, n in (("few", 1), ("many", 3)))
         assert claim(connection).expert_id == many
-        assert claim(connection, resident=few).expert_id == few
-        assert claim(connection, resident=few).expert_id == many, "nothing waits for the loaded one"
+        loaded = LoadedExpert(few)
+        assert claim(connection, loaded=loaded).expert_id == few
+        assert claim(connection, loaded=loaded).expert_id == many, "nothing waits for the loaded one"
 
 
 def test_a_claim_has_its_owner_and_counts_as_an_attempt(store: Store) -> None:
@@ -67,14 +70,66 @@ def test_finishing_claims_the_next_shard_of_the_same_group(store: Store) -> None
 
 def test_the_shards_of_all_groups_of_an_expert_count_and_a_tie_goes_to_the_oldest_group(store: Store) -> None:
     with store.writing() as connection:
-        older = add_expert_group(connection, add_job(connection, "older"), "a", 3)
-        job_id = add_job(connection, "newer")
+        job_id = add_job(connection, "x")
+        older = add_expert_group(connection, job_id, "a", 3)
         newer = add_expert_group(connection, job_id, "b", 2)
         jobs.add_shard_groups(connection, job_id, 0, [NewShardGroup(Queue.CPU, [({}, 1)] * 2, newer)])
         claimed = [claim(connection) for _ in range(2)]
         assert [one.expert_id for one in claimed] == [newer, older], "4 shards against 3, and then 3 against 3"
-        first, second = jobs.shard_groups(connection, [job_id])
+        _, first, second = jobs.shard_groups(connection, [job_id])
         assert (first.waiting, second.waiting) == (1, 2), "of one expert, the oldest group comes first"
+
+
+def test_jobs_are_served_in_turn(store: Store) -> None:
+    with store.writing() as connection:
+        large, small = add_job(connection, "large", 3), add_job(connection, "small", 1)
+    claimed = []
+    for _ in range(3):
+        with store.writing() as connection:
+            claimed.append(claim(connection).job_id)
+    assert claimed == [large, small, large]
+
+
+def test_priority_counts_as_waiting(store: Store) -> None:
+    with store.writing() as connection:
+        add_job(connection, "low", 1, priority=-1)
+        add_job(connection, "normal", 1)
+        high = add_job(connection, "high", 1, priority=2)
+        again, is_new = jobs.open_job(
+            connection, "empty", {"stages": [[1], []], "name": "low"}, submission=Submission(priority=3)
+        )
+        assert (is_new, jobs.read_job(connection, again).priority) == (False, 3)
+        assert [claim(connection).job_id for _ in range(2)] == [again, high]
+        jobs.open_job(connection, "empty", {"stages": [[1], []], "name": "low"})
+        assert jobs.read_job(connection, again).priority == 3, "it is not lowered"
+
+
+def test_a_loaded_expert_is_found_behind_many_groups_of_others(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "_CONSIDERED", 2)
+    with store.writing() as connection:
+        for name in ("bob", "cat", "dan"):
+            add_expert_group(connection, add_job(connection, name), name, 1)
+        ann = add_expert_group(connection, add_job(connection, "z"), "ann", 2)
+        assert claim(connection, loaded=LoadedExpert(ann, since_s=1, load_s=60)).expert_id == ann
+
+
+@pytest.mark.parametrize("depth", [400])
+def test_a_claim_reads_through_indexes(store: Store, depth: int) -> None:
+    """The window of a claim must not be sorted from all waiting groups."""
+    with store.writing() as connection:
+        for number in range(depth):
+            add_job(connection, str(number), 1)
+        connection.execute(text("ANALYZE"))
+    seen: list[tuple[str, object]] = []
+    with store.writing() as connection:
+        listen(
+            connection, "before_cursor_execute", lambda _c, _u, statement, values, *_: seen.append((statement, values))
+        )
+        claim(connection)
+        statement, values = next((one, values) for one, values in seen if "LIMIT" in one and "turn_at" in one)
+        explain = "EXPLAIN QUERY PLAN " if store.is_sqlite else "EXPLAIN "
+        plan = " ".join(str(row[-1]) for row in connection.exec_driver_sql(explain + statement, values))  # type: ignore[arg-type]
+    assert "ix_job_turn_at" in plan, plan
 
 
 def test_a_claim_carries_what_earlier_claims_of_the_shard_recorded(store: Store) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from queue_rows import add_job, claim, group_of
+from queue_rows import add_job, group_of
 
 from benchcoe_jobs.domain import JobState, Queue
 from benchcoe_jobs.errors import UsageError
-from benchcoe_jobs.store.job_queue import jobs, leases
+from benchcoe_jobs.store.job_queue import jobs
 from benchcoe_jobs.store.job_queue.jobs import NewShardGroup
 from benchcoe_jobs.store.session import Store
 
@@ -57,25 +57,6 @@ def test_a_finished_job_is_reopened_unless_a_new_one_is_open(store: Store) -> No
         with pytest.raises(UsageError, match="the same work is open already"):
             jobs.reopen(connection, first, {"a": 1})
         assert not jobs.read_job(connection, first).is_open
-
-
-def test_waiting_shards_are_counted_up_to_a_limit(store: Store) -> None:
-    with store.writing() as connection:
-        add_job(connection, "x", 3, 4)
-        add_job(connection, "y", 1, queue=Queue.TRAIN)
-        jobs.flag_cancelled(connection, add_job(connection, "z", 1, queue=Queue.GPU))
-        assert jobs.waiting_shards(connection, 100) == {"cpu": 7, "train": 1}
-        assert jobs.waiting_shards(connection, 5) == {"cpu": 5, "train": 1}
-
-
-def test_jobs_that_should_be_settled(store: Store) -> None:
-    with store.writing() as connection:
-        over, running, cancelled = (add_job(connection, name, 1) for name in ("over", "running", "cancelled"))
-        claim(connection, job_ids=[running])
-        leases.finish(connection, claim(connection, job_ids=[over]), leases.ShardState.DONE)
-        jobs.flag_cancelled(connection, cancelled)
-        assert jobs.left_open(connection) == [over, cancelled]
-        assert [jobs.n_unfinished(connection, job_id) for job_id in (over, running, cancelled)] == [0, 1, 1]
 
 
 def test_later_stages_are_deleted_and_earlier_ones_stay(store: Store) -> None:

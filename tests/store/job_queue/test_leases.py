@@ -26,7 +26,7 @@ from sqlalchemy import Connection, delete, func, select, update
 from benchcoe_jobs.domain import JobState, ShardState
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.job_queue.lifecycle import cancel, retry, settle, submit, sweep
-from benchcoe_jobs.store.job_queue import claims, expired_leases, jobs, leases, transitions
+from benchcoe_jobs.store.job_queue import claims, expired_leases, jobs, leases, transitions, unfinished
 from benchcoe_jobs.store.job_queue.leases import MAX_ATTEMPTS, Claim, LostLeaseError, Tally
 from benchcoe_jobs.store.job_queue.tables import Job, Shard, ShardGroup
 from benchcoe_jobs.store.session import Store
@@ -84,7 +84,7 @@ class ShardLife(RuleBasedStateMachine):
         with self.store.writing() as connection:
             claim = claims.claim(connection, owner, ["cpu"], lease_s=60)
         with self.store.reading() as connection:
-            waiting = jobs.waiting_shards(connection, 1000)
+            waiting = unfinished.waiting_shards(connection, 1000)
             if claim is None:
                 assert waiting == {}
                 return multiple()
@@ -229,7 +229,7 @@ class ShardLife(RuleBasedStateMachine):
     def a_job_is_open_while_a_shard_is(self) -> None:
         with self.store.reading() as connection:
             for job in jobs.list_jobs(connection):
-                assert job.is_open == bool(jobs.n_unfinished(connection, job.id)), job
+                assert job.is_open == bool(unfinished.n_unfinished(connection, job.id)), job
                 assert job.is_open == (job.finished_at is None)
                 shard_groups = jobs.shard_groups(connection, [job.id])
                 assert job.cancelled_at is None or not any(shard_group.waiting for shard_group in shard_groups), (
