@@ -113,11 +113,11 @@ def test_a_loaded_expert_is_found_behind_many_groups_of_others(store: Store, mon
         assert claim(connection, loaded=LoadedExpert(ann, since_s=1, load_s=60)).expert_id == ann
 
 
-@pytest.mark.parametrize("depth", [400])
-def test_a_claim_reads_through_indexes(store: Store, depth: int) -> None:
-    """The window of a claim must not be sorted from all waiting groups."""
+@pytest.mark.parametrize("dialect", ["sqlite"])
+def test_a_claim_reads_through_indexes(store: Store) -> None:
+    """The groups to consider must not be sorted from all waiting ones; bench/queue_depth.py looks on PostgreSQL."""
     with store.writing() as connection:
-        for number in range(depth):
+        for number in range(100):
             add_job(connection, str(number), 1)
         connection.execute(text("ANALYZE"))
     seen: list[tuple[str, object]] = []
@@ -127,8 +127,7 @@ def test_a_claim_reads_through_indexes(store: Store, depth: int) -> None:
         )
         claim(connection)
         statement, values = next((one, values) for one, values in seen if "LIMIT" in one and "turn_at" in one)
-        explain = "EXPLAIN QUERY PLAN " if store.is_sqlite else "EXPLAIN "
-        plan = " ".join(str(row[-1]) for row in connection.exec_driver_sql(explain + statement, values))  # type: ignore[arg-type]
+        plan = " ".join(row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values))  # type: ignore[arg-type]
     assert "ix_job_turn_at" in plan, plan
 
 
