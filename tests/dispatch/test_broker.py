@@ -92,8 +92,8 @@ def test_variables_of_celery_do_not_change_where_it_connects(name: str, monkeypa
     monkeypatch.setenv("CELERY_RESULT_BACKEND", "redis://db.example:1/7")
     monkeypatch.setenv("CELERY_LOADER", "a_module_that_does_not_exist")
     app = TicketApp(Settings(broker_url="redis://127.0.0.1:6379/0"))
-    for connection in (app.connection_for_read(), app.connection_for_write(), app.connection(), app.pool.connections):
-        assert getattr(connection, "hostname", "127.0.0.1") == "127.0.0.1"
+    for connection in (app.connection_for_read(), app.connection_for_write(), app.connection(), app.pool.connection):
+        assert connection.hostname == "127.0.0.1"
     assert app.backend.as_uri() == "disabled://"
     assert type(app.loader).__module__.startswith("benchcoe_jobs.")
 

@@ -60,9 +60,9 @@ class JobRow:
     created_at: datetime
     cancelled_at: datetime | None
     finished_at: datetime | None
-    submitted_by: str | None
-    file: str | None
-    priority: int
+    submitted_by: str | None = None
+    file: str | None = None
+    priority: int = 0
 
     @property
     def is_open(self) -> bool:
