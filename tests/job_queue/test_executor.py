@@ -138,7 +138,7 @@ def test_a_bug_is_reported_in_one_line(
     runs(monkeypatch, raising(ValueError("first line\nsecond line")))
     Executor(store, tmp_path, lease_s=60).run_next(["cpu"])
     with store.reading() as connection:
-        assert shards(connection)[0] == ("waiting", 1, "unexpected ValueError: first line")
+        assert shards(connection)[0] == ("waiting", 1, "unexpected ValueError: first line second line")
 
 
 @pytest.mark.parametrize("error", [StoppedError("asked to stop"), KeyboardInterrupt()])
