@@ -38,7 +38,7 @@ def run_job(
     *,
     what: str,
     wait: bool,
-    priority: int,
+    priority: int = 0,
     before: Callable[[Connection], object] = lambda connection: None,
 ) -> JobRow | None:
     """Submit a job and follow it to its end. With a broker and without `wait`, print its number and return None.

@@ -48,13 +48,14 @@ class TicketApp(Celery):  # type: ignore[misc]
     Raises UsageError for an invalid broker address.
     """
 
+    backend_cls = "disabled"  # not the one in CELERY_RESULT_BACKEND
+
     def __init__(self, settings: Settings) -> None:
         self._checked_url = broker_url(settings)
         # Without fix-ups: Celery's for Django also puts the working folder on the path.
         super().__init__(
             "benchcoe_jobs",
             broker=self._checked_url,
-            backend="disabled",
             amqp=TicketAMQP,
             loader=_Loader,
             fixups=[],

@@ -127,7 +127,7 @@ def test_a_router_of_the_kind_tells_the_subjects_apart(outputs: dict[str, str]) 
 
 def test_the_job_writes_a_file_for_each_pool(outputs: dict[str, str], place: Path, run: Callable[[str], Any]) -> None:
     assert output_of(outputs, "python -c").strip() == "done"
-    assert re.search(r"export-labels +\S+ +done", output_of(outputs, "benchcoe-jobs jobs"))
+    assert re.search(r"export-labels +\S+ +\S+ +done", output_of(outputs, "benchcoe-jobs jobs"))
     with (place / ".benchcoe" / "exports" / "labels-all.csv").open(newline="") as file:
         labels = {(row["subject"], row["split"]): row["expert"] for row in csv.DictReader(file)}
     assert labels["addition", "train"] == "adder"
