@@ -107,7 +107,7 @@ def test_the_importer_reads_responses_and_the_benchmark_scores_them(outputs: dic
 def test_experts_of_the_engine_are_profiled(outputs: dict[str, str]) -> None:
     for expert in ("adder", "multiplier"):
         shown = output_of(outputs, f"benchcoe-jobs add-expert {expert}")
-        assert re.search(rf"sums +{N} +0 +{N} +0 +50\.0", shown), shown
+        assert re.search(rf"sums +{N} +0 +{N} +0 +0 +50\.0", shown), shown
 
 
 def test_the_engine_needs_no_gpu(outputs: dict[str, str], run: Callable[[str], Any]) -> None:
