@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from sqlalchemy import Connection
 
@@ -37,7 +37,7 @@ def audit(store: Store, benchmark: str | None) -> list[Finding]:
 def _of_benchmark(connection: Connection, benchmark: str, active: Collection[str]) -> Iterator[Finding]:
     benchmark_id, _ = catalog.find_benchmark(connection, benchmark)
     names = experts.expert_ids(connection)
-    yield from _duplicates(benchmark, score_table.queries(connection, benchmark_id))
+    yield from _duplicates(benchmark, stored_duplicates(connection, benchmark_id))
     matrix = read_matrix(connection, benchmark_id, names)
     matrix = matrix.without(matrix.without_scores())
     if not matrix.experts:
@@ -58,15 +58,25 @@ def _of_benchmark(connection: Connection, benchmark: str, active: Collection[str
 # --- duplicates ------------------------------------------------------------------------------
 
 
-def duplicates_across_splits(queries: Sequence[tuple[int, Query]]) -> list[list[tuple[int, Query]]]:
+def stored_duplicates(connection: Connection, benchmark_id: int) -> list[list[tuple[int, Query]]]:
+    """The groups of `duplicates_across_splits` of a benchmark. Images are read of the queries with equal texts."""
+    equal_texts = duplicates_across_splits(score_table.queries(connection, benchmark_id))
+    candidates = [entry for group in equal_texts for entry in group]
+    return duplicates_across_splits(candidates, score_table.image_hashes(connection, [id_ for id_, _ in candidates]))
+
+
+def duplicates_across_splits(
+    queries: Sequence[tuple[int, Query]], images: Mapping[int, str] | None = None
+) -> list[list[tuple[int, Query]]]:
     """Groups of equal queries (id, query) in more than one split; case, blanks and the order of choices are ignored.
 
-    Queries without a text are left out.
+    Queries without a text are left out. `images` has a hash of the images of a query, by id: the same question about
+    another picture is another query.
     """
     groups: dict[object, list[tuple[int, Query]]] = {}
     for id_, query in queries:
         if query.text:
-            content = _normalised(query.text), tuple(sorted(map(_normalised, query.choices)))
+            content = _normalised(query.text), tuple(sorted(map(_normalised, query.choices))), (images or {}).get(id_)
             groups.setdefault(content, []).append((id_, query))
     return [group for group in groups.values() if len({query.split for _, query in group}) > 1]
 
@@ -75,8 +85,7 @@ def _normalised(text: str) -> str:
     return " ".join(text.lower().split())
 
 
-def _duplicates(benchmark: str, queries: Sequence[tuple[int, Query]]) -> Iterator[Finding]:
-    groups = duplicates_across_splits(queries)
+def _duplicates(benchmark: str, groups: Sequence[Sequence[tuple[int, Query]]]) -> Iterator[Finding]:
     if groups:
         tested = [query.key for group in groups for _, query in group if query.split is Split.TEST]
         trained = sum(Split.TRAIN in {query.split for _, query in group} for group in groups)

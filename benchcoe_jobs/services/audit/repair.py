@@ -10,11 +10,11 @@ import numpy as np
 
 from benchcoe_jobs.domain import Split
 from benchcoe_jobs.errors import UsageError
-from benchcoe_jobs.services.audit.checks import duplicates_across_splits
+from benchcoe_jobs.services.audit.checks import stored_duplicates
 from benchcoe_jobs.services.audit.log_order import Numbering, Order
 from benchcoe_jobs.services.audit.order_checks import unrelated_of
 from benchcoe_jobs.services.score_matrix import read_matrix
-from benchcoe_jobs.store.results import aggregates, catalog, experts, repairs, score_table
+from benchcoe_jobs.store.results import aggregates, catalog, experts, repairs
 from benchcoe_jobs.store.results.joins import QueryRef
 from benchcoe_jobs.store.results.repairs import RepairedRun
 from benchcoe_jobs.store.session import Store
@@ -133,7 +133,7 @@ def repair_duplicates(store: Store, benchmark: str | None) -> Repaired:
     with store.writing() as connection:
         benchmark_id, name = catalog.find_benchmark(connection, benchmark)
         to_split: dict[int, str] = {}
-        for group in duplicates_across_splits(score_table.queries(connection, benchmark_id)):
+        for group in stored_duplicates(connection, benchmark_id):
             first = min((query.split for _, query in group if query.split), key=order.index)
             to_split |= {id_: first.value for id_, query in group if query.split is not first}
         if not to_split:

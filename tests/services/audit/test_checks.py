@@ -13,7 +13,8 @@ from benchcoe_jobs.domain import Query, Split
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.services.audit.checks import audit, duplicates_across_splits
 from benchcoe_jobs.services.audit.findings import Severity
-from benchcoe_jobs.services.audit.repair import repair_order
+from benchcoe_jobs.services.audit.repair import repair_duplicates, repair_order
+from benchcoe_jobs.store.results import catalog
 from benchcoe_jobs.store.session import Store
 
 
@@ -68,3 +69,20 @@ def test_case_blanks_and_the_order_of_choices_are_ignored() -> None:
 
 def test_queries_without_a_text_are_no_duplicates() -> None:
     assert duplicates_across_splits([query("a", "", split=Split.TRAIN), query("b", "", split=Split.TEST)]) == []
+
+
+def test_the_same_question_about_another_picture_is_no_copy(store: Store) -> None:
+    """Of four questions with one text, the first and the last are about the same picture."""
+    pictures = (b"a", b"b", b"c", b"a")
+    splits = (Split.TRAIN, Split.TEST, Split.TEST, Split.TEST)
+    with store.writing() as connection:
+        benchmark_id = catalog.ensure_benchmark(connection, "pictures")
+        queries = [
+            Query(f"q{i}", "maps", "What does <image 1> show?", ("a hill", "a lake"), "A", split, (picture,))
+            for i, (picture, split) in enumerate(zip(pictures, splits, strict=True))
+        ]
+        catalog.add_queries(connection, benchmark_id, queries)
+    [finding] = audit(store, "pictures")
+    assert (finding.kind, finding.keys) == ("duplicates", ["q3"])
+    assert repair_duplicates(store, "pictures").moved == 1
+    assert audit(store, "pictures") == []

@@ -13,6 +13,7 @@ from sqlalchemy import update
 from benchcoe_jobs.store.results import experts
 from benchcoe_jobs.store.results.experts import ExpertRow
 from benchcoe_jobs.store.routing import evaluations
+from benchcoe_jobs.store.routing.answer_cost import answers_without_price
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.store.tables import Response
 
@@ -43,3 +44,26 @@ def test_the_first_cost_that_is_known(
         connection.execute(update(Response).values({"cost": None} | response))
         [(*_, found)] = evaluations.outcomes(connection, 1, "train", [experts.find_expert(connection, "ann")])
     assert found == (None if cost is None else pytest.approx(cost))
+
+
+@pytest.mark.parametrize(
+    ("prices", "response", "unknown"),
+    [
+        ({"price_in": 10.0}, TOKENS, 0),
+        ({"price_in": 10.0}, {"completion_tokens": 5}, 1),
+        ({"price_in": 10.0, "price_out": 1.0}, {"completion_tokens": 5}, 1),
+        ({"price_in": 10.0, "cost": 3.0}, {}, 1),
+        ({"price_gpu_second": 2.0}, {"latency_s": 4.0}, 0),
+        ({"price_in": 10.0}, {"cost": 0.0}, 0),
+    ],
+)
+def test_answers_to_which_prices_do_not_apply(
+    store: Store, tmp_path: Path, prices: dict[str, Any], response: dict[str, Any], unknown: int
+) -> None:
+    with store.writing() as connection:
+        experts.add_expert(connection, ExpertRow("ann", "recorded", **prices))
+    tables.bring(store, tmp_path, "ann", row("apples", 1, 1.0) | {"tokens": 1})
+    with store.writing() as connection:
+        empty = dict.fromkeys(("completion_tokens", "prompt_tokens", "latency_s", "cost"))
+        connection.execute(update(Response).values(**empty | response))
+        assert answers_without_price(connection, experts.find_expert(connection, "ann")) == (unknown, 1)
