@@ -9,9 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from benchcoe_jobs.domain import Distribution
 from benchcoe_jobs.errors import UsageError
-from benchcoe_jobs.services.evaluation.decisions import SplitDecisions
+from benchcoe_jobs.services.evaluation.decisions import RoutedSplit, SplitDecisions, routed_split
 from benchcoe_jobs.services.intervals import mean_interval
 from benchcoe_jobs.services.routing.snapshot import RoutingSnapshot
 from benchcoe_jobs.store.job_queue.jobs import ShardGroupRow
@@ -33,7 +32,7 @@ class ChosenExpert:
 
 
 @dataclass(frozen=True, slots=True)
-class ChosenOnlyReport:
+class ChosenOnlyReport(RoutedSplit):
     """A router on the `n` queries whose chosen expert has a score. Accuracies and shares are fractions.
 
     `interval` is the 95 % bootstrap interval of the accuracy. There is no comparison with other experts, because they
@@ -42,13 +41,6 @@ class ChosenOnlyReport:
     `seconds` is the time of all workers together.
     """
 
-    router: str
-    level: str
-    pool: str
-    benchmark: str
-    split: str
-    distribution: str
-    in_sample: bool
     n: int
     without_scores: int
     accuracy: float
@@ -72,7 +64,7 @@ def report_chosen_only(
     Raises UsageError if no query has a score of its chosen expert.
     """
     snapshot = decided.snapshot
-    names, router = snapshot.expert_names, snapshot.router
+    names = snapshot.expert_names
     chosen = {q.id: snapshot.members[d.expert] for q, d in zip(decided.questions, decided.decisions, strict=True)}
     with store.reading() as connection:
         rows = evaluations.outcomes(connection, decided.benchmark_id, decided.split, names)
@@ -84,15 +76,8 @@ def report_chosen_only(
         )
     scores = np.array([score for score, _ in outcomes.values()])
     low, high = mean_interval(scores)
-    distribution = router.scope.distribution(decided.benchmark, decided.split)
     return ChosenOnlyReport(
-        router=router.name,
-        level=router.level,
-        pool=router.scope.pool.name,
-        benchmark=decided.benchmark,
-        split=decided.split,
-        distribution=distribution,
-        in_sample=distribution == Distribution.NAIVE,
+        **routed_split(decided),
         n=len(outcomes),
         without_scores=len(chosen) - len(outcomes),
         accuracy=float(scores.mean()),

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from benchcoe_jobs.domain import Distribution
 from benchcoe_jobs.errors import BenchcoeError, UsageError
 from benchcoe_jobs.services.labelling.scope import how_to_leave
 from benchcoe_jobs.services.routing.budget import Budget
@@ -90,6 +91,11 @@ class SplitDecisions:
         return str(self.request["split"])
 
     @property
+    def distribution(self) -> Distribution:
+        """The distribution of the split, relative to the router's training."""
+        return self.snapshot.router.scope.distribution(self.benchmark, self.split)
+
+    @property
     def budget(self) -> Budget:
         """The budget that the decisions keep."""
         return Budget(self.request["max_cost"], self.request["quality_weight"])
@@ -98,6 +104,36 @@ class SplitDecisions:
         """The position in `snapshot.eligible` of each chosen expert, (questions,)."""
         column_of = {name: column for column, name in enumerate(self.snapshot.eligible)}
         return np.array([column_of[decision.expert] for decision in self.decisions], dtype=np.intp)
+
+
+@dataclass(frozen=True, slots=True)
+class RoutedSplit:
+    """The fields that every report begins with: the router, its pool, and the split that it routed.
+
+    `distribution` is the paper's (section 4): naive, in distribution or out of distribution.
+    """
+
+    router: str
+    level: str
+    pool: str
+    benchmark: str
+    split: str
+    distribution: str
+    in_sample: bool
+
+
+def routed_split(decided: SplitDecisions) -> dict[str, Any]:
+    """The fields of `RoutedSplit` of some decisions, by name."""
+    router = decided.snapshot.router
+    return {
+        "router": router.name,
+        "level": router.level,
+        "pool": router.scope.pool.name,
+        "benchmark": decided.benchmark,
+        "split": decided.split,
+        "distribution": decided.distribution,
+        "in_sample": decided.distribution == Distribution.NAIVE,
+    }
 
 
 def decide(store: Store, home: Path, request: Mapping[str, Any]) -> SplitDecisions:

@@ -14,7 +14,7 @@ from benchcoe_jobs import registry
 from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Distribution, Source, Split
 from benchcoe_jobs.services.evaluation.cost_curve import CostReport
-from benchcoe_jobs.services.evaluation.decisions import SplitDecisions
+from benchcoe_jobs.services.evaluation.decisions import RoutedSplit, SplitDecisions, routed_split
 from benchcoe_jobs.services.gaps import Gap, gap_note, gaps_of
 from benchcoe_jobs.services.intervals import mean_interval
 from benchcoe_jobs.services.labelling.scope import how_to_leave
@@ -24,25 +24,16 @@ from benchcoe_jobs.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class Report(RoutedSplit):
     """A router and its baselines, all over the same `n` queries. Accuracies and shares are fractions.
 
-    `distribution` is the paper's (section 4): naive, in distribution or out of distribution. `best_single`
-    was chosen on the router's training split, the two oracles in hindsight: the best expert of each
-    subject, and of each query. `gain` is over `best_single`, with a 95 % bootstrap interval over
-    queries. `fell_back` is the share of questions that fell back to the best single expert.
-    `costs` has the router at several quality weights, and its baselines; None if costs are unknown.
-    `without_scores` is the number of queries of the split that are left out because an expert
-    that the router may choose has no score on them; `gaps` has these experts.
+    `best_single` was chosen on the router's training split, the two oracles in hindsight: the best expert of each
+    subject, and of each query. `gain` is over `best_single`, with a 95 % bootstrap interval over queries. `fell_back`
+    is the share of questions that fell back to the best single expert. `costs` has the router at several quality
+    weights, and its baselines; None if costs are unknown. `without_scores` is the number of queries of the split that
+    are left out because an expert that the router may choose has no score on them; `gaps` has these experts.
     """
 
-    router: str
-    level: str
-    pool: str
-    benchmark: str
-    split: str
-    distribution: str
-    in_sample: bool
     seen_in_training: int
     n: int
     without_scores: int
@@ -121,7 +112,6 @@ def compare(decided: SplitDecisions, n_seen: int, outcomes: Outcomes) -> Report:
     `n_seen` is the number of queries of the split whose content is that of a training query.
     """
     snapshot, names, at = decided.snapshot, outcomes.experts, outcomes.positions
-    scope = snapshot.router.scope
     n = len(at)
     n_without = len(decided.questions) - n
     chosen = decided.chosen()[at]
@@ -129,16 +119,9 @@ def compare(decided: SplitDecisions, n_seen: int, outcomes: Outcomes) -> Report:
     routed = outcomes.scores[np.arange(n), chosen]
     best = outcomes.scores[:, best_single]
     low, high = mean_interval(routed - best)
-    distribution = scope.distribution(decided.benchmark, decided.split)
     _, subject_codes = np.unique([decided.questions[row].subject for row in at], return_inverse=True)
     return Report(
-        router=snapshot.router.name,
-        level=snapshot.router.level,
-        pool=scope.pool.name,
-        benchmark=decided.benchmark,
-        split=decided.split,
-        distribution=distribution,
-        in_sample=distribution == Distribution.NAIVE,
+        **routed_split(decided),
         seen_in_training=n_seen,
         n=n,
         without_scores=n_without,
@@ -152,7 +135,7 @@ def compare(decided: SplitDecisions, n_seen: int, outcomes: Outcomes) -> Report:
         fell_back=float(np.mean([decided.decisions[row].fell_back for row in at])),
         experts=dict(zip(names, outcomes.scores.mean(axis=0).tolist(), strict=True)),
         cost=_cost(outcomes.costs, chosen, best_single),
-        warnings=_warnings(decided, distribution, n_seen, n_without, outcomes.gaps),
+        warnings=_warnings(decided, n_seen, n_without, outcomes.gaps),
         gaps=outcomes.gaps,
     )
 
@@ -169,12 +152,10 @@ def _cost(costs: Floats, chosen: NDArray[np.intp], best: int) -> dict[str, float
     }
 
 
-def _warnings(
-    decided: SplitDecisions, distribution: Distribution, n_seen: int, n_without: int, gaps: Sequence[Gap]
-) -> list[str]:
+def _warnings(decided: SplitDecisions, n_seen: int, n_without: int, gaps: Sequence[Gap]) -> list[str]:
     found = []
     n_queries = counted(len(decided.questions), "query", "queries")
-    if distribution == Distribution.NAIVE:
+    if decided.distribution == Distribution.NAIVE:
         found.append("in-sample: the router was trained on these queries; the accuracy says nothing about new ones")
     elif _chose_the_epoch(decided):
         found.append("the router kept the epoch that was best on these queries: the accuracy is slightly too high")
