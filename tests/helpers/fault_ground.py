@@ -66,6 +66,12 @@ class Ground:
         assert job.state is JobState.DONE, job
         installation.require_undisturbed(self.site, self.undisturbed)
 
+    def undisturbed_after_s(self, job_id: int) -> float:
+        """The end of most scenarios: the seconds of `recovery_s`, after the results were checked."""
+        recovery = self.recovery_s(job_id)
+        self.require_undisturbed(job_id)
+        return recovery
+
 
 Scenario = Callable[[Ground], float]
 

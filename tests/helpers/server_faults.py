@@ -24,18 +24,14 @@ def broker_gone_for_5_s(ground: Ground) -> float:
     ground.broker.kill()
     time.sleep(5)
     ground.broker.restart()
-    recovery = ground.recovery_s(job_id)
-    ground.require_undisturbed(job_id)
-    return recovery
+    return ground.undisturbed_after_s(job_id)
 
 
 def broker_emptied(ground: Ground) -> float:
     """FLUSHALL while the job runs."""
     _, job_id = ground.begin()
     ground.broker.flush()
-    recovery = ground.recovery_s(job_id)
-    ground.require_undisturbed(job_id)
-    return recovery
+    return ground.undisturbed_after_s(job_id)
 
 
 def broker_gone_for_good(ground: Ground) -> float:
@@ -49,9 +45,7 @@ def broker_gone_for_good(ground: Ground) -> float:
     assert {state for state, _ in ground.site.shards(job_id)} == {"waiting", "done"}
     ground.site.runner.announce()  # a command that submits more does not fail
     ground.broker.restart()
-    recovery = ground.recovery_s(job_id)
-    ground.require_undisturbed(job_id)
-    return recovery
+    return ground.undisturbed_after_s(job_id)
 
 
 # --- the database ------------------------------------------------------------------------------------------------
@@ -72,9 +66,7 @@ def connections_cut(ground: Ground) -> float:
         ground.site.store.engine.dispose()  # the test's own connections were cut too
         time.sleep(0.15)
     admin.close()
-    recovery = ground.recovery_s(job_id)
-    ground.require_undisturbed(job_id)
-    return recovery
+    return ground.undisturbed_after_s(job_id)
 
 
 def database_restarted(ground: Ground) -> float:
@@ -85,9 +77,7 @@ def database_restarted(ground: Ground) -> float:
     time.sleep(2)
     ground.postgres.restart()
     ground.site.store.engine.dispose()
-    recovery = ground.recovery_s(job_id)
-    ground.require_undisturbed(job_id)
-    return recovery
+    return ground.undisturbed_after_s(job_id)
 
 
 def database_restarted_under_commands(ground: Ground) -> float:

@@ -36,9 +36,7 @@ def worker_child_killed(ground: Ground) -> float:
     """SIGKILL of the process that runs shards."""
     worker, job_id = ground.begin()
     worker.signal_child(signal.SIGKILL)
-    recovery = ground.recovery_s(job_id)
-    ground.require_undisturbed(job_id)
-    return recovery
+    return ground.undisturbed_after_s(job_id)
 
 
 def worker_parent_killed(ground: Ground) -> float:
@@ -47,9 +45,7 @@ def worker_parent_killed(ground: Ground) -> float:
     worker.process.kill()
     worker.process.wait()
     ground.site.start_worker("another")
-    recovery = ground.recovery_s(job_id)
-    ground.require_undisturbed(job_id)
-    return recovery
+    return ground.undisturbed_after_s(job_id)
 
 
 def child_killed_in_mid_sweep(ground: Ground) -> float:
@@ -81,9 +77,7 @@ def whole_worker_killed(ground: Ground) -> float:
     worker, job_id = ground.begin()
     worker.end()
     ground.site.start_worker("another")
-    recovery = ground.recovery_s(job_id)
-    ground.require_undisturbed(job_id)
-    return recovery
+    return ground.undisturbed_after_s(job_id)
 
 
 def engine_host_killed(ground: Ground) -> float:
@@ -140,9 +134,7 @@ def poisoned_shard(ground: Ground) -> float:
     (ground.folder / "poisoned").unlink()
     assert retry(ground.site.store, job_id) == 1
     ground.site.runner.announce()
-    recovery = ground.recovery_s(job_id)
-    ground.require_undisturbed(job_id)
-    return recovery
+    return ground.undisturbed_after_s(job_id)
 
 
 # --- leases ------------------------------------------------------------------------------------------------------
@@ -208,6 +200,4 @@ def tickets_lost(ground: Ground) -> float:
     wait_for(ground.site.listed_workers, "the worker is registered")
     job_id = ground.site.profile("ann")
     ground.broker.flush()
-    recovery = ground.recovery_s(job_id)
-    ground.require_undisturbed(job_id)
-    return recovery
+    return ground.undisturbed_after_s(job_id)
