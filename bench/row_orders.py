@@ -4,8 +4,8 @@
 
 The scores of eleven real MMLU-Pro files (by the file's own `pred`), of which only some are in the order of the
 questions; the others are in the order of a log of 2, 4 or 8 workers, concatenated worker by worker. No answers are
-given, so that `audit` has only the scores. Each case is drawn three times. A first table has the share of the variance of
-each expert's scores that lies between subjects, by order.
+given, so that `audit` has only the scores. Each case is drawn three times. A first table has the share of the variance
+of each expert's scores that lies between subjects, by order.
 """
 
 from __future__ import annotations

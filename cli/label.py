@@ -93,6 +93,7 @@ def _as_json(built: BuiltLabels) -> dict[str, Any]:
     ]
     if built.counts is not None:
         labels = [{"expert": name, "queries": count} for name, count in built.counts.by_expert.items()]
+        labels += [{"expert": None, "queries": built.counts.all_wrong}] if built.counts.all_wrong else []
     return {
         "level": built.level.value,
         "policy": built.policy.value,
@@ -119,7 +120,8 @@ def _print(session: Session, built: BuiltLabels) -> None:
         table(rows, ["subject", "expert", "mean", "n", "margin", "tied", "rank", "flip"])
     else:
         counts = built.counts
-        rows = [[name, str(count), percent(count / counts.n)] for name, count in counts.by_expert.items()]
+        shown = counts.by_expert | ({"(none)": counts.all_wrong} if counts.all_wrong else {})
+        rows = [[name, str(count), percent(count / counts.n)] for name, count in shown.items()]
         table(rows, ["expert", "queries", "share"])
         echo(
             f"{counted(counts.n, 'query', 'queries')}, {counts.tied} with several best experts, "

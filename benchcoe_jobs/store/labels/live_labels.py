@@ -69,7 +69,10 @@ class SubjectLabel:
 
 @dataclass(frozen=True, slots=True)
 class QueryLabelCounts:
-    """Counts of the query labels of a scope: per expert, decided by a tie-break, and with every expert wrong."""
+    """Counts of the query labels of a scope: in all, by expert, decided by a tie-break, and with every expert wrong.
+
+    `by_expert` leaves out those with every expert wrong, which no expert earns.
+    """
 
     n: int
     by_expert: dict[str, int]
@@ -130,7 +133,8 @@ def query_label_counts(connection: Connection, scope: Scope) -> QueryLabelCounts
         .group_by(c.expert_id)
     ).all()
     names = dict(connection.execute(select(Expert.id, Expert.name)).all())
-    by_count = sorted(((count, names[expert]) for expert, count, _, _ in rows), key=lambda pair: (-pair[0], pair[1]))
+    earned = [(count - int(all_wrong), names[expert]) for expert, count, _, all_wrong in rows]
+    by_count = sorted(((n, name) for n, name in earned if n), key=lambda pair: (-pair[0], pair[1]))
     return QueryLabelCounts(
         n=sum(row[1] for row in rows),
         by_expert={name: count for count, name in by_count},

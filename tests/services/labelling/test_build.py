@@ -51,7 +51,8 @@ def test_by_subject(toy: Store) -> None:
 def test_by_query(toy: Store) -> None:
     labels = built(toy, Level.QUERY)
     assert labels.counts is not None
-    assert labels.counts.by_expert == {"ann": N, "half": N}
+    assert labels.counts.by_expert == {"half": N, "ann": N // 4}
+    assert labels.counts.all_wrong == N - N // 4, "no expert earns these"
     assert labels.left_out == [LeftOut("half", "math", N // 2, N)]
 
 
@@ -75,7 +76,7 @@ def test_the_price_of_an_expert_can_be_changed(store: Store, tmp_path: Path) -> 
     assert {label.expert for label in built(store, Level.SUBJECT).subjects} == {"bob"}
     counts = built(store, Level.QUERY).counts
     assert counts is not None
-    assert counts.by_expert == {"bob": N}
+    assert counts.by_expert == {"bob": N // 2}
     with store.writing() as connection:
         unpriced = experts.ExpertRow("bob", "recorded")
         assert experts.add_expert(connection, unpriced) is experts.Registration.UNCHANGED, (
