@@ -135,7 +135,7 @@ def compare(decided: SplitDecisions, n_seen: int, outcomes: Outcomes) -> Report:
         fell_back=float(np.mean([decided.decisions[row].fell_back for row in at])),
         experts=dict(zip(names, outcomes.scores.mean(axis=0).tolist(), strict=True)),
         cost=_cost(outcomes.costs, chosen, best_single),
-        warnings=_warnings(decided, n_seen, n_without, outcomes.gaps),
+        warnings=[*_warnings(decided, n_seen, n_without, outcomes.gaps), *_unknown_costs(outcomes)],
         gaps=outcomes.gaps,
     )
 
@@ -150,6 +150,20 @@ def _cost(costs: Floats, chosen: NDArray[np.intp], best: int) -> dict[str, float
         "best_single": float(costs[:, best].mean()),
         "every_expert": float(costs.sum(axis=1).mean()),
     }
+
+
+def _unknown_costs(outcomes: Outcomes) -> list[str]:
+    """A warning if costs are not compared, because only those of some answers are known."""
+    unknown = np.isnan(outcomes.costs).sum(axis=0).tolist()
+    missing = {name: n for name, n in zip(outcomes.experts, unknown, strict=True) if n}
+    if not missing or np.isnan(outcomes.costs).all():
+        return []
+    name, n = max(missing.items(), key=lambda pair: pair[1])
+    more = f" (and those of {counted(len(missing) - 1, 'other expert')})" if len(missing) > 1 else ""
+    return [
+        f"costs are not compared: those of {n} of {counted(len(outcomes.costs), 'answer')} of {name}{more} are unknown. "
+        "Set the cost of a query with `benchcoe-jobs add-expert`, option --cost"
+    ]
 
 
 def _warnings(decided: SplitDecisions, n_seen: int, n_without: int, gaps: Sequence[Gap]) -> list[str]:

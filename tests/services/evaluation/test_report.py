@@ -52,7 +52,12 @@ def test_a_report_by_hand() -> None:
         "To compare on all of them, leave it out: benchcoe-jobs retire bob",
     ]
     assert report.gaps == [Gap("bob", 1, {"bricks": 1})]
-    assert compare(DECIDED, 0, gathered(None)).cost is None
+    unpriced = compare(DECIDED, 0, gathered(None))
+    assert unpriced.cost is None
+    assert unpriced.warnings[-1] == (
+        "costs are not compared: those of 2 of 3 answers of bob are unknown. "
+        "Set the cost of a query with `benchcoe-jobs add-expert`, option --cost"
+    )
 
 
 def test_the_share_that_fell_back_is_over_the_compared_queries() -> None:
