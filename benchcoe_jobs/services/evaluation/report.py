@@ -161,8 +161,8 @@ def _unknown_costs(outcomes: Outcomes) -> list[str]:
     name, n = max(missing.items(), key=lambda pair: pair[1])
     more = f" (and those of {counted(len(missing) - 1, 'other expert')})" if len(missing) > 1 else ""
     return [
-        f"costs are not compared: those of {n} of {counted(len(outcomes.costs), 'answer')} of {name}{more} are unknown. "
-        "Set the cost of a query with `benchcoe-jobs add-expert`, option --cost"
+        f"costs are not compared: those of {n} of {counted(len(outcomes.costs), 'answer')} of {name}{more} "
+        "are unknown. Set the cost of a query with `benchcoe-jobs add-expert`, option --cost"
     ]
 
 
