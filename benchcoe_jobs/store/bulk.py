@@ -23,7 +23,8 @@ def insert_new(connection: Connection, into: type[Base], **values: Any) -> bool:
     PostgreSQL has several writers: if another transaction is inserting such a row, this one waits for its end.
     """
     statement = _INSERT[connection.dialect.name](into).values(**values).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount == 1
+    # Without this option SQLAlchemy forgets the count of an INSERT whose new key it reads (PostgreSQL).
+    return connection.execute(statement, execution_options={"preserve_rowcount": True}).rowcount == 1
 
 
 def insert(

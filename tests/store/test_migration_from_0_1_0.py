@@ -259,7 +259,6 @@ def test_commands_read_it(old_url: str, monkeypatch: pytest.MonkeyPatch, capsys:
     refused = console.run("jobs", capsys)
     assert (refused.code, "run `benchcoe-jobs init` to upgrade it" in refused.err) == (1, True)
     assert console.run("init", capsys).code == 0
-    # The fixture's questions contain duplicates, which `audit` finds: exit code 3.
     for line, code in {
         "experts": 0,
         "pools": 0,
@@ -267,7 +266,7 @@ def test_commands_read_it(old_url: str, monkeypatch: pytest.MonkeyPatch, capsys:
         "routers": 0,
         "jobs": 0,
         "status 18": 0,
-        "audit": 3,
+        "audit": 0,  # four questions of mmstar have one text, but different pictures
     }.items():
         outcome = console.run(f"{line} --json", capsys)
         assert outcome.code == code, (line, outcome.err)

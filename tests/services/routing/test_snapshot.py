@@ -53,7 +53,8 @@ def test_a_subject_whose_label_no_expert_earns_goes_to_the_best_single_expert(wo
     """Both experts have 0 on cranes; bob, who is cheaper by then, would have the label by the tie-break."""
     for name in ("ann", "bob"):
         tables.bring(world, tmp_path, name, *(routing_world.row("cranes", n, 0.0) for n in range(5)), new_subjects=True)
-    tables.add_experts(world, bob=0.5)
+    with world.writing() as connection:
+        experts.add_expert(connection, experts.ExpertRow("bob", "echo", "echo", cost=0.5))
     snapshot = taken(world)
     assert snapshot.labels["cranes"].expert is None
     assert snapshot.means["cranes"] == {"ann": just_above(0.0), "bob": 0.0}
