@@ -41,7 +41,7 @@ def main() -> None:
         for n_natural in (10, 5, 1):
             rows.append([str(n_natural), case, *map(str, outcome(list(tables), queries, right, workers, n_natural))])
     columns = ["files in order", "the others", "right files accused", "wrong files found", "restored exactly", "s"]
-    print(f"Seconds are those of the search\n")
+    print("Seconds are those of the search\n")
     markdown(columns, rows)
 
 
