@@ -19,7 +19,7 @@ from benchcoe_jobs.store.session import Store
 
 def test_answers_show_which_order_is_right(store: Store, tmp_path: Path) -> None:
     """The scores of two experts are in the order of four workers. The third expert's file has questions and answers."""
-    right = correlated(harder=0.0, ann=0.4, bob=0.35, cat=0.3)
+    right = correlated(harder=0.0, ann=0.75, bob=0.55, cat=0.6)
     add_experts(store, **dict.fromkeys(right))
     archive = [
         {"question_id": i, "question": f"{i}?", "options": ["yes", "no"], "answer": "AB"[i % 2], "category": "law"}
@@ -50,8 +50,8 @@ def test_a_finding_without_a_certain_order_names_no_repair() -> None:
     [finding] = order_findings("toy", [unknown])
     assert finding.severity is Severity.WARNING
     assert finding.what == (
-        "its scores do not correlate with those of ann, bob, dan and 1 more (+0.01; theirs correlate by 0.50). It answers "
-        "at random, or the rows of one of the two are in an unknown order: import files with the questions, choices and "
-        "responses"
+        "its scores do not correlate with those of ann, bob, dan and 1 more (+0.01; theirs correlate by 0.50). "
+        "It answers at random, or the rows of one of the two are in an unknown order: import files with the questions, "
+        "choices and responses"
     )
     assert finding.command == "benchcoe-jobs import-results cat FILE --benchmark toy --replace"
