@@ -276,7 +276,7 @@ def inside(prepared: Path) -> Iterator[None]:
         ("experiment stages.toml", "done_before done_now failed files rows"),
         (
             "whatif --drop newcomer",
-            "added after before benchmark change dropped n pool split trained_on without_scores",
+            "added after before benchmark change dropped gaps n pool split trained_on without_scores",
         ),
         ("route --router by-subject 'Is 3 smaller than 4?'", "confidence expert familiarity fell_back subject why"),
     ],
