@@ -1,4 +1,4 @@
-"""Findings on the order of rows: who is trusted in a store, and what is said of each expert."""
+"""Findings on the order of rows: which experts are trusted in a store, and what is reported of the others."""
 
 from __future__ import annotations
 
