@@ -212,25 +212,68 @@ class ReportedScore:
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """An image in a message: an encoded file (PNG, JPEG, WebP), and its level of detail if the message names one."""
+
+    file: bytes
+    detail: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message of a conversation: one text, or texts and images in their order."""
+
+    role: str
+    content: str | tuple[str | Image, ...]
+    name: str | None = None
+
+    @property
+    def parts(self) -> tuple[str | Image, ...]:
+        """The texts and images of the message in their order."""
+        return (self.content,) if isinstance(self.content, str) else self.content
+
+    @property
+    def text(self) -> str:
+        """The texts of the message, one per line, without its images."""
+        return "\n".join(part for part in self.parts if isinstance(part, str))
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """A request to an engine.
 
     The prompt is `preamble`, as many of `shots` as fit into the context, and `question`, concatenated (they include
     their line breaks). The question is never cut. With `continuations`, the engine returns the log-likelihood of each
-    after the prompt instead of generating. `images` are encoded image files (PNG, JPEG, WebP). `turns` are
-    (role, text) of the conversation before the prompt, for decodings in the chat form.
+    after the prompt instead of generating. `images` are encoded image files (PNG, JPEG, WebP). `messages` are a whole
+    conversation, which ends with the question and takes the place of the fields before, for decodings in the chat
+    form. `seed` is that of sampling if the decoding has none.
     """
 
-    question: str
+    question: str = ""
     preamble: str = ""
     shots: tuple[str, ...] = ()
     images: tuple[bytes, ...] = ()
     continuations: tuple[str, ...] = ()
-    turns: tuple[tuple[str, str], ...] = ()
+    messages: tuple[Message, ...] = ()
+    seed: int | None = None
 
     def prompt(self, n_shots: int) -> str:
         """The text of the prompt with the first `n_shots` few-shot examples."""
         return "".join([self.preamble, *self.shots[:n_shots], self.question])
+
+    def conversation(self, n_shots: int) -> tuple[Message, ...]:
+        """The request as a conversation; the images of a prompt are before its text."""
+        if self.messages:
+            return self.messages
+        prompt = self.prompt(n_shots)
+        return (Message("user", (*map(Image, self.images), prompt) if self.images else prompt),)
+
+    @property
+    def image_files(self) -> tuple[bytes, ...]:
+        """All images of the request in their order."""
+        if not self.messages:
+            return self.images
+        return tuple(part.file for message in self.messages for part in message.parts if isinstance(part, Image))
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,11 +281,12 @@ class Decoding:
     """How an engine generates. Temperature 0 is greedy; `chat` applies the chat template of the model.
 
     `max_new_tokens` is the limit of an answer in tokens; None means what fits into the context beside the prompt.
+    Without a `seed`, sampling uses that of the request, and else one that is new each time.
     """
 
     max_new_tokens: int | None = None
     temperature: float = 0.0
-    seed: int = 0
+    seed: int | None = 0
     stop: tuple[str, ...] = ()
     chat: bool = False
 

@@ -11,11 +11,16 @@ import stat
 import tempfile
 import tomllib
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any, BinaryIO
 
 from benchcoe_jobs.errors import InputError
 
 _LARGEST_TOML = 1_000_000
+
+_PIPE_S = 10.0
+"""How long to wait for a program that writes to a pipe."""
 
 
 def expanded(path: str) -> Path:
@@ -36,6 +41,29 @@ def open_regular(path: Path) -> BinaryIO:
         os.close(handle)
         raise InputError(f"{path}: cannot be read: it is not a regular file but {_kind(path)}")
     return open(handle, "rb")  # noqa: PTH123 -- a descriptor
+
+
+def open_readable(path: Path) -> BinaryIO:
+    """Open a file or a pipe for reading. The caller limits how much it reads.
+
+    Raises InputError if that is not possible, or if no program opens the pipe for writing within some seconds.
+    """
+    opened: SimpleQueue[BinaryIO | OSError] = SimpleQueue()
+
+    def open_it() -> None:
+        try:
+            opened.put(path.open("rb"))
+        except OSError as error:
+            opened.put(error)
+
+    Thread(target=open_it, daemon=True).start()  # there is no other way to wait for a writer, and then to give up
+    try:
+        found = opened.get(timeout=_PIPE_S)
+    except Empty as error:
+        raise InputError(f"{path} cannot be read: it is a pipe that no program writes to") from error
+    if isinstance(found, OSError):
+        raise InputError(f"{path} cannot be read: {found.strerror or found}") from found
+    return found
 
 
 def private_folder(path: Path) -> None:
@@ -75,7 +103,7 @@ def write_whole(path: Path, content: bytes) -> None:
         raise InputError(f"{path}: cannot be written: it is not a regular file but {_kind(path)}")
     temporary: str | None = None
     try:
-        mode = _mode_of(path)
+        mode = mode_of(path)
         handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)  # a new file: O_EXCL
         with open(handle, "wb") as file:  # noqa: PTH123 -- a descriptor
             os.fchmod(handle, mode)
@@ -90,7 +118,7 @@ def write_whole(path: Path, content: bytes) -> None:
             Path(temporary).unlink(missing_ok=True)
 
 
-def _mode_of(path: Path) -> int:
+def mode_of(path: Path) -> int:
     """The permissions of a file; for a new one, those that the process gives to new files."""
     try:
         return stat.S_IMODE(path.stat().st_mode)

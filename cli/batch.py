@@ -53,10 +53,10 @@ def submit(
     FILE is in OpenAI's batch format: JSON lines with custom_id, method, url (/v1/chat/completions or
     /v1/completions) and body. It holds up to 50,000 lines, which are all checked before the first expert
     is asked. Each line results in exactly one line of the output file or of the error file, in the order of
-    FILE, with the chosen expert and the reason. If the command is stopped, the same command continues where
-    it stopped, unless the router or its labels have changed: the file is then routed and asked again. With
-    a broker configured, workers run the job: the command prints the job's number, and `results` writes the
-    files.
+    FILE, with the chosen expert and the reason. The same command given again continues after a stop or a
+    cancel, and repeats the lines that failed; answered lines are not asked again. If the router or its labels
+    have changed, the file is routed and asked anew. With a broker configured, workers run the job: the command
+    prints the job's number, and `results` writes the files.
     """
     from benchcoe_jobs.dispatch.base import dispatcher
     from benchcoe_jobs.services.batch.job import submit_file

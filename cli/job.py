@@ -30,8 +30,10 @@ _MAX_FAILURES = 10
 _ERROR_WIDTH = 40
 _MAX_JOBS = 1_000_000
 
-# The range of the column of ids.
-job_argument = click.argument("job", type=click.IntRange(1, 2**31 - 1))
+JOB_ID = click.IntRange(1, 2**31 - 1)
+"""The range of the column of ids."""
+
+job_argument = click.argument("job", type=JOB_ID)
 
 
 @click.command(cls=Command)
@@ -208,7 +210,7 @@ def cancel(session: Session, job: int) -> None:
     """Cancel a job.
 
     No further shard is started, and a worker that runs one stops after the current micro-batch. Stored
-    results are kept, and the command that started the job continues from them.
+    results are kept: `retry`, or the command that started the job, continues from them.
     """
     from benchcoe_jobs.job_queue.lifecycle import cancel
 
@@ -221,12 +223,13 @@ def cancel(session: Session, job: int) -> None:
 
 @click.command(cls=Command)
 @job_argument
-@click.option("--failed", is_flag=True, help="Repeat what failed. This is the default and the only choice.")
+@click.option("--failed", is_flag=True, help="Repeat what is unfinished. This is the default and the only choice.")
 @wait_option
 def retry(session: Session, job: int, failed: bool, wait: bool) -> None:
-    """Repeat the failed parts of a job.
+    """Continue a job that failed, was cancelled or has failed items.
 
-    These are its failed shards, and the items that ended in an error.
+    It runs the failed and the cancelled shards, and asks the items that ended in an error again. What is
+    answered is not asked again.
     """
     from benchcoe_jobs.dispatch.base import dispatcher
     from benchcoe_jobs.job_queue.lifecycle import retry

@@ -63,7 +63,14 @@ def run_job(
 
 def show_queued(session: Session, job_id: int, *, is_new: bool) -> None:
     """Print the job's number, which is the only output on stdout, and notes on how to follow it."""
+    from benchcoe_jobs.store.job_queue import jobs
+
     session.show({"job": job_id, "new": is_new}, lambda: echo(str(job_id)))
+    with session.store.reading() as connection:
+        job = jobs.read_job(connection, job_id)
+    if not job.is_open:  # only a submitted file is the same job after its end
+        session.note(f"job {job_id} is {job.state}: `benchcoe-jobs results {job_id}` writes its results")
+        return
     state = "is queued" if is_new else "was already queued"
     session.note(f"job {job_id} {state}: `benchcoe-jobs watch {job_id}` follows it")
     note_hints(session, job_id)
@@ -94,7 +101,10 @@ def follow(session: Session, runner: Dispatcher, job_id: int, what: str) -> JobR
 def require_success(job: JobRow) -> None:
     """Raise BenchcoeError if a job failed or was cancelled."""
     if job.state is JobState.CANCELLED:
-        raise BenchcoeError(f"job {job.id} was cancelled; the results that it had stored are kept")
+        raise BenchcoeError(
+            f"job {job.id} was cancelled; the results that it had stored are kept, and `benchcoe-jobs retry {job.id}` "
+            "continues from them"
+        )
     if job.state is JobState.FAILED:
         failed = BenchcoeError(job.error or f"job {job.id} failed")
         failed.exit_code = job.exit_code or BenchcoeError.exit_code

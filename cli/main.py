@@ -56,7 +56,8 @@ COMMANDS = {
     "status": ("job:status", "Show the progress of a job and what failed in it."),
     "watch": ("job:watch", "Follow a job to its end."),
     "cancel": ("job:cancel", "Cancel a job."),
-    "retry": ("job:retry", "Repeat the failed parts of a job."),
+    "retry": ("job:retry", "Continue a job that failed or was cancelled."),
+    "remove": ("remove:remove", "Remove stored data for good."),
     "worker": ("worker:worker", "Run workers, which execute the shards of jobs."),
     "broker": ("broker:broker", "Run a broker on this machine."),
 }

@@ -72,12 +72,15 @@ class EngineTraits:
 
     `needs_gpu`: shards wait in the queue `gpu` if true, in `cpu` otherwise. `micro_batch` is the number of requests
     that the engine is given in one call and that one commit holds. `schedules_itself`: the engine runs micro-batches
-    together and idles at the end of each shard, so that its shards should be long.
+    together and idles at the end of each shard, so that its shards should be long. `sends_messages`: the engine sends
+    messages on as they are, with the name of their author and the level of detail of their images; others have no
+    place for these, and files that contain them are refused.
     """
 
     needs_gpu: bool = True
     micro_batch: int = 64
     schedules_itself: bool = False
+    sends_messages: bool = False
 
 
 class Engine(Protocol):

@@ -34,7 +34,7 @@ def complete_by_kind(
     started = time.perf_counter() if since is None else since
     by_handler: dict[Handler, dict[int, Request]] = {loglikelihoods: {}, generate_from_images: {}, generate: {}}
     for index, request in enumerate(requests):
-        handler = loglikelihoods if request.continuations else generate_from_images if request.images else generate
+        handler = loglikelihoods if request.continuations else generate_from_images if request.image_files else generate
         by_handler[handler][index] = request
     completions: dict[int, Completion] = {}
     for handler, chosen in by_handler.items():
@@ -46,7 +46,7 @@ def complete_by_kind(
 
 def is_text(request: Request) -> bool:
     """Whether a text is answered with text: no continuations to score, and no images."""
-    return not request.continuations and not request.images
+    return not request.continuations and not request.image_files
 
 
 def compute_in_batches(

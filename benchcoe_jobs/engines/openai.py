@@ -7,7 +7,6 @@ passed on; whether sampling is reproducible depends on the endpoint.
 from __future__ import annotations
 
 import asyncio
-import base64
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,9 +26,9 @@ from benchcoe_jobs.engines.errors import (
     RefusedError,
     first_line,
 )
-from benchcoe_jobs.engines.images import media_type
+from benchcoe_jobs.engines.messages import clean, endpoint_messages
 from benchcoe_jobs.engines.parameters import LIMIT, Parameters
-from benchcoe_jobs.engines.prompts import chat_history, clean, failure, shortened
+from benchcoe_jobs.engines.prompts import failure, shortened
 from benchcoe_jobs.engines.reasoning import final_answer
 from benchcoe_jobs.errors import MissingError, UsageError
 
@@ -49,7 +48,7 @@ _PROBE_DEADLINE_S = 20.0
 class OpenAIEngine:
     """One model behind one endpoint."""
 
-    traits = EngineTraits(needs_gpu=False)
+    traits = EngineTraits(needs_gpu=False, sends_messages=True)
 
     def __init__(self) -> None:
         self._endpoint: Endpoint | None = None
@@ -199,7 +198,7 @@ class OpenAIEngine:
 
     def _path(self, request: Request, decoding: Decoding) -> str:
         """Where a request is sent. Raises EngineError for a conversation if the expert has only completions."""
-        if not (decoding.chat or request.images):
+        if not (decoding.chat or request.image_files):
             return self._plain_path
         if self._settings.api == "completions":
             raise EngineError("the request has the chat form, and the expert is asked with --api completions only")
@@ -208,16 +207,16 @@ class OpenAIEngine:
     async def _generate(self, request: Request, n_shots: int, decoding: Decoding) -> Completion:
         """A generated answer. Requests with images always use the chat form."""
         path = self._path(request, decoding)
-        prompt = clean(request.prompt(n_shots))
         body: dict[str, Any] = {"temperature": decoding.temperature}
         if path == _CHAT:
-            body["messages"] = [*chat_history(request), {"role": "user", "content": _content(prompt, request.images)}]
+            body["messages"] = endpoint_messages(request, n_shots)
         else:
-            body["prompt"] = prompt
+            body["prompt"] = clean(request.prompt(n_shots))
         # In the chat form a model ends its turn; a stop string of a plain prompt would also end its thoughts there.
         if decoding.stop and (decoding.chat or path == _PLAIN):
             body["stop"] = list(decoding.stop)
-        if decoding.temperature > 0:  # greedy answers need none, and some endpoints refuse it
+        # Greedy answers need no seed, and some endpoints refuse it. Without one, the endpoint samples anew.
+        if decoding.temperature > 0 and decoding.seed is not None:
             body["seed"] = decoding.seed
         raw = await self._send_limited(path, body, decoding.max_new_tokens)
         require_model(raw, self._settings.model, self._settings.accept_model)
@@ -264,7 +263,7 @@ class OpenAIEngine:
 
         The scored tokens are those of `Prompter.pairs`; the echo of the prompt alone gives its number of tokens.
         """
-        if decoding.chat or request.images:
+        if decoding.chat or request.image_files:
             raise EngineError("engine openai scores continuations of plain text only, neither chat nor images")
         if self._plain_path == _CHAT:
             raise EngineError("continuations are scored by /completions, and the expert is asked by /chat/completions")
@@ -293,10 +292,3 @@ class OpenAIEngine:
 
 def _completion(outcome: Completion | EngineError) -> Completion:
     return failure(outcome) if isinstance(outcome, EngineError) else outcome
-
-
-def _content(prompt: str, images: Sequence[bytes]) -> str | list[dict[str, Any]]:
-    if not images:
-        return prompt
-    urls = [f"data:{media_type(image)};base64,{base64.b64encode(image).decode()}" for image in images]
-    return [*({"type": "image_url", "image_url": {"url": url}} for url in urls), {"type": "text", "text": prompt}]

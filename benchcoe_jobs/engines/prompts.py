@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,6 +11,7 @@ from typing import Any, TypeVar
 
 from benchcoe_jobs.domain import LENGTH, Completion, Decoding, Request
 from benchcoe_jobs.engines.errors import ContextTooLongError, EngineError, first_line
+from benchcoe_jobs.engines.messages import clean, template_messages
 from benchcoe_jobs.engines.reasoning import final_answer, is_tag, opens_thoughts
 
 Unprepared = TypeVar("Unprepared")
@@ -34,12 +36,13 @@ _LONGEST = 1 << 15
 class Prompt:
     """The n >= 1 token ids of a request, and the number of few-shot examples in them.
 
-    `max_new_tokens` is the limit of the answer in tokens, 0 if none is generated.
+    `max_new_tokens` is the limit of the answer in tokens, 0 if none is generated; `seed` is that of sampling.
     """
 
     ids: tuple[int, ...]
     shots_used: int
     max_new_tokens: int = 0
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,8 @@ class Prompter:
                     encoded[n_shots] = self._encode(text, chat=decoding.chat) or self._beginning()
                 n_new = self.room(len(encoded[n_shots]), n_shots, narrowed.max_new_tokens)
                 if n_new is not None:
-                    return Prompt(tuple(encoded[n_shots]), n_shots, n_new)
+                    seed = request_seed(request, decoding, encoded[n_shots])
+                    return Prompt(tuple(encoded[n_shots]), n_shots, n_new, seed)
         raise self._too_long(len(encoded[0]), f"{narrowed.max_new_tokens or 1} new")
 
     def pairs(self, request: Request, decoding: Decoding) -> tuple[list[Pair], Prompt]:
@@ -94,7 +98,7 @@ class Prompter:
         the prompt has alone. An empty prompt becomes the token that texts begin with. Raises EngineError as `prompts`
         does, and for images or a continuation without a token.
         """
-        if request.images:
+        if request.image_files:
             raise EngineError("continuations after images are not scored")
         for n_shots in range(len(request.shots), -1, -1):
             prompt = self._text(request, n_shots, decoding)
@@ -179,14 +183,13 @@ class Prompter:
         return ids or self._beginning(), pairs
 
     def _text(self, request: Request, n_shots: int, decoding: Decoding) -> str:
-        prompt = clean(request.prompt(n_shots))
         if not decoding.chat:
-            if request.turns:
+            if request.messages:
                 raise EngineError("a conversation needs the chat form")
-            return prompt
+            return clean(request.prompt(n_shots))
         if not getattr(self._tokenizer, "chat_template", None):
             raise EngineError("the model has no chat template: ask it without chat")
-        messages = [*chat_history(request), {"role": "user", "content": prompt}]
+        messages = template_messages(request, n_shots)
         try:
             return str(self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
         except Exception as error:  # a template may refuse a role or an order of roles
@@ -233,11 +236,6 @@ def prepare(
     return results, failures
 
 
-def chat_history(request: Request) -> list[dict[str, Any]]:
-    """The conversation before the question of a request, in the format of chat templates and endpoints."""
-    return [{"role": role, "content": clean(text)} for role, text in request.turns]
-
-
 def shortened(decoding: Decoding) -> Iterator[Decoding]:
     """The decoding, then with a half, a quarter and an eighth of its new tokens, if it has a limit of at least that.
 
@@ -254,14 +252,15 @@ def shortened(decoding: Decoding) -> Iterator[Decoding]:
             yield replace(decoding, max_new_tokens=n_new)
 
 
-def clean(text: str) -> str:
-    """The text without lone surrogates, which JSON may contain and tokenizers refuse."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+def request_seed(request: Request, decoding: Decoding, ids: Sequence[int]) -> int:
+    """The seed (63 bits) of one sampled answer. It depends on the prompt, not on the rest of the batch.
 
-
-def request_seed(decoding: Decoding, ids: Sequence[int]) -> int:
-    """The seed (63 bits) of one sampled answer. It depends on the prompt, not on the rest of the batch."""
-    content = f"{decoding.seed}:{','.join(map(str, ids))}"
+    Without a seed of the decoding or of the request it is a new one each time.
+    """
+    given = request.seed if decoding.seed is None else decoding.seed
+    if given is None:
+        return secrets.randbits(63)
+    content = f"{given}:{','.join(map(str, ids))}"
     return int.from_bytes(hashlib.sha256(content.encode()).digest()[:8]) >> 1
 
 

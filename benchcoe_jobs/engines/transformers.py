@@ -16,7 +16,7 @@ from benchcoe_jobs.domain import Completion, Decoding, Request
 from benchcoe_jobs.engines.base import ENDPOINT_SETTINGS, EngineTraits, ExpertSettings
 from benchcoe_jobs.engines.batching import complete_by_kind, compute_in_batches
 from benchcoe_jobs.engines.errors import EngineError, OutOfMemoryError
-from benchcoe_jobs.engines.prompts import Prompt, Prompter, completed, failure, prepare, request_seed
+from benchcoe_jobs.engines.prompts import Prompt, Prompter, completed, failure, prepare
 from benchcoe_jobs.engines.weights import find_model
 from benchcoe_jobs.errors import MissingError
 
@@ -120,7 +120,7 @@ class TransformersEngine:
         self, inputs: Mapping[str, Any], batch: Sequence[Prompt | VisionPrompt], decoding: Decoding
     ) -> list[Completion]:
         decoding = replace(decoding, max_new_tokens=batch[0].max_new_tokens)
-        rows = self._model.generate(inputs, decoding, [request_seed(decoding, one.ids) for one in batch])
+        rows = self._model.generate(inputs, decoding, [one.seed for one in batch])
         return [
             completed(
                 self._prompter.answer(one.ids, ids),

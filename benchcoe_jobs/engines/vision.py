@@ -9,7 +9,8 @@ from typing import Any
 from benchcoe_jobs.domain import Decoding, Request
 from benchcoe_jobs.engines.errors import ContextTooLongError, EngineError, first_line
 from benchcoe_jobs.engines.images import open_image
-from benchcoe_jobs.engines.prompts import Prompter, clean, shortened
+from benchcoe_jobs.engines.messages import processor_messages
+from benchcoe_jobs.engines.prompts import Prompter, request_seed, shortened
 
 Conversation = list[dict[str, Any]]
 
@@ -22,6 +23,7 @@ class VisionPrompt:
     ids: tuple[int, ...]
     shots_used: int
     max_new_tokens: int
+    seed: int
 
 
 class VisionProcessor:
@@ -35,21 +37,19 @@ class VisionProcessor:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
 
     def prepare(self, request: Request, decoding: Decoding) -> VisionPrompt:
-        """Decode the images, put them before the text, and drop few-shot examples until it fits (`Prompter.prompts`).
+        """Decode the images, and drop few-shot examples until the request fits (`Prompter.prompts`).
 
         Only the processor knows the number of tokens of an image, so it is called for each request alone, and again
         for the batch. Raises EngineError, ContextTooLongError.
         """
-        images = [{"type": "image", "image": open_image(image)} for image in request.images]
-        before = [{"role": role, "content": [{"type": "text", "text": clean(turn)}]} for role, turn in request.turns]
+        opened = [open_image(image) for image in request.image_files]
         for narrowed in shortened(decoding):
             for n_shots in range(len(request.shots), -1, -1):
-                text = {"type": "text", "text": clean(request.prompt(n_shots))}
-                conversation: Conversation = [*before, {"role": "user", "content": [*images, text]}]
+                conversation = processor_messages(request, n_shots, opened)
                 ids = tuple(self.inputs([conversation])["input_ids"][0].tolist())
                 n_new = self._prompter.room(len(ids), n_shots, narrowed.max_new_tokens)
                 if n_new is not None:
-                    return VisionPrompt(conversation, ids, n_shots, n_new)
+                    return VisionPrompt(conversation, ids, n_shots, n_new, request_seed(request, decoding, ids))
         raise ContextTooLongError(
             f"context too long: {len(ids)} prompt tokens, images included, and {narrowed.max_new_tokens or 1} new "
             "do not fit, even without few-shot examples"

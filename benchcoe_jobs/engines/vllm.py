@@ -6,7 +6,6 @@ chat form. A sampled answer depends on its prompt and the seed.
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import multiprocessing
 import os
@@ -31,11 +30,10 @@ from benchcoe_jobs.engines.errors import (
     first_line,
 )
 from benchcoe_jobs.engines.images import media_type, open_image
+from benchcoe_jobs.engines.messages import clean, endpoint_messages
 from benchcoe_jobs.engines.prompts import (
     Pair,
     Prompter,
-    chat_history,
-    clean,
     completed,
     failure,
     prepare,
@@ -106,9 +104,7 @@ class VllmEngine:
         ids = self._enqueue(
             [prompt.ids for prompt in prompts.values()],
             [
-                self._sampling(
-                    replace(decoding, max_new_tokens=prompt.max_new_tokens), request_seed(decoding, prompt.ids)
-                )
+                self._sampling(replace(decoding, max_new_tokens=prompt.max_new_tokens), prompt.seed)
                 for prompt in prompts.values()
             ],
         )
@@ -166,7 +162,7 @@ class VllmEngine:
         decodable: dict[int, Request] = {}
         for index, request in requests.items():
             try:
-                for image in request.images:
+                for image in request.image_files:
                     media_type(image)
                     open_image(image)
                 decodable[index] = request
@@ -198,16 +194,8 @@ class VllmEngine:
         """
         if not requests:
             return []
-        prompts = [clean(request.prompt(n_shots)) for request, n_shots in requests]
-        seeds = [_image_seed(decoding, prompt, request) for prompt, (request, _) in zip(prompts, requests, strict=True)]
-        conversations = [
-            [
-                *chat_history(request),
-                {"role": "user", "content": [*map(_image_part, request.images), {"type": "text", "text": prompt}]},
-            ]
-            for prompt, (request, _) in zip(prompts, requests, strict=True)
-        ]
-        sampling = [self._sampling(decoding, seed) for seed in seeds]
+        conversations = [endpoint_messages(request, n_shots) for request, n_shots in requests]
+        sampling = [self._sampling(decoding, _image_seed(request, n_shots, decoding)) for request, n_shots in requests]
         outputs = self._finish(_public(self._llm.enqueue_chat(conversations, sampling, use_tqdm=False)))
         for output, (_, n_shots) in zip(outputs, requests, strict=True):
             if self._prompter.room(len(output.prompt_token_ids), n_shots, decoding.max_new_tokens) is None:
@@ -300,10 +288,6 @@ def _loglikelihood(pair: Pair, output: Any) -> float:
     return float(sum(choices[token].logprob for token, choices in scored))
 
 
-def _image_part(image: bytes) -> dict[str, Any]:
-    url = f"data:{media_type(image)};base64,{base64.b64encode(image).decode()}"
-    return {"type": "image_url", "image_url": {"url": url}}
-
-
-def _image_seed(decoding: Decoding, prompt: str, request: Request) -> int:
-    return request_seed(decoding, hashlib.sha256(b"\0".join([prompt.encode(), *request.images])).digest())
+def _image_seed(request: Request, n_shots: int, decoding: Decoding) -> int:
+    texts = [clean(message.text).encode() for message in request.conversation(n_shots)]
+    return request_seed(request, decoding, hashlib.sha256(b"\0".join([*texts, *request.image_files])).digest())

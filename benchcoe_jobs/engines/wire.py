@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
-from benchcoe_jobs.domain import Completion, Decoding, Request
+from benchcoe_jobs.domain import Completion, Decoding, Image, Message, Request
 
 
 class Channel:
@@ -48,7 +48,10 @@ class Channel:
 
 def pack_request(request: Request) -> dict[str, Any]:
     """A request as JSON."""
-    return _shallow(request) | {"images": [base64.b64encode(image).decode() for image in request.images]}
+    return _shallow(request) | {
+        "images": [base64.b64encode(image).decode() for image in request.images],
+        "messages": [_pack_message(message) for message in request.messages],
+    }
 
 
 def unpack_request(packed: Mapping[str, Any]) -> Request:
@@ -59,8 +62,25 @@ def unpack_request(packed: Mapping[str, Any]) -> Request:
         shots=tuple(packed["shots"]),
         images=tuple(base64.b64decode(image) for image in packed["images"]),
         continuations=tuple(packed["continuations"]),
-        turns=tuple((role, text) for role, text in packed["turns"]),
+        messages=tuple(map(_unpack_message, packed["messages"])),
+        seed=packed["seed"],
     )
+
+
+def _pack_message(message: Message) -> dict[str, Any]:
+    def pack(part: str | Image) -> str | dict[str, Any]:
+        return part if isinstance(part, str) else _shallow(part) | {"file": base64.b64encode(part.file).decode()}
+
+    content = message.content
+    return _shallow(message) | {"content": content if isinstance(content, str) else list(map(pack, content))}
+
+
+def _unpack_message(packed: Mapping[str, Any]) -> Message:
+    def unpack(part: str | Mapping[str, Any]) -> str | Image:
+        return part if isinstance(part, str) else Image(base64.b64decode(part["file"]), part["detail"])
+
+    content = packed["content"]
+    return Message(packed["role"], content if isinstance(content, str) else tuple(map(unpack, content)), packed["name"])
 
 
 def unpack_decoding(packed: Mapping[str, Any]) -> Decoding:
@@ -78,6 +98,6 @@ def unpack_completion(packed: Mapping[str, Any]) -> Completion:
     return Completion(**(dict(packed) | {"loglikelihoods": tuple(packed["loglikelihoods"])}))
 
 
-def _shallow(value: Request | Completion) -> dict[str, Any]:
+def _shallow(value: Request | Completion | Message | Image) -> dict[str, Any]:
     """Like `dataclasses.asdict`, without copying the strings and tuples of a long prompt."""
     return {field.name: getattr(value, field.name) for field in fields(value)}

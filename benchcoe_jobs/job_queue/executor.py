@@ -22,7 +22,7 @@ from benchcoe_jobs.job_queue.lease import Heartbeat, Lease, StoppedError, retry_
 from benchcoe_jobs.job_queue.lifecycle import kind_of, settle
 from benchcoe_jobs.masking import masked
 from benchcoe_jobs.store.job_queue import claims, jobs, leases, transitions, workers
-from benchcoe_jobs.store.job_queue.leases import MAX_ATTEMPTS, Claim, JobCancelledError, LostLeaseError, Tally
+from benchcoe_jobs.store.job_queue.leases import Claim, JobCancelledError, LostLeaseError, Tally
 from benchcoe_jobs.store.job_queue.turns import LoadedExpert
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.wording import counted
@@ -193,19 +193,24 @@ class Executor:
             log.exception("shard %d of job %d", claim.shard_id, claim.job_id)
             reason = f"unexpected {type(error).__name__}: {error}"
         reason = one_line(masked(reason))  # it is stored
-        is_last = hopeless or claim.attempts >= MAX_ATTEMPTS
+        is_last = self._fail(claim, reason, exit_code, hopeless=hopeless)
         outcome = "failed" if is_last else f"given back after attempt {claim.attempts}"
         # A command in the foreground reports the failure of its job itself.
         report(f"{outcome}: {reason}", logging.INFO if self._worker is None else logging.WARNING)
-        self._fail(claim, reason, exit_code, hopeless=hopeless)
 
-    def _fail(self, claim: Claim, error: str, exit_code: int, *, hopeless: bool) -> None:
-        """Give the shard back for another attempt, unless the error is hopeless or this was the last attempt."""
+    def _fail(self, claim: Claim, error: str, exit_code: int, *, hopeless: bool) -> bool:
+        """Give the shard back for another attempt, unless the error is hopeless or this was the last attempt.
+
+        Returns whether the shard has failed.
+        """
+        is_last = hopeless
 
         def write(connection: Connection) -> bool:
+            nonlocal is_last
+            is_last = hopeless or leases.is_last_attempt(connection, claim)
             if hopeless:
                 transitions.fail_group(connection, claim.shard_group_id, error)
-            if hopeless or claim.attempts >= MAX_ATTEMPTS:
+            if is_last:
                 group_is_over = leases.finish(connection, claim, ShardState.FAILED, error)
                 jobs.note_error(connection, claim.job_id, error, exit_code)
             else:
@@ -213,6 +218,7 @@ class Executor:
             return group_is_over or hopeless
 
         self._write(claim, write)
+        return is_last
 
     def _write(self, claim: Claim, write: Callable[[Connection], bool]) -> None:
         """Write and settle the job in one transaction; `write` returns whether the shard's group is over."""

@@ -17,6 +17,7 @@ from benchcoe_jobs.job_queue.job_kind import JobKind
 from benchcoe_jobs.store.job_queue import expired_leases, jobs, transitions, unfinished
 from benchcoe_jobs.store.job_queue.jobs import JobRow, Submission
 from benchcoe_jobs.store.session import Store
+from benchcoe_jobs.wording import counted
 
 
 def kind_of(name: str) -> JobKind:
@@ -101,30 +102,40 @@ def cancel(store: Store, job_id: int) -> JobRow:
 
 
 def retry(store: Store, job_id: int) -> int:
-    """Run the failed shards and items of a job again. Returns the number of shards that wait again.
+    """Continue a job that failed, was cancelled or has failed items. Returns the number of shards that wait again.
 
-    Raises UsageError if the job is open, was cancelled, or has no failures.
+    Raises UsageError if the job is open, or if nothing of it is left to do.
     """
+    sweep(store)  # completes a cancel whose worker was killed
     with store.writing() as connection:
-        job = jobs.read_job(connection, job_id, lock=True)  # of two simultaneous retries, the second finds it open
-        if job.is_open:
-            raise UsageError(f"job {job_id} is still open: `benchcoe-jobs watch {job_id}` follows it")
-        if job.cancelled_at is not None:
-            raise UsageError(
-                f"job {job_id} was cancelled: run the command that submitted it again; it continues from what is stored"
-            )
-        failed = [
-            shard_group.stage
-            for shard_group in jobs.shard_groups(connection, [job_id])
-            if shard_group.failed or (shard_group.done and shard_group.errors)
-        ]
-        if not failed:
-            raise UsageError(f"job {job_id} has no failed shards or items to retry")
-        jobs.forget_stages_after(connection, job_id, min(failed))
-        n = transitions.retry_failed(connection, job_id)
-        jobs.set_stage(connection, job_id, min(failed))
-        jobs.reopen(connection, job_id, job.request | {"retry_errors": True})
-        return n
+        return resume(connection, jobs.read_job(connection, job_id, lock=True))  # a second retry finds it open
+
+
+def resume(connection: Connection, job: JobRow) -> int:
+    """See `retry`. The row of the job is locked."""
+    if job.is_open and job.cancelled_at is not None:
+        raise UsageError(
+            f"job {job.id} is being cancelled, and its workers stop after the current micro-batch: repeat the command "
+            f"once `benchcoe-jobs status {job.id}` shows it as cancelled"
+        )
+    if job.is_open:
+        raise UsageError(f"job {job.id} is still open: `benchcoe-jobs watch {job.id}` follows it")
+    stages = [
+        group.stage
+        for group in jobs.shard_groups(connection, [job.id])
+        if group.failed or group.cancelled or (group.done and group.errors)
+    ]
+    if not stages and job.state in (JobState.DONE, JobState.PARTIAL):
+        raise UsageError(f"job {job.id} has no failed shards or items to retry")
+    jobs.reopen(connection, job.id, job.request | {"retry_errors": True})
+    if stages:
+        jobs.forget_stages_after(connection, job.id, min(stages))
+        transitions.resume(connection, job.id)
+        jobs.set_stage(connection, job.id, min(stages))
+    elif job.state is JobState.FAILED:
+        _plan_stage(connection, job)  # that is what had failed
+    settle(connection, job.id)
+    return unfinished.n_unfinished(connection, job.id)
 
 
 def sweep(store: Store) -> None:
@@ -170,9 +181,16 @@ def _close(connection: Connection, job: JobRow, state: JobState) -> None:
         first = next((error for _, error in transitions.failures(connection, job.id, 1)), "all its shards failed")
         jobs.note_error(connection, job.id, first, BenchcoeError.exit_code)
     elif state is JobState.PARTIAL:
-        jobs.note_error(connection, job.id, "some of its items failed", UnfinishedError.exit_code)
+        jobs.note_error(connection, job.id, _why_partial(connection, job), UnfinishedError.exit_code)
     jobs.close_job(connection, job.id, state, report)
     if state in (JobState.DONE, JobState.PARTIAL):
         for follow_up, request in kind.follow_ups(connection, job):
             inherited = Submission(job.submitted_by, job.file, job.priority)
             submit(connection, follow_up, request, parent_id=job.id, submission=inherited)
+
+
+def _why_partial(connection: Connection, job: JobRow) -> str:
+    for _, error in transitions.failures(connection, job.id, 1):
+        return error
+    n_errors = sum(group.errors for group in jobs.shard_groups(connection, [job.id]))
+    return f"{counted(n_errors, 'item')} ended in an error"

@@ -13,7 +13,7 @@ import loopback
 import pytest
 from loopback import KEY_VARIABLE, Loopback
 
-from benchcoe_jobs.domain import Completion, Decoding, Request
+from benchcoe_jobs.domain import Completion, Decoding, Image, Message, Request
 from benchcoe_jobs.engines.base import ExpertSettings
 from benchcoe_jobs.engines.engine_client import EngineClient
 from benchcoe_jobs.engines.errors import AccessDeniedError, EndpointDownError, EngineError, ModelNotFoundError
@@ -171,6 +171,29 @@ def test_images_are_sent_as_data_urls_in_the_chat_form(endpoint: Loopback, make:
     image, text = body["messages"][0]["content"]
     assert image["image_url"]["url"].startswith("data:image/png;base64,iVBOR")
     assert text == {"type": "text", "text": "Look"}
+
+
+def test_a_conversation_is_sent_as_it_is(endpoint: Loopback, make: Make) -> None:
+    engine = make()
+    endpoint.faults.append(
+        lambda handler: loopback.send(handler, 200, b'{"choices": [{"message": {"content": "red"}}]}')
+    )
+    talk = (Message("system", "be brief"), Message("user", ("Before", Image(b"\x89PNG...", "low"), "after?"), "Ann"))
+    assert once(engine, Request("ignored", messages=talk), Decoding(4, chat=True)).text == "red"
+    [(_, _, body)] = endpoint.seen
+    system, user = body["messages"]
+    assert (system, user["name"]) == ({"role": "system", "content": "be brief"}, "Ann")
+    assert [part.get("text") for part in user["content"]] == ["Before", None, "after?"]
+    assert user["content"][1]["image_url"]["detail"] == "low"
+
+
+def test_only_a_seed_that_was_asked_for_is_sent(endpoint: Loopback, make: Make) -> None:
+    engine = make()
+    for seed, sent in [(None, None), (0, 0), (7, 7)]:
+        once(engine, Request("x", seed=5), Decoding(4, temperature=1.0, seed=seed))
+        assert endpoint.seen[-1][2].get("seed") == sent
+    once(engine, QUESTION, Decoding(4, temperature=0.0, seed=7))
+    assert "seed" not in endpoint.seen[-1][2], "greedy answers need none"
 
 
 @pytest.mark.parametrize("server", ["vllm", "llama-cpp-python"])

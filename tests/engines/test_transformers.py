@@ -13,7 +13,7 @@ import pytest
 import tiny
 import torch
 
-from benchcoe_jobs.domain import Decoding, Request
+from benchcoe_jobs.domain import Decoding, Image, Message, Request
 from benchcoe_jobs.engines.base import ExpertSettings
 from benchcoe_jobs.engines.engine_client import EngineClient
 from benchcoe_jobs.engines.errors import ModelNotFoundError, OutOfMemoryError
@@ -66,6 +66,46 @@ def test_an_answer_to_an_image_is_that_of_generate(vision_engine: TransformersEn
     text = processor.decode(new[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
     [completion] = vision_engine.run([Request("Look", images=(tiny.picture(10),))], GREEDY)
     assert (completion.text, completion.prompt_tokens) == (text.rstrip("\ufffd"), inputs["input_ids"].shape[1])
+
+
+def test_an_image_keeps_its_place_between_texts(vision_engine: TransformersEngine, idefics: Path) -> None:
+    from PIL import Image as Pillow
+    from transformers import AutoProcessor
+
+    processor = AutoProcessor.from_pretrained(idefics)
+    colour = Pillow.new("RGB", (40, 30), (10, 90, 245))
+    picture = Image(tiny.picture(10))
+
+    def prompt_tokens(text: str, n_images: int) -> list[int]:
+        inputs = processor(text=[text], images=[[colour] * n_images], add_special_tokens=False, return_tensors="pt")
+        return list(inputs["input_ids"][0].tolist())
+
+    vision = vision_engine._load_vision()
+    talk = (
+        Message("user", ("Before", picture, "after", picture, "?")),
+        Message("assistant", "!"),
+        Message("user", "So"),
+    )
+    for messages, text, n in [
+        (talk[:1], "<|user|>Before<image>after<image>?<|assistant|>", 2),
+        (talk, "<|user|>Before<image>after<image>?<|user|>!<|user|>So<|assistant|>", 2),
+    ]:
+        prompt = vision.prepare(Request(messages=messages), GREEDY)
+        assert list(prompt.ids) == prompt_tokens(text, n)
+        [completion] = vision_engine.run([Request(messages=messages)], replace(GREEDY, chat=True))
+        assert (completion.error, completion.prompt_tokens) == (None, len(prompt.ids))
+
+
+def test_the_same_prompt_is_sampled_with_the_seed_of_its_request(local: TransformersEngine) -> None:
+    sampled = Decoding(max_new_tokens=8, temperature=1.0, seed=None)
+
+    def answers(decoding: Decoding) -> list[str]:
+        return [one.text for one in local.run([Request("two plus", seed=seed) for seed in range(6)], decoding)]
+
+    first = answers(sampled)
+    assert len(set(first)) > 1
+    assert answers(sampled) == first
+    assert len(set(answers(replace(sampled, seed=0)))) == 1, "a seed that was asked for is that of all"
 
 
 @pytest.mark.parametrize("image", [b"", b"no picture", tiny.picture(3)[:60], b"\x89PNG\r\n\x1a\n"])

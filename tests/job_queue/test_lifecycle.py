@@ -91,8 +91,35 @@ def test_a_cancelled_job_ends_when_its_running_shards_do(store: Store) -> None:
     assert read(store, job_id).state is JobState.CANCELLED
     with pytest.raises(UsageError, match="there is nothing to cancel"):
         lifecycle.cancel(store, job_id)
-    with pytest.raises(UsageError, match="was cancelled: run the command"):
+    assert lifecycle.retry(store, job_id) == 2, "all shards of the stage, also the one that was running"
+    resumed = read(store, job_id)
+    assert (resumed.state, resumed.cancelled_at) == (JobState.OPEN, None)
+    assert submit(store, [2], [1]) == job_id, "it is the job for its request again"
+    for _ in range(3):
+        finish_all(store)
+    assert read(store, job_id).state is JobState.DONE
+
+
+def test_a_job_that_was_cancelled_after_its_last_shard_of_a_stage_goes_on_with_the_next(store: Store) -> None:
+    job_id = submit(store, [1], [1])
+    with store.writing() as connection:
+        held = claim(connection)
+    lifecycle.cancel(store, job_id)
+    with store.writing() as connection:
+        leases.finish(connection, held, ShardState.DONE)
+        lifecycle.settle(connection, job_id)
+    assert read(store, job_id).state is JobState.CANCELLED
+    assert lifecycle.retry(store, job_id) == 1
+    assert read(store, job_id).stage == 1
+
+
+def test_a_cancelled_job_does_not_continue_beside_a_new_one(store: Store) -> None:
+    job_id = submit(store, [1], [])
+    lifecycle.cancel(store, job_id)
+    assert submit(store, [1], []) != job_id
+    with pytest.raises(UsageError, match="a job for the same work is open already"):
         lifecycle.retry(store, job_id)
+    assert read(store, job_id).state is JobState.CANCELLED
 
 
 def test_a_sweep_completes_a_cancel_that_was_interrupted(store: Store) -> None:
@@ -133,6 +160,11 @@ def test_a_later_stage_that_cannot_be_planned_fails_the_job(store: Store, monkey
     finish_all(store)
     ended = read(store, job_id)
     assert (ended.state, ended.error, ended.exit_code) == (JobState.FAILED, "the router is gone", 2)
+    assert lifecycle.retry(store, job_id) == 0, "it cannot be planned yet"
+    assert read(store, job_id).error == "the router is gone"
+    monkeypatch.setattr(EmptyJob, "plan", plan)
+    assert lifecycle.retry(store, job_id) == 1
+    assert read(store, job_id).stage == 1
 
 
 @pytest.mark.parametrize(

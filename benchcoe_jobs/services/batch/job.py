@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from itertools import groupby
@@ -12,36 +13,46 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection
 
-from benchcoe_jobs.domain import Completion, Decoding, Queue, Request
+from benchcoe_jobs.domain import Completion, Decoding, JobState, Queue, Request
 from benchcoe_jobs.engines.engine_client import MicroBatch
-from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.errors import InputError, UsageError
 from benchcoe_jobs.job_queue.job_kind import Assignment
-from benchcoe_jobs.job_queue.lifecycle import new_submission, submit
-from benchcoe_jobs.services.batch.openai_format import engine_request, read_lines, router_input
+from benchcoe_jobs.job_queue.lifecycle import new_submission, resume, submit, sweep
+from benchcoe_jobs.services.batch.openai_format import (
+    SubmittedLine,
+    engine_request,
+    read_lines,
+    router_input,
+    sent_on_only,
+)
 from benchcoe_jobs.services.inference import stream
 from benchcoe_jobs.services.inference.expert_settings import settings_of
-from benchcoe_jobs.services.inference.placement import placement
+from benchcoe_jobs.services.inference.placement import engine_traits, placement
 from benchcoe_jobs.services.inference.shards import micro_batch_size, shard_size
 from benchcoe_jobs.services.routing.decider import decider
 from benchcoe_jobs.services.routing.snapshot import RoutingSnapshot, keep_snapshot, snapshot_of
 from benchcoe_jobs.store.job_queue import batch_lines, jobs, workers
 from benchcoe_jobs.store.job_queue.batch_lines import Line, LineResult
 from benchcoe_jobs.store.job_queue.jobs import JobRow, NewShardGroup
-from benchcoe_jobs.store.job_queue.leases import Tally
+from benchcoe_jobs.store.job_queue.leases import Claim, Tally
 from benchcoe_jobs.store.results import experts
 from benchcoe_jobs.store.session import Store
 
 _ROUTED_AT_ONCE = 2000
 """Lines of a shard that routes."""
 
+_FAULTS_SHOWN = 20
+
 
 def submit_file(store: Store, path: Path, router: str | None, *, priority: int = 0) -> tuple[int, bool]:
     """Submit a file of requests; return the job's id, and whether the job is new.
 
     The whole file is validated first. The same file for the same routing snapshot is the same job, also after it
-    ended. Raises InputError for the file, UsageError for the router.
+    ended: if it failed, was cancelled or has failed lines, it continues with these. Raises InputError for the file,
+    UsageError for the router, and for a job that is being cancelled.
     """
     lines = read_lines(path)
+    sweep(store)  # completes a cancel whose worker was killed
     content = hashlib.sha256(json.dumps(lines, sort_keys=True).encode()).hexdigest()
     with store.writing() as connection:
         snapshot = keep_snapshot(connection, router)
@@ -51,12 +62,39 @@ def submit_file(store: Store, path: Path, router: str | None, *, priority: int =
             "content": content,
             "lines": len(lines),
         }
-        if (earlier := jobs.finished_job(connection, "batch", request)) is not None:
-            return earlier, False
+        _require_honoured(connection, path, lines, snapshot)
+        earlier = jobs.newest_job(connection, "batch", request)
+        if earlier is not None and earlier.state is not JobState.DONE:
+            if not earlier.is_open or earlier.cancelled_at is not None:
+                resume(connection, earlier)
+            earlier = jobs.read_job(connection, earlier.id)
+        if earlier is not None and not earlier.is_open:
+            return earlier.id, False
+        # If the job is open already, this may raise its priority.
         job_id, is_new = submit(connection, "batch", request, submission=new_submission(priority=priority, file=path))
         if is_new:
             batch_lines.add_lines(connection, job_id, lines)
+            # Not a part of the fingerprint: the same file is the same job.
+            jobs.amend_request(connection, job_id, {"seed": secrets.randbits(_SEED_BITS)})
         return job_id, is_new
+
+
+def _require_honoured(
+    connection: Connection, path: Path, lines: Sequence[SubmittedLine], snapshot: RoutingSnapshot
+) -> None:
+    """Raise InputError for lines with what an expert that the router may choose has no place for."""
+    places = {line.number: place for line in lines if (place := sent_on_only(line.body)) is not None}
+    if not places:
+        return
+    for name in snapshot.eligible:
+        _, expert = experts.read_expert(connection, name)
+        if expert.can_answer and not engine_traits(expert.engine).sends_messages:
+            shown = [f"line {number}: {place}" for number, place in [*places.items()][:_FAULTS_SHOWN]]
+            more = f"; and {len(places) - _FAULTS_SHOWN} more lines" if len(places) > _FAULTS_SHOWN else ""
+            raise InputError(
+                f"{path}: engine {expert.engine} has no place for this, and router {snapshot.router.name!r} may choose "
+                f"its expert {name!r}: {'; '.join(shown)}{more}"
+            )
 
 
 class BatchJob:
@@ -142,13 +180,30 @@ def _ask(assignment: Assignment) -> None:
     )
     host = assignment.host(claim.expert_id, settings)
     loads = host.loads
-    host.load()
+    if any(is_open):
+        host.load()
     lease.commit(lambda connection: recorded - lease.tally, loads=host.loads - loads)
-    requests = [(line, *engine_request(line.url, line.body)) for line, asks in zip(lines, is_open, strict=True) if asks]
+    requests = [
+        (line, *engine_request(line.url, line.body, _seed(claim, line)))
+        for line, asks in zip(lines, is_open, strict=True)
+        if asks
+    ]
     batches = _micro_batches(requests, micro_batch_size(settings.engine))
     with closing(stream.completions(host, lease, batches, _batch)) as under_way:
         for batch, completions, seconds in under_way:
             _commit(assignment, [line for line, *_ in batch], completions, seconds)
+
+
+_SEED_BITS = 63
+
+
+def _seed(claim: Claim, line: Line) -> int:
+    """The seed of a line that names none: it differs from line to line, and is the same each time the line is asked.
+
+    A job that an earlier release submitted has no seed; its id stands in for it.
+    """
+    content = f"{claim.request.get('seed', claim.job_id)}:{line.line}"
+    return int.from_bytes(hashlib.sha256(content.encode()).digest()[:8]) >> (64 - _SEED_BITS)
 
 
 _LineRequest: TypeAlias = tuple[Line, Request, Decoding]

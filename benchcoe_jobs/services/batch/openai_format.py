@@ -1,22 +1,23 @@
 """OpenAI's batch format: the lines of a submitted file, and the lines that answer them.
 
-Source: OpenAI's API reference, "Batch", the request input object and the request output object. A field that would
-change an answer and that is not supported is refused, never ignored.
+Source: OpenAI's API reference, "Batch", the request input object and the request output object.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ValidationError
 
 from benchcoe_jobs.domain import Decoding, Request, RouterInput
 from benchcoe_jobs.errors import InputError
+from benchcoe_jobs.files import open_readable
+from benchcoe_jobs.services.batch.request_body import BatchLine, ChatBody, PlainBody, meaningful
+
+Validated = TypeVar("Validated", bound=BaseModel)
 
 CHAT, PLAIN = "/v1/chat/completions", "/v1/completions"
 
@@ -28,114 +29,19 @@ MOST_BYTES = 200 << 20
 """OpenAI's limits for a file."""
 
 _FAULTS_SHOWN = 20
-_DATA_URI = "data:image/"
+_LONGEST_FAULT = 300
+_LONGEST_KEY = 50
+_MOST_DIGITS = 100
 
+_BODIES: dict[str, type[ChatBody | PlainBody]] = {CHAT: ChatBody, PLAIN: PlainBody}
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class _Text(_Strict):
-    type: Literal["text"]
-    text: str
-
-
-class _Url(_Strict):
-    url: str
-    detail: Literal["auto", "low", "high"] = "auto"
-
-    @field_validator("url")
-    @classmethod
-    def _require_data_uri(cls, url: str) -> str:
-        head, _, content = url.partition(";base64,")
-        if not head.startswith(_DATA_URI) or not content:
-            raise ValueError("an image must be a data:image/...;base64,... URI: no image is downloaded")
-        try:
-            base64.b64decode(content, validate=True)
-        except binascii.Error as error:
-            raise ValueError("its base64 cannot be read") from error
-        return url
-
-
-class _Image(_Strict):
-    type: Literal["image_url"]
-    image_url: _Url
-
-
-class _Message(_Strict):
-    role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[Annotated[_Text | _Image, Field(discriminator="type")]]
-    name: str | None = None
-
-    @property
-    def text(self) -> str:
-        """The text of the message, without images."""
-        if isinstance(self.content, str):
-            return self.content
-        return "\n".join(part.text for part in self.content if isinstance(part, _Text))
-
-    @property
-    def images(self) -> tuple[bytes, ...]:
-        """The images of the message, as encoded files."""
-        parts = [] if isinstance(self.content, str) else self.content
-        urls = [part.image_url.url for part in parts if isinstance(part, _Image)]
-        return tuple(base64.b64decode(url.partition(",")[2]) for url in urls)
-
-
-class _Body(_Strict):
-    """The fields of both kinds of body. `model` is ignored, because the router chooses; `user` changes no answer."""
-
-    model: str | None = None
-    temperature: float = Field(1.0, ge=0, le=2)
-    seed: int | None = None
-    stop: str | list[str] | None = None
-    max_tokens: int | None = Field(None, ge=1)
-    n: Literal[1] = 1
-    stream: Literal[False] = False
-    top_p: Literal[1] | None = None
-    presence_penalty: Literal[0] | None = None
-    frequency_penalty: Literal[0] | None = None
-    user: str | None = None
-    metadata: dict[str, str] | None = None
-    store: bool | None = None
-
-    def decoding(self, *, chat: bool, limit: int | None) -> Decoding:
-        """The decoding of a request; without a `limit` of tokens, that of `Decoding` holds."""
-        stop = [self.stop] if isinstance(self.stop, str) else self.stop or []
-        return Decoding(
-            max_new_tokens=limit or Decoding().max_new_tokens,
-            temperature=self.temperature,
-            seed=self.seed or 0,
-            stop=tuple(stop),
-            chat=chat,
-        )
-
-
-class _ChatBody(_Body):
-    messages: list[_Message] = Field(min_length=1)
-    max_completion_tokens: int | None = Field(None, ge=1)
-
-    @model_validator(mode="after")
-    def _require_a_question(self) -> _ChatBody:
-        if self.messages[-1].role != "user":
-            raise ValueError("the last message must be the user's")
-        if any(message.images for message in self.messages[:-1]):
-            raise ValueError("only the last message may have images")
-        return self
-
-
-class _PlainBody(_Body):
-    prompt: str
-
-
-class _Line(_Strict):
-    custom_id: str = Field(min_length=1, max_length=512)
-    method: Literal["POST"]
-    url: Literal["/v1/chat/completions", "/v1/completions"]
-    body: dict[str, Any]
-
-
-_BODIES: dict[str, type[_ChatBody | _PlainBody]] = {CHAT: _ChatBody, PLAIN: _PlainBody}
+# pydantic's words name Python's types.
+_WORDS = {
+    "extra_forbidden": "is not supported, and could change the answer",
+    "missing": "is missing",
+    "model_type": "must be an object",
+    "dict_type": "must be an object",
+}
 
 
 class SubmittedLine(NamedTuple):
@@ -150,7 +56,8 @@ class SubmittedLine(NamedTuple):
 def read_lines(path: Path) -> list[SubmittedLine]:
     """The lines of a file, after all of them were validated; blank lines are left out.
 
-    Raises InputError if the file cannot be read, or if a line is wrong; the message names the first 20 wrong lines.
+    Raises InputError if the file cannot be read, or if a line is wrong; the message names the first 20 wrong lines,
+    each with the place of its fault.
     """
     lines: list[SubmittedLine] = []
     faults: list[str] = []
@@ -159,23 +66,82 @@ def read_lines(path: Path) -> list[SubmittedLine]:
         if not text.strip():
             continue
         try:
-            line = _Line.model_validate(json.loads(text))
-            _BODIES[line.url].model_validate(line.body)
+            line = _read_line(number, text)
             if line.custom_id in seen:
                 raise ValueError(f"custom_id {line.custom_id!r} is that of line {seen[line.custom_id]} already")
-        except ValidationError as error:
-            faults.append(f"line {number}: {_first_fault(error)}")
-        except (ValueError, RecursionError) as error:
-            faults.append(f"line {number}: {error if not isinstance(error, json.JSONDecodeError) else 'not JSON'}")
+        except ValueError as error:
+            faults.append(f"line {number}: {str(error)[:_LONGEST_FAULT]}")
         else:
             seen[line.custom_id] = number
-            lines.append(SubmittedLine(number, line.custom_id, line.url, line.body))
+            lines.append(line)
     if faults:
         more = f"; and {len(faults) - _FAULTS_SHOWN} more lines" if len(faults) > _FAULTS_SHOWN else ""
         raise InputError(f"{path}: {'; '.join(faults[:_FAULTS_SHOWN])}{more}")
     if not 0 < len(lines) <= MOST_LINES:
         raise InputError(f"{path} has {len(lines)} requests: a file must have 1 to {MOST_LINES}")
     return lines
+
+
+def _read_line(number: int, text: str) -> SubmittedLine:
+    """A validated line. Raises ValueError with the place of the fault in it."""
+    try:
+        row = json.loads(text, parse_int=_whole, parse_constant=_no_constant, object_pairs_hook=_unique)
+        if not isinstance(row, dict):
+            raise ValueError("a line must be a JSON object")
+        line = _validate(BatchLine, row, row, "")
+        _validate(_BODIES[line.url], meaningful(line.body), line.body, "body")
+    except json.JSONDecodeError as error:
+        raise ValueError("not JSON") from error
+    except RecursionError as error:
+        raise ValueError("JSON that is nested too deep") from error
+    return SubmittedLine(number, line.custom_id, line.url, line.body)
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"a number of {len(digits)} digits is too long")
+    return int(digits)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object. Raises ValueError for a key that occurs twice: one of its values would be dropped."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {_shown(twice)} occurs twice in an object")
+    return found
+
+
+def _validate(model: type[Validated], value: Mapping[str, Any], as_written: Mapping[str, Any], place: str) -> Validated:
+    """`value` as a model. Raises ValueError with the place of a fault in `as_written`, which has more fields."""
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        faults = error.errors(include_url=False, include_input=False)
+        first = next((fault for fault in faults if fault["type"] == "value_error"), faults[0])  # ours say what to do
+        where = _path(first["loc"], as_written, place)
+        what = _WORDS.get(first["type"], first["msg"]).removeprefix("Value error, ").removeprefix("Input ")
+        raise ValueError(f"{where}: {what}") from error
+
+
+def _path(loc: tuple[int | str, ...], value: Any, place: str) -> str:
+    """The JSON path of a fault, as in `body.messages[0].content`, without the names that pydantic gives to unions."""
+    for step in loc:
+        if isinstance(value, list) and isinstance(step, int):
+            place, value = f"{place}[{step}]", value[step]
+        elif isinstance(value, dict) and isinstance(step, str) and (step in value or step == loc[-1]):
+            name = f".{step}" if step.isidentifier() and len(step) <= _LONGEST_KEY else f"[{_shown(step)}]"
+            place, value = f"{place}{name}", value.get(step)
+    return place.removeprefix(".")
+
+
+def _shown(key: str) -> str:
+    return json.dumps(key[:_LONGEST_KEY])
 
 
 def router_input(url: str, body: Mapping[str, Any]) -> RouterInput:
@@ -191,15 +157,30 @@ def router_input(url: str, body: Mapping[str, Any]) -> RouterInput:
     return RouterInput("\n".join(part["text"] for part in content if part["type"] == "text"))
 
 
-def engine_request(url: str, body: Mapping[str, Any]) -> tuple[Request, Decoding]:
-    """The request to an engine, and how it is to be decoded."""
-    parsed = _BODIES[url].model_validate(body)
-    if isinstance(parsed, _PlainBody):
-        return Request(parsed.prompt), parsed.decoding(chat=False, limit=parsed.max_tokens)
-    *before, last = parsed.messages
-    turns = tuple((message.role, message.text) for message in before)
+def engine_request(url: str, body: Mapping[str, Any], seed: int | None = None) -> tuple[Request, Decoding]:
+    """The request to an engine, and how it is to be decoded. `seed` is that of sampling if the body has none."""
+    parsed = _BODIES[url].model_validate(meaningful(body))
+    if isinstance(parsed, PlainBody):
+        return Request(parsed.prompt, seed=seed), parsed.decoding(chat=False, limit=parsed.max_tokens)
+    messages = tuple(message.message for message in parsed.messages)
     limit = parsed.max_completion_tokens or parsed.max_tokens
-    return Request(last.text, turns=turns, images=last.images), parsed.decoding(chat=True, limit=limit)
+    request = Request(messages[-1].text, messages=messages, seed=seed)
+    return request, parsed.decoding(chat=True, limit=limit)
+
+
+def sent_on_only(body: Mapping[str, Any]) -> str | None:
+    """The place of the first field of a validated body that only some engines take (`EngineTraits.sends_messages`).
+
+    These are the name of a message's author, and a level of detail of an image other than the default. None if there
+    is none.
+    """
+    for number, message in enumerate(body.get("messages", [])):
+        if message.get("name") is not None:
+            return f"body.messages[{number}].name"
+        for position, part in enumerate(message["content"] if isinstance(message["content"], list) else []):
+            if part["type"] == "image_url" and part["image_url"].get("detail") not in (None, "auto"):
+                return f"body.messages[{number}].content[{position}].image_url.detail"
+    return None
 
 
 def answer_line(
@@ -249,18 +230,15 @@ def error_line(
 
 
 def _texts(path: Path) -> list[str]:
+    """The lines of a file. It may be a pipe, which has no size before it was read."""
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise InputError(f"{path} has more than {MOST_BYTES >> 20} MiB: submit it in parts")
-        return path.read_bytes().decode("utf-8-sig").split("\n")
+        with open_readable(path) as file:
+            content = file.read(MOST_BYTES + 1)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}") from error
+    if len(content) > MOST_BYTES:
+        raise InputError(f"{path} has more than {MOST_BYTES >> 20} MiB: submit it in parts")
+    try:
+        return content.decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not UTF-8 at byte {error.start}") from error
-
-
-def _first_fault(error: ValidationError) -> str:
-    faults = error.errors()
-    first = next((fault for fault in faults if fault["type"] == "value_error"), faults[0])  # ours say what to do
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}" if where else first["msg"]

@@ -1,4 +1,4 @@
-"""Shards whose lease expired or whose owner exited: they wait again, or fail after their last attempt.
+"""Shards whose lease expired or whose owner exited: they wait again, or fail after their last attempt without progress.
 
 Counts and locks follow the rules of `leases`.
 """
@@ -17,7 +17,9 @@ from benchcoe_jobs.store.job_queue.tables import Job, Shard, ShardGroup
 
 
 def reclaim_stalled(connection: Connection, gone: Collection[str] = ()) -> None:
-    """Let shards whose lease expired, or whose owner is in `gone`, wait again; after MAX_ATTEMPTS claims they fail.
+    """Let shards whose lease expired, or whose owner is in `gone`, wait again.
+
+    After MAX_ATTEMPTS claims that stored no progress they fail.
 
     Shards locked by another transaction are skipped; a later call reclaims them.
     """

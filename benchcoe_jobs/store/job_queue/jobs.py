@@ -159,14 +159,11 @@ def _raise_priority(connection: Connection, job_id: int, priority: int) -> None:
     connection.execute(update(Job).where(Job.id == job_id, Job.priority < priority).values(**raised))
 
 
-def finished_job(connection: Connection, kind: str, request: Mapping[str, Any]) -> int | None:
-    """The newest finished job for exactly this request; None if there is none."""
-    return connection.scalar(
-        select(Job.id)
-        .where(Job.fingerprint == _fingerprint(kind, request), Job.state.in_([JobState.DONE, JobState.PARTIAL]))
-        .order_by(Job.id.desc())
-        .limit(1)
-    )
+def newest_job(connection: Connection, kind: str, request: Mapping[str, Any]) -> JobRow | None:
+    """The newest job for exactly this request in any state, locked until the end of the transaction; or None."""
+    same = Job.fingerprint.startswith(_fingerprint(kind, request))  # also a cancelled one, see `flag_cancelled`
+    newest = connection.scalar(select(Job.id).where(same).order_by(Job.id.desc()).limit(1))
+    return None if newest is None else read_job(connection, newest, lock=True)
 
 
 def add_shard_groups(connection: Connection, job_id: int, stage: int, shard_groups: Iterable[NewShardGroup]) -> None:
@@ -209,6 +206,12 @@ def list_jobs(connection: Connection, *, limit: int | None = None, only_open: bo
     if only_open:
         query = query.where(Job.state == JobState.OPEN)
     return [_job(row) for row in connection.execute(query)]
+
+
+def ended_before(connection: Connection, kind: str, time: datetime) -> list[JobRow]:
+    """The jobs of a kind that ended before a time, by id."""
+    query = select(*_COLUMNS).where(Job.kind == kind, Job.state != JobState.OPEN, Job.finished_at < time)
+    return [_job(row) for row in connection.execute(query.order_by(Job.id))]
 
 
 def followers(connection: Connection, job_id: int) -> list[int]:
@@ -305,7 +308,7 @@ def flag_cancelled(connection: Connection, job_id: int) -> None:
 
 
 def reopen(connection: Connection, job_id: int, request: Mapping[str, Any]) -> None:
-    """Reopen a finished job with a new request. Raises UsageError if another job for the same work is open."""
+    """Reopen a finished or cancelled job with a new request. Raises UsageError if another job for its work is open."""
     try:
         with connection.begin_nested():
             connection.execute(
@@ -313,7 +316,9 @@ def reopen(connection: Connection, job_id: int, request: Mapping[str, Any]) -> N
                 .where(Job.id == job_id)
                 .values(
                     state=JobState.OPEN,
+                    fingerprint=func.substr(Job.fingerprint, 1, _FINGERPRINT),
                     request=dict(request),
+                    cancelled_at=None,
                     error=None,
                     exit_code=None,
                     report=None,
@@ -323,6 +328,10 @@ def reopen(connection: Connection, job_id: int, request: Mapping[str, Any]) -> N
             )
     except IntegrityError as error:
         raise UsageError("a job for the same work is open already: see `benchcoe-jobs jobs`") from error
+
+
+_FINGERPRINT = 64
+"""Characters of a SHA-256."""
 
 
 def _fingerprint(kind: str, request: Mapping[str, Any]) -> str:

@@ -19,7 +19,11 @@ from benchcoe_jobs.store.clock import database_time
 from benchcoe_jobs.store.job_queue.tables import Job, Shard, ShardGroup
 
 MAX_ATTEMPTS = 3
-"""How often a shard is claimed before it fails. Claims are counted, so a shard that kills its worker fails too."""
+"""How often a shard is claimed without progress before it fails.
+
+Claims are counted, so a shard that kills its worker fails too. A claim that stored progress does not count: a long
+shard on a machine that is restarted every night gets to its end.
+"""
 
 
 class LostLeaseError(BenchcoeError):
@@ -40,6 +44,14 @@ class Tally:
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(self.reused + other.reused, self.answered + other.answered, self.errors + other.errors)
+
+    def is_further_than(self, other: Tally) -> bool:
+        """Whether there are more answers, or as many answers and more errors.
+
+        An item that is asked again is an error less until it ends, so the number of items alone could grow for ever.
+        """
+        mine, others = self.reused + self.answered, other.reused + other.answered
+        return (mine, self.errors) > (others, other.errors)
 
     def __sub__(self, other: Tally) -> Tally:
         return Tally(self.reused - other.reused, self.answered - other.answered, self.errors - other.errors)
@@ -105,18 +117,14 @@ def record(
 ) -> None:
     """Set the shard's tally, and extend its lease to `lease_s` from now. A repeated record changes nothing.
 
-    `before` is what `hold` returned in the same transaction. `seconds` and `loads` are added to those of the shard
-    group.
+    If the shard is further than when it was claimed, the attempt does not count. `before` is what `hold` returned in
+    the same transaction. `seconds` and `loads` are added to those of the shard group.
     """
+    values = {"reused": tally.reused, "answered": tally.answered, "errors": tally.errors}
+    if tally.is_further_than(claim.tally):
+        values["attempts"] = claim.attempts - 1
     connection.execute(
-        update(Shard)
-        .where(Shard.id == claim.shard_id)
-        .values(
-            reused=tally.reused,
-            answered=tally.answered,
-            errors=tally.errors,
-            lease_until=database_time() + lease_s,
-        )
+        update(Shard).where(Shard.id == claim.shard_id).values(lease_until=database_time() + lease_s, **values)
     )
     connection.execute(
         update(ShardGroup)
@@ -144,13 +152,21 @@ def give_back(connection: Connection, claim: Claim, error: str | None = None) ->
 
     Returns whether its shard group is over. Raises LostLeaseError.
     """
-    attempts = Shard.attempts if error else Shard.attempts - 1
+    attempts = Shard.attempts if error else claim.attempts - 1
     state = ShardState.CANCELLED if _is_cancelled(connection, claim) else ShardState.WAITING
     return _end(connection, claim, state, error=error, attempts=attempts)
 
 
+def is_last_attempt(connection: Connection, claim: Claim) -> bool:
+    """Whether the shard fails if this attempt does: it stored no progress, and it is the last one that may do so."""
+    attempts = connection.scalar(select(Shard.attempts).where(_is_held(claim)))
+    return attempts is not None and attempts >= MAX_ATTEMPTS
+
+
 def release(connection: Connection, claim: Claim, state: ShardState, **values: Any) -> None:
     """End the lease; the caller updates the counts of the shard group. Raises LostLeaseError."""
+    if state is ShardState.DONE:  # the attempt that finished a shard counts
+        values["attempts"] = claim.attempts
     ended = update(Shard).where(_is_held(claim)).values(state=state, owner=None, lease_until=None, **values)
     if connection.execute(ended).rowcount != 1:
         raise LostLeaseError(f"shard {claim.shard_id} has gone to another worker")

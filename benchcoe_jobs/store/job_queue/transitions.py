@@ -1,4 +1,4 @@
-"""State transitions of many shards: fail a group, cancel or retry the shards of a job.
+"""State transitions of many shards: fail a group, cancel the shards of a job or let them wait again.
 
 Counts and locks follow the rules of `leases`.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, select, update
+from sqlalchemy import ColumnElement, Connection, select, true, update
 
 from benchcoe_jobs.domain import ShardState
 from benchcoe_jobs.store.job_queue.leases import add_counts
@@ -31,14 +31,33 @@ def cancel_waiting(connection: Connection, job_id: int) -> None:
     _set_state(connection, waiting, ShardState.WAITING, ShardState.CANCELLED)
 
 
-def retry_failed(connection: Connection, job_id: int) -> int:
-    """Let the failed shards of a job, and those with errors among their items, wait again. Returns their number."""
+def resume(connection: Connection, job_id: int) -> int:
+    """Let the failed and cancelled shards of a job, and those with errors among their items, wait again.
+
+    Returns their number.
+    """
     of_job = Shard.shard_group_id.in_(_groups_of(job_id))
-    fresh = {"attempts": 0}
-    failed = of_job & (Shard.state == ShardState.FAILED)
-    partly = of_job & (Shard.state == ShardState.DONE) & (Shard.errors > 0)
-    n = _set_state(connection, failed, ShardState.FAILED, ShardState.WAITING, **fresh)
-    return n + _set_state(connection, partly, ShardState.DONE, ShardState.WAITING, **fresh)
+    n = 0
+    for state, which in (
+        (ShardState.FAILED, true()),
+        (ShardState.CANCELLED, true()),
+        (ShardState.DONE, Shard.errors > 0),
+    ):
+        n += _set_state(
+            connection, of_job & (Shard.state == state) & which, state, ShardState.WAITING, attempts=0, error=None
+        )
+    return n
+
+
+def failed_work(connection: Connection, job_id: int) -> list[tuple[int, dict[str, Any], str]]:
+    """(stage, work, error) of the failed shards of a job."""
+    rows = connection.execute(
+        select(ShardGroup.stage, Shard.work, Shard.error)
+        .join(ShardGroup, ShardGroup.id == Shard.shard_group_id)
+        .where(ShardGroup.job_id == job_id, Shard.state == ShardState.FAILED)
+        .order_by(Shard.id)
+    )
+    return [(row.stage, row.work, row.error or "") for row in rows]
 
 
 def failures(connection: Connection, job_id: int, limit: int) -> list[tuple[int, str]]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from benchcoe_jobs.domain import JobState
 from benchcoe_jobs.store.job_queue.tables import Job
 from benchcoe_jobs.store.routing.routers import TrainedRouter
-from benchcoe_jobs.store.routing.tables import RoutingSnapshot
+from benchcoe_jobs.store.routing.tables import Evaluation, RoutingSnapshot
 
 
 def store_snapshot(connection: Connection, router: TrainedRouter, fingerprint: str, content: Mapping[str, Any]) -> None:
@@ -39,6 +39,14 @@ def snapshot_id(connection: Connection, fingerprint: str) -> int | None:
 def read_snapshot(connection: Connection, fingerprint: str) -> dict[str, Any] | None:
     """The content of a stored snapshot, or None."""
     return connection.scalar(select(RoutingSnapshot.content).where(RoutingSnapshot.fingerprint == fingerprint))
+
+
+def remove_unused(connection: Connection) -> None:
+    """Delete the snapshots that no job and no evaluation names."""
+    named = select(Job.request["snapshot"].as_string()).where(Job.request["snapshot"].as_string().is_not(None))
+    evaluated = select(Evaluation.snapshot_id).where(Evaluation.snapshot_id.is_not(None))
+    unused = RoutingSnapshot.fingerprint.not_in(named) & RoutingSnapshot.id.not_in(evaluated)
+    connection.execute(delete(RoutingSnapshot).where(unused))
 
 
 def artifacts_of_open_jobs(connection: Connection) -> set[str]:

@@ -138,8 +138,11 @@ def test_a_claim_carries_what_earlier_claims_of_the_shard_recorded(store: Store)
         leases.record(connection, first, Tally(), Tally(1, 1, 0), lease_s=60)
         leases.give_back(connection, first, "an error")
         second = claim(connection, "two")
-    assert (first.tally, second.tally) == (Tally(), Tally(1, 1, 0))
-    assert (second.attempts, second.fence > first.fence) == (2, True)
+        leases.give_back(connection, second, "an error")
+        third = claim(connection, "three")
+    assert (first.tally, second.tally, third.tally) == (Tally(), Tally(1, 1, 0), Tally(1, 1, 0))
+    assert first.fence < second.fence < third.fence
+    assert [first.attempts, second.attempts, third.attempts] == [1, 1, 2], "the first one stored progress"
 
 
 def test_a_lost_claim_neither_ends_its_shard_nor_claims_another(store: Store) -> None:

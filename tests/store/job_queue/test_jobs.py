@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from queue_rows import add_job, group_of
 
@@ -10,6 +12,7 @@ from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.store.job_queue import jobs
 from benchcoe_jobs.store.job_queue.jobs import NewShardGroup
 from benchcoe_jobs.store.session import Store
+from benchcoe_jobs.store.tables import now
 
 
 def test_an_open_job_is_the_job_for_its_request(store: Store) -> None:
@@ -18,9 +21,11 @@ def test_an_open_job_is_the_job_for_its_request(store: Store) -> None:
         assert is_new
         assert jobs.open_job(connection, "empty", {"b": 2, "a": 1}) == (first, False)
         assert jobs.open_job(connection, "other", {"a": 1, "b": 2})[1]
-        assert jobs.finished_job(connection, "empty", {"a": 1, "b": 2}) is None
+        assert jobs.newest_job(connection, "empty", {"a": 1}) is None
         jobs.close_job(connection, first, JobState.DONE, {"found": 1})
-        assert jobs.finished_job(connection, "empty", {"a": 1, "b": 2}) == first
+        newest = jobs.newest_job(connection, "empty", {"a": 1, "b": 2})
+        assert newest is not None
+        assert (newest.id, newest.state) == (first, JobState.DONE)
         second, is_new = jobs.open_job(connection, "empty", {"a": 1, "b": 2}, parent_id=first)
         assert is_new
         third, _ = jobs.open_job(connection, "empty", {"a": 3}, parent_id=second)
@@ -37,8 +42,34 @@ def test_a_cancelled_job_is_not_the_job_for_its_request(store: Store) -> None:
         cancelled_at = jobs.read_job(connection, first).cancelled_at
         jobs.flag_cancelled(connection, first)
         assert jobs.read_job(connection, first).cancelled_at == cancelled_at is not None
+        newest = jobs.newest_job(connection, "empty", {"a": 1})
+        assert newest is not None
+        assert newest.id == first
         second, is_new = jobs.open_job(connection, "empty", {"a": 1})
+        newest = jobs.newest_job(connection, "empty", {"a": 1})
+        assert newest is not None
+        assert newest.id == second
     assert (is_new, second != first) == (True, True)
+
+
+def test_a_reopened_job_is_the_job_for_its_request_again(store: Store) -> None:
+    with store.writing() as connection:
+        first, _ = jobs.open_job(connection, "empty", {"a": 1})
+        jobs.flag_cancelled(connection, first)
+        jobs.close_job(connection, first, JobState.CANCELLED, None)
+        jobs.reopen(connection, first, {"a": 1, "again": True})
+        assert jobs.read_job(connection, first).cancelled_at is None
+        assert jobs.open_job(connection, "empty", {"a": 1}) == (first, False)
+
+
+def test_jobs_that_ended_before_a_time(store: Store) -> None:
+    with store.writing() as connection:
+        ended, other, _ = (jobs.open_job(connection, kind, {"a": kind})[0] for kind in ("x", "y", "x"))
+        jobs.close_job(connection, ended, JobState.DONE, None)
+        jobs.close_job(connection, other, JobState.DONE, None)
+        soon = now() + timedelta(minutes=1)
+        assert [job.id for job in jobs.ended_before(connection, "x", soon)] == [ended]
+        assert jobs.ended_before(connection, "x", soon - timedelta(hours=1)) == []
 
 
 def test_a_finished_job_is_reopened_unless_a_new_one_is_open(store: Store) -> None:

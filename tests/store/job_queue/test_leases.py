@@ -186,7 +186,7 @@ class ShardLife(RuleBasedStateMachine):
         job_id = data.draw(st.sampled_from(self.submitted))
         with self.store.reading() as connection:
             job = jobs.read_job(connection, job_id)
-            failed = any(
+            failed = job.state is JobState.CANCELLED or any(
                 shard_group.failed or (shard_group.done and shard_group.errors)
                 for shard_group in jobs.shard_groups(connection, [job_id])
             )
@@ -195,11 +195,15 @@ class ShardLife(RuleBasedStateMachine):
                 for other in jobs.list_jobs(connection, only_open=True)
                 if other.request["stages"] == job.request["stages"] and other.id != job_id
             ]
-        if job.is_open or job.cancelled_at is not None or not failed:
+        if job.is_open or not failed:
             with pytest.raises(UsageError):
                 retry(self.store, job_id)
         elif not twins:
-            assert retry(self.store, job_id) > 0
+            assert retry(self.store, job_id) > 0 or job.state is JobState.CANCELLED
+            with self.store.reading() as connection:
+                again = jobs.read_job(connection, job_id)
+            assert again.cancelled_at is None
+            assert again.state in (JobState.OPEN, JobState.DONE)
 
     @invariant()
     def counts_are_those_of_the_shards(self) -> None:
@@ -278,6 +282,53 @@ class ShardLife(RuleBasedStateMachine):
         self._write(claim, write)
         if self._holds(claim):
             del self.current[claim.shard_id]
+
+
+@pytest.mark.parametrize("ends", ["killed", "error"])
+def test_an_attempt_that_stored_progress_does_not_count(store: Store, ends: str) -> None:
+    """A shard gets further in ten attempts, then three attempts in a row end at the same item."""
+    with store.writing() as connection:
+        submit(connection, "empty", {"stages": [[1], []]})
+
+    def attempt(tally: Tally | None) -> None:
+        with store.writing() as connection:
+            held = claims.claim(connection, "owner", ["cpu"], lease_s=60)
+            assert held is not None
+            if tally is not None:
+                record(connection, held, tally)
+            if ends == "killed":
+                expired_leases.reclaim_stalled(connection, ["owner"])
+            elif leases.is_last_attempt(connection, held):
+                leases.finish(connection, held, ShardState.FAILED, "no memory")
+            else:
+                leases.give_back(connection, held, "no memory")
+
+    for n in range(1, 11):
+        attempt(Tally(answered=n))
+        assert shards(store) == [("waiting", 0)]
+    attempt(Tally(answered=10, errors=1))
+    assert shards(store) == [("waiting", 0)], "an item that ended in an error is progress"
+    attempt(Tally(answered=10, errors=0))  # it is asked again
+    attempt(Tally(answered=10, errors=0))
+    assert shards(store) == [("waiting", 2)], "asking the same item again is none"
+    attempt(None)
+    assert shards(store) == [("failed", MAX_ATTEMPTS)]
+
+
+def test_giving_back_after_progress_counts_no_attempt(store: Store) -> None:
+    with store.writing() as connection:
+        submit(connection, "empty", {"stages": [[1], []]})
+        held = claims.claim(connection, "owner", ["cpu"], lease_s=60)
+        assert held is not None
+        record(connection, held, Tally(answered=1))
+        leases.give_back(connection, held)
+    assert shards(store) == [("waiting", 0)]
+
+
+def shards(store: Store) -> list[tuple[str, int]]:
+    """(state, attempts) of every shard."""
+    with store.reading() as connection:
+        return [tuple(row) for row in connection.execute(select(Shard.state, Shard.attempts).order_by(Shard.id))]
 
 
 def test_no_order_of_events_breaks_the_state_machine(store: Store) -> None:

@@ -31,7 +31,10 @@ def test_retry_takes_failed_shards_and_those_with_errors(store: Store) -> None:
             tally = Tally(answered=3 - errors, errors=errors)
             leases.record(connection, held, leases.hold(connection, held), tally, lease_s=60)
             leases.finish(connection, held, ShardState.DONE)
-        assert transitions.retry_failed(connection, job_id) == 2
+        assert [(stage, work) for stage, work, error in transitions.failed_work(connection, job_id) if error] == [
+            (0, {"number": 0})
+        ]
+        assert transitions.resume(connection, job_id) == 2
         assert [(state, attempts) for state, attempts, _ in shards(connection)] == [
             ("waiting", 0),
             ("waiting", 0),
@@ -51,3 +54,5 @@ def test_only_the_waiting_shards_of_one_job_are_cancelled(store: Store) -> None:
         group = group_of(connection, job_id)
         assert (group.running, group.done, group.cancelled, group.waiting) == (1, 1, 1, 0)
         assert group_of(connection, other).waiting == 1
+        assert transitions.resume(connection, job_id) == 1
+        assert group_of(connection, job_id).waiting == 1
