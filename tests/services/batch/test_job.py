@@ -22,7 +22,7 @@ from benchcoe_jobs.services.batch.result_files import write_results
 from benchcoe_jobs.services.inference.job import profile_request
 from benchcoe_jobs.services.ingest.benchmark_import import add_benchmark
 from benchcoe_jobs.settings import Settings
-from benchcoe_jobs.store.job_queue import batch_lines, jobs, leases
+from benchcoe_jobs.store.job_queue import batch_lines, jobs, leases, unfinished
 from benchcoe_jobs.store.job_queue.batch_lines import LineResult
 from benchcoe_jobs.store.job_queue.jobs import JobRow
 from benchcoe_jobs.store.results import experts
@@ -110,7 +110,7 @@ def test_every_line_ends_in_exactly_one_line(routed: Store, settings: Settings, 
     for again in (lambda: retry(routed, job_id), lambda: submit_file(routed, file, None)):
         assert again() in (1, (job_id, False))
         with routed.reading() as connection:
-            assert jobs.waiting_shards(connection, 9) == {"gpu": 1}, "only the shard with the failed line"
+            assert unfinished.waiting_shards(connection, 9) == {"gpu": 1}, "only the shard with the failed line"
         assert follow(routed, settings, job_id).state is JobState.PARTIAL
         assert write_results(routed, job_id, output, errors) == (199, 1)
         assert read(output) == answers, "what was answered is not asked again"
