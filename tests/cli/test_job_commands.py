@@ -89,7 +89,7 @@ def test_a_failing_before_submits_no_job(session: Session) -> None:
         raise UsageError("taken")
 
     with pytest.raises(UsageError, match="taken"):
-        run_job(session, "profile", {}, what="profiling", wait=False, before=before)
+        run_job(session, "profile", {}, what="profiling", wait=False, priority=0, before=before)
     with session.store.reading() as connection:
         assert jobs.list_jobs(connection, limit=1, only_open=False) == []
     session.close()
