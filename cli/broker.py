@@ -59,7 +59,8 @@ def broker(session: Session, port: int | None) -> None:
     try:
         server.start()
     except (ValkeyServerError, OSError) as error:
-        raise MissingError(f"the broker did not start: {str(error).splitlines()[0]}") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise MissingError(f"the broker did not start: {reason}") from error
     url = f"redis+socket://{socket}" if port is None else f"redis://127.0.0.1:{port}/0"
     session.show({"broker_url": url}, lambda: echo(f"BENCHCOE_BROKER_URL={url}"))
     before = {number: signal.signal(number, stop) for number in stop_signals()}
