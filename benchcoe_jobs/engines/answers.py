@@ -15,6 +15,7 @@ from typing import Any
 
 from benchcoe_jobs.domain import LENGTH
 from benchcoe_jobs.engines.errors import EngineError, RefusedError
+from benchcoe_jobs.masking import masked
 
 # OpenAI and vLLM; Anthropic; Mistral; Gemini.
 _TRUNCATED = frozenset({"length", "max_tokens", "model_length", "max_output_tokens", "max_completion_tokens"})
@@ -119,7 +120,7 @@ def require_model(answer: Mapping[str, Any], requested: str, accepted: Sequence[
         return
     if not any(fnmatchcase(name, pattern) for pattern in accepted):
         raise EngineError(
-            f"the endpoint answered as model {name[:200]}, not as {requested}: "
+            f"the endpoint answered as model {masked(name)[:200]}, not as {requested}: "
             "`benchcoe-jobs add-expert --accept-model NAME` accepts that"
         )
 

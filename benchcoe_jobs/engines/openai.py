@@ -31,6 +31,7 @@ from benchcoe_jobs.engines.parameters import LIMIT, Parameters
 from benchcoe_jobs.engines.prompts import failure, shortened
 from benchcoe_jobs.engines.reasoning import final_answer
 from benchcoe_jobs.errors import MissingError, UsageError
+from benchcoe_jobs.masking import masked
 
 if TYPE_CHECKING:
     from benchcoe_jobs.engines.endpoint import Endpoint
@@ -160,7 +161,7 @@ class OpenAIEngine:
         except EngineError:  # some endpoints have no list
             return fault
         models = listed if isinstance(listed, list) else []
-        names = [str(one.get("id"))[:200] for one in models if isinstance(one, dict)]
+        names = [masked(str(one.get("id")))[:200] for one in models if isinstance(one, dict)]
         if not names:
             return fault
         known = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")

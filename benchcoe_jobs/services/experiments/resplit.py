@@ -22,6 +22,7 @@ from benchcoe_jobs.store.results.responses import NewScore
 from benchcoe_jobs.store.results.score_table import ScoredQuery
 from benchcoe_jobs.store.routing.tables import Embedding
 from benchcoe_jobs.store.session import Store, connect
+from benchcoe_jobs.store.urls import sqlite_url
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def write_resplit(
     """Create a store with parts of results. `parts` maps the name of a benchmark to results and the split of each
     position in them that is included.
     """
-    store = connect(f"sqlite:///{path}")
+    store = connect(sqlite_url(path))
     upgrade(store)
     with store.writing() as connection:
         for results, _ in parts.values():
