@@ -333,9 +333,13 @@ def test_the_list_of_commands_imports_only_click() -> None:
     assert [line.split()[0] for line in listed.splitlines() if line.strip()] == list(COMMANDS)
     assert ended.stderr.split() == [
         "benchcoe_jobs",
+        "benchcoe_jobs.characters",
         "benchcoe_jobs.cli",
         "benchcoe_jobs.cli.main",
+        "benchcoe_jobs.cli.output",
         "benchcoe_jobs.errors",
+        "benchcoe_jobs.masking",
+        "benchcoe_jobs.safe_logging",
     ]
 
 
