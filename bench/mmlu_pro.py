@@ -15,6 +15,7 @@ import json
 import os
 import tempfile
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -77,10 +78,12 @@ def import_all(files: dict[str, Path]) -> None:
     rows = []
     for name, file in files.items():
         summary = command("import-results", name, str(file), "--format", "mmlu-pro")
-        rules = summary["rules"]
+        rules: Counter[str] = Counter()
+        for rule, count in summary["rules"].items():
+            rules[rule.partition(",")[0]] += count  # "last letter, of a word" is the official rule "last letter"
         scored = summary["scored"].get(name, 0) + summary["unchanged"]
         mean = accuracy(name)
-        counts = [str(rules.get(rule, 0)) for rule in ("answer is", "answer:", "last letter", "none")]
+        counts = [str(rules[rule]) for rule in ("answer is", "answer:", "last letter", "none")]
         rows.append(
             [name, str(scored), str(len(summary["skipped"])), f"{100 * mean:.2f}", f"{claimed(file):.2f}", *counts]
         )

@@ -49,6 +49,13 @@ class Source(StrEnum):
     REPORTED = "reported"
 
 
+class Scale(StrEnum):
+    """The scale of the scores of a file. It is never guessed from the values."""
+
+    FRACTION = "fraction"
+    PERCENT = "percent"
+
+
 class Queue(StrEnum):
     """The workers that a shard is for: those that load experts, train routers, or do everything else."""
 
@@ -117,6 +124,17 @@ class Query:
             known = self.__dict__["_content_hash"] = self._hashed()
         return known
 
+    @property
+    def split_hash(self) -> str:
+        """The hash by which `assign_split` assigns the query: that of its content, or of its key if it has no question.
+
+        Queries that are known by their keys alone have the same empty content, or share it with all queries with
+        the same answer: by content, all of them would be in one split.
+        """
+        if self.text or self.images:
+            return self.content_hash
+        return hashlib.sha256(self.key.encode("utf-8", "surrogatepass")).hexdigest()
+
     def _hashed(self) -> str:
         parts = [self.text, *self.choices]
         if self.answer is not None:
@@ -133,12 +151,12 @@ def derived_key(content_hash: str) -> str:
     return content_hash[:16]
 
 
-def assign_split(content_hash: str) -> Split:
-    """Assign a query to train, validation or test, 60/10/30, by its content hash.
+def assign_split(split_hash: str) -> Split:
+    """Assign a query to train, validation or test, 60/10/30, by its `split_hash`.
 
     Exact duplicates have the same hash, so they are in the same split. The order of queries does not matter.
     """
-    share = int(content_hash[:8], 16) % 100
+    share = int(split_hash[:8], 16) % 100
     if share < 60:
         return Split.TRAIN
     return Split.VALIDATION if share < 70 else Split.TEST
@@ -197,6 +215,13 @@ class SkippedRow:
 
     line: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A remark about a whole file, which an importer yields among its rows."""
+
+    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import click
 from benchcoe_jobs.errors import UsageError
 
 from .command import Command, Session, new_name
-from .results import show_summary
+from .results import new_queries_option, show_summary
 
 
 @click.command(cls=Command)
@@ -17,15 +17,19 @@ from .results import show_summary
 @click.argument("file", type=click.Path(readable=False, path_type=Path), required=False)
 @click.option("--hub", is_flag=True, help="Download a known benchmark from the Hugging Face hub.")
 @click.option("--revision", metavar="COMMIT", help="The commit to download, if none is pinned.")
-def add_benchmark(session: Session, name: str, file: Path | None, hub: bool, revision: str | None) -> None:
+@new_queries_option
+def add_benchmark(
+    session: Session, name: str, file: Path | None, hub: bool, revision: str | None, new_queries: bool
+) -> None:
     """Add a benchmark and its queries.
 
     NAME is either a known benchmark (bbh, hellaswag, mmlu-pro, mmmu, mmstar, scienceqa, skills,
     winogrande), with --hub or with FILE, a file or folder in the published format; or a name of your own,
-    with FILE a CSV, JSONL or Parquet table. The table needs the columns text and subject; the columns key,
+    with FILE a table, as for import-results. The table needs the columns text and subject; the columns key,
     choices (a JSON list), answer and split are optional. Queries without a split are assigned to train,
-    validation and test in the ratio 60:10:30. Recorded MMLU-Pro results contain their questions and do not
-    need this command.
+    validation and test in the ratio 60:10:30. A stored query without a text gets it from here, and stays in
+    its split. A row is skipped if its question is stored under another key. Recorded MMLU-Pro results
+    contain their questions and do not need this command.
     """
     from benchcoe_jobs.services.ingest.benchmark_import import add_benchmark, fetch_benchmark
 
@@ -35,7 +39,8 @@ def add_benchmark(session: Session, name: str, file: Path | None, hub: bool, rev
         raise UsageError("--revision needs --hub")
     if file is None and not hub:
         raise UsageError(f"benchmark {name!r} needs queries. Give FILE, or --hub for a known benchmark")
-    show_summary(session, add_benchmark(session.store, name, file or fetch_benchmark(name, revision)))
+    path = file or fetch_benchmark(name, revision)
+    show_summary(session, add_benchmark(session.store, name, path, new_queries=new_queries))
 
 
 @click.command(cls=Command)

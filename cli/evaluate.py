@@ -138,6 +138,9 @@ def _print_chosen_only(session: Session, report: Mapping[str, Any]) -> None:
             f"cost per query: {report['cost']['router']:.4g} routed, "
             f"about {report['cost']['every_expert']:.4g} if every expert were asked"
         )
+    if imported := report.get("imported"):
+        listed = ", ".join(f"{name} ({n})" for name, n in imported.items())
+        session.note(f"note: imported scores in this split: {listed}")
     if n := report["without_scores"]:
         have = "has" if n == 1 else "have"
         missing = {row["expert"]: round(row["calls"] * (report["n"] + n)) - row["n"] for row in report["experts"]}

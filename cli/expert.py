@@ -94,8 +94,9 @@ def add_expert(
 
     Profiling asks the expert the queries of every known benchmark in the store, like the command profile,
     which continues a profiling that was stopped. The model and the settings can be changed by repeating this
-    command until the expert has answered a query; costs can always be changed. The key of an endpoint is
-    read from the environment for each run and is never stored.
+    command until the expert has answered a query; costs can always be changed. So an expert with imported
+    results gets an engine: the results stay, and only queries without an imported score are asked. The key
+    of an endpoint is read from the environment for each run and is never stored.
     """
     from benchcoe_jobs.services.inference.expert_settings import new_expert
     from benchcoe_jobs.services.inference.job import profile_request

@@ -110,10 +110,13 @@ def _as_json(built: BuiltLabels) -> dict[str, Any]:
             else {}
         ),
         "left_out": [asdict(row) for row in built.left_out],
+        "imported": {share.expert: share.imported for share in built.origins if share.imported},
     }
 
 
 def _print(session: Session, built: BuiltLabels) -> None:
+    from benchcoe_jobs.services.origins import imported_note
+
     scope = built.scope
     if built.counts is None:
         rows = _subject_rows(built)
@@ -137,6 +140,8 @@ def _print(session: Session, built: BuiltLabels) -> None:
     for expert, subjects in groupby(built.left_out, key=lambda row: row.expert):
         scored = ", ".join(f"{row.subject} ({row.n_scored} of {row.n_queries} queries scored)" for row in subjects)
         session.note(f"note: {expert} is left out, below {100 * scope.pool.min_coverage:g} % coverage: {scored}")
+    if note := imported_note(built.origins):
+        session.note(f"note: {note}")
     state = "new" if built.frozen.created else "unchanged"
     echo(
         f"{built.level.value} labels of pool {scope.pool.name} on {scope.benchmark}, split {scope.split}: "

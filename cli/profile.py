@@ -44,7 +44,8 @@ def profile(
 ) -> None:
     """Ask an expert the queries that it has not answered yet.
 
-    The queries of every known benchmark in the store are asked with the benchmark's official prompt. Each
+    The queries of every known benchmark in the store are asked with the benchmark's official prompt, except
+    those on which the expert has an imported score. Each
     micro-batch of answers is scored and stored in one transaction, which also updates the labels. If the
     command is stopped, the same command continues where it stopped. With a broker configured, workers run
     the job, and the command prints the job's number. --limit selects the same N queries each time, spread
@@ -52,14 +53,14 @@ def profile(
     """
     from benchcoe_jobs.services.inference.expert_settings import settings_of
     from benchcoe_jobs.services.inference.job import profile_request
-    from benchcoe_jobs.services.inference.plan import forecast, prompt_plans
+    from benchcoe_jobs.services.inference.plan import forecast, prompt_plans, without_imported
     from benchcoe_jobs.store.results import experts
 
     if dry_run:
         with session.store.reading() as connection:
             expert_id, row = experts.read_expert(connection, expert)
             settings_of(row)
-            plans = prompt_plans(connection, names, split=split, limit=limit)
+            plans = without_imported(connection, expert_id, prompt_plans(connection, names, split=split, limit=limit))
         forecasts = [forecast(session.store, expert_id, row, plan, retry_errors=retry_errors) for plan in plans]
         _show_forecasts(session, expert, forecasts)
         return
@@ -75,6 +76,10 @@ def print_profile(report: Mapping[str, Any]) -> None:
     """Print one row per benchmark, and how often the expert was loaded."""
     columns = ["benchmark", "queries", "reused", "answered", "errors", "truncated", "mean", "seconds"]
     table([[_cell(name, row[name]) for name in columns] for row in report["benchmarks"]], columns)
+    for row in report["benchmarks"]:
+        if len(rules := row.get("rules", {})) > 1:
+            listed = ", ".join(f"{rule!r} {count}" for rule, count in rules.items())
+            echo(f"{row['benchmark']}: answers extracted by rule: {listed}")
     echo(f"{report['expert']}: loaded {counted(report['loads'], 'time')}")
 
 

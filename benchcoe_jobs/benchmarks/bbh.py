@@ -11,6 +11,9 @@ from benchcoe_jobs.domain import Decoding, Query, Request, ScoredAnswer
 from benchcoe_jobs.errors import InputError
 
 _BEFORE_ANSWER = "the answer is "
+_ANNOUNCED = "answer is"
+_MAX_DIRECT = 500
+"""Longest direct answer in characters; the longest target has 182."""
 _CANARY_END = "-----\n"
 """The last line of the canary at the beginning of prompt files, which must not be sent to a model."""
 
@@ -84,11 +87,18 @@ class BigBenchHard:
     def score(self, text: str, query: Query) -> ScoredAnswer:
         """Exact match of the rest of the line after the first "the answer is ", without a final dot.
 
-        The first counts because a model that is not stopped continues with further questions.
+        The first counts because a model that is not stopped continues with further questions. A response of one line
+        that announces no answer is a direct answer, of which the whole is compared, as for the published figures of
+        prompts without a chain of thought.
         """
         _, _, rest = text.partition(_BEFORE_ANSWER)
         answer = rest.partition("\n")[0].strip().removesuffix(".")
-        return ScoredAnswer(float(answer == query.answer), answer, "the answer is") if answer else NO_ANSWER
+        if answer:
+            return ScoredAnswer(float(answer == query.answer), answer, "the answer is")
+        whole = text.strip()
+        if not whole or len(whole) > _MAX_DIRECT or "\n" in whole or _ANNOUNCED in whole.lower():
+            return NO_ANSWER
+        return ScoredAnswer(float(whole == query.answer), whole, "whole answer")
 
 
 def _shots(file: Path) -> Shots:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchcoe_jobs.benchmarks.base import LETTERS
 from benchcoe_jobs.domain import Query, Split
 from benchcoe_jobs.errors import InputError, MissingError
 
@@ -21,6 +22,9 @@ TEST = {"test": Split.TEST}
 
 PARQUET_BATCH = 64
 """Rows in memory at the same time; a row may have seven images."""
+
+MAX_ROWS = 5_000_000
+"""A few kilobytes of Parquet can declare billions of equal rows."""
 
 _SUFFIXES = (".parquet", ".jsonl", ".json")
 """In order of preference, if a folder has several formats."""
@@ -111,11 +115,15 @@ class Record:
         return tuple(self._storable(column, item) for item in value)
 
     def one_of(self, column: str, known: Iterable[str]) -> str:
-        """A required text that is one of `known`."""
-        found = self.text(column)
-        if found not in known:
-            raise self.error(f"{column} {found!r} is not one of {', '.join(known)}")
+        """A required text that is one of `known`; a string is its characters."""
+        found, allowed = self.text(column), list(known)
+        if found not in allowed:
+            raise self.error(f"{column} {found!r} is not one of {', '.join(allowed)}")
         return found
+
+    def lettered(self, column: str, choices: Sequence[str]) -> str:
+        """The letter of a correct choice that is given by its number from 0."""
+        return LETTERS[int(self.one_of(column, [str(index) for index in range(min(len(choices), len(LETTERS)))]))]
 
     def image(self, column: str) -> bytes | None:
         """An encoded image, None if empty: bytes, Parquet's {"bytes", "path"}, or the path of a file beside this."""
@@ -130,6 +138,8 @@ class Record:
         if inside.is_absolute() or ".." in inside.parts:
             raise self.error(f"{column}: the image {value!r} is outside the folder of its file")
         try:
+            if (self.path.parent / inside).exists() and not (self.path.parent / inside).is_file():
+                raise ValueError("it is not a file")  # reading a pipe would wait
             return (self.path.parent / inside).read_bytes()
         except (OSError, ValueError) as error:
             raise self.error(f"{column}: the image {value!r} cannot be read: {error}") from error
@@ -205,10 +215,37 @@ def _parquet(path: Path) -> Iterator[Any]:
         raise MissingError(f"{path}: Parquet needs pyarrow: pip install 'benchcoe-jobs[hub]'") from error
     try:
         with parquet.ParquetFile(path) as file:
+            if file.metadata.num_rows > MAX_ROWS:
+                raise InputError(f"{path}: it has {file.metadata.num_rows:,} rows; {MAX_ROWS:,} are allowed")
+            schema = file.schema_arrow
+            readable = [place for place, field in enumerate(schema) if _is_readable(pa.types, field.type)]
             for batch in file.iter_batches(batch_size=PARQUET_BATCH):
-                yield from batch.to_pylist()
+                yield from batch.select(readable).to_pylist()
     except (pa.ArrowException, ValueError) as error:
         raise InputError(f"{path}: not valid Parquet: {str(error).partition(chr(10))[0]}") from error
+
+
+def _is_readable(types: Any, kind: Any) -> bool:
+    """Whether a benchmark may have such a column. Others are left out: not every value of them is a Python object."""
+    if types.is_struct(kind):
+        return all(_is_readable(types, kind.field(place).type) for place in range(kind.num_fields))
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return _is_readable(types, kind.value_type)
+    if types.is_dictionary(kind):
+        return _is_readable(types, kind.value_type)
+    tests = (
+        types.is_string,
+        types.is_large_string,
+        types.is_string_view,
+        types.is_binary,
+        types.is_large_binary,
+        types.is_integer,
+        types.is_float32,
+        types.is_float64,
+        types.is_boolean,
+        types.is_null,
+    )
+    return any(test(kind) for test in tests)
 
 
 def _named(path: Path, names: Mapping[str, Split]) -> Split | None:

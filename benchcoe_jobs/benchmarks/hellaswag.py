@@ -60,12 +60,11 @@ class HellaSwag:
 
 
 def _letter(index: int | None) -> str | None:
-    return None if index is None else LETTERS[index % len(LETTERS)]
+    return None if index is None or index >= len(LETTERS) else LETTERS[index]
 
 
 def _query(row: Record, split: Split | None) -> Query:
     endings = tuple(cleaned(ending) for ending in row.texts("endings"))
-    label = row.one_of("label", [str(index) for index in range(len(endings))])
     activity = row.text("activity_label")
     context = f"{row.text('ctx_a')} {row.optional('ctx_b').capitalize()}"
     published_split = row.optional("split")
@@ -75,7 +74,7 @@ def _query(row: Record, split: Split | None) -> Query:
         subject=activity,
         text=cleaned(f"{activity}: {context}"),
         choices=endings,
-        answer=LETTERS[int(label)],
+        answer=row.lettered("label", endings),
         split=split,
     )
 

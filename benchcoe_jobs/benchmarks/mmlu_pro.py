@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from benchcoe_jobs.benchmarks.base import LETTERS, NO_ANSWER, HubSource, Shots
+from benchcoe_jobs.benchmarks.base import NO_ANSWER, HubSource, Shots
 from benchcoe_jobs.benchmarks.files import TEST, VALIDATION, Record, records, source_files, unique
 from benchcoe_jobs.domain import Decoding, Query, Request, ScoredAnswer
 
@@ -17,7 +17,10 @@ _PREAMBLE = (
 )
 _COT = "Let's think step by step."
 _PADDING = "N/A"
-"""Padding of the list of options in older revisions of the data."""
+"""Padding at the end of the list of options in older revisions of the data."""
+
+LETTERS = "ABCDEFGHIJ"
+"""The names of options in the official prompt and scorer."""
 
 # The three rules of the official script (github.com/TIGER-AI-Lab/MMLU-Pro, compute_accuracy.py), each applied only if
 # those before it found nothing: name, a text without which the pattern cannot match (a substring search is much
@@ -32,6 +35,16 @@ _RULES = (
     ("answer:", "nswer:", re.compile(r"^.*[aA]nswer:\s*([A-J])", re.MULTILINE)),
     ("last letter", "", re.compile(r"\A.*([A-J])(?<=\b[A-J])\b", re.DOTALL)),
 )
+
+
+# The third rule reads the pronoun I and the article A as letters, and the first two read the beginning of a word. Their
+# scores stay comparable with published ones, but the rule says so. These words follow the name of an option:
+_AFTER_OPTION = "and are as because but by due for from if in is on or since that was which with"
+_AFTER_LETTER = {
+    "I": frozenset(_AFTER_OPTION.split()),
+    "A": frozenset(f"{_AFTER_OPTION} can could does has may might must should to will would".split()),
+}
+_NEXT_WORD = re.compile(r"[ \t\n]+([a-z]+)")
 
 
 class MmluPro:
@@ -83,12 +96,19 @@ class MmluPro:
     def score(self, text: str, query: Query) -> ScoredAnswer:
         """1.0 if the letter that a response decides on is the query's answer, else 0.0.
 
-        The rule says how the letter was found. If the official script would pick a random letter, there is no answer
-        (rule "none"), and the score is 0. Takes time linear in the length of the text.
+        The rule says how the letter was found. It ends with "of a word" if the letter is the pronoun I, the article A
+        or the beginning of a word, and with "not an option" if the query has fewer options. The official script counts
+        such letters as well. If it would pick a random letter, there is no answer (rule "none"), and the score is 0.
+        Takes time linear in the length of the text.
         """
         for rule, needed, pattern in _RULES:
             if needed in text and (found := pattern.search(text)):
-                return ScoredAnswer(float(found[1] == query.answer), found[1], rule)
+                letter = found[1]
+                if _is_of_a_word(text, letter, found.end(1), rule):
+                    rule = f"{rule}, of a word"
+                elif query.choices and letter not in LETTERS[: len(query.choices)]:
+                    rule = f"{rule}, not an option"
+                return ScoredAnswer(float(letter == query.answer), letter, rule)
         return NO_ANSWER
 
     def _query(self, row: Record) -> Query:
@@ -103,8 +123,25 @@ class MmluPro:
         )
 
 
+def _is_of_a_word(text: str, letter: str, end: int, rule: str) -> bool:
+    """Whether the letter that ends at `end` is a word of the sentence or the beginning of one."""
+    after = text[end : end + 2]
+    if after[:1].isalpha():
+        return True
+    if letter == "I" and after[:1] in ("'", "\u2019") and after[1:].isalpha():  # I'm
+        return True
+    if letter not in _AFTER_LETTER or (letter == "A" and rule != "last letter"):  # "the answer is A according to ..."
+        return False
+    word = _NEXT_WORD.match(text, end, end + 20)
+    return word is not None and word[1] not in _AFTER_LETTER[letter]
+
+
 def _options(row: Record) -> tuple[str, ...]:
-    return tuple(option for option in row.texts("options") if option != _PADDING)
+    """The options without the padding at the end. In the middle it is an option: the letters after it must stay."""
+    options = list(row.texts("options"))
+    while options and options[-1] == _PADDING:
+        options.pop()
+    return tuple(options)
 
 
 def _question_block(question: str, options: tuple[str, ...]) -> str:

@@ -87,7 +87,7 @@ class Mmmu:
         is_open = row.one_of("question_type", ("multiple-choice", "open", "short-answer")) != "multiple-choice"
         choices = () if is_open else _listed(row, "options")
         answers = _listed(row, "answer")
-        if not answers or (not is_open and (len(answers) > 1 or answers[0] not in LETTERS[: len(choices)])):
+        if not answers or (not is_open and (len(answers) > 1 or answers[0] not in tuple(LETTERS[: len(choices)]))):
             raise row.error(f"answer {row.cells.get('answer')!r} is not one of the options")
         images = (row.image(f"image_{number}") for number in range(1, _MAX_IMAGES + 1))
         return Query(

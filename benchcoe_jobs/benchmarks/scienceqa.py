@@ -13,7 +13,10 @@ from benchcoe_jobs.domain import Decoding, Query, Request, ScoredAnswer
 
 _SPLITS = TRAIN | VALIDATION | TEST
 _CONTEXT = "\nContext: "
-_STATED = re.compile(r"The answer is ([A-Z])\.")
+_STATED = re.compile(r"The answer is ([A-Z])(.)")
+"""The last dot means any character, as in the script: "The answer is B, because"."""
+_N_OPTIONS = 5
+"""The letters A to E are options to the script, whatever the question has."""
 
 
 class ScienceQA:
@@ -39,7 +42,6 @@ class ScienceQA:
     def _query(self, row: Record, file: SourceFile) -> Query:
         hint = row.optional("hint").strip()
         choices = row.texts("choices")
-        answer = row.one_of("answer", [str(index) for index in range(len(choices))])
         own_split = row.optional("split")
         if own_split and own_split not in _SPLITS:
             raise row.error(f"unknown split {own_split!r}")
@@ -49,7 +51,7 @@ class ScienceQA:
             subject=row.one_of("subject", self.subjects),
             text=row.text("question") + (f"{_CONTEXT}{hint}" if hint else ""),
             choices=choices,
-            answer=LETTERS[int(answer)],
+            answer=row.lettered("answer", choices),
             split=_SPLITS[own_split] if own_split else file.split,
             images=() if image is None else (image,),
         )
@@ -68,20 +70,27 @@ class ScienceQA:
         )
 
     def score(self, text: str, query: Query) -> ScoredAnswer:
-        """A letter alone, a letter and ". " at the start, or the only "The answer is X." in the response.
+        """A letter alone, a letter and ". " at the start, or the only "The answer is X" before another character.
 
-        As in LLaVA's llava/eval/eval_science_qa.py, without its random choice if none of these is found.
+        As in LLaVA's llava/eval/eval_science_qa.py, without its random choice if none of these is found. A letter
+        beyond the choices is no answer, as there. The rule ends with "of a word" for "The answer is Both".
         """
         response = text.strip()
-        if len(response) == 1 and response in LETTERS:
+        options = LETTERS[: max(_N_OPTIONS, len(query.choices))]
+        if len(response) == 1 and response in options:
             return _scored(response, "letter", query)
-        if response[:1] in LETTERS and response[1:3] == ". ":
+        if response and response[0] in options and response[1:3] == ". ":
             return _scored(response[0], "letter and dot", query)
         stated = _STATED.findall(response)
-        return _scored(stated[0], "the answer is", query) if len(stated) == 1 else NO_ANSWER
+        if len(stated) != 1:
+            return NO_ANSWER
+        letter, after = stated[0]
+        return _scored(letter, "the answer is, of a word" if after.isalpha() else "the answer is", query)
 
 
 def _scored(letter: str, rule: str, query: Query) -> ScoredAnswer:
+    if letter not in LETTERS[: len(query.choices)]:
+        return NO_ANSWER
     return ScoredAnswer(float(letter == query.answer), letter, rule)
 
 

@@ -1,7 +1,11 @@
-"""Read a data file that may be in a zip. Nothing is extracted to disk, and unsafe archives are refused."""
+"""Read a data file, plain, in a zip or with gzip. Nothing is extracted to disk, and unsafe archives are refused."""
 
 from __future__ import annotations
 
+import gzip
+import hashlib
+import io
+import os
 import re
 import stat
 import struct
@@ -11,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, Any
 
 from benchcoe_jobs.errors import InputError
 
@@ -21,15 +25,16 @@ MAX_RATIO = 200
 RATIO_COUNTS_FROM = 2**20
 """Uncompressed bytes: smaller files may have any ratio, because a few kilobytes of zeros are harmless."""
 
-DATA = (".json", ".jsonl", ".ndjson", ".csv", ".parquet")
+DATA = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 
+_WORKBOOK_PART = "[Content_Types].xml"
 _ODD_NAME = re.compile(r"^/|^[A-Za-z]:|\\|\0|(^|/)\.\.(/|$)")
 _CANNOT_OPEN = (zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError, struct.error)
-_CANNOT_READ = (zipfile.BadZipFile, zlib.error, EOFError)
+_CANNOT_READ = (zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError)
 
 
 def read_bytes(path: Path) -> tuple[str, bytes]:
-    """The name and the content of a data file, or of the only data file in a zip.
+    """The name and the content of a data file, or of the only data file in an archive.
 
     Raises InputError as `open_data` does, and for more than MAX_BYTES (2 GiB).
     """
@@ -38,6 +43,43 @@ def read_bytes(path: Path) -> tuple[str, bytes]:
     if len(content) > MAX_BYTES:
         raise InputError(f"{path}: larger than {MAX_BYTES:,} bytes")
     return name, content
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder. Path.is_dir raises OSError for a name that is too long."""
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 (hex) of a file; of a folder, that of the names and digests of its Parquet files.
+
+    Raises InputError if it cannot be read.
+    """
+    if is_folder(path):
+        listed = [f"{file.relative_to(path).as_posix()}\0{file_digest(file)}" for file in parquet_files(path)]
+        return hashlib.sha256("\n".join(listed).encode("utf-8", "surrogateescape")).hexdigest()
+    try:
+        with open_file(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def parquet_files(folder: Path) -> list[Path]:
+    """The Parquet files under a folder, sorted; not those whose path has a name that begins with a dot or underscore.
+
+    Raises InputError if there is none, or if there are more than MAX_ENTRIES.
+    """
+    files = [
+        file
+        for file in sorted(folder.rglob("*.parquet"))
+        if file.is_file() and not any(part.startswith((".", "_")) for part in file.relative_to(folder).parts)
+    ]
+    if not files:
+        raise InputError(f"{folder}: a folder without Parquet files; name one file, or a folder of Parquet files")
+    if len(files) > MAX_ENTRIES:
+        raise InputError(f"{folder}: the folder has {len(files):,} Parquet files; {MAX_ENTRIES:,} are allowed")
+    return files
 
 
 def open_file(path: Path) -> BufferedReader:
@@ -51,25 +93,55 @@ def open_file(path: Path) -> BufferedReader:
 
 @contextmanager
 def open_data(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """The name and the byte stream of a data file, or of the only data file in a zip.
+    """The name and the byte stream of a data file, or of the only data file in a zip or gzip file.
 
     Raises InputError if the file cannot be read, or if a zip is damaged, encrypted, has no or several data files,
     exceeds the limits above, or has links or paths that lead outside of it.
     """
+    kind = "zip"
     try:
         with open_file(path) as file:
-            is_zip = path.suffix.lower() == ".zip" or file.read(4) in (b"PK\3\4", b"PK\5\6")
+            start = file.read(4)
             file.seek(0)
-            if not is_zip:
+            if path.suffix.lower() == ".gz" or start.startswith(b"\x1f\x8b"):
+                kind = "gzip file"
+                name = path.stem if path.suffix.lower() == ".gz" else path.name
+                with gzip.GzipFile(fileobj=file) as unpacked:
+                    yield name, io.BufferedReader(_Limited(unpacked, path))
+            elif path.suffix.lower() == ".zip" or start in (b"PK\3\4", b"PK\5\6"):
+                name, stream = _only_data_member(path, file)
+                with stream:
+                    yield name, stream
+            else:
                 yield path.name, file
-                return
-            name, stream = _only_data_member(path, file)
-            with stream:
-                yield name, stream
     except _CANNOT_READ as error:
-        raise _damaged(path, error) from error
+        raise _damaged(path, error, kind) from error
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+class _Limited(io.RawIOBase):
+    """What a gzip file unpacks to, within the limits above. Its header declares no size that could be checked."""
+
+    def __init__(self, stream: gzip.GzipFile, path: Path) -> None:
+        self._stream = stream
+        self._path = path
+        self._size = 0
+        self._limit = min(MAX_BYTES, max(RATIO_COUNTS_FROM, MAX_RATIO * path.stat().st_size))
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._stream.read(len(buffer))
+        self._size += len(content)
+        if self._size > self._limit:
+            raise InputError(
+                f"{self._path}: it unpacks to more than {self._limit:,} bytes; {MAX_BYTES:,} bytes and {MAX_RATIO}:1 "
+                "are allowed"
+            )
+        buffer[: len(content)] = content
+        return len(content)
 
 
 def _only_data_member(path: Path, file: IO[bytes]) -> tuple[str, IO[bytes]]:
@@ -85,6 +157,8 @@ def _only_data_member(path: Path, file: IO[bytes]) -> tuple[str, IO[bytes]]:
             raise InputError(f"{path}: the zip has an entry with an unsafe path: {entry.orig_filename!r}")
         if stat.S_ISLNK(entry.external_attr >> 16):
             raise InputError(f"{path}: the zip has a symbolic link: {entry.filename!r}")
+    if any(entry.filename == _WORKBOOK_PART for entry in entries):
+        raise InputError(f"{path}: an Excel workbook, not a table: save the sheet as CSV (UTF-8)")
     members = [entry for entry in entries if _is_data(entry)]
     if len(members) != 1:
         raise InputError(
@@ -120,5 +194,5 @@ def _require_safe(path: Path, member: zipfile.ZipInfo) -> None:
         raise InputError(f"{path}: {member.filename!r} is compressed more than {MAX_RATIO}:1, as a zip bomb is")
 
 
-def _damaged(path: Path, error: Exception) -> InputError:
-    return InputError(f"{path}: the zip is damaged or cut short: {error}")
+def _damaged(path: Path, error: Exception, kind: str = "zip") -> InputError:
+    return InputError(f"{path}: the {kind} is damaged or cut short: {error}")

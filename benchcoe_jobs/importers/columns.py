@@ -8,7 +8,7 @@ from collections.abc import Hashable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from benchcoe_jobs.domain import Split
+from benchcoe_jobs.domain import Scale, Split
 
 Row = Mapping[str, Any]
 """A row by column. A missing value is absent, None or the empty string (in CSV always the latter)."""
@@ -21,6 +21,10 @@ _NUMERIC = (str, int, float, Decimal)
 
 class RowError(ValueError):
     """The reason that a row cannot be used. It becomes a SkippedRow, and is not raised outside the importers."""
+
+
+class FileError(ValueError):
+    """The reason that a value makes the whole file unusable. `rows.converted` turns it into an InputError."""
 
 
 class DuplicateGuard:
@@ -92,15 +96,46 @@ def benchmark_of(row: Row, given: str | None) -> str:
     return given or named or ""
 
 
-def score(row: Row) -> float:
-    """A score in [0, 1]."""
+def score(row: Row, scale: Scale = Scale.FRACTION) -> float:
+    """A score as a number in [0, 1]: a number on the scale of the file, or true or false (1 or 0).
+
+    Raises FileError for a number that is not on the scale, because the other rows are then on another scale too: in a
+    file with 61.2, a score of 0.9 means 0.9 %.
+    """
+    cell = row.get("score")
+    if isinstance(cell, bool) or (isinstance(cell, str) and not cell[-1:].isdigit()):
+        known = _TRUTH.get(str(cell).strip().lower())
+        if known is not None and scale is Scale.PERCENT:
+            raise FileError(f"score {quoted(cell)} is true or false, not in percent: leave out --scale percent")
+        if known is not None:
+            return known
+        if isinstance(cell, str) and cell.rstrip().endswith("%"):
+            if scale is not Scale.PERCENT:
+                raise FileError(f"score {quoted(cell)} is in percent: give --scale percent if every score is")
+            row = {**row, "score": cell.rstrip().removesuffix("%")}
     value = _number(row, "score")
     if value is None:
         raise RowError("score is empty" if "score" in row else "score is missing")
-    if 0 <= value <= 1:
-        return value
-    hint = "; divide percentages by 100" if 1 < value <= 100 else ""
-    raise RowError(f"score {quoted(row['score'])} is not between 0 and 1{hint}")
+    highest = 100 if scale is Scale.PERCENT else 1
+    if not -_ROUNDING <= value / highest <= 1 + _ROUNDING:
+        raise FileError(f"score {quoted(cell)} is not between 0 and {highest}, so the file {_rescaling(value, scale)}")
+    return min(1.0, max(0.0, value / highest))
+
+
+_TRUTH = {"true": 1.0, "false": 0.0}
+_ROUNDING = 1e-6
+"""How far a score may be outside of its scale because of rounding: the resolution of the sums of scores."""
+
+
+def _rescaling(value: float, scale: Scale) -> str:
+    if scale is Scale.PERCENT:
+        return "is not in percent"
+    if 1 < value <= 100:
+        return (
+            "has another scale: give --scale percent if every score is in percent, or divide percentages by 100 (other "
+            "scores by the highest possible one)"
+        )
+    return "has another scale: bring every score to 0 to 1, for example (score - lowest) / (highest - lowest)"
 
 
 def cost(row: Row) -> float | None:

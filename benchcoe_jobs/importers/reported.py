@@ -5,29 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchcoe_jobs.domain import ReportedScore, SkippedRow
+from benchcoe_jobs.domain import Note, ReportedScore, Scale, SkippedRow
 from benchcoe_jobs.importers import columns
 from benchcoe_jobs.importers.columns import DuplicateGuard, Row
-from benchcoe_jobs.importers.rows import converted, read_rows
+from benchcoe_jobs.importers.rows import converted, read_rows, scaled
 
 COLUMNS = ("benchmark", "subject", "expert", "score", "n")
 
 
-def read_reported(path: Path, benchmark: str | None = None) -> Iterator[ReportedScore | SkippedRow]:
+def read_reported(
+    path: Path, benchmark: str | None = None, scale: Scale = Scale.FRACTION
+) -> Iterator[ReportedScore | SkippedRow | Note]:
     """The scores of subjects in file order, and a SkippedRow for each row that cannot be used.
 
-    Required columns: `subject`, `score` (0 to 1), and `benchmark` unless it is given here. Optional: `expert` and `n`
-    (the number of queries of the score). A file may have one row for each subject and expert. Raises InputError as
-    `read_rows` does.
+    Required columns: `subject`, `score` (on `scale`), and `benchmark` unless it is given here. Optional: `expert` and
+    `n` (the number of queries of the score). A file may have one row for each subject and expert. Raises InputError
+    as `read_rows` does, and for a score that is not on the scale.
     """
     duplicates = DuplicateGuard()
 
     def reported(line: int, row: Row) -> ReportedScore:
+        value = columns.score(row, scale)  # first: a row that is skipped shows the scale of the file too
         score = ReportedScore(
             line=line,
             benchmark=columns.benchmark_of(row, benchmark),
             subject=columns.required(row, "subject"),
-            score=columns.score(row),
+            score=value,
             n=columns.count(row, "n", least=1),
             expert=columns.name(row, "expert"),
         )
@@ -36,4 +39,4 @@ def read_reported(path: Path, benchmark: str | None = None) -> Iterator[Reported
         return score
 
     required = [("subject",), ("score",), *([] if benchmark else [("benchmark",)])]
-    return converted(read_rows(path, COLUMNS, required), reported)
+    return scaled(converted(path, read_rows(path, COLUMNS, required), reported), scale)

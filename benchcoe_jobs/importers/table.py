@@ -6,33 +6,36 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from benchcoe_jobs.domain import Query, Result, SkippedRow, derived_key
+from benchcoe_jobs.domain import Note, Query, Result, Scale, SkippedRow, derived_key
 from benchcoe_jobs.importers import columns
 from benchcoe_jobs.importers.columns import DuplicateGuard, Row, RowError
-from benchcoe_jobs.importers.rows import converted, read_rows
+from benchcoe_jobs.importers.rows import converted, read_rows, scaled
 
 QUERY_COLUMNS = ("benchmark", "key", "text", "subject", "choices", "answer", "split")
 RESULT_COLUMNS = (*QUERY_COLUMNS, "expert", "score", "tokens", "cost")
 
 
-def read_results(path: Path, benchmark: str | None = None) -> Iterator[Result | SkippedRow]:
+def read_results(
+    path: Path, benchmark: str | None = None, scale: Scale = Scale.FRACTION
+) -> Iterator[Result | SkippedRow | Note]:
     """The scores of queries in file order, and a SkippedRow for each row that cannot be used.
 
-    Required columns: `subject`, `score` (0 to 1), `key` or `text` or both, and `benchmark` unless it is given here.
-    Optional: `expert`, `split`, `tokens` (of the response), `cost`, `choices`, `answer`. A key without a text names a
-    stored query, or a query whose text is unknown. A file may have one row for each query and expert. Raises
-    InputError as `read_rows` does.
+    Required columns: `subject`, `score` (on `scale`, or true and false), `key` or `text` or both, and `benchmark`
+    unless it is given here. Optional: `expert`, `split`, `tokens` (of the response), `cost`, `choices`, `answer`. A
+    key without a text names a stored query, or a query whose text is unknown. A file may have one row for each query
+    and expert. Raises InputError as `read_rows` does, and for a score that is not on the scale.
     """
     duplicates = DuplicateGuard()
 
     def result(line: int, row: Row) -> Result:
+        value = columns.score(row, scale)  # first: a row that is skipped shows the scale of the file too
         query = _query(row)
         score = Result(
             line=line,
             benchmark=columns.benchmark_of(row, benchmark),
             query=query,
             expert=columns.name(row, "expert"),
-            score=columns.score(row),
+            score=value,
             completion_tokens=columns.count(row, "tokens", least=0),
             cost=columns.cost(row),
         )
@@ -41,10 +44,10 @@ def read_results(path: Path, benchmark: str | None = None) -> Iterator[Result | 
         return score
 
     required = [("subject",), ("score",), ("key", "text"), *_benchmark_unless(benchmark)]
-    return converted(read_rows(path, RESULT_COLUMNS, required), result)
+    return scaled(converted(path, read_rows(path, RESULT_COLUMNS, required), result), scale)
 
 
-def read_queries(path: Path, benchmark: str) -> Iterator[tuple[int, Query] | SkippedRow]:
+def read_queries(path: Path, benchmark: str) -> Iterator[tuple[int, Query] | SkippedRow | Note]:
     """The queries of a benchmark with their line numbers in file order, and a SkippedRow for each unusable row.
 
     Required columns: `text`, `subject`. Optional: `key`, `choices`, `answer`, `split`, `benchmark`. Raises InputError
@@ -60,7 +63,7 @@ def read_queries(path: Path, benchmark: str) -> Iterator[tuple[int, Query] | Ski
         duplicates.claim(line, f"query {query.key!r}", query.key)
         return line, query
 
-    return converted(read_rows(path, QUERY_COLUMNS, [("subject",), ("text",)]), numbered_query)
+    return converted(path, read_rows(path, QUERY_COLUMNS, [("subject",), ("text",)]), numbered_query)
 
 
 def _query(row: Row) -> Query:

@@ -224,6 +224,15 @@ class Extraction(Base):
     claimed: Mapped[str | None] = mapped_column(Text)
 
 
+class QueryVariant(Base):
+    """The content that an imported file had for a query instead of the stored one. Its row was skipped."""
+
+    __tablename__ = "query_variant"
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id"), primary_key=True)
+    query_id: Mapped[int] = mapped_column(ForeignKey("query.id"), primary_key=True)
+    content_hash: Mapped[str] = mapped_column(String)
+
+
 class ReportedScore(Base):
     __tablename__ = "reported_score"
     expert_id: Mapped[int] = mapped_column(ForeignKey("expert.id"), primary_key=True)

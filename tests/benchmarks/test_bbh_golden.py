@@ -96,3 +96,20 @@ def test_the_folder_of_questions_and_the_file_of_a_task_are_loaded_too(queries: 
     one: Path = BBH / "bbh" / "snarks.json"
     assert list(BigBenchHard().load(one)) == queries["snarks"]
     assert BigBenchHard().shots(one) == BigBenchHard().shots(BBH) == BigBenchHard().shots(BBH / "bbh")
+
+
+# task: correct answers without a chain of thought, of the first 60
+DIRECT = {"penguins_in_a_table": 48, "snarks": 38}
+
+
+@pytest.mark.parametrize("task", DIRECT)
+def test_direct_answers(queries: dict[str, list[Query]], task: str) -> None:
+    path = SHARED_DATA / "formats" / "bbh-direct" / "code-davinci-002-direct" / f"{FILE.format(task)}.json"
+    if not path.is_file():
+        skip_or_fail(f"no direct answers in {path}")
+    outputs = json.loads(path.read_text())["outputs"]
+    scored = [
+        BigBenchHard().score(out["prediction"], query) for out, query in zip(outputs, queries[task], strict=False)
+    ]
+    assert {answer.rule for answer in scored} == {"whole answer"}
+    assert sum(answer.score for answer in scored) == DIRECT[task]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from benchcoe_jobs.benchmarks import files
 from benchcoe_jobs.benchmarks.bbh import BigBenchHard
 from benchcoe_jobs.benchmarks.hellaswag import HellaSwag, cleaned
 from benchcoe_jobs.benchmarks.mmlu_pro import MmluPro
@@ -207,6 +209,9 @@ def test_an_image_outside_the_folder_is_refused(tmp_path: Path, where: str) -> N
     [
         (MmluPro(), PRO | {"category": "magic"}, "row 1: category 'magic' is not one of biology"),
         (MmluPro(), PRO | {"answer": "C"}, "answer 'C' is not one of A, B"),
+        (MmluPro(), PRO | {"answer": "AB"}, "answer 'AB' is not one of A, B"),
+        (MmluPro(), PRO | {"options": list("abcdefghijkl"), "answer": "K"}, "answer 'K' is not one of A, B"),
+        (MmluPro(), PRO | {"options": ["N/A", "N/A"]}, "answer 'B' is not one of"),
         (MmluPro(), PRO | {"options": "A B"}, "options is not a list of texts"),
         (MmluPro(), PRO | {"options": ["a", 1]}, "options is not text"),
         (MmluPro(), PRO | {"question": ""}, "question is empty"),
@@ -214,6 +219,9 @@ def test_an_image_outside_the_folder_is_refused(tmp_path: Path, where: str) -> N
         (MmluPro(), PRO | {"question": "a\ud800"}, "question has a character that cannot be stored"),
         (HellaSwag(), SWAG | {"label": ""}, "label is empty"),
         (HellaSwag(), SWAG | {"label": "2"}, "label '2' is not one of 0, 1"),
+        (HellaSwag(), SWAG | {"endings": list(map(str, range(30))), "label": "26"}, "label '26' is not one of 0, 1"),
+        (ScienceQA(), SCIENCE | {"choices": list(map(str, range(30))), "answer": 26}, "answer '26' is not one of 0, 1"),
+        (Mmmu(), MU | {"answer": "AB"}, "answer 'AB' is not one of the options"),
         (WinoGrande(), WINO | {"sentence": "No blank."}, "sentence has no blank"),
         (WinoGrande(), {"sentence": "_", "option1": "a", "option2": "b"}, "answer is missing"),
         (Mmmu(), MU | {"id": "test_Magic_1"}, "names no subject"),
@@ -228,6 +236,44 @@ def test_the_error_of_a_bad_row_names_it(tmp_path: Path, benchmark: Any, row: di
     row = {key: None if isinstance(value, bytes | dict) else value for key, value in row.items()}
     with pytest.raises(InputError, match=reason):
         list(benchmark.load(write(tmp_path / "rows.json", row)))
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [
+        (["n.b.", "N/A", "c.f.", "d"], ("n.b.", "N/A", "c.f.", "d")),
+        (["N/A", "b", "N/A", "N/A"], ("N/A", "b")),
+        (["a", "b"], ("a", "b")),
+    ],
+)
+def test_only_padding_at_the_end_is_cut(tmp_path: Path, options: list[str], kept: tuple[str, ...]) -> None:
+    [query] = MmluPro().load(write(tmp_path / "test.jsonl", PRO | {"options": options, "answer": "B"}))
+    assert (query.choices, query.answer) == (kept, "B")
+
+
+def test_parquet_columns_that_cannot_be_python_objects_are_left_out(tmp_path: Path) -> None:
+    far = pa.array([2**62], pa.timestamp("us", tz="Nowhere/Land"))
+    table = (
+        pa.Table.from_pylist([PRO])
+        .append_column("added", far)
+        .append_column("times", pa.array([[1]], pa.list_(far.type)))
+    )
+    parquet.write_table(table, tmp_path / "test.parquet")
+    [query] = MmluPro().load(tmp_path)
+    assert query.key == str(PRO["question_id"])
+
+
+def test_a_parquet_file_of_too_many_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MAX_ROWS", 1)
+    parquet.write_table(pa.Table.from_pylist([PRO, PRO]), tmp_path / "test.parquet")
+    with pytest.raises(InputError, match="it has 2 rows; 1 are allowed"):
+        list(MmluPro().load(tmp_path))
+
+
+def test_an_image_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(InputError, match="cannot be read: it is not a file"):
+        list(MmStar().load(write(tmp_path / "rows.json", STAR | {"image": "a.png"})))
 
 
 @pytest.mark.parametrize(

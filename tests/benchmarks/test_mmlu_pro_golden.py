@@ -50,9 +50,16 @@ class Reading:
     lines: list[int]
     skipped: list[SkippedRow]
     rules: Counter[str]
+    of_words: Counter[str]
+    right_of_words: float
     correct: float
     unexplained: list[str]
     hashes: dict[str, str]
+
+
+def official_rule(rule: str) -> str:
+    """The rule without our remark about the letter."""
+    return rule.partition(",")[0]
 
 
 @cache
@@ -63,12 +70,14 @@ def reading(path: Path, script: str) -> Reading:
     return Reading(
         lines=[row.line for row in rows],
         skipped=[row for row in rows if isinstance(row, SkippedRow)],
-        rules=Counter(scored_answer.rule for _, scored_answer in scored),
+        rules=Counter(official_rule(scored_answer.rule) for _, scored_answer in scored),
+        of_words=Counter(scored_answer.rule for _, scored_answer in scored if "word" in scored_answer.rule),
+        right_of_words=sum(scored_answer.score for _, scored_answer in scored if "word" in scored_answer.rule),
         correct=sum(scored_answer.score for _, scored_answer in scored),
         unexplained=[
             row.query.key
             for row, scored_answer in scored
-            if row.claimed != claim(script, row.text or "", scored_answer.rule, scored_answer.extracted)
+            if row.claimed != claim(script, row.text or "", official_rule(scored_answer.rule), scored_answer.extracted)
         ],
         hashes={row.query.key: row.query.content_hash for row in results},
     )
@@ -102,6 +111,18 @@ def test_real_file(readings: dict[str, Reading], name: str) -> None:
     assert tuple(found.rules[rule] for rule in RULES) == rules
     assert found.correct == correct
     assert found.unexplained == []
+
+
+# Letters that are the pronoun I, the article A or the beginning of a word, by rule, and how many count as right.
+OF_WORDS = {
+    "gemini-1.5-flash-002": ({"last letter, of a word": 347, "answer is, of a word": 6}, 28),
+    "c4ai-command-r-v01": ({"last letter, of a word": 7, "answer is, of a word": 32}, 8),
+}
+
+
+@pytest.mark.parametrize("name", OF_WORDS)
+def test_letters_of_words_are_counted_apart(readings: dict[str, Reading], name: str) -> None:
+    assert (readings[name].of_words, readings[name].right_of_words) == OF_WORDS[name]
 
 
 def test_the_skipped_rows_of_the_real_files(readings: dict[str, Reading]) -> None:

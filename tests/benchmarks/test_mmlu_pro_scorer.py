@@ -32,7 +32,7 @@ def official(text: str) -> tuple[str | None, str]:
 
 def ours(text: str) -> tuple[str | None, str]:
     scored = MmluPro().score(text, QUERY)
-    return scored.extracted, scored.rule
+    return scored.extracted, scored.rule.partition(",")[0]
 
 
 def test_all_short_texts_of_such_pieces_are_scored_as_officially() -> None:
@@ -73,6 +73,58 @@ def test_rule_and_letter(text: str, scored_answer: ScoredAnswer) -> None:
     assert MmluPro().score(text, QUERY) == scored_answer
 
 
+TEN = Query(key="1", subject="law", text="Which?", choices=tuple("abcdefghij"), answer="I")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I cannot answer this question.",
+        "I'm sorry, but I can't help with that.",
+        "I\u2019m not sure",
+        "The data do not suffice. I would need the mass.",
+        "The answer is I think none of these.",
+        "Answer: Because it is cold, none of these.",
+        "The answer is (Insufficient information).",
+        "The answer is Dependent",
+        "A more detailed analysis follows",
+        "It is cold. A\nreaction",
+    ],
+)
+def test_a_letter_of_a_word_is_named_as_such(text: str) -> None:
+    scored = MmluPro().score(text, TEN)
+    assert scored.rule.endswith(", of a word")
+    assert scored.extracted == official(text)[0], "the score stays that of the official script"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The answer is I.",
+        "The answer is (I)",
+        "the answer is I because the others are wrong",
+        "So I is correct",
+        "Answer: I",
+        "option I",
+        "the answer is A according to the text",
+        "A is correct",
+        "A can be excluded",
+        "It must be (A).",
+        "both A and\nI",
+        "C's charge",
+        "Vitamin C is needed",
+    ],
+)
+def test_the_name_of_an_option_is_no_word(text: str) -> None:
+    assert MmluPro().score(text, TEN).rule in ("answer is", "answer:", "last letter")
+
+
+def test_a_letter_beyond_the_choices_is_named_as_such() -> None:
+    assert MmluPro().score("The answer is (I).", QUERY) == ScoredAnswer(0.0, "I", "answer is, not an option")
+    assert MmluPro().score("It is E", QUERY) == ScoredAnswer(0.0, "E", "last letter, not an option")
+    assert MmluPro().score("The answer is (I).", TEN) == ScoredAnswer(1.0, "I", "answer is")
+
+
 def test_no_answer_is_never_correct() -> None:
     unanswered = Query(key="1", subject="math", text="Which?")
     assert MmluPro().score("I do not know", unanswered).score == 0.0
@@ -85,7 +137,7 @@ def test_no_answer_is_never_correct() -> None:
 def test_200_000_characters_do_not_hang(unit: str, last: str) -> None:
     """The official expressions take minutes for some of these texts."""
     text = (unit * 200_000)[:200_000] + last
-    assert MmluPro().score(text, QUERY).rule in {"answer is", "answer:", "last letter", "none"}
+    assert ours(text)[1] in {"answer is", "answer:", "last letter", "none"}
 
 
 def test_it_is_registered_under_its_name() -> None:

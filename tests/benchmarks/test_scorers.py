@@ -36,6 +36,13 @@ def opened(*answers: str) -> Query:
         ("the answer is no..", "no", ScoredAnswer(0.0, "no.", "the answer is")),
         ("The answer is B.", "B", ScoredAnswer(0.0, None, "none")),
         ("the answer is .", "", ScoredAnswer(0.0, None, "none")),
+        (" (B)\n", "(B)", ScoredAnswer(1.0, "(B)", "whole answer")),
+        ("apple pear", "apple pear", ScoredAnswer(1.0, "apple pear", "whole answer")),
+        ("No", "Yes", ScoredAnswer(0.0, "No", "whole answer")),
+        ("No.", "No", ScoredAnswer(0.0, "No.", "whole answer")),
+        ("Let us see.\n(B)", "(B)", ScoredAnswer(0.0, None, "none")),
+        ("x" * 501, "x" * 501, ScoredAnswer(0.0, None, "none")),
+        (" ", "", ScoredAnswer(0.0, None, "none")),
     ],
 )
 def test_bbh(text: str, answer: str, scored_answer: ScoredAnswer) -> None:
@@ -153,7 +160,17 @@ def test_mmstar_scores_as_officially(text: str) -> None:
         ("B. beta", "B", "letter and dot"),
         ("Well. The answer is B. Yes.", "B", "the answer is"),
         ("The answer is B. No: The answer is A.", None, "none"),
-        ("The answer is Both.", None, "none"),
+        ("Well. The answer is B, because it is blue.", "B", "the answer is"),
+        ("The answer is B because it is blue.", "B", "the answer is"),
+        ("The answer is B)", "B", "the answer is"),
+        ("The answer is B", None, "none"),
+        ("The answer is B\nas I said", None, "none"),
+        ("The answer is Both.", "B", "the answer is, of a word"),
+        ("The answer is E.", None, "none"),
+        ("E", None, "none"),
+        ("Z", None, "none"),
+        ("E. The answer is B.", None, "none"),
+        ("F. The answer is B.", "B", "the answer is"),
         ("B.", None, "none"),
         ("b", None, "none"),
         ("(B)", None, "none"),
@@ -161,6 +178,36 @@ def test_mmstar_scores_as_officially(text: str) -> None:
 )
 def test_scienceqa(text: str, extracted: str | None, rule: str) -> None:
     assert ScienceQA().score(text, CHOICE) == ScoredAnswer(float(extracted == "B"), extracted, rule)
+
+
+def official_scienceqa(text: str, n_choices: int) -> str | None:
+    """The letter that counts in eval_science_qa.py, whose get_pred_idx takes none beyond the choices."""
+    options = "ABCDE"
+    response = text.strip()
+    if response in tuple(options):
+        letter = response
+    elif len(response) >= 3 and response[0] in options and response[1:3] == ". ":
+        letter = response[0]
+    else:
+        found = re.compile(r"The answer is ([A-Z]).").findall(response)
+        letter = found[0] if len(found) == 1 else "FAILED"
+    return letter if letter in tuple(options[:n_choices]) else None
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.lists(st.sampled_from([*"ABEFZ", ".", " ", "\n", ",", "The answer is ", "x"]), max_size=7).map("".join),
+    st.integers(1, 5),
+)
+def test_scienceqa_scores_as_the_script(text: str, n_choices: int) -> None:
+    query = Query("1", "natural science", "?", choices=tuple("vwxyz"[:n_choices]), answer="A")
+    assert ScienceQA().score(text, query).extracted == official_scienceqa(text, n_choices)
+
+
+def test_more_endings_than_letters() -> None:
+    query = Query("1", "Baking", "She", choices=tuple(map(str, range(30))), answer="A")
+    values = [-9.0] * 26 + [-1.0] + [-9.0] * 3
+    assert HellaSwag().score(json.dumps(values), query).score == 0.0, "the 27th ending is not A"
 
 
 HELLASWAG = Query("1", "Baking", "She", choices=("bakes", "bakes a cake", "is", "no"), answer="B")

@@ -240,7 +240,7 @@ def inside(prepared: Path) -> Iterator[None]:
         ("doctor", "checks"),
         (
             "add-benchmark synthetic more.csv",
-            "disagreements file new_queries notes read rules scored skipped unchanged",
+            "completed disagreements file new_queries notes read rules scored skipped unchanged",
         ),
         ("benchmarks", "benchmarks"),
         ("add-expert librarian --engine recorded --cost 1", "added changed expert profile"),
@@ -250,11 +250,11 @@ def inside(prepared: Path) -> Iterator[None]:
         ("pools", "pools"),
         (
             "import-results newcomer newcomer.jsonl",
-            "disagreements file new_queries notes read rules scored skipped unchanged",
+            "completed disagreements file new_queries notes read rules scored skipped unchanged",
         ),
         (
             "import-scores librarian scores.csv",
-            "disagreements file new_queries notes read rules scored skipped unchanged",
+            "completed disagreements file new_queries notes read rules scored skipped unchanged",
         ),
         (f"profile tiny --dry-run --database-url {ENGINE_STORE}", "benchmarks dry_run expert"),
         (
@@ -263,7 +263,7 @@ def inside(prepared: Path) -> Iterator[None]:
         ),
         (
             "build-labels --level subject",
-            "benchmark created fingerprint labels left_out level min_coverage policy pool split",
+            "benchmark created fingerprint imported labels left_out level min_coverage policy pool split",
         ),
         ("labels", "labels"),
         ("audit", "findings"),

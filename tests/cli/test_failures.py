@@ -199,7 +199,7 @@ ROWS = [
     bad_row("another subject", "toy,colours-0,,plants,1", "differs"),
     bad_row("another expert's row", f"{GOOD},bob", "another expert: 'bob'", header=f"{HEADER},expert"),
     bad_row("a negative cost", f"{GOOD},-1", "negative", header=f"{HEADER},cost"),
-    Case("scored before", "import-results ann x.csv", 1, "--replace", file("x.csv", csv(GOOD))),
+    Case("scored before", "import-results ann x.csv", 1, "--replace", file("x.csv", csv(f"{GOOD[:-1]}0.5"))),
     Case(
         "no expert named",
         "import-results all x.csv",
@@ -210,6 +210,13 @@ ROWS = [
     Case(
         "percents", "import-scores idle x.csv --benchmark toy", 1, "divide", file("x.csv", b"subject,score\nplants,61")
     ),
+    bad_score("61.2%", "--scale percent"),
+    bad_row("a known key in another spelling", "toy,COLOURS_00,,colours,1", "another spelling of a known key"),
+    bad_row("an unknown key without a text", "toy,x,,colours,1", "--new-queries"),
+    Case("percents that are none", f"{BAD_TABLE} --scale percent", 1, "0 and 100", file("x.csv", csv("toy,a,,b,101"))),
+    Case("a scale of another format", f"{BAD_JSON} --scale percent", 2, "--format table", file("x.json", b"[]")),
+    Case("a workbook", BAD_ZIP, 1, "save the sheet as CSV", zipped(("[Content_Types].xml", b""))),
+    Case("a list in JSON", "import-results idle x.json", 1, "JSON Lines", file("x.json", b"[]")),
     Case("no subject", "import-scores idle x.csv --benchmark toy", 1, "'law'", file("x.csv", b"subject,score\nlaw,1")),
     Case(
         "a changed query",
@@ -233,7 +240,7 @@ NAMES = [
     Case("unknown router", "evaluate best", 2, "unknown router 'best'; the store has by-query, by-subject"),
     Case("which router", "route 'how many?'", 2, "name one: by-query, by-subject"),
     Case("which benchmark", "build-labels --level subject", 2, "--benchmark: other, toy", lambda: unscored()),
-    Case("a taken name", "add-expert ann --engine transformers --model x --no-profile", 2, "another engine and model"),
+    Case("a taken name", "add-expert ann --engine recorded --model x", 2, "another model"),
     Case("a benchmark without queries", "add-benchmark mmlu-pro", 2, "Give FILE, or --hub"),
     Case("an expert of two lines", "add-expert 'a\nb' --engine recorded", 2, r"'a\nb'"),
     Case("a blank expert", "add-expert ' ' --engine recorded", 2, "printable"),
@@ -562,6 +569,16 @@ def test_unusable_rows_are_listed_and_the_others_stored(workplace: Path, cli: Cl
     assert ended.code == 0
     assert ended.json["scored"] == {"idle": 2}
     assert [fault["line"] for fault in ended.json["skipped"]] == [3, 4]
+
+
+def test_skipped_rows_that_are_not_shown_are_counted(workplace: Path, cli: Cli) -> None:
+    rows = [f"toy,colours-{n},,colours,nan" for n in range(12)]
+    rows += [f"toy,colours-{n},,animal {n % 13},1" for n in range(1, 27)]
+    Path("x.csv").write_bytes(csv(GOOD, *rows))
+    shown = cli("import-results idle x.csv").out.splitlines()
+    assert any("skipped rows 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 2 more: score 'nan'" in line for line in shown)
+    assert sum("skipped row" in line for line in shown) == 11
+    assert "  ... and 8 more skipped rows, for 4 other reasons (--json lists all)" in shown
 
 
 def test_training_repairs_a_damaged_router(workplace: Path, cli: Cli) -> None:

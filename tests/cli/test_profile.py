@@ -21,6 +21,7 @@ from benchcoe_jobs.services.inference.job import profile_request
 from benchcoe_jobs.store.job_queue.claims import claim
 from benchcoe_jobs.store.job_queue.expired_leases import reclaim_stalled
 from benchcoe_jobs.store.job_queue.leases import MAX_ATTEMPTS
+from benchcoe_jobs.store.results import catalog
 from benchcoe_jobs.store.session import open_store
 
 ADD_EXPERT = "benchcoe_jobs.cli.expert"
@@ -89,6 +90,35 @@ def test_adding_an_expert_profiles_it_and_the_labels_move(folder: Path, llama: P
     other = cli(f"{line} 8 --json")
     assert (other.code, "another batch_size" in other.err) == (2, True)
     assert cli("rescore hellaswag --json").json["changed"] == 0
+
+
+@SQLITE_ONLY
+def test_an_imported_expert_gets_an_engine_and_keeps_its_results(folder: Path, cli: Cli, store_url: str) -> None:
+    tiny_quiz.write_quiz(folder / "quiz", 30)
+    cli("add-benchmark quiz quiz")
+    store = open_store(store_url)
+    with store.reading() as connection:
+        stored = catalog.stored_queries(connection, catalog.find_benchmark(connection, "quiz")[0])
+    store.close()
+    known = [query for query in stored.values() if query.split == "train"][:5]
+    Path("old.csv").write_text("key,subject,score\n" + "".join(f"{q.key},{q.subject},0\n" for q in known))
+    cli("add-expert ann --engine recorded")
+    assert cli("import-results ann old.csv --benchmark quiz").code == 0
+    before = rows_of(store_url)["score"]
+
+    given = cli(f"add-expert ann --engine logged --model {tiny_quiz.LIGHT} --json")
+    assert given.code == 0, given.err
+    assert given.json["changed"] is True
+    [row] = given.json["profile"]["benchmarks"]
+    assert (row["queries"], row["answered"], sum(row["rules"].values())) == (25, 25, 25)
+    after = rows_of(store_url)["score"]
+    assert set(before) <= set(after), "imported scores stay, with their runs"
+    assert cli("profile ann --dry-run --json").json["benchmarks"][0]["queries"] == 25
+
+    built = cli("build-labels --level query --min-coverage 0.1 --json").json
+    shown = cli("build-labels --level query --min-coverage 0.1")
+    assert built["imported"] == {"ann": 5}
+    assert "imported scores: ann (5 of " in shown.err
 
 
 def test_an_error_row_ends_with_exit_code_3(folder: Path, cli: Cli, store_url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import stat
 import zipfile
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.importers import archive
-from benchcoe_jobs.importers.archive import open_data, read_bytes
+from benchcoe_jobs.importers.archive import file_digest, is_folder, open_data, read_bytes
 
 
 def zipped(path: Path, *members: tuple[str | zipfile.ZipInfo, bytes], method: int = zipfile.ZIP_DEFLATED) -> Path:
@@ -83,7 +84,9 @@ def test_a_plain_file_beyond_the_limit(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_no_data_member(tmp_path: Path) -> None:
     path = zipped(tmp_path / "a.zip", ("README.md", b"hello"))
-    assert refusal(path) == "the zip has no data files; it must have one of .json, .jsonl, .ndjson, .csv, .parquet"
+    assert (
+        refusal(path) == "the zip has no data files; it must have one of .json, .jsonl, .ndjson, .csv, .tsv, .parquet"
+    )
 
 
 def test_an_empty_zip(tmp_path: Path) -> None:
@@ -199,3 +202,42 @@ def test_any_damage_is_an_error_of_one_line(
         read_bytes(path)
     except InputError as error:
         assert "\n" not in str(error)  # noqa: PT017
+
+
+def packed(path: Path, content: bytes) -> Path:
+    path.write_bytes(gzip.compress(content))
+    return path
+
+
+def test_gzip(tmp_path: Path) -> None:
+    assert read_bytes(packed(tmp_path / "rows.json.gz", b"[1]")) == ("rows.json", b"[1]")
+    assert read_bytes(packed(tmp_path / "rows.json", b"[1]")) == ("rows.json", b"[1]")
+
+
+def test_a_gzip_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = packed(tmp_path / "rows.json.gz", b" " * 2 * 2**20)
+    message = refusal(path)
+    assert message == "it unpacks to more than 1,048,576 bytes; 2,147,483,648 bytes and 200:1 are allowed"
+    monkeypatch.setattr(archive, "MAX_BYTES", 10)
+    assert refusal(packed(tmp_path / "a.json.gz", b"x" * 11)).startswith("it unpacks to more than 10 bytes")
+
+
+@pytest.mark.parametrize("damage", [slice(0, -9), slice(0, 12)])
+def test_gzip_that_is_cut_short(tmp_path: Path, damage: slice) -> None:
+    path = packed(tmp_path / "rows.json.gz", b"[1, 2, 3]" * 50)
+    path.write_bytes(path.read_bytes()[damage])
+    assert refusal(path).startswith("the gzip file is damaged or cut short: ")
+
+
+def test_a_file_that_is_gzip_by_name_only(tmp_path: Path) -> None:
+    path = tmp_path / "rows.json.gz"
+    path.write_bytes(b"[1]")
+    assert refusal(path).startswith("the gzip file is damaged or cut short: ")
+
+
+def test_a_name_that_is_too_long(tmp_path: Path) -> None:
+    path = tmp_path / ("x" * 300 + ".csv")
+    assert not is_folder(path)
+    assert refusal(path) == "cannot be read: File name too long"
+    with pytest.raises(InputError, match="File name too long"):
+        file_digest(path)

@@ -26,11 +26,11 @@ def test_every_column(tmp_path: Path) -> None:
 
 
 def test_rows_that_cannot_be_used(tmp_path: Path) -> None:
-    content = "benchmark,subject,score,n\n,law,0.5,1\n,law,0.5,1\n,,0.5,1\n,a,50,1\n,b,0.5,0\nquiz,c,0.5,1\n,d,,1\n"
+    content = "benchmark,subject,score,n\n,law,0.5,1\n,law,0.5,1\n,,0.5,1\n,a,good,1\n,b,0.5,0\nquiz,c,0.5,1\n,d,,1\n"
     assert reported(tmp_path, content)[1:] == [
         SkippedRow(3, "subject 'law' has a row already, in line 2"),
         SkippedRow(4, "subject is empty"),
-        SkippedRow(5, "score '50' is not between 0 and 1; divide percentages by 100"),
+        SkippedRow(5, "score 'good' is not a number"),
         SkippedRow(6, "n '0' is not a whole number from 1 to 2147483647"),
         SkippedRow(7, "the row is about benchmark 'quiz', not 'exam'"),
         SkippedRow(8, "score is empty"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import sys
 import zipfile
 from decimal import Decimal
@@ -12,16 +13,14 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from benchcoe_jobs.domain import SkippedRow
+from benchcoe_jobs.domain import Note, SkippedRow
 from benchcoe_jobs.errors import InputError, MissingError
+from benchcoe_jobs.importers import parquet as parquet_reader
 from benchcoe_jobs.importers import rows
-from benchcoe_jobs.importers.columns import Row
 from benchcoe_jobs.importers.table import read_results
 
-Read = list[tuple[int, Row] | SkippedRow]
 
-
-def read(path: Path, content: bytes) -> Read:
+def read(path: Path, content: bytes) -> list[Any]:
     path.write_bytes(content)
     return list(rows.read_rows(path, ("a", "b"), [("a",)]))
 
@@ -119,10 +118,71 @@ def test_another_encoding(csv: Path, content: bytes, message: str) -> None:
     assert refusal(csv, content) == message
 
 
-@pytest.mark.parametrize(("name", "suffix"), [("rows.json", "'.json'"), ("rows.tsv", "'.tsv'"), ("rows", "'rows'")])
-def test_another_format(tmp_path: Path, name: str, suffix: str) -> None:
-    message = f"a table must be one of .csv, .jsonl, .ndjson, .parquet, not {suffix}; "
+@pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("rows.json", "not '.json': write one object per line (JSON Lines; in pandas, to_json(orient='records', lines"),
+        ("rows.xlsx", "not a workbook (.xlsx): save the sheet as CSV (UTF-8)"),
+        ("rows.ods", "not a workbook (.ods): save the sheet as CSV (UTF-8)"),
+        ("rows.pkl", "not .pkl, which can run code when it is read: write CSV or Parquet from Python"),
+        ("rows.csv.bz2", "not .bz2: compress it as .gz or .zip, or not at all"),
+        ("rows.txt", "not '.txt'; for files that a benchmark publishes, name the importer with --format"),
+        ("rows", "not 'rows'; for files that a benchmark publishes, name the importer with --format"),
+    ],
+)
+def test_another_format(tmp_path: Path, name: str, instead: str) -> None:
+    message = f"a table must be one of .csv, .tsv, .jsonl, .ndjson, .parquet, {instead}"
     assert refusal(tmp_path / name, b"a\n1\n").startswith(message)
+
+
+def test_a_real_workbook(tmp_path: Path) -> None:
+    for name in ("rows.xlsx", "rows.zip"):
+        with zipfile.ZipFile(tmp_path / name, "w") as file:
+            file.writestr("[Content_Types].xml", "<Types/>")
+            file.writestr("xl/worksheets/sheet1.xml", "<worksheet/>")
+        with pytest.raises(InputError, match="an Excel workbook, not a table: save the sheet as CSV"):
+            list(rows.read_rows(tmp_path / name, ("a",), []))
+
+
+def test_tabs(tmp_path: Path) -> None:
+    assert read(tmp_path / "rows.tsv", b'a\tb\n1\t"2\t3"\n') == [(2, {"a": "1", "b": "2\t3"})]
+
+
+@pytest.mark.parametrize("mark", [";", "\t", "|"])
+def test_another_delimiter_in_csv_is_named(csv: Path, mark: str) -> None:
+    message = refusal(csv, f"a{mark}b\n1{mark}2\n".encode())
+    assert f"(columns are separated by commas in .csv and by tabs in .tsv, not by {mark!r})" in message
+
+
+@pytest.mark.parametrize(
+    ("header", "index"),
+    [(",a,b", "''"), ("Unnamed: 0,a,b", "'Unnamed: 0'"), ("Unnamed: 0.1,a,b", "'Unnamed: 0.1'"), ("a,,b,", "'', ''")],
+)
+def test_an_index_that_pandas_wrote_is_passed_over(csv: Path, header: str, index: str) -> None:
+    n = header.count(",") + 1
+    note, (line, row) = read(csv, f"{header}\n{','.join(['7'] * n)}\n".encode())
+    assert note == Note(f"column {index} is passed over: pandas wrote the index of its rows there")
+    assert (line, row["a"], row["b"]) == (2, "7", "7")
+
+
+@pytest.mark.parametrize("name", ["rows.csv.gz", "rows.CSV.GZ", "rows.csv"])
+def test_gzip(tmp_path: Path, name: str) -> None:
+    assert read(tmp_path / name, gzip.compress(b"a\n1\n")) == [(2, {"a": "1"})]
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
+def test_gzip_of_other_formats(tmp_path: Path, suffix: str) -> None:
+    plain = tmp_path / f"rows.{suffix}"
+    if suffix == "jsonl":
+        plain.write_text('{"a": "1"}\n')
+    else:
+        written(plain, {"a": ["1"]})
+    assert read(tmp_path / f"packed.{suffix}.gz", gzip.compress(plain.read_bytes())) == [(1, {"a": "1"})]
+
+
+def test_a_line_without_end_is_not_read_whole(csv: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rows, "MAX_LINE", 10)
+    assert refusal(csv, b"a\n1\n" + b"2" * 11 + b"\n") == "the line at offset 4 is longer than 10 bytes"
 
 
 def written(path: Path, columns: dict[str, Any]) -> Path:
@@ -131,7 +191,7 @@ def written(path: Path, columns: dict[str, Any]) -> Path:
 
 
 def test_parquet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rows, "PARQUET_BATCH", 2)
+    monkeypatch.setattr(parquet_reader, "BATCH", 2)
     path = written(tmp_path / "rows.parquet", {"a": [["x"], None, ["y", "z"]], "b": [Decimal("0.5"), None, Decimal(1)]})
     assert list(rows.read_rows(path, ("a", "b"), [])) == [
         (1, {"a": ["x"], "b": Decimal("0.5")}),

@@ -14,6 +14,7 @@ from benchcoe_jobs.services.evaluation.decisions import RoutedSplit, SplitDecisi
 from benchcoe_jobs.services.intervals import mean_interval
 from benchcoe_jobs.services.routing.snapshot import RoutingSnapshot
 from benchcoe_jobs.store.job_queue.jobs import ShardGroupRow
+from benchcoe_jobs.store.results import file_origins
 from benchcoe_jobs.store.routing import evaluations
 from benchcoe_jobs.store.session import Store
 
@@ -38,7 +39,8 @@ class ChosenOnlyReport(RoutedSplit):
     `interval` is the 95 % bootstrap interval of the accuracy. There is no comparison with other experts, because they
     were not asked. `cost` has the mean cost of a query, and the expected cost of asking every expert, by the training
     split; it is None if costs are unknown. `inference` counts the queries that this evaluation's job asked experts, and
-    `seconds` is the time of all workers together.
+    `seconds` is the time of all workers together. `imported` has the number of imported scores in the split of each
+    expert that has some.
     """
 
     n: int
@@ -50,6 +52,7 @@ class ChosenOnlyReport(RoutedSplit):
     experts: list[ChosenExpert]
     cost: dict[str, float] | None
     inference: dict[str, float]
+    imported: dict[str, int]
 
     def as_json(self) -> dict[str, Any]:
         """The report as one JSON object; the keys that only a full comparison can fill are null."""
@@ -69,6 +72,7 @@ def report_chosen_only(
     with store.reading() as connection:
         rows = evaluations.outcomes(connection, decided.benchmark_id, decided.split, names)
         outcomes = {query: (score, cost) for query, expert, score, cost in rows if chosen.get(query) == expert}
+        origins = file_origins.imported_shares(connection, decided.benchmark_id, decided.split, snapshot.members)
     if not outcomes:
         raise UsageError(
             f"no query of {decided.benchmark}, split {decided.split}, has an answer of its chosen expert: "
@@ -92,6 +96,7 @@ def report_chosen_only(
             "loads": sum(group.loads for group in shard_groups),
             "seconds": round(sum(group.seconds for group in shard_groups), 3),
         },
+        imported={share.expert: share.imported for share in origins if share.imported},
     )
 
 

@@ -18,9 +18,10 @@ from benchcoe_jobs.services.evaluation.decisions import (
     require_scores,
 )
 from benchcoe_jobs.services.evaluation.report import Outcomes, Report, compare, gather
+from benchcoe_jobs.services.origins import imported_note
 from benchcoe_jobs.services.routing.budget import Budget
 from benchcoe_jobs.services.routing.decider import Decider, Estimates
-from benchcoe_jobs.store.results import experts
+from benchcoe_jobs.store.results import experts, file_origins
 from benchcoe_jobs.store.routing import evaluations
 from benchcoe_jobs.store.session import Store
 
@@ -66,8 +67,15 @@ def compare_all(store: Store, home: Path, decided: SplitDecisions) -> Report:
         n_seen = evaluations.seen_in_training(connection, snapshot.router, benchmark_id, split)
         rows = evaluations.outcomes(connection, benchmark_id, split, snapshot.expert_names)
         outcomes = gather(rows, snapshot.expert_names, experts.costs(connection), decided.questions)
+        origins = file_origins.imported_shares(connection, benchmark_id, split, snapshot.members)
     report = compare(decided, n_seen, outcomes)
-    report = replace(report, costs=_costs(store, home, decided, outcomes))
+    note = imported_note(origins)
+    report = replace(
+        report,
+        costs=_costs(store, home, decided, outcomes),
+        imported={share.expert: share.imported for share in origins if share.imported},
+        warnings=[*report.warnings, *([note] if note else [])],
+    )
     with store.writing() as connection:
         evaluations.store_report(connection, decided.evaluation_id, report.as_json())
     return report

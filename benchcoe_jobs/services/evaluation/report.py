@@ -32,6 +32,7 @@ class Report(RoutedSplit):
     is the share of questions that fell back to the best single expert. `costs` has the router at several quality
     weights, and its baselines; None if costs are unknown. `without_scores` is the number of queries of the split that
     are left out because an expert that the router may choose has no score on them; `gaps` has these experts.
+    `imported` has the number of imported scores in the split of each expert that has some.
     """
 
     seen_in_training: int
@@ -50,6 +51,7 @@ class Report(RoutedSplit):
     warnings: list[str]
     costs: CostReport | None = None
     gaps: list[Gap] = field(default_factory=list)
+    imported: dict[str, int] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """The report as one JSON object."""

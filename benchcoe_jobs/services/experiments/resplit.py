@@ -73,7 +73,7 @@ def resplit_of(query: Query, seed: int) -> Split:
     """The split of a query under a seed; seed 0 keeps the stored one. Copies of a question have the same split."""
     if seed == 0 and query.split is not None:
         return query.split
-    return assign_split(hashlib.sha256(f"{seed}:{query.content_hash}".encode()).hexdigest())
+    return assign_split(hashlib.sha256(f"{seed}:{query.split_hash}".encode()).hexdigest())
 
 
 def write_resplit(

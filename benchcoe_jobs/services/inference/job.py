@@ -11,7 +11,7 @@ from benchcoe_jobs.domain import Level
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.job_queue.job_kind import Assignment
 from benchcoe_jobs.services.inference.expert_settings import settings_of
-from benchcoe_jobs.services.inference.plan import prompt_plans
+from benchcoe_jobs.services.inference.plan import prompt_plans, without_imported
 from benchcoe_jobs.services.inference.run import run_shard, shard_group_for
 from benchcoe_jobs.store.job_queue import jobs
 from benchcoe_jobs.store.job_queue.jobs import JobRow, NewShardGroup
@@ -43,7 +43,10 @@ class ProfileJob:
     n_stages = 1
 
     def plan(self, connection: Connection, job: JobRow) -> Sequence[NewShardGroup]:
-        """One shard group per benchmark. Raises UsageError if there is none, or if the expert has no engine."""
+        """One shard group per benchmark, for the queries on which no score of the expert was imported.
+
+        Raises UsageError if there is no benchmark, or if the expert has no engine.
+        """
         request = job.request
         expert_id, expert = experts.read_expert(connection, request["expert"])
         settings_of(expert)
@@ -52,7 +55,10 @@ class ProfileJob:
             raise UsageError(
                 "no benchmark with queries is stored: add one with `benchcoe-jobs add-benchmark NAME FOLDER`"
             )
-        return [shard_group_for(connection, expert_id, expert, plan) for plan in plans]
+        return [
+            shard_group_for(connection, expert_id, expert, plan)
+            for plan in without_imported(connection, expert_id, plans)
+        ]
 
     def run(self, assignment: Assignment) -> None:
         """Ask the queries of a shard."""
@@ -62,7 +68,8 @@ class ProfileJob:
         """The counts of each benchmark's queries (reused, answered, errors), and the number of loads of the expert.
 
         `mean` is the mean of all scores of the expert's newest run, `truncated` the number of its answers that ended
-        at their limit of tokens, `seconds` the sum over all workers.
+        at their limit of tokens, `rules` counts the rules that extracted its answers, `seconds` is the sum over all
+        workers.
         """
         expert_id, _ = experts.read_expert(connection, job.request["expert"])
         shard_groups = jobs.shard_groups(connection, [job.id])
@@ -98,12 +105,13 @@ class ProfileJob:
         ]
 
 
-def _newest_run(connection: Connection, expert_id: int, benchmark: str | None) -> dict[str, float | None]:
+def _newest_run(connection: Connection, expert_id: int, benchmark: str | None) -> dict[str, Any]:
     benchmark_id, _ = catalog.find_benchmark(connection, benchmark)
     newest = next(iter(responses.runs_of(connection, expert_id, benchmark_id)), None)
     if newest is None:
-        return {"truncated": 0, "mean": None}
+        return {"truncated": 0, "mean": None, "rules": {}}
     return {
         "truncated": responses.n_truncated(connection, newest[0]),
         "mean": responses.mean_score(connection, newest[0]),
+        "rules": responses.rule_counts(connection, newest[0]),
     }

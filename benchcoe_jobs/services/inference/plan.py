@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -16,7 +16,7 @@ from benchcoe_jobs.benchmarks.base import NO_SHOTS, Benchmark, Shots
 from benchcoe_jobs.domain import Query, Request
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.services.inference.shards import micro_batch_size
-from benchcoe_jobs.store.results import catalog, prompt_inputs, responses
+from benchcoe_jobs.store.results import catalog, file_origins, prompt_inputs, responses
 from benchcoe_jobs.store.results.experts import ExpertRow
 from benchcoe_jobs.store.results.joins import QueryRef
 from benchcoe_jobs.store.session import Store
@@ -138,6 +138,15 @@ def forecast(
         prompt_tokens=characters // CHARACTERS_PER_TOKEN,
         seconds=None if latency_s is None else batches * latency_s,
     )
+
+
+def without_imported(connection: Connection, expert_id: int, plans: Sequence[PromptPlan]) -> list[PromptPlan]:
+    """The plans without the queries on which the expert's score was imported: it would be replaced and lost."""
+    return [
+        replace(plan, queries=[query for query in plan.queries if query.id not in imported])
+        for plan in plans
+        for imported in [file_origins.imported_queries(connection, expert_id, plan.benchmark_id)]
+    ]
 
 
 def newest_run(connection: Connection, expert_id: int, plan: PromptPlan) -> int | None:

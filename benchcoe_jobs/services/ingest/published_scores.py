@@ -6,19 +6,22 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from benchcoe_jobs.domain import EVERY_EXPERT, ReportedScore, SkippedRow
+from benchcoe_jobs.domain import EVERY_EXPERT, Note, ReportedScore, Scale, SkippedRow
 from benchcoe_jobs.importers.reported import read_reported
+from benchcoe_jobs.services.ingest.import_summary import ImportSummary
 from benchcoe_jobs.services.ingest.names import faulty_name
 from benchcoe_jobs.services.ingest.query_matching import unknown_subject
-from benchcoe_jobs.services.ingest.result_import import ImportSummary
 from benchcoe_jobs.store.results import aggregates, catalog, experts, responses
 from benchcoe_jobs.store.session import Store
 
 
-def import_scores(store: Store, expert: str, path: Path, *, benchmark: str | None = None) -> ImportSummary:
+def import_scores(
+    store: Store, expert: str, path: Path, *, benchmark: str | None = None, scale: Scale = Scale.FRACTION
+) -> ImportSummary:
     """Import published per-subject scores of `expert` ("all": of every expert that the file names).
 
-    If the benchmark has queries, each subject must be one of theirs. Raises InputError if no row can be used.
+    If the benchmark has queries, each subject must be one of theirs. Raises InputError if no row can be used, and if a
+    score is not on `scale`.
     """
     summary = ImportSummary(path.name)
     with store.writing() as connection:
@@ -26,7 +29,10 @@ def import_scores(store: Store, expert: str, path: Path, *, benchmark: str | Non
         if expert != EVERY_EXPERT:
             expert_ids = {expert: experts.find_expert(connection, expert)}
         rows: dict[str, list[ReportedScore]] = {}
-        for row in read_reported(path, benchmark):
+        for row in read_reported(path, benchmark, scale):
+            if isinstance(row, Note):
+                summary.notes.append(row.text)
+                continue
             summary.read += 1
             if isinstance(row, SkippedRow):
                 summary.skipped.append(row)

@@ -7,59 +7,26 @@ rows are written in bulk. The aggregates behind the label views are refreshed be
 from __future__ import annotations
 
 import gc
-import hashlib
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from itertools import groupby, islice
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import Connection
 
 from benchcoe_jobs import registry
-from benchcoe_jobs.domain import EVERY_EXPERT, Result, ScoredAnswer, SkippedRow
-from benchcoe_jobs.errors import InputError
-from benchcoe_jobs.importers.archive import open_file
+from benchcoe_jobs.domain import EVERY_EXPERT, Note, Result, Scale, SkippedRow
+from benchcoe_jobs.errors import InputError, UsageError
+from benchcoe_jobs.importers.archive import file_digest
+from benchcoe_jobs.services.ingest.file_majority import majority_note
+from benchcoe_jobs.services.ingest.import_summary import ImportSummary
 from benchcoe_jobs.services.ingest.names import faulty_name
-from benchcoe_jobs.services.ingest.query_matching import Match, Matcher
-from benchcoe_jobs.store.results import aggregates, catalog, experts, responses
-from benchcoe_jobs.store.results.catalog import StoredQuery
-from benchcoe_jobs.store.results.responses import NewScore
+from benchcoe_jobs.services.ingest.query_matching import Matched, Matcher
+from benchcoe_jobs.services.ingest.score_writer import ScoreWriter
+from benchcoe_jobs.store.results import aggregates, catalog, experts, file_origins
 from benchcoe_jobs.store.session import Store
-from benchcoe_jobs.wording import counted
 
 ROWS_AT_ONCE = 20_000
-
-
-@dataclass
-class ImportSummary:
-    """The result of an import. Each row that was read is scored, unchanged or skipped."""
-
-    file: str
-    read: int = 0
-    scored: Counter[str] = field(default_factory=Counter)
-    unchanged: int = 0
-    new_queries: int = 0
-    rules: Counter[str] = field(default_factory=Counter)
-    disagreements: int = 0
-    notes: list[str] = field(default_factory=list)
-    skipped: list[SkippedRow] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        """The summary as one JSON object."""
-        return {**vars(self), "skipped": [asdict(row) for row in self.skipped]}
-
-    def require_something(self) -> None:
-        """Raise InputError if no row could be used."""
-        if not (self.scored or self.unchanged or self.new_queries):
-            why = ""
-            if self.skipped:
-                reason, n = Counter(row.reason for row in self.skipped).most_common(1)[0]
-                line = min(row.line for row in self.skipped if row.reason == reason)
-                why = f"; {n} rows, the first of them row {line}: {reason}" if n > 1 else f"; row {line}: {reason}"
-            raise InputError(f"{self.file}: none of {counted(self.read, 'row')} can be used{why}")
 
 
 def import_results(
@@ -71,39 +38,125 @@ def import_results(
     benchmark: str | None = None,
     replace: bool = False,
     new_subjects: bool = False,
+    new_queries: bool = False,
+    scale: Scale = Scale.FRACTION,
     progress: Callable[[int], None] = lambda rows: None,
 ) -> ImportSummary:
     """Import one result file of `expert` ("all": of every expert that the file names).
 
     Rows that cannot be used are skipped and listed. So is a row for whose query the expert has a score from another
-    file, unless `replace` is set. Importing the same file again changes nothing. `progress` is called with the number
-    of rows of each part. Raises InputError if no row can be used; the store is then unchanged.
+    file, unless `replace` is set, and a row that seems to copy a stored query under another key, unless `new_queries`
+    is set. Importing the same file again changes nothing. `progress` is called with the number of rows of each part.
+    Raises InputError if no row can be used, if no key of a file without texts is known to the benchmark, and if a
+    score is not on `scale`; the store is then unchanged. Raises UsageError for a scale with another format than table.
     """
-    read = registry.load("importers", form)
     summary = ImportSummary(path.name)
     with _no_garbage_collection(), store.writing() as connection:
         expert_ids = experts.expert_ids(connection)
         if expert != EVERY_EXPERT:
             expert_ids = {expert: experts.find_expert(connection, expert)}
-        rows = read(path, benchmark)
-        writer = _Writer(connection, summary, {"format": form, "sha256": _digest(path)}, replace)
-        matchers: dict[str, Matcher] = {}
-        benchmarks = {str(row["benchmark"]) for row in catalog.benchmarks(connection)}
+        rows = _rows(path, form, benchmark, scale)
+        provenance = {"format": form, "sha256": file_digest(path)}
+        if scale is not Scale.FRACTION:
+            provenance["scale"] = scale.value
+        one_file = _FileImport(
+            connection, summary, ScoreWriter(connection, summary, provenance, replace), expert, expert_ids
+        )
         while part := list(islice(rows, ROWS_AT_ONCE)):
             usable = _of_known_experts(part, expert, expert_ids, summary)
             for name, group in groupby(sorted(usable, key=_benchmark), key=_benchmark):
-                if name not in matchers:
-                    matchers[name] = Matcher(connection, name, may_add_subjects=new_subjects)
-                    if name not in benchmarks:
-                        summary.notes.append(f"{name} is a new benchmark")
-                matches, skipped, n_new = matchers[name].match(list(group))
-                summary.skipped += skipped
-                summary.new_queries += n_new
-                writer.write(name, matchers[name].benchmark_id, matches, expert, expert_ids)
-            progress(len(part))
-        summary.require_something()
-        aggregates.refresh(connection, [matcher.benchmark_id for matcher in matchers.values()], writer.changed)
+                matcher = one_file.matcher(name, new_subjects=new_subjects, new_queries=new_queries)
+                one_file.take(name, matcher.match(list(group)))
+            progress(sum(not isinstance(row, Note) for row in part))
+        one_file.finish()
     return summary
+
+
+def _rows(path: Path, form: str, benchmark: str | None, scale: Scale) -> Iterator[Result | SkippedRow | Note]:
+    read = registry.load("importers", form)
+    if scale is Scale.FRACTION:
+        rows: Iterator[Result | SkippedRow | Note] = read(path, benchmark)
+    elif form == "table":
+        rows = read(path, benchmark, scale)
+    else:
+        raise UsageError(f"--scale is for --format table; {form} has a scale of its own")
+    return rows
+
+
+class _FileImport:
+    """The import of one file: a Matcher for each benchmark in it, and a writer."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        summary: ImportSummary,
+        writer: ScoreWriter,
+        expert: str,
+        expert_ids: dict[str, int],
+    ) -> None:
+        self._connection = connection
+        self._summary = summary
+        self._writer = writer
+        self._expert = expert
+        self._expert_ids = expert_ids
+        self._benchmarks = {str(row["benchmark"]) for row in catalog.benchmarks(connection)}
+        self._matchers: dict[str, Matcher] = {}
+
+    def matcher(self, name: str, *, new_subjects: bool, new_queries: bool) -> Matcher:
+        """The matcher of a benchmark, which is made on first use."""
+        if name not in self._matchers:
+            self._matchers[name] = Matcher(
+                self._connection, name, may_add_subjects=new_subjects, new_queries=new_queries
+            )
+            if name not in self._benchmarks:
+                self._summary.notes.append(f"{name} is a new benchmark")
+        return self._matchers[name]
+
+    def take(self, name: str, matched: Matched) -> None:
+        """Score and write matched rows."""
+        matches, skipped, n_new = matched
+        self._summary.skipped += skipped
+        self._summary.new_queries += n_new
+        self._writer.write(name, self._matchers[name].benchmark_id, matches, self._expert, self._expert_ids)
+
+    def finish(self) -> None:
+        """Decide about rows that seemed to be copies, refuse the file if it must be, and refresh the aggregates."""
+        for name, matcher in self._matchers.items():
+
+            def has_row(row: Result, query_id: int, benchmark_id: int = matcher.benchmark_id) -> bool:
+                expert_id = self._expert_ids[row.expert or self._expert]
+                return self._writer.has_row(expert_id, benchmark_id, query_id)
+
+            self.take(name, matcher.settle(has_row))
+            if reason := matcher.reason_to_refuse():
+                raise InputError(f"{self._summary.file}: nothing was imported: {reason}")
+            self._summary.completed += len(matcher.filled)
+        self._summary.require_something()
+        for matcher in self._matchers.values():
+            self._add_notes(matcher)
+        ids = [matcher.benchmark_id for matcher in self._matchers.values()]
+        aggregates.refresh(self._connection, ids, self._writer.changed)
+
+    def _add_notes(self, matcher: Matcher) -> None:
+        notes = self._summary.notes
+        if note := matcher.note():
+            notes.append(note)
+        if matcher.differing:
+            differing = {stored.id: row.query.content_hash for row, stored in matcher.differing}
+            runs = [
+                self._writer.run_id(self._expert_ids[row.expert or self._expert], matcher.benchmark_id)
+                for row, _ in matcher.differing
+            ]  # a list: no statement may run while PostgreSQL copies rows
+            file_origins.write_variants(
+                self._connection,
+                (
+                    (run_id, stored.id, row.query.content_hash)
+                    for run_id, (row, stored) in zip(runs, matcher.differing, strict=True)
+                ),
+            )
+            notes.append(majority_note(self._connection, matcher.benchmark_id, differing))
+        if self._expert != EVERY_EXPERT:
+            notes += self._writer.same_file_notes(self._expert_ids[self._expert], matcher.benchmark_id)
 
 
 @contextmanager
@@ -118,100 +171,20 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-class _Writer:
-    """Scores matched rows and writes the new ones. `changed` has the (expert id, stratum id) of each new score."""
-
-    def __init__(
-        self, connection: Connection, summary: ImportSummary, provenance: dict[str, str], replace: bool
-    ) -> None:
-        self.changed: set[tuple[int, int]] = set()
-        self._connection = connection
-        self._summary = summary
-        self._provenance = provenance
-        self._replace = replace
-        self._runs: dict[tuple[int, int], tuple[int, dict[int, int]]] = {}
-
-    def write(
-        self, benchmark: str, benchmark_id: int, matches: Sequence[Match], expert: str, expert_ids: dict[str, int]
-    ) -> None:
-        by_expert: dict[str, list[Match]] = {}
-        for match in matches:
-            by_expert.setdefault(match[0].expert or expert, []).append(match)
-        for name, of_expert in by_expert.items():
-            run_id, scored_by = self._run(expert_ids[name], benchmark_id)
-            new = [match for match in of_expert if self._is_new(match, run_id, scored_by)]
-            scores = [self._score(benchmark, *match) for match in new]
-            responses.write_scores(self._connection, expert_ids[name], run_id, scores)
-            self.changed |= {(expert_ids[name], score.stratum_id) for score in scores}
-            if scores:
-                self._summary.scored[name] += len(scores)
-
-    def _run(self, expert_id: int, benchmark_id: int) -> tuple[int, dict[int, int]]:
-        key = (expert_id, benchmark_id)
-        if key not in self._runs:
-            run_id = responses.ensure_run(self._connection, expert_id, benchmark_id, self._provenance)
-            self._runs[key] = run_id, responses.scored_by(self._connection, expert_id, benchmark_id)
-        return self._runs[key]
-
-    def _is_new(self, match: Match, run_id: int, scored_by: dict[int, int]) -> bool:
-        row, query = match
-        earlier = scored_by.get(query.id)
-        if earlier is None or (self._replace and earlier not in (run_id, _THIS_FILE)):
-            scored_by[query.id] = _THIS_FILE
-            return True
-        if earlier == run_id:
-            self._summary.unchanged += 1
-        elif earlier == _THIS_FILE:
-            self._summary.skipped.append(SkippedRow(row.line, "an earlier row of this file has the same query"))
-        else:
-            self._summary.skipped.append(
-                SkippedRow(row.line, "an earlier import has a score for its query: --replace takes that of this file")
-            )
-        return False
-
-    def _score(self, benchmark: str, row: Result, query: StoredQuery) -> NewScore:
-        scored = self._score_text(benchmark, row) if row.score is None else None
-        return NewScore(
-            query_id=query.id,
-            stratum_id=query.stratum_id,
-            value=scored.score if scored else row.score or 0.0,
-            extracted=scored.extracted if scored else None,
-            rule=scored.rule if scored else None,
-            text=row.text,
-            prompt_tokens=row.prompt_tokens,
-            completion_tokens=row.completion_tokens,
-            cost=row.cost,
-            claimed=row.claimed,
-        )
-
-    def _score_text(self, benchmark: str, row: Result) -> ScoredAnswer:
-        scored: ScoredAnswer = _scorer(benchmark).score(row.text or "", row.query)
-        self._summary.rules[scored.rule] += 1
-        self._summary.disagreements += scored.extracted != row.claimed
-        return scored
-
-
-_THIS_FILE = -1
-_scorers: dict[str, Any] = {}
-
-
-def _scorer(benchmark: str) -> Any:
-    if benchmark not in _scorers:
-        _scorers[benchmark] = registry.load("benchmarks", benchmark)()
-    return _scorers[benchmark]
-
-
 def _benchmark(row: Result) -> str:
     return row.benchmark
 
 
 def _of_known_experts(
-    rows: Sequence[Result | SkippedRow], expert: str, expert_ids: dict[str, int], summary: ImportSummary
+    rows: Sequence[Result | SkippedRow | Note], expert: str, expert_ids: dict[str, int], summary: ImportSummary
 ) -> list[Result]:
     summary.read += len(rows)
     usable = []
     for row in rows:
-        if isinstance(row, SkippedRow):
+        if isinstance(row, Note):
+            summary.read -= 1
+            summary.notes.append(row.text)
+        elif isinstance(row, SkippedRow):
             summary.skipped.append(row)
         elif row.expert is None and expert == EVERY_EXPERT:
             summary.skipped.append(SkippedRow(row.line, "neither the row nor the command names its expert"))
@@ -223,11 +196,3 @@ def _of_known_experts(
         else:
             usable.append(row)
     return usable
-
-
-def _digest(path: Path) -> str:
-    try:
-        with open_file(path) as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error

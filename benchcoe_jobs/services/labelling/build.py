@@ -13,7 +13,8 @@ from benchcoe_jobs.services.labelling.scope import find_scope, require_policy
 from benchcoe_jobs.store.labels import live_labels
 from benchcoe_jobs.store.labels.label_sets import LabelSetRef, freeze
 from benchcoe_jobs.store.labels.live_labels import LeftOut, QueryLabelCounts, Scope, SubjectLabel
-from benchcoe_jobs.store.results import experts
+from benchcoe_jobs.store.results import experts, file_origins
+from benchcoe_jobs.store.results.file_origins import ImportedShare
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.wording import counted
 
@@ -25,6 +26,7 @@ class BuiltLabels:
     At subject level `subjects` has the labels and `flip_rates` the flip rate of the best expert by subject, see
     `flip_rate`. At query level `counts` counts the labels. `left_out` has the experts that could not win, with reasons.
     `best_single` is the best single expert, to which subjects go whose label no expert earns; None if there is none.
+    `origins` has the experts of the pool with the numbers of their imported scores.
     """
 
     level: Level
@@ -36,6 +38,7 @@ class BuiltLabels:
     flip_rates: dict[str, float]
     counts: QueryLabelCounts | None
     best_single: str | None
+    origins: list[ImportedShare]
 
 
 def build_labels(
@@ -70,7 +73,9 @@ def build_labels(
             raise UsageError(_nothing_to_label(scope, out))
         frozen = freeze(connection, level, scope, policy)
         single = live_labels.best_single(connection, scope)
-        return BuiltLabels(level, policy, scope, frozen, out, subjects, flip_rates, counts, single)
+        members = experts.pool_members(connection, scope.pool.id)
+        origins = file_origins.imported_shares(connection, scope.benchmark_id, scope.split, members)
+        return BuiltLabels(level, policy, scope, frozen, out, subjects, flip_rates, counts, single, origins)
 
 
 def _flip_rates(connection: Connection, scope: Scope) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,7 +102,7 @@ def add_queries(connection: Connection, benchmark_id: int, queries: Sequence[Dom
         )
     }
     hashes = [query.content_hash for query in queries]
-    splits = [query.split or assign_split(digest) for query, digest in zip(queries, hashes, strict=True)]
+    splits = [query.split or assign_split(query.split_hash) for query in queries]
     placed = [strata[subjects[query.subject], split] for query, split in zip(queries, splits, strict=True)]
     before = connection.scalar(select(func.max(Query.id))) or 0
     bulk.insert(
@@ -134,6 +134,35 @@ def add_queries(connection: Connection, benchmark_id: int, queries: Sequence[Dom
     }
 
 
+def incomplete_queries(connection: Connection, query_ids: Collection[int]) -> dict[str, DomainQuery]:
+    """Those of some queries whose text or answer is not known, by key; without images and splits."""
+    rows = connection.execute(
+        QUERIES.where(Query.id.in_(query_ids), (QueryContent.text == "") | QueryContent.answer.is_(None))
+    )
+    return {
+        key: DomainQuery(key, subject, text, tuple(choices), answer)
+        for _, key, subject, _, _, text, choices, answer in rows
+    }
+
+
+def fill_contents(connection: Connection, contents: Mapping[int, DomainQuery]) -> None:
+    """Give queries the content that was unknown so far, by query id. Their keys, subjects and splits stay."""
+    for query_id, query in contents.items():
+        connection.execute(
+            update(QueryContent)
+            .where(QueryContent.query_id == query_id)
+            .values(
+                content_hash=query.content_hash,
+                text=query.text,
+                choices=list(query.choices),
+                answer=query.answer,
+                source=func.coalesce(QueryContent.source, query.source),
+            )
+        )
+    images = ((id_, place, image) for id_, query in contents.items() for place, image in enumerate(query.images))
+    bulk.insert(connection, QueryImage, ["query_id", "position", "content"], images)
+
+
 def set_shots(connection: Connection, benchmark_id: int, shots: Mapping[str, Mapping[str, Any]]) -> int:
     """Store worked examples by subject; unknown subjects are ignored. Returns the number of changed subjects."""
     changed = 0
@@ -159,6 +188,16 @@ def query_texts(connection: Connection, benchmark_id: int) -> Iterable[tuple[str
         .where(Query.benchmark_id == benchmark_id)
     )
     return ((row.key, row.text) for row in rows)
+
+
+def questions_by_key(connection: Connection, benchmark_id: int) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """(key, text, choices) of every query of a benchmark that has a text."""
+    rows = connection.execute(
+        select(Query.key, QueryContent.text, QueryContent.choices)
+        .join(QueryContent, QueryContent.query_id == Query.id)
+        .where(Query.benchmark_id == benchmark_id, QueryContent.text != "")
+    )
+    return ((key, text, tuple(choices)) for key, text, choices in rows)
 
 
 def questions(connection: Connection, benchmark_id: int, split: str) -> list[Question]:

@@ -15,6 +15,7 @@ from benchcoe_jobs.domain import ALL_POOL, RECORDED
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.store import bulk
 from benchcoe_jobs.store.results import aggregates
+from benchcoe_jobs.store.results.file_origins import is_measured
 from benchcoe_jobs.store.tables import Benchmark, Expert, Pool, PoolMember, ReportedScore, Run, ScoreSum
 from benchcoe_jobs.store.views import pool_expert
 
@@ -92,7 +93,8 @@ def read_expert_by_id(connection: Connection, expert_id: int) -> ExpertRow:
 def registration(connection: Connection, expert: ExpertRow) -> Registration:
     """The effect that adding an expert would have. Raises UsageError if a different expert has its name.
 
-    An existing expert without any results can be changed freely, for example to correct a misspelt model. Costs, and
+    An existing expert without any results can be changed freely, for example to correct a misspelt model. One with
+    imported results only can be given an engine: the runs of its results keep their provenance. Costs, and
     `FREE_SETTINGS`, do not affect answers and can always be changed; if no cost is given, the stored ones stay.
     """
     if expert.name not in expert_ids(connection):
@@ -101,7 +103,9 @@ def registration(connection: Connection, expert: ExpertRow) -> Registration:
     differing = [key for key in ("engine", "model", "revision") if getattr(expert, key) != getattr(stored, key)]
     settings = expert.settings.keys() | stored.settings.keys()
     differing += sorted(key for key in settings if expert.settings.get(key) != stored.settings.get(key))
-    if not FREE_SETTINGS.issuperset(differing) and _has_results(connection, expert_id):
+    # An expert whose results are all imported can get an engine, and a correction of the engine.
+    blocks = _has_answers if expert.can_answer else _has_results
+    if not FREE_SETTINGS.issuperset(differing) and blocks(connection, expert_id):
         differing = [key for key in differing if key not in FREE_SETTINGS]
         raise UsageError(f"expert {expert.name!r} exists with another {' and '.join(differing)}: choose another name")
     costs_differ = _costs(expert) != _costs(stored) and any(cost is not None for cost in _costs(expert).values())
@@ -137,6 +141,11 @@ def _costs(expert: ExpertRow) -> dict[str, float | None]:
 def _has_results(connection: Connection, expert_id: int) -> bool:
     found = (select(table.expert_id).where(table.expert_id == expert_id).limit(1) for table in (Run, ReportedScore))
     return any(connection.scalar(query) is not None for query in found)
+
+
+def _has_answers(connection: Connection, expert_id: int) -> bool:
+    """Whether the expert's engine was asked something."""
+    return any(map(is_measured, connection.scalars(select(Run.provenance).where(Run.expert_id == expert_id))))
 
 
 def find_expert(connection: Connection, name: str) -> int:

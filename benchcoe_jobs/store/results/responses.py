@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import aliased
 
 from benchcoe_jobs.domain import LENGTH
 from benchcoe_jobs.store import bulk
@@ -108,6 +109,19 @@ def n_truncated(connection: Connection, run_id: int) -> int:
     return connection.scalars(found).one()
 
 
+def rule_counts(connection: Connection, run_id: int) -> dict[str, int]:
+    """Rule -> number of the current scores of a run whose answer it extracted, the most frequent first."""
+    rows = connection.execute(
+        select(Extraction.rule, func.count().label("n"))
+        .join(Score, (Score.expert_id == Extraction.expert_id) & (Score.query_id == Extraction.query_id))
+        .where(Score.expert_id == select(Run.expert_id).where(Run.id == run_id).scalar_subquery())
+        .where(Score.run_id == run_id)
+        .group_by(Extraction.rule)
+        .order_by(func.count().desc(), Extraction.rule)
+    )
+    return {row.rule: row.n for row in rows}
+
+
 def mean_latency_s(connection: Connection, run_id: int) -> float | None:
     """Mean latency of a run's responses in seconds; None if there are none.
 
@@ -141,6 +155,18 @@ def scored_by(connection: Connection, expert_id: int, benchmark_id: int) -> dict
         .where(Score.expert_id == expert_id, Run.benchmark_id == benchmark_id)
     )
     return {row.query_id: row.run_id for row in rows}
+
+
+def values(connection: Connection, run_id: int) -> dict[int, float]:
+    """Query id -> score of the expert of a run on the benchmark of the run, from any run."""
+    run = aliased(Run)
+    rows = connection.execute(
+        select(Score.query_id, Score.value)
+        .join(Run, Run.id == Score.run_id)
+        .join(run, (run.expert_id == Score.expert_id) & (run.benchmark_id == Run.benchmark_id))
+        .where(run.id == run_id)
+    )
+    return {row.query_id: row.value for row in rows}
 
 
 def write_scores(connection: Connection, expert_id: int, run_id: int, scores: Sequence[NewScore]) -> None:

@@ -181,7 +181,10 @@ def mean_costs(
 
 
 def seen_in_training(connection: Connection, router: TrainedRouter, benchmark_id: int, split: str) -> int:
-    """The number of queries of a split whose content is that of a query of the router's training split."""
+    """The number of queries of a split whose content is that of a query of the router's training split.
+
+    Queries without a text do not count: their content is unknown, not equal.
+    """
     trained_on = (
         select(QueryContent.content_hash)
         .join(Query, Query.id == QueryContent.query_id)
@@ -198,6 +201,7 @@ def seen_in_training(connection: Connection, router: TrainedRouter, benchmark_id
         .where(
             Subject.benchmark_id == benchmark_id,
             Stratum.split == split,
+            QueryContent.text != "",
             QueryContent.content_hash.in_(trained_on),
         )
     )

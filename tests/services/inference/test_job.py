@@ -22,8 +22,9 @@ from benchcoe_jobs.services.ingest.benchmark_import import add_benchmark
 from benchcoe_jobs.services.training.job import TrainJob
 from benchcoe_jobs.services.training.train import train_router
 from benchcoe_jobs.store.job_queue import claims, jobs, leases
-from benchcoe_jobs.store.results import catalog, prompt_inputs
+from benchcoe_jobs.store.results import catalog, prompt_inputs, responses
 from benchcoe_jobs.store.results.experts import ExpertRow
+from benchcoe_jobs.store.results.responses import NewScore
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.store.views import query_label
 
@@ -119,3 +120,20 @@ def test_an_expert_added_during_a_training_gets_its_head_in_a_training_after_it(
         assert (job.state, after.state) == (JobState.DONE, JobState.DONE)
         assert after.report is not None
         assert after.report["new_outputs"] == ["late"]
+
+
+def test_an_expert_whose_results_are_all_imported_is_asked_nothing(store: Store, folder: Path) -> None:
+    add_benchmark(store, "quiz", tiny_quiz.write_quiz(folder / "quiz", 5))
+    ann = ExpertRow("ann", "logged", tiny_quiz.LIGHT)
+    expert_id = add_expert(store, ann)
+    with store.writing() as connection:
+        benchmark_id, _ = catalog.find_benchmark(connection, "quiz")
+        run_id = responses.ensure_run(connection, expert_id, benchmark_id, {"format": "table", "sha256": "f" * 64})
+        stored = catalog.stored_queries(connection, benchmark_id).values()
+        scores = [NewScore(query.id, query.stratum_id, 1.0) for query in stored]
+        responses.write_scores(connection, expert_id, run_id, scores)
+    done = run_profile(store, ann)
+    assert (done["reused"], done["answered"], done["loads"]) == (0, 0, 0)
+    assert [row["queries"] for row in done["benchmarks"]] == [0]
+    with store.reading() as connection:
+        assert set(responses.scored_by(connection, expert_id, benchmark_id).values()) == {run_id}

@@ -42,7 +42,7 @@ def test_stored_queries_are_not_changed(store: Store, tmp_path: Path) -> None:
     added(store, tmp_path, "a,one?,maps,train\n")
     assert added(store, tmp_path, "a,one?,maps,train\nb,two?,math,train\n").unchanged == 1
     for line in ("a,other?,maps,train\n", "a,one?,math,train\n"):
-        summary = added(store, tmp_path, f"{line}c{len(line)},three?,maps,train\n")
+        summary = added(store, tmp_path, f"{line}c{len(line)},three{len(line)}?,maps,train\n")
         assert (summary.new_queries, summary.unchanged) == (1, 0)
         assert [(row.line, row.reason) for row in summary.skipped] == [
             (2, "query 'a' is already stored with another content or subject")

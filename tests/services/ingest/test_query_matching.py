@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,13 @@ import pytest
 from sqlalchemy import select
 from tables import add_experts, bring
 
+from benchcoe_jobs.domain import Query as DomainQuery
+from benchcoe_jobs.domain import assign_split
 from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.services.ingest import result_import
+from benchcoe_jobs.services.ingest.benchmark_import import add_benchmark
 from benchcoe_jobs.store.session import Store
-from benchcoe_jobs.store.tables import Expert, Query, Score
+from benchcoe_jobs.store.tables import Expert, Query, QueryContent, Score, Stratum
 
 FIRST = {"key": "q1", "text": "Which is even?", "subject": "math", "choices": ["one", "two"], "answer": "B"}
 SECOND = {"key": "q2", "text": "Who wrote Faust?", "subject": "letters", "choices": ["Goethe", "Mann"], "answer": "A"}
@@ -112,3 +117,117 @@ def test_an_earlier_row_of_the_file_is_compared_like_a_stored_query(
     assert sorted(row.line for row in summary.skipped) == [2, 3]
     assert "its subject 'letters' differs from" in summary.skipped[0].reason
     assert (summary.new_queries, scores(toy)["bob", "q3"], scores(toy)["dan", "q3"]) == (1, 1, 0)
+
+
+def stored(store: Store) -> dict[str, tuple[str, str, str | None, str]]:
+    """Key -> text, choices, answer, split."""
+    with store.reading() as connection:
+        rows = connection.execute(
+            select(Query.key, QueryContent.text, QueryContent.choices, QueryContent.answer, Stratum.split)
+            .join(QueryContent, QueryContent.query_id == Query.id)
+            .join(Stratum, Stratum.id == Query.stratum_id)
+        )
+        return {key: (text, json.dumps(choices), answer, split) for key, text, choices, answer, split in rows}
+
+
+def by_key(n: int = 200) -> list[dict[str, Any]]:
+    return [{"key": f"{i}", "subject": "math", "score": i % 2} for i in range(n)]
+
+
+def test_queries_that_are_known_by_key_are_assigned_by_key(store: Store, tmp_path: Path) -> None:
+    add_experts(store, ann=None, bob=None)
+    bring(store, tmp_path, "ann", *by_key())
+    shares = Counter(split for *_, split in stored(store).values())
+    for split, share in (("train", 0.6), ("validation", 0.1), ("test", 0.3)):
+        assert abs(shares[split] - 200 * share) < 25
+
+
+def test_an_answer_alone_is_no_question(store: Store, tmp_path: Path) -> None:
+    """All queries with the answer A would be in one split."""
+    add_experts(store, ann=None)
+    bring(store, tmp_path, "ann", *[{**row, "answer": "A"} for row in by_key()])
+    assert {split for *_, split in stored(store).values()} == {"train", "validation", "test"}
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 7, 1000])
+@pytest.mark.parametrize("again", [False, True])
+def test_a_later_text_completes_a_query_and_does_not_move_it(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_at_once: int, again: bool
+) -> None:
+    monkeypatch.setattr(result_import, "ROWS_AT_ONCE", rows_at_once)
+    add_experts(store, ann=None, bob=None)
+    bring(store, tmp_path, "ann", *by_key(20))
+    before = stored(store)
+    texts = [{**row, "text": f"{i}?", "choices": ["x", "y"], "answer": "A"} for i, row in enumerate(by_key(20))]
+    summary = bring(store, tmp_path, "bob", *texts)
+    assert (summary.completed, summary.new_queries, summary.skipped, summary.scored) == (20, 0, [], {"bob": 20})
+    if again:
+        assert bring(store, tmp_path, "bob", *texts).unchanged == 20
+    assert stored(store) == {key: (f"{key}?", '["x", "y"]', "A", split) for key, (*_, split) in before.items()}
+
+
+def test_a_benchmark_file_completes_queries(store: Store, tmp_path: Path) -> None:
+    add_experts(store, ann=None)
+    bring(store, tmp_path, "ann", *by_key(20))
+    before = stored(store)
+    path = tmp_path / "toy.csv"
+    path.write_text("key,text,subject,answer,split\n" + "".join(f"{i},{i}?,math,A,test\n" for i in range(21)))
+    summary = add_benchmark(store, "toy", path)
+    assert (summary.completed, summary.new_queries, summary.unchanged, summary.skipped) == (20, 1, 0, [])
+    after = stored(store)
+    assert {key: after[key][3] for key in before} == {key: split for key, (*_, split) in before.items()}
+    assert after["7"][:3] == ("7?", "[]", "A")
+    assert add_benchmark(store, "toy", path).unchanged == 21
+
+
+def test_contradicting_texts_do_not_complete(store: Store, tmp_path: Path) -> None:
+    add_experts(store, ann=None, bob=None)
+    bring(store, tmp_path, "ann", *[{**row, "answer": "A"} for row in by_key(3)])
+    texts = [{**row, "text": "?", "answer": "AB"[i % 2]} for i, row in enumerate(by_key(3))]
+    summary = bring(store, tmp_path, "bob", *texts)
+    assert (summary.completed, [row.line for row in summary.skipped]) == (2, [2])
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 2, 100])
+def test_a_row_with_its_text_alone_beside_its_full_row(
+    toy: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_at_once: int
+) -> None:
+    """A query is one query, whether its rows come in one part of a file or in two."""
+    monkeypatch.setattr(result_import, "ROWS_AT_ONCE", rows_at_once)
+    full = {"text": "Which is odd?", "subject": "math", "choices": ["one", "two"], "answer": "A"}
+    rows = [
+        {**full, "expert": "ann", "score": 1},
+        {"text": full["text"], "subject": "math", "expert": "bob", "score": 0},
+    ]
+    summary = bring(toy, tmp_path, "all", *rows)
+    assert (summary.new_queries, summary.scored, summary.skipped) == (1, {"ann": 1, "bob": 1}, [])
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 2, 100])
+def test_a_full_row_after_its_text_alone_is_not_taken_silently(
+    toy: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_at_once: int
+) -> None:
+    monkeypatch.setattr(result_import, "ROWS_AT_ONCE", rows_at_once)
+    full = {"text": "Which is odd?", "subject": "math", "choices": ["one", "two"], "answer": "A"}
+    rows = [
+        {"text": full["text"], "subject": "math", "expert": "ann", "score": 0},
+        {**full, "expert": "bob", "score": 1},
+    ]
+    summary = bring(toy, tmp_path, "all", *rows)
+    assert (summary.new_queries, summary.scored, [row.line for row in summary.skipped]) == (1, {"ann": 1}, [2])
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 2, 100])
+def test_a_key_alone_beside_its_full_row(
+    toy: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows_at_once: int
+) -> None:
+    monkeypatch.setattr(result_import, "ROWS_AT_ONCE", rows_at_once)
+    full = {"key": "q3", "text": "Which is odd?", "subject": "math", "choices": ["one", "two"], "answer": "A"}
+    alone = {"key": "q3", "subject": "math"}
+    for first, second in ((full, alone), (alone | {"key": "q4"}, full | {"key": "q4", "text": "Which is even now?"})):
+        rows = [{**first, "expert": "ann", "score": 1}, {**second, "expert": "bob", "score": 0}]
+        summary = bring(toy, tmp_path, "all", *rows)
+        assert (summary.new_queries, summary.scored, summary.skipped) == (1, {"ann": 1, "bob": 1}, [])
+    found = stored(toy)
+    assert found["q4"][:3] == ("Which is even now?", '["one", "two"]', "A")
+    assert found["q4"][3] == assign_split(DomainQuery("q4", "math", "").split_hash), "the split of its first row stays"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from benchcoe_jobs.errors import UsageError
-from benchcoe_jobs.store.results import catalog, experts
+from benchcoe_jobs.store.results import catalog, experts, responses
 from benchcoe_jobs.store.results.experts import ExpertRow, Registration
+from benchcoe_jobs.store.results.responses import NewScore
 from benchcoe_jobs.store.session import Store
 
 
@@ -36,6 +37,28 @@ def test_settings_that_change_no_answer_can_be_changed_at_any_time(filled: Store
         assert experts.read_expert(connection, "a")[1].settings == free
         with pytest.raises(UsageError, match="'a' exists with another api and reasoning:"):
             experts.add_expert(connection, ExpertRow("a", "recorded", settings={"api": "chat", "reasoning": "keep"}))
+
+
+def test_an_expert_with_imported_results_gets_an_engine(filled: Store) -> None:
+    """Until the engine was asked something, a misspelt model can be corrected."""
+    imported, measured = {"format": "table", "sha256": "f" * 64}, {"engine": "x", "asked_as": {}}
+    with filled.writing() as connection:
+        benchmark_id, _ = catalog.find_benchmark(connection, "bench")
+        experts.add_expert(connection, ExpertRow("c", "recorded", cost=1.0))
+        expert_id = experts.find_expert(connection, "c")
+        run_id = responses.ensure_run(connection, expert_id, benchmark_id, imported)
+        query = next(iter(catalog.stored_queries(connection, benchmark_id).values()))
+        responses.write_scores(connection, expert_id, run_id, [NewScore(query.id, query.stratum_id, 1.0)])
+        assert experts.add_expert(connection, ExpertRow("c", "vllm", "misspelt")) is Registration.CHANGED
+        assert experts.add_expert(connection, ExpertRow("c", "vllm", "model")) is Registration.CHANGED
+        assert experts.read_expert(connection, "c")[1] == ExpertRow("c", "vllm", "model", cost=1.0)
+        assert responses.scored_by(connection, expert_id, benchmark_id) == {query.id: run_id}
+        assert responses.runs_of(connection, expert_id, benchmark_id) == [(run_id, imported)]
+        with pytest.raises(UsageError, match="'c' exists with another engine and model"):
+            experts.add_expert(connection, ExpertRow("c", "recorded"))
+        responses.ensure_run(connection, expert_id, benchmark_id, measured)
+        with pytest.raises(UsageError, match="'c' exists with another model"):
+            experts.add_expert(connection, ExpertRow("c", "vllm", "other"))
 
 
 def test_unknown_names_list_the_known_ones(filled: Store) -> None:

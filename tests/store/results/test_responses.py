@@ -38,6 +38,9 @@ def test_a_score_of_another_run_replaces_the_score_but_no_response(filled: Store
             select(Response.text).where(Response.run_id.in_(runs)).order_by(Response.run_id)
         ).all()
         [extraction] = connection.execute(select(Extraction.answer, Extraction.rule, Extraction.claimed))
+        assert [responses.rule_counts(connection, run_id) for run_id in runs] == [{}, {"letter": 1}]
+        for run_id in runs:
+            assert responses.values(connection, run_id)[query.id] == 1.0, "whichever run the score is from"
     assert texts == ["first\N{REPLACEMENT CHARACTER}", "second?"]
     assert tuple(extraction) == ("B", "letter", "C")
 
