@@ -194,7 +194,7 @@ class Executor:
             reason = f"unexpected {type(error).__name__}: {error}"
         reason = one_line(masked(reason))  # it is stored
         is_last = self._fail(claim, reason, exit_code, hopeless=hopeless)
-        outcome = "failed" if is_last else f"given back after attempt {claim.attempts}"
+        outcome = "failed" if is_last else "given back for another attempt"
         # A command in the foreground reports the failure of its job itself.
         report(f"{outcome}: {reason}", logging.INFO if self._worker is None else logging.WARNING)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ from benchcoe_jobs.store.job_queue import expired_leases, jobs, transitions, unf
 from benchcoe_jobs.store.job_queue.jobs import JobRow, Submission
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.wording import counted
+
+log = logging.getLogger(__name__)
 
 
 def kind_of(name: str) -> JobKind:
@@ -145,10 +148,15 @@ def sweep(store: Store) -> None:
     that was interrupted, or that missed a shard given back at the same moment.
     """
     with store.writing() as connection:
-        expired_leases.reclaim_stalled(
+        reclaimed = expired_leases.reclaim_stalled(
             connection,
             [owner for owner in expired_leases.running_owners(connection) if process_identity.is_gone(owner)],
         )
+    for shard in reclaimed:
+        what = f" (expert {shard.expert})" if shard.expert else ""
+        reason = shard.error or "its worker was killed or stopped responding"
+        level = logging.WARNING if shard.error else logging.INFO
+        log.log(level, "shard %d of job %d%s: %s: %s", shard.shard_id, shard.job_id, what, shard.state, reason)
     with store.reading() as connection:
         left = unfinished.left_open(connection)
     for job_id in left:

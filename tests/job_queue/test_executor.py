@@ -85,9 +85,9 @@ def test_an_error_is_retried_until_the_last_attempt(
     [
         (None, "done", "INFO"),
         (Tally(answered=1, errors=2), "done, with 2 error rows", "INFO"),
-        (BenchcoeError("out of\nluck"), "given back after attempt 1: out of luck", "WARNING"),
+        (BenchcoeError("out of\nluck"), "given back for another attempt: out of luck", "WARNING"),
         (UsageError("wrong"), "failed: wrong", "WARNING"),
-        (ValueError("a bug"), "given back after attempt 1: unexpected ValueError: a bug", "WARNING"),
+        (ValueError("a bug"), "given back for another attempt: unexpected ValueError: a bug", "WARNING"),
         (StoppedError("asked to stop"), "given back: asked to stop", "INFO"),
         (JobCancelledError("cancelled"), "cancelled", "INFO"),
         (LostLeaseError("shard 1 has gone to another worker"), "lost: shard 1 has gone to another worker", "WARNING"),

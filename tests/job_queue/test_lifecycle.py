@@ -215,13 +215,17 @@ def test_a_retry_is_refused_if_a_new_job_for_the_same_work_is_open(store: Store)
     assert read(store, failed).state is JobState.FAILED
 
 
-def test_a_sweep_reclaims_the_shards_of_processes_that_have_exited(store: Store) -> None:
+def test_a_sweep_reclaims_the_shards_of_processes_that_have_exited(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
     mine = process_identity.signature()
     name, _, started = mine.rpartition(".")
     submit(store, [2], [])
     with store.writing() as connection:
         for owner in (f"{name}.{int(started) + 1}", mine):
             claim(connection, owner)
-    lifecycle.sweep(store)
+    with caplog.at_level("INFO", "benchcoe_jobs.job_queue.lifecycle"):
+        lifecycle.sweep(store)
+    assert caplog.messages == ["shard 1 of job 1: waiting: its worker was killed or stopped responding"]
     with store.reading() as connection:
         assert expired_leases.running_owners(connection) == {mine}
