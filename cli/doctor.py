@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import shutil
 import sqlite3
@@ -68,6 +69,7 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield Check("python", "ok", sys.version.split()[0])
     yield Check("sqlite", "ok", sqlite3.sqlite_version)
     yield _database(settings)
+    yield _home(settings)
     yield _broker(settings)
     yield from _queue(settings)
     for package, hint in PACKAGES.items():
@@ -93,6 +95,29 @@ def _others(path: Path | None) -> str:
     if path is None or not (mode := stat.S_IMODE(path.stat().st_mode)) & 0o077:
         return ""
     return f"; other users of this machine can open it (mode {mode:04o}): `chmod 600 {shlex.quote(str(path))}`"
+
+
+def _home(settings: Settings) -> Check:
+    """The folder of artifacts, and the routers of the store whose artifacts it lacks."""
+    from benchcoe_jobs.store.routing import routers
+    from benchcoe_jobs.store.session import open_store
+
+    home = settings.home
+    try:
+        with closing(open_store(settings.database_url)) as store, store.reading() as connection:
+            known = routers.routers(connection)
+    except BenchcoeError:  # the check of the database reports it
+        known = []
+    if lost := [router.name for router in known if not os.access(home / router.artifact, os.R_OK | os.X_OK)]:
+        return Check(
+            "home",
+            "broken",
+            f"{home} lacks {counted(len(lost), 'router')} of the store ({', '.join(lost[:5])}): "
+            "set BENCHCOE_HOME to the folder where they were trained, which all machines must share",
+        )
+    if not home.is_dir():
+        return Check("home", "ok", f"{home}, which the first training makes")
+    return Check("home", "ok", f"{home}, {counted(len(known), 'router')} of the store")
 
 
 def _broker(settings: Settings) -> Check:

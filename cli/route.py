@@ -45,9 +45,8 @@ def route(
     """
     from benchcoe_jobs.domain import RouterInput
     from benchcoe_jobs.services.routing.budget import Budget
-    from benchcoe_jobs.services.routing.decider import decider
+    from benchcoe_jobs.services.routing.decider import current_decider
     from benchcoe_jobs.services.routing.question_file import InputQuestion, read_questions
-    from benchcoe_jobs.services.routing.snapshot import take_snapshot
 
     if (question is None) == (file is None):
         raise UsageError("give one question or --input FILE, not both")
@@ -55,9 +54,7 @@ def route(
         questions = [InputQuestion(None, RouterInput(question))]
     else:
         questions = read_questions(file) if file else []
-    with session.store.reading() as connection:
-        snapshot = take_snapshot(connection, router)
-    chooser = decider(session.store, session.settings.home, snapshot, falls_back=fallback)
+    chooser = current_decider(session.store, session.settings.home, router, falls_back=fallback)
     choices = chooser.choose([entry.router_input for entry in questions], Budget(max_cost, quality_weight))
     for entry, choice in zip(questions, choices, strict=True):
         if session.as_json:

@@ -11,6 +11,7 @@ from click.core import ParameterSource
 from benchcoe_jobs import registry
 from benchcoe_jobs.domain import ALL_POOL, Level, Policy, Split
 from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.model_folder import stored_name
 from benchcoe_jobs.wording import counted
 
 from .command import Command, Finite, Session
@@ -82,6 +83,8 @@ def train_router(session: Session, name: str, extend: bool, wait: bool, priority
         if fixed:
             raise UsageError(f"--extend keeps the settings of the router: leave out {', '.join(fixed)}")
     else:
+        if options["encoder"] is not None:
+            options["encoder"] = stored_name(options["encoder"])
         request = {"router": name, **options}
     job = run_job(session, "train-router", request, what=f"training {name}", wait=wait, priority=priority)
     if job is not None:

@@ -19,6 +19,10 @@ from benchcoe_jobs.settings import CONFIG_FILE, Settings
 
 TARGET = Path(__file__).with_name("cli.md")
 WIDTH = 80
+DEFAULTS = {
+    "broker_url": "unset: no broker",
+    "home": "`.benchcoe` beside a SQLite store; for PostgreSQL `~/.local/share/benchcoe`",
+}
 
 HEAD = """# Command line
 
@@ -80,7 +84,7 @@ def reference() -> str:
 def settings() -> Iterator[str]:
     """Yield one row of the table for each setting."""
     for field in fields(Settings):
-        default = "unset: no broker" if field.default is None else f"`{field.default}`"
+        default = DEFAULTS.get(field.name, f"`{field.default}`")
         yield f"| `{field.name}` | `BENCHCOE_{field.name.upper()}` | {default} |"
 
 

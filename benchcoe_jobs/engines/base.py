@@ -74,13 +74,15 @@ class EngineTraits:
     that the engine is given in one call and that one commit holds. `schedules_itself`: the engine runs micro-batches
     together and idles at the end of each shard, so that its shards should be long. `sends_messages`: the engine sends
     messages on as they are, with the name of their author and the level of detail of their images; others have no
-    place for these, and files that contain them are refused.
+    place for these, and files that contain them are refused. `opens_folders`: the expert's model may be a
+    folder, which is then stored with its absolute path.
     """
 
     needs_gpu: bool = True
     micro_batch: int = 64
     schedules_itself: bool = False
     sends_messages: bool = False
+    opens_folders: bool = False
 
 
 class Engine(Protocol):

@@ -30,7 +30,7 @@ Promptable = TypeVar("Promptable", Prompt, "VisionPrompt")
 class TransformersEngine:
     """One Hugging Face model for text, or for images and text."""
 
-    traits = EngineTraits()
+    traits = EngineTraits(opens_folders=True)
     _model: LocalModel
     _vision: VisionProcessor | None = None
 

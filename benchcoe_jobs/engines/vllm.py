@@ -50,7 +50,7 @@ _CPU_CACHE = "2"
 class VllmEngine:
     """One model in one `vllm.LLM`, whose worker processes belong to the process group of the engine server."""
 
-    traits = EngineTraits(micro_batch=512, schedules_itself=True)
+    traits = EngineTraits(micro_batch=512, schedules_itself=True, opens_folders=True)
     prefetch = 2
     _llm: Any = None
     _closing = False

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchcoe_jobs.engines.errors import ModelNotFoundError, first_line
 from benchcoe_jobs.errors import MissingError
-from benchcoe_jobs.files import expanded
+from benchcoe_jobs.model_folder import existing_folder, is_path, missing_folder
 
 # The files of a model. Pickled weights are neither downloaded nor read.
 _PARTS = ("*.json", "*.txt", "*.model", "*.tiktoken", "*.jinja", "*.safetensors")
@@ -24,13 +24,14 @@ def find_model(model: str, revision: str | None, *, with_code: bool) -> tuple[Pa
     revision does not exist or has no safetensors weights, MissingError without huggingface-hub.
     """
     parts = _PARTS + _CODE if with_code else _PARTS
-    folder = expanded(model)
-    if folder.is_dir():
+    if folder := existing_folder(model):
         if revision is not None:
             raise ModelNotFoundError(f"model {model} is a folder: only models from the hub have revisions")
         folder = folder.resolve()
         _require_weights(model, folder)
         return folder, _fingerprint(folder, parts)
+    if is_path(model):
+        raise ModelNotFoundError(f"model {missing_folder(model)}")
     if not _HUB_ID.fullmatch(model):
         raise ModelNotFoundError(f"model {model}: no such folder, and a hub id looks like owner/name")
     folder = _download(model, revision, parts)

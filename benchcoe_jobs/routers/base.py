@@ -87,7 +87,7 @@ class Features(Protocol):
 
     @classmethod
     def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], cache: VectorCache | None) -> Self:
-        """The fitted features back from `config()` and `arrays()`."""
+        """The fitted features back from `config()` and `arrays()`. Raises ValueError if these are damaged."""
 
 
 @runtime_checkable
@@ -99,6 +99,10 @@ class LearnedFeatures(Features, Protocol):
 
 class Head(Protocol):
     """Turn features into one number per output; higher is better."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The number of outputs and of features, (k, d), of a fitted head."""
 
     def fit(self, x: Matrix, examples: Examples) -> None:
         """Learn the targets of the examples, whose features are `x` (n, d)."""
@@ -114,7 +118,7 @@ class Head(Protocol):
 
     @classmethod
     def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """The fitted head back from `config()` and `arrays()`."""
+        """The fitted head back from `config()` and `arrays()`. Raises ValueError if these are damaged."""
 
 
 @runtime_checkable

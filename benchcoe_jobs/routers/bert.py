@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AliasChoices, Field
 
 from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Level, RouterInput
@@ -28,7 +29,7 @@ from benchcoe_jobs.routers.base import (
 )
 from benchcoe_jobs.routers.encoder import Encoder, find_encoder
 from benchcoe_jobs.routers.linear import BceHead, LogisticHead, RidgeHead
-from benchcoe_jobs.routers.transformer import Transformer, require_packages
+from benchcoe_jobs.routers.transformer import StoredTransformer, Transformer, require_packages
 from benchcoe_jobs.routers.window import RULE
 
 if TYPE_CHECKING:
@@ -41,6 +42,13 @@ _LINEAR: Mapping[Level, Mapping[str, type[LogisticHead | BceHead | RidgeHead]]] 
     Level.SUBJECT: {"linear": LogisticHead},
     Level.QUERY: {"bce": BceHead, "regression": RidgeHead},
 }
+
+
+class _Stored(StoredTransformer):
+    """Artifacts of release 0.1.0 call the history "curve"."""
+
+    origin: dict[str, Any]
+    history: list[dict[str, Any]] = Field(validation_alias=AliasChoices("history", "curve"))
 
 
 class BertFeatures:
@@ -69,9 +77,8 @@ class BertFeatures:
     @classmethod
     def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], cache: VectorCache | None) -> Self:
         """The features back; the original encoder is not needed. Raises MissingError without transformers."""
-        # Artifacts of release 0.1.0 call the history "curve".
-        history = config["history"] if "history" in config else config["curve"]
-        return cls(Transformer.restore(config, arrays), config["origin"], history)
+        stored = _Stored.model_validate(config)
+        return cls(Transformer.restore(stored, arrays), stored.origin, stored.history)
 
 
 class Bert:

@@ -12,17 +12,24 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Level
 from benchcoe_jobs.routers.base import Examples, FrozenFeatureKind, Matrix
 from benchcoe_jobs.routers.embedding import TwoViewFeatures
 from benchcoe_jobs.routers.linear import LogisticHead, column_products, ridge
+from benchcoe_jobs.routers.stored import StoredConfig, stored_array
 
 FOLDS = 5
 
 # Ridge penalties, from nearly none to little more than the means by subject.
 PENALTIES = (30.0, 100.0, 300.0, 1000.0)
+
+
+class _Stored(StoredConfig):
+    subjects: list[str] = Field(min_length=1)
+    penalty: float = Field(gt=0)
 
 
 class BlendHead:
@@ -96,15 +103,27 @@ class BlendHead:
             "intercepts": self._intercepts,
         }
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """See `Head`."""
+        return self._weights.shape[0], self._weights.shape[1]
+
     @classmethod
     def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """The head back from `config()` and `arrays()`."""
+        """The head back from `config()` and `arrays()`. Raises ValueError if they do not fit together."""
+        stored = _Stored.model_validate(config)
         head = cls()
-        head._subjects, head._penalty = tuple(config["subjects"]), config["penalty"]
+        head._subjects, head._penalty = tuple(stored.subjects), stored.penalty
+        head._weights = stored_array(arrays, "weights", (None, None))
+        outputs, width = head.shape
+        head._intercepts = stored_array(arrays, "intercepts", (outputs,))
+        head._means = stored_array(arrays, "means", (outputs, len(head._subjects)))
         prefix = "subject_"
         if classifier := {n.removeprefix(prefix): a for n, a in arrays.items() if n.startswith(prefix)}:
             head._classifier = LogisticHead.restore({}, classifier)
-        head._means, head._weights, head._intercepts = arrays["means"], arrays["weights"], arrays["intercepts"]
+        of_subjects = head._classifier.shape if head._classifier else (1, width)
+        if of_subjects != (len(head._subjects), width):
+            raise ValueError(f"the subject classifier is {of_subjects}, not {(len(head._subjects), width)}")
         return head
 
     def _probabilities(self, x: Matrix) -> Floats:

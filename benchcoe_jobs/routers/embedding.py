@@ -17,6 +17,7 @@ from benchcoe_jobs.routers.encoder import DEFAULT_ENCODER, find_encoder
 from benchcoe_jobs.routers.linear import LogisticHead, RidgeHead
 from benchcoe_jobs.routers.neighbours import KnnHead
 from benchcoe_jobs.routers.perceptron import PerceptronClassifier, PerceptronRegressor
+from benchcoe_jobs.routers.stored import StoredConfig
 from benchcoe_jobs.routers.window import RULE
 
 # Vectors are stored after this many texts, so that a crash loses less than a minute of work on two CPU cores.
@@ -29,6 +30,12 @@ def _whole(question: RouterInput) -> RouterInput:
 
 def _without_choices(question: RouterInput) -> RouterInput:
     return RouterInput(question.text)
+
+
+class _Stored(StoredConfig):
+    encoder: str
+    revision: str | None
+    fingerprint: str
 
 
 class EmbeddingFeatures:
@@ -80,10 +87,11 @@ class EmbeddingFeatures:
     @classmethod
     def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], cache: VectorCache | None) -> Self:
         """The features back. Raises InputError if the encoder has changed since training."""
-        features = cls(TrainingContext(encoder=config["encoder"], revision=config["revision"], cache=cache))
-        if features._encoder.fingerprint != config["fingerprint"]:
+        stored = _Stored.model_validate(config)
+        features = cls(TrainingContext(encoder=stored.encoder, revision=stored.revision, cache=cache))
+        if features._encoder.fingerprint != stored.fingerprint:
             raise InputError(
-                f"encoder {config['encoder']} has changed since the router was trained: "
+                f"encoder {stored.encoder} has changed since the router was trained: "
                 "restore the encoder, or train the router again"
             )
         return features

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from benchcoe_jobs.domain import RouterInput
 from benchcoe_jobs.errors import InputError, MissingError
-from benchcoe_jobs.files import expanded
+from benchcoe_jobs.model_folder import existing_folder, is_path, missing_folder
 from benchcoe_jobs.routers.window import readable
 
 DEFAULT_ENCODER = "sentence-transformers/all-MiniLM-L6-v2"
@@ -76,14 +76,15 @@ def find_encoder(name: str, revision: str | None) -> Encoder:
     The fingerprint of a folder is the SHA-256 of its files, that of a hub id is `id@commit`. Raises InputError if the
     encoder does not exist or the hub cannot be reached, MissingError without huggingface-hub.
     """
-    folder = expanded(name)
-    if folder.is_dir():
+    if folder := existing_folder(name):
         if revision is not None:
             raise InputError(
                 f"encoder {name} is a folder, and only an encoder from the hub has revisions: omit the revision"
             )
         folder = folder.resolve()
         return Encoder(str(folder), None, folder, _folder_fingerprint(folder))
+    if is_path(name):
+        raise InputError(f"encoder {missing_folder(name)}")
     if not _HUB_ID.fullmatch(name):
         raise InputError(f"encoder {name} is neither an existing folder nor a hub id such as owner/name")
     folder = _download(name, revision)
@@ -120,6 +121,9 @@ def _folder_fingerprint(folder: Path) -> str:
     )
     if not any(path.suffix == ".safetensors" for path in files):
         raise InputError(f"encoder {folder}: the folder holds no safetensors weights")
+    for pickled in folder.rglob("pytorch_model*.bin"):  # of a further layer; it would be read, and has no fingerprint
+        if not any(pickled.parent.glob("*.safetensors")):
+            raise InputError(f"encoder {folder}: {pickled.relative_to(folder)} is pickled: save it as safetensors")
     total = hashlib.sha256()
     for path in files:
         with (folder / path).open("rb") as file:

@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Annotated, Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 from scipy import sparse
 
 from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Level
 from benchcoe_jobs.routers.base import Examples, Head, Matrix
+from benchcoe_jobs.routers.stored import StoredConfig, stored_array
 
 NEIGHBOURS = 5
 MAX_TRAINING_VECTORS = 20_000
@@ -62,6 +64,23 @@ class Calibration:
     n: int
 
 
+class _StoredCalibration(StoredConfig):
+    share: float
+    left_out_share: float
+    gain: float
+    low: float
+    gain_without: float
+    n: int
+
+
+class _Stored(StoredConfig):
+    """`sparse` is the shape of the training vectors, None if they are dense."""
+
+    threshold: float
+    calibration: _StoredCalibration
+    sparse: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=2, max_length=2)] | None
+
+
 @dataclass(frozen=True, slots=True)
 class Fallback:
     """The vectors of training questions, and how familiar a question must be to be routed."""
@@ -90,13 +109,20 @@ class Fallback:
 
     @classmethod
     def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """The fallback back from `config()` and `arrays()`."""
-        vectors: Matrix = (
-            sparse.csr_matrix((arrays["data"], arrays["indices"], arrays["indptr"]), shape=config["sparse"])
-            if config["sparse"]
-            else arrays["known"]
-        )
-        return cls(vectors, config["threshold"], Calibration(**config["calibration"]))
+        """The fallback back from `config()` and `arrays()`. Raises ValueError if they do not fit together."""
+        stored = _Stored.model_validate(config)
+        vectors: Matrix
+        if stored.sparse is None:
+            vectors = stored_array(arrays, "known", (None, None))
+        else:
+            data = stored_array(arrays, "data", (None,))
+            indices = stored_array(arrays, "indices", data.shape, kind="i")
+            indptr = stored_array(arrays, "indptr", (stored.sparse[0] + 1,), kind="i")
+            vectors = sparse.csr_matrix((data, indices, indptr), shape=stored.sparse)
+            vectors.check_format(full_check=True)
+        if not vectors.shape[0]:
+            raise ValueError("there are no training vectors")
+        return cls(vectors, stored.threshold, Calibration(**stored.calibration.model_dump()))
 
 
 Refit = Callable[[Matrix, Examples], Head]

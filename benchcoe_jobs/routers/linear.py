@@ -16,6 +16,7 @@ from scipy.special import expit, logit
 
 from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.routers.base import Examples, Matrix
+from benchcoe_jobs.routers.stored import StoredConfig, stored_array
 
 # Chosen by 5-fold cross-validation on the train split of MMLU-Pro (7,186 questions), for rows of length one as both
 # kinds of features have. A sparse matrix has many more columns, each of which is non-zero in few rows, and needs a
@@ -41,10 +42,16 @@ class _Linear:
     def arrays(self) -> dict[str, NDArray[Any]]:
         return {"weights": self._weights, "intercepts": self._intercepts}
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._weights.shape[0], self._weights.shape[1]
+
     @classmethod
     def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
+        StoredConfig.model_validate(config)
         head = cls()
-        head._weights, head._intercepts = arrays["weights"], arrays["intercepts"]
+        head._weights = stored_array(arrays, "weights", (None, None))
+        head._intercepts = stored_array(arrays, "intercepts", (len(head._weights),))
         return head
 
     def _values(self, x: Matrix) -> Floats:

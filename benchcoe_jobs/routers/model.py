@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from benchcoe_jobs import registry
 from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Level, RouterInput
-from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.errors import InputError, UsageError
 from benchcoe_jobs.routers.base import (
     Examples,
     Features,
@@ -22,6 +23,18 @@ from benchcoe_jobs.routers.base import (
     TrainingContext,
 )
 from benchcoe_jobs.routers.fallback import DEFAULT_MAX_FALLBACK, Fallback, calibrate
+
+
+class Reading(NamedTuple):
+    """What a router makes of n questions: its predictions (n, k), and their familiarity (n,), see `fallback`.
+
+    Familiarity is None if the router has no fallback. `is_known` (n,) is whether anything in the question is known from
+    training; if not, the predictions are the same for each such question.
+    """
+
+    predictions: Floats
+    familiarity: Floats | None
+    is_known: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +53,18 @@ class RouterModel:
     head: Head
     fallback: Fallback | None = None
 
-    def read(self, questions: Sequence[RouterInput]) -> tuple[Floats, Floats | None]:
-        """Predictions (n, k) as by `predict`, and the familiarity of each question (n,), see `fallback`.
-
-        Familiarity is None if the router has no fallback.
-        """
+    def read(self, questions: Sequence[RouterInput]) -> Reading:
+        """The predictions of `predict`, and what the router knows of each question."""
         if not questions:
-            return np.zeros((0, len(self.outputs))), None
-        x = self.features.transform(questions)
+            return Reading(np.zeros((0, len(self.outputs))), None, np.zeros(0, dtype=bool))
+        x = self._transform(questions)
         predictions = self.head.predict(x)
-        return predictions, self.fallback.familiarity(self.level, x, predictions) if self.fallback else None
+        familiarity = self.fallback.familiarity(self.level, x, predictions) if self.fallback else None
+        return Reading(predictions, familiarity, _is_known(x))
 
     def predict(self, questions: Sequence[RouterInput]) -> Floats:
         """Predictions (n, k), one row per question and one column per output; the highest of a row is the choice."""
-        return self.head.predict(self.features.transform(questions)) if questions else np.zeros((0, len(self.outputs)))
+        return self.head.predict(self._transform(questions)) if questions else np.zeros((0, len(self.outputs)))
 
     def extended(self, examples: Examples, outputs: tuple[str, ...]) -> RouterModel:
         """A router with heads for more experts, learned from examples with targets (n, k').
@@ -66,8 +77,17 @@ class RouterModel:
         if existing := sorted(set(outputs) & set(self.outputs)):
             raise UsageError(f"the router already has a head for {', '.join(existing)}")
         examples = examples.take(_known_rows(examples, outputs))
-        head = self.head.extended(self.features.transform(examples.questions), examples)
+        head = self.head.extended(self._transform(examples.questions), examples)
         return replace(self, outputs=self.outputs + outputs, head=head)
+
+    def _transform(self, questions: Sequence[RouterInput]) -> Matrix:
+        x = self.features.transform(questions)
+        if x.shape[1] != self.head.shape[1]:
+            raise InputError(
+                f"the router's features have {x.shape[1]} columns, and its head reads {self.head.shape[1]}: "
+                "train the router again"
+            )
+        return x
 
 
 @dataclass(frozen=True)
@@ -146,6 +166,11 @@ def new_trainer(level: Level, kind: str, head: str | None, context: TrainingCont
         raise UsageError(f"a {level}-level {kind} router has no head {head!r}: choose {' or '.join(heads)}")
     found.check(context)
     return RouterTrainer(level, kind, head or next(iter(heads)), context)
+
+
+def _is_known(x: Matrix) -> NDArray[np.bool_]:
+    """Whether a row has a value other than zero."""
+    return np.asarray(abs(x).sum(axis=1)).reshape(-1) > 0
 
 
 def _known_rows(examples: Examples, outputs: tuple[str, ...]) -> NDArray[np.intp]:

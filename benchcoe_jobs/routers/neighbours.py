@@ -8,9 +8,11 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.routers.base import Examples, Matrix
+from benchcoe_jobs.routers.stored import StoredConfig, stored_array
 
 # A neighbour has weight exp(cosine / temperature). The temperature and the numbers of neighbours were chosen by 5-fold
 # cross-validation on the train split of MMLU-Pro.
@@ -26,6 +28,11 @@ class _TrainingQuestions:
 
     x: NDArray[np.float32]
     targets: Floats
+
+
+class _Stored(StoredConfig):
+    neighbours: int = Field(ge=1)
+    memories: int = Field(ge=1)
 
 
 class KnnHead:
@@ -73,13 +80,24 @@ class KnnHead:
             for part, array in (("x", stored.x), ("targets", stored.targets))
         }
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """See `Head`."""
+        return sum(stored.targets.shape[1] for stored in self._sets), self._sets[0].x.shape[1]
+
     @classmethod
     def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """The head back from `config()` and `arrays()`."""
-        head = cls(config["neighbours"])
-        head._sets = tuple(
-            _TrainingQuestions(arrays[f"x{number}"], arrays[f"targets{number}"]) for number in range(config["memories"])
-        )
+        """The head back from `config()` and `arrays()`. Raises ValueError if they do not fit together."""
+        stored = _Stored.model_validate(config)
+        head = cls(stored.neighbours)
+        width = None
+        for number in range(stored.memories):
+            x = stored_array(arrays, f"x{number}", (None, width))
+            targets = stored_array(arrays, f"targets{number}", (len(x), None), nan=True)
+            if not (~np.isnan(targets)).any(axis=0).all():
+                raise ValueError(f"targets{number} has a column without a target")
+            head._sets += (_TrainingQuestions(x, targets),)
+            width = x.shape[1]
         return head
 
     def _from(self, stored: _TrainingQuestions, x: NDArray[np.float32]) -> Floats:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.routers.base import Examples, Matrix
+from benchcoe_jobs.routers.stored import StoredConfig, stored_array
 
 # From this many questions on, training stops early by the loss on a tenth of them.
 _MANY = 1_000
@@ -31,6 +32,9 @@ _OPTIONS: dict[str, Any] = {
 class _Perceptron:
     """Layers of m networks: hidden weights (m, d, h) and biases (m, h), output weights (m, h, o) and biases (m, o)."""
 
+    _networks: ClassVar[int | None] = None
+    """m, if it is the same for every router; None: there is a network for each output, and o is 1."""
+
     def __init__(self) -> None:
         self._layers: dict[str, Floats] = {}
 
@@ -40,10 +44,24 @@ class _Perceptron:
     def arrays(self) -> dict[str, NDArray[Any]]:
         return dict(self._layers)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        m, d, _ = self._layers["hidden"].shape
+        return m * self._layers["output"].shape[2], d
+
     @classmethod
     def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
+        StoredConfig.model_validate(config)
+        hidden = stored_array(arrays, "hidden", (cls._networks, None, None))
+        m, _, h = hidden.shape
+        output = stored_array(arrays, "output", (m, h, None if cls._networks else 1))
         head = cls()
-        head._layers = dict(arrays)
+        head._layers = {
+            "hidden": hidden,
+            "hidden_bias": stored_array(arrays, "hidden_bias", (m, h)),
+            "output": output,
+            "output_bias": stored_array(arrays, "output_bias", (m, output.shape[2])),
+        }
         return head
 
     def _values(self, x: Matrix) -> list[Floats]:
@@ -58,6 +76,8 @@ class _Perceptron:
 
 class PerceptronClassifier(_Perceptron):
     """One network for all subjects; predicts the probability of each (subject level)."""
+
+    _networks = 1
 
     def fit(self, x: Matrix, examples: Examples) -> None:
         """Learn one-hot targets (n, k), k >= 2, without NaN; every output has a row."""

@@ -13,10 +13,12 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from benchcoe_jobs.domain import RouterInput
 from benchcoe_jobs.errors import InputError, MissingError
 from benchcoe_jobs.routers.encoder import Encoder, first_line
+from benchcoe_jobs.routers.stored import StoredConfig, stored_array
 from benchcoe_jobs.routers.window import readable
 
 PACKAGES = ("torch", "transformers", "accelerate")
@@ -31,6 +33,15 @@ _ATTENTION_DROPOUT = ("attention_probs_dropout_prob", "attention_dropout")
 # Tokens of a batch, including padding. On a CPU, batches that fit its caches are a tenth faster than four times larger
 # ones; a GPU needs large batches.
 _TOKENS = {"cpu": 2_048, "cuda": 16_384}
+
+
+class StoredTransformer(StoredConfig):
+    """What `Transformer.config` returns."""
+
+    model: dict[str, Any]
+    tokenizer: str
+    window: int = Field(ge=1, le=_WINDOW)
+    pad_id: int = Field(ge=0)
 
 
 def require_packages() -> None:
@@ -136,21 +147,29 @@ class Transformer:
         return {**weights, "centre": self.centre}
 
     @classmethod
-    def restore(cls, config: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]) -> Self:
-        """The encoder back from `config()` and `arrays()` alone. Raises MissingError without its packages."""
+    def restore(cls, stored: StoredTransformer, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """The encoder back from `config()` and `arrays()` alone.
+
+        Raises MissingError without its packages, and the errors of the libraries if the parts do not fit together.
+        """
         require_packages()
         transformers, tokenizers, torch = _quiet_transformers(), import_module("tokenizers"), import_module("torch")
-        settings = dict(config["model"])
+        settings = dict(stored.model)
         model = transformers.AutoModel.from_config(
-            transformers.AutoConfig.for_model(settings.pop("model_type"), **settings)
+            transformers.AutoConfig.for_model(settings.pop("model_type"), **settings), trust_remote_code=False
         ).float()
-        weights = {name.removeprefix("model."): torch.tensor(a) for name, a in arrays.items() if name != "centre"}
-        model.load_state_dict(weights)
+        if stored.window > getattr(model.config, "max_position_embeddings", _WINDOW):
+            raise ValueError(f"its window of {stored.window} tokens exceeds that of its model")
+        weights = {name: a for name, a in arrays.items() if name != "centre"}
+        for name in (name for name, a in weights.items() if a.dtype.kind == "f"):
+            stored_array(weights, name, weights[name].shape)
+        model.load_state_dict({name.removeprefix("model."): torch.tensor(a) for name, a in weights.items()})
         tokenizer = transformers.PreTrainedTokenizerFast(
-            tokenizer_object=tokenizers.Tokenizer.from_str(config["tokenizer"])
+            tokenizer_object=tokenizers.Tokenizer.from_str(stored.tokenizer)
         )
-        restored = cls(model, tokenizer, config["window"], config["pad_id"])
-        restored.centre = arrays["centre"]
+        restored = cls(model, tokenizer, stored.window, stored.pad_id)
+        restored.centre = stored_array(arrays, "centre", restored.centre.shape)
+        restored.vectors([RouterInput("Can it read?")])
         return restored
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import routing_world
 from console import Cli
 from local_servers import short_folder
 from sqlalchemy import update
@@ -25,6 +26,34 @@ def socket() -> Iterator[str]:
         path = folder / "valkey.sock"
         with ValkeyServer(port=0, unix_socket_path=path):
             yield f"redis+socket://{path}"
+
+
+def test_doctor_names_routers_that_this_machine_does_not_have(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    cli("init")
+
+    def home() -> dict[str, str]:
+        return next(check for check in cli("doctor --json").json["checks"] if check["what"] == "home")
+
+    assert home() == {"what": "home", "state": "ok", "detail": f"{tmp_path}/.benchcoe, which the first training makes"}
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    store = connect("sqlite:///benchcoe.db")
+    routing_world.fill(store, elsewhere)
+    store.close()
+    assert home() == {
+        "what": "home",
+        "state": "broken",
+        "detail": f"{tmp_path}/.benchcoe lacks 1 router of the store (r): "
+        "set BENCHCOE_HOME to the folder where they were trained, which all machines must share",
+    }
+    assert cli("doctor").code == 4
+    routed = cli("route 'how many apples'")
+    assert (routed.code, "is not on this machine, although the store names it" in routed.err) == (1, True)
+    monkeypatch.setenv("BENCHCOE_HOME", "elsewhere")
+    assert home() == {"what": "home", "state": "ok", "detail": f"{elsewhere}, 1 router of the store"}
 
 
 def test_doctor_names_workers_and_queues_without_one(

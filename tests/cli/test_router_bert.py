@@ -59,7 +59,7 @@ def test_a_killed_training_continues_and_the_router_routes(session: Cli, monkeyp
     )
     assert killed.returncode == -signal.SIGKILL
     scratch = Path(".benchcoe/routers/tuned/.scratch")
-    [checkpoint] = scratch.glob("*/checkpoint-*")
+    [checkpoint] = scratch.glob("*/*/checkpoint-*")
     assert session("routers --json").json["routers"] == []
 
     from benchcoe_jobs.routers import tuning

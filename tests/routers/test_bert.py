@@ -97,10 +97,10 @@ def test_scores_are_learned_better_than_on_the_frozen_encoder(tiny_encoder: str,
 def test_an_artifact_needs_no_encoder(tiny_encoder: str, tmp_path: Path) -> None:
     folder = shutil.copytree(tiny_encoder, tmp_path / "encoder")
     model = new_trainer(Level.SUBJECT, "bert", None, TrainingContext(str(folder))).fit(EIGHT.outputs, EIGHT.examples)
-    artifact.save(model, tmp_path / "router")
+    fingerprint = artifact.save(model, tmp_path / "router")
     expected = model.predict(EIGHT.unseen)
     shutil.rmtree(folder)
-    np.testing.assert_array_equal(artifact.load(tmp_path / "router").predict(EIGHT.unseen), expected)
+    np.testing.assert_array_equal(artifact.load(tmp_path / "router", fingerprint).predict(EIGHT.unseen), expected)
     origin = json.loads((tmp_path / "router" / "router.json").read_text())["features_config"]["origin"]
     assert origin["fingerprint"].startswith("sha256:")
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,6 +22,7 @@ from benchcoe_jobs.routers.base import Examples, TrainingContext
 from benchcoe_jobs.routers.embedding import EmbeddingFeatures
 from benchcoe_jobs.routers.encoder import Encoder, find_encoder
 from benchcoe_jobs.routers.model import new_trainer
+from benchcoe_jobs.routers.transformer import Transformer
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -101,12 +104,12 @@ def test_a_crash_keeps_the_chunks_before_it(folder: Path, encoded: list[str], mo
 def test_a_router_refuses_another_encoder(folder: Path, encoded: list[str], tmp_path: Path) -> None:
     trainer = new_trainer(Level.SUBJECT, "embedding", "linear", TrainingContext(str(folder)))
     model = trainer.fit(("short", "long"), Examples(questions_of("x", "x" * 50), ["short", "long"], np.eye(2)))
-    artifact.save(model, tmp_path / "router")
-    artifact.load(tmp_path / "router")
+    fingerprint = artifact.save(model, tmp_path / "router")
+    artifact.load(tmp_path / "router", fingerprint)
     (folder / "config.json").write_text('{"hidden_size": 3}')
     find_encoder.cache_clear()
     with pytest.raises(InputError, match="has changed since the router was trained"):
-        artifact.load(tmp_path / "router")
+        artifact.load(tmp_path / "router", fingerprint)
 
 
 def test_the_fingerprint_covers_the_files_of_the_encoder(folder: Path) -> None:
@@ -142,7 +145,9 @@ def test_an_encoder_that_is_not_available_is_refused(folder: Path, monkeypatch: 
     (folder.parent / "empty").mkdir()
     for name, revision, says in [
         ("owner/name", "v1", r"owner/name@v1 is not in the cache of the hub and cannot be downloaded \(no network\)"),
-        ("./no/such/folder", None, "neither an existing folder nor a hub id"),
+        ("a b/c", None, "neither an existing folder nor a hub id"),
+        ("./no/such/folder", None, r"encoder folder \./no/such/folder is not on this machine: copy it there"),
+        ("/no/such/folder", None, "encoder folder /no/such/folder is not on this machine: copy it there"),
         (str(folder.parent / "empty"), None, "holds no safetensors weights"),
         (str(folder), "v1", "only an encoder from the hub has revisions"),
     ]:
@@ -159,6 +164,38 @@ def test_missing_packages_are_named(folder: Path, monkeypatch: pytest.MonkeyPatc
         found.encode(questions_of("text"))
     with pytest.raises(MissingError, match=r"pip install 'benchcoe-jobs\[routers\]'"):
         find_encoder("owner/name", None)
+
+
+@pytest.mark.parametrize("way", ["modules", "auto_map"])
+def test_code_of_an_encoder_is_not_run(tiny_encoder: str, tmp_path: Path, way: str) -> None:
+    """sentence-transformers runs the code of a folder in releases before 6.0, whatever it is told."""
+    folder = shutil.copytree(tiny_encoder, tmp_path / "encoder")
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    if way == "modules":
+        module = {"idx": 0, "name": "0", "path": "", "type": "own.Model"}
+        (folder / "modules.json").write_text(json.dumps([module]))
+    else:
+        config = json.loads((folder / "config.json").read_text())
+        config |= {"model_type": "custom", "auto_map": {"AutoConfig": "own.Config", "AutoModel": "own.Model"}}
+        (folder / "config.json").write_text(json.dumps(config))
+    found = find_encoder(str(folder), None)
+    with pytest.raises(InputError, match="cannot be loaded") as refusal:
+        found.encode(questions_of("text"))
+    assert "\n" not in str(refusal.value)
+    if way == "auto_map":
+        with pytest.raises(InputError, match="cannot be loaded"):
+            Transformer.open(found)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_pickled_weights_of_a_further_layer_are_refused(folder: Path) -> None:
+    (folder / "2_Dense").mkdir()
+    (folder / "2_Dense" / "pytorch_model.bin").touch()
+    with pytest.raises(InputError, match=r"2_Dense/pytorch_model\.bin is pickled: save it as safetensors"):
+        find_encoder(str(folder), None)
+    (folder / "2_Dense" / "model.safetensors").touch()
+    find_encoder.cache_clear()
+    find_encoder(str(folder), None)
 
 
 def test_a_folder_without_an_encoder_is_refused(folder: Path, encoder: str) -> None:

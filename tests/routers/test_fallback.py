@@ -55,8 +55,8 @@ def test_only_questions_unlike_training_fall_back(level: Level) -> None:
     model = trained(level, transfers=False)
     assert model.fallback is not None
     _, examples, _ = toy_examples(level, transfers=False)
-    _, foreign = model.read(FOREIGN)
-    _, familiarity = model.read(examples.questions)
+    _, foreign, _ = model.read(FOREIGN)
+    _, familiarity, _ = model.read(examples.questions)
     assert foreign is not None
     assert familiarity is not None
     assert (foreign < model.fallback.threshold).all()
@@ -77,7 +77,7 @@ def test_a_question_that_fits_two_subjects_is_less_familiar() -> None:
     found = new_trainer(Level.SUBJECT, "tfidf", None, TrainingContext()).fit(
         SUBJECTS, Examples(questions, subjects, one_hot), scores=scores
     )
-    _, familiarity = found.read([either[0], examples.questions[0]])
+    _, familiarity, _ = found.read([either[0], examples.questions[0]])
     assert familiarity is not None
     assert familiarity[0] < 0.6, "a cosine of one, times a probability of a half"
     assert familiarity[0] < familiarity[1]
@@ -92,7 +92,7 @@ def test_a_router_that_generalises_to_held_out_subjects_does_not_fall_back() -> 
     assert model.fallback is not None
     assert model.fallback.calibration.low > 0
     assert model.fallback.calibration.share == 0.0
-    _, foreign = model.read(FOREIGN)
+    _, foreign, _ = model.read(FOREIGN)
     assert foreign is not None
     assert (foreign >= model.fallback.threshold).all()
 
@@ -106,7 +106,7 @@ def test_the_share_that_falls_back_has_a_limit(max_fallback: float) -> None:
     )
     assert model.fallback is not None
     assert model.fallback.calibration.share == max_fallback
-    _, familiarity = model.read(examples.questions)
+    _, familiarity, _ = model.read(examples.questions)
     assert familiarity is not None
     assert (familiarity < model.fallback.threshold).mean() <= max_fallback + 0.02
 
@@ -114,8 +114,7 @@ def test_the_share_that_falls_back_has_a_limit(max_fallback: float) -> None:
 @pytest.mark.parametrize("level", list(Level))
 def test_a_fallback_survives_the_round_trip(level: Level, tmp_path: Path) -> None:
     model = trained(level, transfers=False)
-    artifact.save(model, tmp_path / "router")
-    loaded = artifact.load(tmp_path / "router")
+    loaded = artifact.load(tmp_path / "router", artifact.save(model, tmp_path / "router"))
     assert loaded.fallback is not None
     assert model.fallback is not None
     assert (loaded.fallback.threshold, loaded.fallback.calibration) == (
@@ -133,7 +132,7 @@ def test_too_few_subjects_to_hold_one_out() -> None:
         outputs, examples.take(two), scores=scores[two]
     )
     assert model.fallback is None
-    assert model.read(FOREIGN)[1] is None
+    assert model.read(FOREIGN).familiarity is None
 
 
 def test_without_scores_there_is_no_fallback() -> None:

@@ -19,15 +19,20 @@ from benchcoe_jobs.routers.base import LearnedFeatures
 
 RELEASE = Path(__file__).parent / "fixtures" / "release_0_1_0"
 EXPECTED: dict[str, dict[str, Any]] = json.loads((RELEASE / "expected.json").read_text())
+FINGERPRINTS = {
+    name: json.loads((RELEASE / name / "router.json").read_text())["sha256"]
+    for name in ("tfidf-subject", "tfidf-query", "bert-subject")
+}
 QUESTIONS = [RouterInput(text) for text in ("what is the drum?", "an apple on a brick", "nothing familiar")]
 
 
 @pytest.mark.parametrize("name", ["tfidf-subject", "tfidf-query"])
 def test_a_router_with_its_fallback(name: str) -> None:
-    model = artifact.load(RELEASE / name)
-    predictions, familiarity = model.read(QUESTIONS)
+    model = artifact.load(RELEASE / name, FINGERPRINTS[name])
+    predictions, familiarity, is_known = model.read(QUESTIONS)
     np.testing.assert_allclose(predictions, EXPECTED[name]["predictions"], rtol=1e-12)
     assert familiarity is not None
+    assert is_known.tolist() == [True, True, False]
     np.testing.assert_allclose(familiarity, EXPECTED[name]["familiarity"], rtol=1e-12)
     assert model.fallback is not None
     assert model.fallback.config()["calibration"] == EXPECTED[name]["calibration"]
@@ -36,13 +41,13 @@ def test_a_router_with_its_fallback(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["tfidf-subject", "tfidf-query"])
 def test_saved_again_it_is_the_same_artifact(name: str, tmp_path: Path) -> None:
-    fingerprint = artifact.save(artifact.load(RELEASE / name), tmp_path / name)
-    assert fingerprint == json.loads((RELEASE / name / "router.json").read_text())["sha256"]
+    loaded = artifact.load(RELEASE / name, FINGERPRINTS[name][:16])
+    assert artifact.save(loaded, tmp_path / name) == FINGERPRINTS[name]
 
 
 def test_a_fine_tuned_encoder_and_its_history(tmp_path: Path) -> None:
     pytest.importorskip("transformers")
-    model = artifact.load(RELEASE / "bert-subject")
+    model = artifact.load(RELEASE / "bert-subject", FINGERPRINTS["bert-subject"])
     np.testing.assert_allclose(model.predict(QUESTIONS), EXPECTED["bert-subject"]["predictions"], atol=1e-3)
     assert isinstance(model.features, LearnedFeatures)
     assert model.features.history == EXPECTED["bert-subject"]["history"]

@@ -74,8 +74,9 @@ def test_two_fits_and_a_saved_router_predict_the_same_bits(
     trainer: RouterTrainer, eight: World, tmp_path: Path
 ) -> None:
     first, second = trained(trainer, eight), trainer.fit(eight.outputs, eight.examples)
-    assert artifact.save(first, tmp_path / "first") == artifact.save(second, tmp_path / "second")
-    loaded = artifact.load(tmp_path / "first", cache=trainer.context.cache)
+    fingerprint = artifact.save(first, tmp_path / "first")
+    assert fingerprint == artifact.save(second, tmp_path / "second")
+    loaded = artifact.load(tmp_path / "first", fingerprint, cache=trainer.context.cache)
     assert (loaded.level, loaded.kind, loaded.head_name) == (trainer.level, trainer.kind, trainer.head)
     assert loaded.outputs == eight.outputs
     questions = eight.unseen + ODD
@@ -140,14 +141,14 @@ def test_new_experts_do_not_change_the_predictions_of_the_others(
     new_targets[np.random.default_rng(1).random(len(new_targets)) > coverage] = np.nan
 
     grown = model.extended(replace(eight.examples, targets=new_targets), eight.outputs[old:])
-    artifact.save(grown, tmp_path / "grown")
+    fingerprint = artifact.save(grown, tmp_path / "grown")
     after = grown.predict(eight.unseen)
 
     assert grown.outputs == eight.outputs
     np.testing.assert_array_equal(after[:, :old], before)
     np.testing.assert_array_equal(after.argmax(axis=1), np.arange(8))
     np.testing.assert_array_equal(model.predict(eight.unseen), before)
-    loaded = artifact.load(tmp_path / "grown", cache=query_trainer.context.cache)
+    loaded = artifact.load(tmp_path / "grown", fingerprint, cache=query_trainer.context.cache)
     np.testing.assert_array_equal(loaded.predict(eight.unseen), after)
 
 

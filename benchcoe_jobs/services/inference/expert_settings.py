@@ -10,6 +10,8 @@ from benchcoe_jobs.domain import RECORDED
 from benchcoe_jobs.engines.base import ExpertSettings
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.masking import masked
+from benchcoe_jobs.model_folder import stored_name
+from benchcoe_jobs.services.inference.placement import engine_traits
 from benchcoe_jobs.store.results.experts import ExpertRow
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -25,8 +27,9 @@ def new_expert(
 ) -> ExpertRow:
     """The row of a new expert: `costs` are its cost and prices, `given` are engine settings, None if not given.
 
-    Raises UsageError if an engine has no model, if settings are given without an engine, or if a secret would be
-    stored.
+    A model that is an existing folder is stored with its absolute path. Raises UsageError if an engine has no model, if
+    settings are given without an engine, or if a secret would be stored; InputError if the model is a relative path
+    that does not exist.
     """
     given = {key: _as_stored(value) for key, value in given.items() if value not in (None, ())}
     _require_no_secret(given)
@@ -36,6 +39,8 @@ def new_expert(
         return ExpertRow(name, engine, model, revision, {}, **costs)
     if not model:
         raise UsageError(f"engine {engine} needs --model: a folder, a hub id or an endpoint's name for it")
+    if engine_traits(engine).opens_folders:
+        model = stored_name(model)
     defaults = ExpertSettings(engine, model)
     settings = {key: value for key, value in given.items() if value != _as_stored(getattr(defaults, key))}
     return ExpertRow(name, engine, model, revision, settings, **costs)

@@ -15,7 +15,7 @@ from benchcoe_jobs.errors import InputError, UsageError
 from benchcoe_jobs.routers import artifact
 from benchcoe_jobs.routers.model import RouterModel
 from benchcoe_jobs.services.routing.budget import Budget
-from benchcoe_jobs.services.routing.snapshot import RoutingSnapshot
+from benchcoe_jobs.services.routing.snapshot import RoutingSnapshot, take_snapshot
 from benchcoe_jobs.store.routing import routers
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.wording import percent
@@ -43,18 +43,22 @@ class Estimates:
     """Expected scores (n, experts) of n questions, with a column for each eligible expert.
 
     A score is -inf for an expert without a mean on the predicted subject. The scores of a question that fell back are
-    the experts' means over the whole training split. `predictions` (n, outputs) are the router's.
+    the experts' means over the whole training split. `predictions` (n, outputs) are the router's. `unread` (n,) is the
+    reason if the router can make nothing of a question, otherwise an empty string.
     """
 
     scores: Floats
     predictions: Floats
     familiarity: Floats | None
     fell_back: NDArray[np.bool_]
+    unread: NDArray[np.object_]
 
     def take(self, rows: NDArray[np.intp]) -> Estimates:
         """The estimates of some of the questions."""
         familiarity = None if self.familiarity is None else self.familiarity[rows]
-        return Estimates(self.scores[rows], self.predictions[rows], familiarity, self.fell_back[rows])
+        return Estimates(
+            self.scores[rows], self.predictions[rows], familiarity, self.fell_back[rows], self.unread[rows]
+        )
 
 
 @dataclass(frozen=True)
@@ -74,14 +78,15 @@ class Decider:
 
     def estimate(self, questions: Sequence[RouterInput]) -> Estimates:
         """The expected score of each eligible expert on each question."""
-        predictions, familiarity = self.model.read(questions)
+        predictions, familiarity, is_known = self.model.read(questions)
         at_subject_level = self.snapshot.router.level == Level.SUBJECT
         scores = self._by_subject(predictions) if at_subject_level else self._by_score(predictions)
         fell_back = np.zeros(len(questions), dtype=bool)
         if self.falls_back and self.model.fallback is not None and familiarity is not None:
             fell_back = familiarity < self.model.fallback.threshold
             scores[fell_back] = self._row(self.snapshot.overall)
-        return Estimates(scores, predictions, familiarity, fell_back)
+        unread = np.array([_unread(*one) for one in zip(questions, is_known.tolist(), strict=True)], dtype=object)
+        return Estimates(scores, predictions, familiarity, fell_back, unread)
 
     def best(self, estimates: Estimates, budget: Budget) -> NDArray[np.intp]:
         """The position in `eligible` of the expert that is worth most for each question, (n,).
@@ -132,16 +137,19 @@ class Decider:
         if self.snapshot.router.level == Level.SUBJECT:
             best = int(estimates.predictions[row].argmax())
             subject, confidence = self.model.outputs[best], float(estimates.predictions[row, best])
+        unread = estimates.unread[row]
         if fell_back:
-            why = self._why_fallback(expert, familiarity)
+            why = self._why_fallback(expert, familiarity, unread)
         elif subject is not None:
             why = self._why_subject(expert, subject, scores[column])
         else:
             why = self._why_score(scores, column)
+        if unread and not fell_back:
+            why = f"{unread}, and every such question gets the same expert: {why}"
         why += budget.why(self.snapshot.costs.get(expert))
         return Choice(expert, subject, confidence, why, familiarity, fell_back)
 
-    def _why_fallback(self, expert: str, familiarity: float | None) -> str:
+    def _why_fallback(self, expert: str, familiarity: float | None, unread: str) -> str:
         fallback = self.model.fallback
         scope = self.snapshot.router.scope
         to = "the best single expert"
@@ -149,6 +157,8 @@ class Decider:
             to = f"the experts' means on all of {scope.benchmark}, split {scope.split}"
         if familiarity is None or fallback is None or fallback.threshold > 1.0:
             return f"training found no certain gain over the best single expert: falls back to {to}"
+        if unread:
+            return f"{unread}: falls back to {to}"
         return (
             f"unlike the training questions (familiarity {familiarity:.3f}, below {fallback.threshold:.3f}): "
             f"falls back to {to}"
@@ -178,19 +188,37 @@ class Decider:
 def decider(store: Store, home: Path, snapshot: RoutingSnapshot, *, falls_back: bool = True) -> Decider:
     """Load the artifact of a snapshot.
 
-    Raises InputError if the artifact cannot be loaded, UsageError if the router was trained again since and the
+    Raises InputError if the artifact cannot be loaded, ReplacedError if the router was trained again since and the
     artifact was removed.
     """
     router = snapshot.router
     try:
-        model = artifact.load(home / router.artifact, cache=routers.StoredVectors(store))
-    except InputError as error:
-        with store.reading() as connection:
-            is_replaced = routers.current_artifact(connection, router.id) != router.artifact
-        if is_replaced and not (home / router.artifact).exists():
-            raise UsageError(
-                f"router {router.name!r} was trained again after the job was submitted, and its earlier artifact was "
-                "removed: give the command that submitted the job again"
-            ) from error
+        model = artifact.load(home / router.artifact, router.fingerprint, cache=routers.StoredVectors(store))
+    except InputError:
+        if not artifact.exists(home / router.artifact):
+            with store.reading() as connection:
+                routers.require_unchanged(connection, router)
         raise
     return Decider(snapshot, model, falls_back)
+
+
+def current_decider(store: Store, home: Path, router_name: str | None, *, falls_back: bool = True) -> Decider:
+    """The decider of a router as it is now; None means the only router of the store.
+
+    If a training replaces the router while its artifact is being read, the new one is read. Raises the other errors of
+    `take_snapshot` and `decider`.
+    """
+    while True:
+        with store.reading() as connection:
+            snapshot = take_snapshot(connection, router_name)
+        try:
+            return decider(store, home, snapshot, falls_back=falls_back)
+        except routers.ReplacedError:
+            continue
+
+
+def _unread(question: RouterInput, is_known: bool) -> str:
+    """See `Estimates.unread`."""
+    if not question.whole.strip():
+        return "the question has no text"
+    return "" if is_known else "no word of the question occurred in training"

@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 from sqlalchemy import Connection
 
 from benchcoe_jobs.domain import Level, Policy
-from benchcoe_jobs.errors import StoreError, UsageError
+from benchcoe_jobs.errors import InputError, UsageError
 from benchcoe_jobs.routers import artifact
 from benchcoe_jobs.routers.base import LearnedFeatures, TrainingContext, TrainingHistory
 from benchcoe_jobs.routers.fallback import DEFAULT_MAX_FALLBACK, Calibration
 from benchcoe_jobs.routers.model import RouterModel, new_trainer
 from benchcoe_jobs.services.labelling.scope import best_single, find_scope, require_policy
+from benchcoe_jobs.services.training.checkpoints import checkpoints
+from benchcoe_jobs.services.training.registration import Guard, make_folder, register, unguarded
 from benchcoe_jobs.services.training.training_set import TrainingSet
 from benchcoe_jobs.store.labels.label_sets import LabelSetRef, freeze
 from benchcoe_jobs.store.labels.live_labels import Scope
-from benchcoe_jobs.store.routing import routers, snapshots
+from benchcoe_jobs.store.routing import routers
+from benchcoe_jobs.store.routing.routers import TrainedRouter
 from benchcoe_jobs.store.session import Store
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-
-_CHECKPOINTS = ".scratch"
-"""The folder, beside a router's artifacts, for the checkpoints of an unfinished training."""
-
-Guard: TypeAlias = Callable[[Connection], object]
-"""Called in a transaction before it changes anything; an exception rolls the transaction back."""
-
-
-def _unguarded(connection: Connection) -> None:
-    """The guard of a training that is not a job: it never refuses."""
 
 
 def _uninterrupted() -> None:
@@ -94,7 +85,7 @@ def train_router(
     revision: str | None = None,
     policy: Policy = Policy.BEST,
     max_fallback: float = DEFAULT_MAX_FALLBACK,
-    guard: Guard = _unguarded,
+    guard: Guard = unguarded,
     on_step: Callable[[], object] = _uninterrupted,
 ) -> Trained:
     """Freeze the labels of a scope, train a router on them and register it; a router of the same name is replaced.
@@ -107,13 +98,7 @@ def train_router(
     require_policy(level, policy)
     require_router_name(name)
     # Outside the transaction, because a download must not lock the store.
-    context = TrainingContext(
-        encoder,
-        revision,
-        routers.StoredVectors(store),
-        checkpoints=home / "routers" / name / _CHECKPOINTS,
-        on_step=on_step,
-    )
+    context = TrainingContext(encoder, revision, routers.StoredVectors(store), on_step=on_step)
     trainer = new_trainer(level, kind, head, context)
     with store.writing() as connection:  # labels are frozen together with the scores to learn from
         scope = find_scope(connection, pool, benchmark, split)
@@ -127,18 +112,20 @@ def train_router(
                 "a router chooses between two or more"
             )
         validation = training_set.validation(connection) if trainer.learns_features else None
-        _make_folder(home, name)
-    model = trainer.fit(
-        training_set.outputs,
-        training_set.examples,
-        validation.examples if validation else None,
-        scores=training_set.calibration_scores if max_fallback else None,
-        validation_scores=validation.calibration_scores if validation else None,
-        max_fallback=max_fallback,
-    )
-    return _register(
-        store, home, name, model, scope, frozen, len(training_set.examples.questions), training_set.outputs, guard
-    )
+        make_folder(home, name)
+    n_queries = len(training_set.examples.questions)
+    with checkpoints(home, name, [level, kind, head, pool, benchmark, split, encoder, revision, policy]) as folder:
+        trainer = replace(trainer, context=replace(context, checkpoints=folder))
+        model = trainer.fit(
+            training_set.outputs,
+            training_set.examples,
+            validation.examples if validation else None,
+            scores=training_set.calibration_scores if max_fallback else None,
+            validation_scores=validation.calibration_scores if validation else None,
+            max_fallback=max_fallback,
+        )
+        register(store, home, name, model, scope, frozen, n_queries, guard)
+    return _trained(name, model, scope, frozen, n_queries, training_set.outputs)
 
 
 def require_router_name(name: str) -> None:
@@ -147,19 +134,32 @@ def require_router_name(name: str) -> None:
         raise UsageError(f"router name {name!r}: use letters, digits, dots, dashes and underscores")
 
 
-def extend_router(store: Store, home: Path, name: str, *, guard: Guard = _unguarded) -> Trained:
+def extend_router(store: Store, home: Path, name: str, *, guard: Guard = unguarded) -> Trained:
     """Add a head to a query-level router for each eligible expert that joined its pool after it was trained.
 
-    The other heads do not change by a bit. Raises UsageError for a subject-level router, which reads new experts from
-    the label view and needs no training.
+    The other heads do not change by a bit. If another training replaces the router meanwhile, the new one is extended.
+    Raises UsageError for a subject-level router, which reads new experts from the label view and needs no training.
     """
-    with store.reading() as connection:
-        router = routers.find_router(connection, name)
-    if router.level != Level.QUERY:
-        raise UsageError(
-            f"router {name!r} is subject-level: it reads the label view, so a new expert needs no training"
-        )
-    model = artifact.load(home / router.artifact, cache=routers.StoredVectors(store))
+    while True:
+        with store.reading() as connection:
+            router = routers.find_router(connection, name)
+        if router.level != Level.QUERY:
+            raise UsageError(
+                f"router {name!r} is subject-level: it reads the label view, so a new expert needs no training"
+            )
+        try:
+            return _extended(store, home, router, guard)
+        except routers.ReplacedError:
+            continue
+
+
+def _extended(store: Store, home: Path, router: TrainedRouter, guard: Guard) -> Trained:
+    try:
+        model = artifact.load(home / router.artifact, router.fingerprint, cache=routers.StoredVectors(store))
+    except InputError:
+        with store.reading() as connection:
+            routers.require_unchanged(connection, router)
+        raise
     scope = router.scope
     with store.writing() as connection:
         frozen = freeze(connection, Level.QUERY, scope)
@@ -169,52 +169,19 @@ def extend_router(store: Store, home: Path, name: str, *, guard: Guard = _unguar
         columns = [training_set.outputs.index(expert) for expert in added]
         examples = replace(training_set.examples, targets=training_set.examples.targets[:, columns])
         model = model.extended(examples, added)
-    return _register(store, home, name, model, scope, frozen, len(training_set.examples.questions), added, guard)
 
-
-def _register(
-    store: Store,
-    home: Path,
-    name: str,
-    model: RouterModel,
-    scope: Scope,
-    frozen: LabelSetRef,
-    n_queries: int,
-    new_outputs: tuple[str, ...],
-    guard: Guard,
-) -> Trained:
-    """Write the artifact first, then the row: a crash between the two leaves an unused folder, not a broken router.
-
-    Earlier artifacts are removed, except those that the snapshot of an open job names. They are removed by a later
-    training of the same router.
-    """
-    folder = _make_folder(home, name)
-    staging = folder / f".new-{os.getpid()}"
-    try:
-        fingerprint = artifact.save(model, staging)[:16]
-        if (folder / fingerprint).exists():  # the same router, or a damaged copy of it
-            (folder / fingerprint).rename(folder / f".old-{os.getpid()}")
-        staging.rename(folder / fingerprint)
-    except OSError as error:
-        raise _not_written(folder, error) from error
-    artifact_name = f"routers/{name}/{fingerprint}"
-    with store.writing() as connection:
+    def is_current(connection: Connection) -> None:
         guard(connection)
-        routers.save_router(
-            connection,
-            name,
-            level=model.level.value,
-            kind=model.kind,
-            scope=scope,
-            labels=frozen,
-            artifact=artifact_name,
-            n_queries=n_queries,
-        )
-        # After save_router, which waits for transactions that open a job for the earlier artifact.
-        in_use = {artifact_name, *snapshots.artifacts_of_open_jobs(connection)}
-    for other in folder.iterdir():
-        if f"routers/{name}/{other.name}" not in in_use:
-            shutil.rmtree(other, ignore_errors=True)
+        routers.require_unchanged(connection, router)
+
+    n_queries = len(training_set.examples.questions)
+    register(store, home, router.name, model, scope, frozen, n_queries, is_current)
+    return _trained(router.name, model, scope, frozen, n_queries, added)
+
+
+def _trained(
+    name: str, model: RouterModel, scope: Scope, frozen: LabelSetRef, n_queries: int, new_outputs: tuple[str, ...]
+) -> Trained:
     return Trained(
         name,
         model.level.value,
@@ -227,17 +194,3 @@ def _register(
         model.fallback.calibration if model.fallback else None,
         model.features.history if isinstance(model.features, LearnedFeatures) else None,
     )
-
-
-def _make_folder(home: Path, name: str) -> Path:
-    """The folder of a router's artifacts. It is made before a training, whose result would be lost without it."""
-    folder = home / "routers" / name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _not_written(folder, error) from error
-    return folder
-
-
-def _not_written(folder: Path, error: OSError) -> StoreError:
-    return StoreError(f"the router cannot be written to {folder}: {error.strerror or error}")

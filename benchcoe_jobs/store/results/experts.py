@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
@@ -100,6 +101,7 @@ def registration(connection: Connection, expert: ExpertRow) -> Registration:
     if expert.name not in expert_ids(connection):
         return Registration.NEW
     expert_id, stored = read_expert(connection, expert.name)
+    expert = _with_stored_path(expert, stored)
     differing = [key for key in ("engine", "model", "revision") if getattr(expert, key) != getattr(stored, key)]
     settings = expert.settings.keys() | stored.settings.keys()
     differing += sorted(key for key in settings if expert.settings.get(key) != stored.settings.get(key))
@@ -117,6 +119,8 @@ def add_expert(connection: Connection, expert: ExpertRow) -> Registration:
     found = registration(connection, expert)
     if found is Registration.UNCHANGED:
         return found
+    if found is Registration.CHANGED:
+        expert = _with_stored_path(expert, read_expert(connection, expert.name)[1])
     values: dict[str, Any] = {
         "engine": expert.engine,
         "model": expert.model,
@@ -132,6 +136,16 @@ def add_expert(connection: Connection, expert: ExpertRow) -> Registration:
         connection.execute(update(Expert).where(Expert.name == expert.name).values(**values))
         _refresh_all(connection)  # costs break ties of labels
     return found
+
+
+def _with_stored_path(expert: ExpertRow, stored: ExpertRow) -> ExpertRow:
+    """The expert with the stored name of its model, if that is the same folder relative to the working folder.
+
+    Releases before 0.3.0 stored it as it was typed. It is part of the runs' fingerprints: with another name, everything
+    would be asked again.
+    """
+    is_same = stored.model is not None and expert.model == str(Path(stored.model).absolute())
+    return replace(expert, model=stored.model) if is_same else expert
 
 
 def _costs(expert: ExpertRow) -> dict[str, float | None]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, func, insert, select, union, update
 
 from benchcoe_jobs.domain import Policy
 from benchcoe_jobs.errors import UsageError
@@ -14,13 +14,17 @@ from benchcoe_jobs.store import bulk
 from benchcoe_jobs.store.labels.label_sets import LabelSetRef
 from benchcoe_jobs.store.labels.live_labels import Scope
 from benchcoe_jobs.store.results.experts import PoolRef
-from benchcoe_jobs.store.routing.tables import Embedding, Router
+from benchcoe_jobs.store.routing.tables import Embedding, Evaluation, Router, RoutingSnapshot
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.store.tables import Benchmark, LabelSet, Pool
 from benchcoe_jobs.store.views import query_target
 
 SQL_VARIABLES = 500
 """The largest number of values in one IN list."""
+
+
+class ReplacedError(UsageError):
+    """A training has replaced the router that a command works with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,11 @@ class TrainedRouter:
     label_set: str
     policy: Policy
     n_queries: int
+
+    @property
+    def fingerprint(self) -> str:
+        """The SHA-256 (hex) of the artifact; its first 16 digits if a release before 0.3.0 trained the router."""
+        return self.artifact.rpartition("/")[2]
 
 
 _ROUTERS = (
@@ -82,9 +91,36 @@ def routers(connection: Connection) -> list[TrainedRouter]:
     return [_trained(row) for row in connection.execute(_ROUTERS)]
 
 
-def current_artifact(connection: Connection, router_id: int) -> str | None:
-    """The artifact that a router has now."""
-    return connection.scalar(select(Router.artifact).where(Router.id == router_id))
+def current_artifact(connection: Connection, name: str) -> str | None:
+    """The artifact that a router has now; None if there is no router of that name."""
+    return connection.scalar(select(Router.artifact).where(Router.name == name))
+
+
+def require_unchanged(connection: Connection, router: TrainedRouter) -> None:
+    """Raise ReplacedError if another training has written the row of a router since it was read."""
+    if find_router(connection, router.name) != router:
+        raise ReplacedError(
+            f"router {router.name!r} was trained again in the meantime, and its earlier artifact is removed: "
+            "give the command again, or the one that submitted the job"
+        )
+
+
+def earlier_artifacts(connection: Connection, name: str) -> set[str]:
+    """The artifacts that routing snapshots or evaluations of a router name, and that the router has no more."""
+    of_router = select(Router.id).where(Router.name == name).scalar_subquery()
+    named = union(
+        *(select(table.artifact).where(table.router_id == of_router) for table in (RoutingSnapshot, Evaluation))
+    )
+    return set(connection.scalars(named)) - {current_artifact(connection, name)}
+
+
+def lock_name(connection: Connection, name: str) -> None:
+    """Let no other transaction register a router of this name, or remove artifacts of it, before this one ends.
+
+    A row lock is not enough: the router may not have a row yet. On SQLite a writing transaction excludes all others.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(f"router {name}", 0))))
 
 
 def _names(connection: Connection) -> list[str]:
@@ -124,7 +160,10 @@ def save_router(
     artifact: str,
     n_queries: int,
 ) -> None:
-    """Register a trained router. A router of the same name is replaced, and keeps its id."""
+    """Register a trained router. A router of the same name is replaced, and keeps its id.
+
+    The transaction must hold `lock_name`.
+    """
     values = {
         "level": level,
         "kind": kind,

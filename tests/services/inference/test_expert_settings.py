@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
 from benchcoe_jobs.domain import RECORDED
 from benchcoe_jobs.engines.base import ExpertSettings
-from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.errors import InputError, UsageError
 from benchcoe_jobs.services.inference.expert_settings import new_expert, settings_of
 from benchcoe_jobs.store.results.experts import ExpertRow
 
@@ -40,6 +41,22 @@ def test_an_expert_with_imported_results_has_neither_a_model_nor_settings() -> N
         settings_of(expert)
     with pytest.raises(UsageError, match="engine recorded runs nothing and has no setting dtype, tensor_parallel"):
         new_expert("ann", RECORDED, None, None, COSTS, {"dtype": "float32", "tensor_parallel": 2})
+
+
+@pytest.mark.parametrize(("engine", "is_absolute"), [("transformers", True), ("vllm", True), ("openai", False)])
+def test_a_model_folder_is_stored_with_its_absolute_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, engine: str, is_absolute: bool
+) -> None:
+    (tmp_path / "owner" / "tiny").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    model = new_expert("ann", engine, "owner/tiny", None, COSTS, {}).model
+    assert model == (str(tmp_path / "owner" / "tiny") if is_absolute else "owner/tiny"), "an endpoint knows no folders"
+
+
+def test_a_model_folder_that_does_not_exist() -> None:
+    with pytest.raises(InputError, match=r"\./tiny is not an existing folder"):
+        new_expert("ann", "transformers", "./tiny", None, COSTS, {})
+    assert new_expert("ann", "vllm", "/on/the/gpu/machine", None, COSTS, {}).model == "/on/the/gpu/machine"
 
 
 def test_an_engine_needs_a_model() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 from benchcoe_jobs.errors import UsageError
@@ -59,6 +62,19 @@ def test_an_expert_with_imported_results_gets_an_engine(filled: Store) -> None:
         responses.ensure_run(connection, expert_id, benchmark_id, measured)
         with pytest.raises(UsageError, match="'c' exists with another model"):
             experts.add_expert(connection, ExpertRow("c", "vllm", "other"))
+
+
+def test_a_model_folder_that_was_stored_as_a_relative_path_stays_the_same(
+    filled: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is part of the fingerprint of every run; from 0.3.0 on, new experts have absolute paths."""
+    monkeypatch.chdir(tmp_path)
+    with filled.writing() as connection:
+        connection.exec_driver_sql("UPDATE expert SET engine = 'vllm', model = 'models/a' WHERE name = 'a'")
+        again = ExpertRow("a", "vllm", str(tmp_path / "models" / "a"))
+        assert experts.add_expert(connection, again) is Registration.UNCHANGED
+        assert experts.add_expert(connection, replace(again, cost=3.0)) is Registration.CHANGED
+        assert experts.read_expert(connection, "a")[1].model == "models/a"
 
 
 def test_unknown_names_list_the_known_ones(filled: Store) -> None:

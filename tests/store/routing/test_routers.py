@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
 import routing_world
+from sqlalchemy import text
 
 from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.services.routing.snapshot import keep_snapshot
 from benchcoe_jobs.store.routing import routers
 from benchcoe_jobs.store.routing.routers import StoredVectors
 from benchcoe_jobs.store.session import Store
@@ -19,7 +22,8 @@ def test_a_router_by_name_or_the_only_one(store: Store, tmp_path: Path) -> None:
         found = routers.find_router(connection, "r")
         assert routers.find_router(connection, None) == found == routers.find_router(connection, "r", lock=True)
         assert routers.routers(connection) == [found]
-        assert routers.current_artifact(connection, found.id) == found.artifact
+        assert routers.current_artifact(connection, "r") == found.artifact
+        assert routers.current_artifact(connection, "q") is None
         assert (found.scope.benchmark, found.scope.split, found.scope.pool.name) == ("toy", "train", "all")
 
 
@@ -32,6 +36,49 @@ def test_a_replaced_router_keeps_its_id(store: Store, tmp_path: Path) -> None:
         after = routers.find_router(connection, "r")
     assert (after.id, after.scope.pool.name) == (before.id, "bobs")
     assert after.label_set != before.label_set
+
+
+def test_a_router_that_was_read_is_compared_with_its_row(store: Store, tmp_path: Path) -> None:
+    routing_world.fill(store, tmp_path)
+    with store.reading() as connection:
+        before = routers.find_router(connection, "r")
+        routers.require_unchanged(connection, before)
+    routing_world.train(store, tmp_path, pool="bobs")
+    with store.reading() as connection, pytest.raises(routers.ReplacedError, match="'r' was trained again"):
+        routers.require_unchanged(connection, before)
+
+
+def test_earlier_artifacts_are_those_of_snapshots_and_evaluations(store: Store, tmp_path: Path) -> None:
+    routing_world.fill(store, tmp_path)
+    with store.writing() as connection:
+        now = keep_snapshot(connection, "r").router
+        assert routers.earlier_artifacts(connection, "r") == set()
+        for table in ("routing_snapshot", "evaluation"):
+            values = {"fingerprint": table, "router_id": now.id, "artifact": f"routers/r/{table}", "created_at": "2026"}
+            values |= {"content": "{}"} if table == "routing_snapshot" else {"benchmark_id": 1, "split": "test"}
+            names = ", ".join(values)
+            connection.execute(
+                text(f"INSERT INTO {table} ({names}) VALUES ({', '.join(f':{name}' for name in values)})"), values
+            )
+        assert routers.earlier_artifacts(connection, "r") == {"routers/r/routing_snapshot", "routers/r/evaluation"}
+        assert routers.earlier_artifacts(connection, "q") == set()
+
+
+def test_the_lock_of_a_name_excludes_another_transaction(store: Store) -> None:
+    reached = threading.Event()
+
+    def second() -> None:
+        with store.writing() as connection:
+            routers.lock_name(connection, "r")
+            reached.set()
+
+    waiting = threading.Thread(target=second)
+    with store.writing() as connection:
+        routers.lock_name(connection, "r")
+        waiting.start()
+        assert not reached.wait(0.3)
+    assert reached.wait(30)
+    waiting.join()
 
 
 def test_messages_name_the_routers_of_the_store(store: Store, tmp_path: Path) -> None:
