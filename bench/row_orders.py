@@ -24,7 +24,7 @@ from benchcoe_jobs.services.score_matrix import ScoreMatrix
 from benchcoe_jobs.store.results.joins import QueryRef
 
 DRAWS = 1
-CASES = {"8 workers": [8], "4 workers": [4], "2 workers": [2], "2, 4 or 8 workers": [2, 4, 8]}
+CASES = {"2 workers": [2], "2, 4 or 8 workers": [2, 4, 8]}
 
 
 def main() -> None:
