@@ -30,6 +30,13 @@ _NO_CREDIT = re.compile(
     r"insufficient[ _](quota|balance|credits?|funds)|credit balance|billing_hard_limit|payment required", re.IGNORECASE
 )
 
+# Providers that do not answer 404 for a model that they do not have.
+_NO_MODEL = re.compile(
+    r"model_not_found|invalid_model|(invalid|unknown|no such) model\b"
+    r"|model\b[^.]{0,80}(does not exist|not exist|not found)",
+    re.IGNORECASE,
+)
+
 # Much more than is shown: secrets are masked in it.
 _MOST_CHARACTERS = 20_000
 
@@ -118,7 +125,7 @@ def meaning(
     if status in {401, 403}:
         hint = f"check the key in {key_variable}" if key_variable else "the expert names no api_key_env"
         return AccessDeniedError(f"{refusal}; {hint}", status=status)
-    if status == 404:
+    if status == 404 or (status in {400, 422} and _NO_MODEL.search(f"{said.code} {said.message}")):
         return ModelNotFoundError(f"{refusal}; check base_url and model", status=status)
     if status < 400:
         return ModelNotFoundError(f"{refusal}; name the place that it redirects to as base_url", status=status)

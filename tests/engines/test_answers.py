@@ -23,7 +23,7 @@ PARTS = [
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4),
-    max_leaves=12,
+    max_leaves=6,
 )
 FIELDS = ["message", "text", "content", "finish_reason", "index", "logprobs", "tokens", "token_logprobs", "refusal"]
 CHOICES = st.lists(st.dictionaries(st.sampled_from(FIELDS), JSON | st.dictionaries(st.sampled_from(FIELDS), JSON)))
@@ -193,7 +193,7 @@ def test_what_is_no_echo_gives_no_log_likelihood(answer: dict[str, Any], error: 
 
 
 # The first draw compiles the strategies, which takes seconds on a busy machine.
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(["choices", "usage", "model", "error"]), JSON | CHOICES))
 @example({"choices": [{"message": {"content": [[[]]]}}]})
 def test_any_json_is_an_answer_or_an_engine_error(answer: dict[str, Any]) -> None:

@@ -51,6 +51,21 @@ def test_an_empty_account_is_a_fault_of_the_account(status: int, message: str, c
 
 
 @pytest.mark.parametrize(
+    ("message", "code", "kind"),
+    [
+        ("Invalid model: x", "", ModelNotFoundError),
+        ("Model Not Exist", "", ModelNotFoundError),
+        ("The model `x` does not exist", "", ModelNotFoundError),
+        ("no", "model_not_found", ModelNotFoundError),
+        ("this model does not accept images", "", RefusedError),
+        ("'temperature' is not supported with this model. It was not found", "", RefusedError),
+    ],
+)
+def test_a_model_that_is_refused_without_a_404(message: str, code: str, kind: type[Exception]) -> None:
+    assert type(meaning(400, message, code)) is kind
+
+
+@pytest.mark.parametrize(
     ("error", "status"),
     [
         ({"code": 429}, 429),
