@@ -21,7 +21,7 @@ from benchcoe_jobs.services.inference.job import profile_request
 from benchcoe_jobs.store.job_queue.claims import claim
 from benchcoe_jobs.store.job_queue.expired_leases import reclaim_stalled
 from benchcoe_jobs.store.job_queue.leases import MAX_ATTEMPTS
-from benchcoe_jobs.store.results import catalog
+from benchcoe_jobs.store.results import catalog, experts
 from benchcoe_jobs.store.session import open_store
 
 ADD_EXPERT = "benchcoe_jobs.cli.expert"
@@ -119,6 +119,26 @@ def test_an_imported_expert_gets_an_engine_and_keeps_its_results(folder: Path, c
     shown = cli("build-labels --level query --min-coverage 0.1")
     assert built["imported"] == {"ann": 5}
     assert "imported scores: ann (5 of " in shown.err
+
+
+@SQLITE_ONLY
+def test_an_expert_behind_an_endpoint_has_settings_of_its_own(cli: Cli, store_url: str) -> None:
+    line = "add-expert ann --engine openai --model m --base-url http://test/v1 --no-profile --api chat --no-temperature"
+    assert cli(f"{line} --timeout 900 --reasoning keep --accept-model a --accept-model 'b*'").code == 0
+    store = open_store(store_url)
+    with store.reading() as connection:
+        _, ann = experts.read_expert(connection, "ann")
+    store.close()
+    assert ann.settings == {
+        "base_url": "http://test/v1",
+        "api": "chat",
+        "no_temperature": True,
+        "timeout_s": 900.0,
+        "reasoning": "keep",
+        "accept_model": ["a", "b*"],
+    }
+    for wrong in ("--timeout 0", "--timeout nan", "--api telepathy", "--reasoning some"):
+        assert cli(f"{line} {wrong}").code == 2
 
 
 def test_an_error_row_ends_with_exit_code_3(folder: Path, cli: Cli, store_url: str) -> None:
