@@ -13,7 +13,7 @@ from benchcoe_jobs.services.audit.findings import Finding, Severity
 from benchcoe_jobs.services.audit.order_checks import order_findings, unrelated_of
 from benchcoe_jobs.services.audit.same_scores import same_scores
 from benchcoe_jobs.services.score_matrix import read_matrix
-from benchcoe_jobs.store.results import catalog, experts, repairs, score_table
+from benchcoe_jobs.store.results import catalog, experts, file_origins, repairs, score_table
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.wording import counted
 
@@ -43,11 +43,12 @@ def _of_benchmark(connection: Connection, benchmark: str, active: Collection[str
     if not matrix.experts:
         return
     answers = repairs.extracted_answers(connection, benchmark_id)
+    files: dict[int, set[str]] = {}
+    for run in file_origins.import_runs(connection, benchmark_id).values():
+        files.setdefault(run.expert_id, set()).add(run.sha256)
     of_experts = [
         *order_findings(benchmark, unrelated_of(matrix, names, answers)),
-        *same_scores(
-            benchmark, matrix.without(names.keys() - active), names, repairs.imported_files(connection, benchmark_id)
-        ),
+        *same_scores(benchmark, matrix.without(names.keys() - active), names, files),
         *constant_answers(benchmark, matrix, names, answers),
         *other_extractions(benchmark, names, matrix, answers),
     ]

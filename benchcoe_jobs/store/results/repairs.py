@@ -48,16 +48,6 @@ def has_extractions(connection: Connection, expert_id: int, benchmark_id: int) -
     return connection.execute(found.limit(1)).first() is not None
 
 
-def imported_files(connection: Connection, benchmark_id: int) -> dict[int, set[str]]:
-    """Expert id -> SHA-256 (hex) of each file that its results on a benchmark were imported from."""
-    files: dict[int, set[str]] = {}
-    rows = connection.execute(select(Run.expert_id, Run.provenance).where(Run.benchmark_id == benchmark_id))
-    for expert_id, provenance in rows:
-        if "sha256" in provenance:
-            files.setdefault(expert_id, set()).add(provenance["sha256"])
-    return files
-
-
 # --- the record of repairs -------------------------------------------------------------------
 
 

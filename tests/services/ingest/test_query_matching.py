@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import two_queries
 from sqlalchemy import select
 from tables import add_experts, bring
+from two_queries import FIRST, SECOND, scores_of
 
 from benchcoe_jobs.domain import Query as DomainQuery
 from benchcoe_jobs.domain import assign_split
@@ -17,28 +19,13 @@ from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.services.ingest import result_import
 from benchcoe_jobs.services.ingest.benchmark_import import add_benchmark
 from benchcoe_jobs.store.session import Store
-from benchcoe_jobs.store.tables import Expert, Query, QueryContent, Score, Stratum
-
-FIRST = {"key": "q1", "text": "Which is even?", "subject": "math", "choices": ["one", "two"], "answer": "B"}
-SECOND = {"key": "q2", "text": "Who wrote Faust?", "subject": "letters", "choices": ["Goethe", "Mann"], "answer": "A"}
+from benchcoe_jobs.store.tables import Query, QueryContent, Stratum
 
 
 @pytest.fixture
 def toy(store: Store, tmp_path: Path) -> Store:
-    """Two queries, on which ann was right and wrong."""
-    add_experts(store, ann=None, bob=None)
-    bring(store, tmp_path, "ann", {**FIRST, "score": 1}, {**SECOND, "score": 0})
+    two_queries.fill(store, tmp_path)
     return store
-
-
-def scores(store: Store) -> dict[tuple[str, str], float]:
-    with store.reading() as connection:
-        rows = connection.execute(
-            select(Expert.name, Query.key, Score.value)
-            .join(Expert, Expert.id == Score.expert_id)
-            .join(Query, Query.id == Score.query_id)
-        )
-        return {(row.name, row.key): row.value for row in rows}
 
 
 @pytest.mark.parametrize(
@@ -57,8 +44,8 @@ def test_other_content_under_a_stored_key_is_skipped(
     summary = bring(toy, tmp_path, "bob", {**SECOND, "score": 1}, {**FIRST, **change, "score": 1})
     assert [row.line for row in summary.skipped] == [2]
     assert reason in summary.skipped[0].reason
-    assert ("bob", "q1") not in scores(toy)
-    assert scores(toy)["bob", "q2"] == 1
+    assert ("bob", "q1") not in scores_of(toy)
+    assert scores_of(toy)["bob", "q2"] == 1
 
 
 @pytest.mark.parametrize(
@@ -74,7 +61,7 @@ def test_other_content_under_a_stored_key_is_skipped(
 def test_a_query_is_found_by_key_and_by_text(toy: Store, tmp_path: Path, named: dict[str, Any]) -> None:
     summary = bring(toy, tmp_path, "bob", {**named, "score": 0.5})
     assert (summary.new_queries, summary.skipped) == (0, [])
-    assert scores(toy)["bob", "q1"] == 0.5
+    assert scores_of(toy)["bob", "q1"] == 0.5
 
 
 def test_a_query_named_twice_in_a_file_counts_once(toy: Store, tmp_path: Path) -> None:
@@ -82,7 +69,7 @@ def test_a_query_named_twice_in_a_file_counts_once(toy: Store, tmp_path: Path) -
     summary = bring(toy, tmp_path, "bob", {**FIRST, "score": 1}, by_text)
     assert [row.line for row in summary.skipped] == [2]
     assert "earlier row" in summary.skipped[0].reason
-    assert scores(toy)["bob", "q1"] == 1
+    assert scores_of(toy)["bob", "q1"] == 1
 
 
 def test_a_new_subject_must_be_allowed(toy: Store, tmp_path: Path) -> None:
@@ -97,7 +84,7 @@ def test_a_text_of_several_stored_queries_is_a_new_query(toy: Store, tmp_path: P
     bring(toy, tmp_path, "ann", {**FIRST, "key": "copy", "choices": ["two", "three"], "score": 1})
     summary = bring(toy, tmp_path, "bob", {"text": FIRST["text"], "subject": "math", "score": 1})
     assert (summary.new_queries, summary.skipped) == (1, [])
-    assert not {("bob", "q1"), ("bob", "copy")} & scores(toy).keys()
+    assert not {("bob", "q1"), ("bob", "copy")} & scores_of(toy).keys()
 
 
 @pytest.mark.parametrize("rows_at_once", [1, 2])
@@ -116,7 +103,7 @@ def test_an_earlier_row_of_the_file_is_compared_like_a_stored_query(
     summary = bring(toy, tmp_path, "all", *rows)
     assert sorted(row.line for row in summary.skipped) == [2, 3]
     assert "its subject 'letters' differs from" in summary.skipped[0].reason
-    assert (summary.new_queries, scores(toy)["bob", "q3"], scores(toy)["dan", "q3"]) == (1, 1, 0)
+    assert (summary.new_queries, scores_of(toy)["bob", "q3"], scores_of(toy)["dan", "q3"]) == (1, 1, 0)
 
 
 def stored(store: Store) -> dict[str, tuple[str, str, str | None, str]]:

@@ -7,36 +7,23 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+import two_queries
 from sqlalchemy import func, select
-from tables import add_experts, bring
+from tables import bring
+from two_queries import FIRST, SECOND, scores_of
 
 from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.services.ingest import result_import
 from benchcoe_jobs.services.ingest.result_import import ImportSummary, import_results
 from benchcoe_jobs.store.results import experts
 from benchcoe_jobs.store.session import Store, open_store
-from benchcoe_jobs.store.tables import Expert, Query, QueryContent, Response, Score, Stratum
-
-FIRST = {"key": "q1", "text": "Which is even?", "subject": "math", "choices": ["one", "two"], "answer": "B"}
-SECOND = {"key": "q2", "text": "Who wrote Faust?", "subject": "letters", "choices": ["Goethe", "Mann"], "answer": "A"}
+from benchcoe_jobs.store.tables import Query, QueryContent, Response, Stratum
 
 
 @pytest.fixture
 def toy(store: Store, tmp_path: Path) -> Store:
-    """Two queries: ann is right on the first and wrong on the second."""
-    add_experts(store, ann=None, bob=None)
-    bring(store, tmp_path, "ann", {**FIRST, "score": 1}, {**SECOND, "score": 0})
+    two_queries.fill(store, tmp_path)
     return store
-
-
-def scores_of(store: Store) -> dict[tuple[str, str], float]:
-    with store.reading() as connection:
-        rows = connection.execute(
-            select(Expert.name, Query.key, Score.value)
-            .join(Expert, Expert.id == Score.expert_id)
-            .join(Query, Query.id == Score.query_id)
-        )
-        return {(row.name, row.key): row.value for row in rows}
 
 
 def test_scores_of_another_file_stay_unless_replaced(toy: Store, tmp_path: Path) -> None:
