@@ -46,7 +46,7 @@ class Begun:
     at: float
 
 
-class Drill:
+class OpenShards:
     """A store with waiting shards, and the file to which they write their starts."""
 
     def __init__(self, made: Site, name: str) -> None:
@@ -97,9 +97,9 @@ def main() -> None:
     options = parser.parse_args()
     with site("benchcoe_jobs.jobs: sleep = plugins:Sleep") as made:
         rows = [
-            row("the process that runs shards", killed_children(Drill(made, "child"), options.kills)),
-            row("the whole worker, another on the machine", killed_workers(Drill(made, "whole"), options.kills)),
-            row("a worker on another machine", silent_elsewhere(Drill(made, "silent"), options.foreign)),
+            row("the process that runs shards", killed_children(OpenShards(made, "child"), options.kills)),
+            row("the whole worker, another on the machine", killed_workers(OpenShards(made, "whole"), options.kills)),
+            row("a worker on another machine", silent_elsewhere(OpenShards(made, "silent"), options.foreign)),
         ]
     markdown(["killed", "kills", "median s", "90 % s", "longest s", "promised s"], rows)
 
@@ -110,51 +110,51 @@ def row(what: str, waits: list[float]) -> list[str]:
     return [what, str(len(waits)), *(f"{s:.1f}" for s in (statistics.median(waits), ninth, waits[-1])), "75"]
 
 
-def killed_children(drill: Drill, kills: int) -> list[float]:
+def killed_children(waiting: OpenShards, kills: int) -> list[float]:
     waits = []
-    with drill.made.workers(url_of(drill.store), **drill.settings):
+    with waiting.made.workers(url_of(waiting.store), **waiting.settings):
         for number in range(kills):
-            victim = drill.one_at_work(number)
+            victim = waiting.one_at_work(number)
             killed = time.time()
             os.kill(victim.pid, signal.SIGKILL)
-            waits.append(drill.idle_s(victim, killed))
+            waits.append(waiting.idle_s(victim, killed))
     return waits
 
 
-def killed_workers(drill: Drill, kills: int) -> list[float]:
+def killed_workers(waiting: OpenShards, kills: int) -> list[float]:
     """Two workers; the one that has the shard is killed, and a new one replaces it."""
     waits = []
-    running = {w.pid: w for w in (drill.start_worker(0), drill.start_worker(1))}
+    running = {w.pid: w for w in (waiting.start_worker(0), waiting.start_worker(1))}
     try:
         for number in range(kills):
-            victim = drill.one_at_work(number)
+            victim = waiting.one_at_work(number)
             worker = running.pop(os.getpgid(victim.pid))
             killed = time.time()
             os.killpg(worker.pid, signal.SIGKILL)
             worker.wait()
-            waits.append(drill.idle_s(victim, killed))
-            new = drill.start_worker(2 + number)
+            waits.append(waiting.idle_s(victim, killed))
+            new = waiting.start_worker(2 + number)
             running[new.pid] = new
-            until(lambda number=2 + number: drill.is_ready(number))
+            until(lambda number=2 + number: waiting.is_ready(number))
     finally:
         stop(list(running.values()))
     return waits
 
 
-def silent_elsewhere(drill: Drill, n: int) -> list[float]:
+def silent_elsewhere(waiting: OpenShards, n: int) -> list[float]:
     """All stop together, each a different time after its last heartbeat; one worker then takes their shards."""
-    drill.submit(n, 0.0)
+    waiting.submit(n, 0.0)
     last_heartbeats = [RNG.uniform(0, LEASE_S / HEARTBEATS_PER_LEASE) for _ in range(n)]
-    with drill.store.writing() as connection:
+    with waiting.store.writing() as connection:
         for ago in last_heartbeats:
             claims.claim(connection, "elsewhere:1@another.1", ["cpu"], lease_s=LEASE_S - ago)
     killed = time.time()
     time.sleep(
         RNG.uniform(0, LEASE_S / SWEEPS_PER_LEASE)
     )  # the worker sweeps when it starts, which must not be at the kill
-    with drill.made.workers(url_of(drill.store), **drill.settings):
-        until(lambda: len(drill.begun()) == n, at_most_s=2 * LEASE_S)
-    return [begun.at - killed for begun in drill.begun()]
+    with waiting.made.workers(url_of(waiting.store), **waiting.settings):
+        until(lambda: len(waiting.begun()) == n, at_most_s=2 * LEASE_S)
+    return [begun.at - killed for begun in waiting.begun()]
 
 
 if __name__ == "__main__":

@@ -21,15 +21,15 @@ from benchcoe_jobs.store.session import Store
 class Assignment:
     """A shard to run, and what is needed to run it.
 
-    `host` returns the engine of an expert, given its id and settings; it stays loaded between shards. `unload` ends
-    the engine, for work that needs the memory. `home` is the folder of artifacts.
+    `engine_of` returns the engine of an expert, given its id and settings; it stays loaded between shards. `unload`
+    ends the engine, for work that needs the memory. `home` is the folder of artifacts.
     """
 
     store: Store
     home: Path
     claim: Claim
     lease: Lease
-    host: Callable[[int, ExpertSettings], EngineClient]
+    engine_of: Callable[[int, ExpertSettings], EngineClient]
     unload: Callable[[], None]
 
 

@@ -226,7 +226,7 @@ def test_the_loaded_expert_stays_loaded_and_its_shards_come_first(
     def run(_: EmptyJob, assignment: Assignment) -> None:
         expert_id = assignment.claim.expert_id
         assert expert_id is not None
-        client = assignment.host(expert_id, settings[expert_id])
+        client = assignment.engine_of(expert_id, settings[expert_id])
         with store.reading() as connection:
             [worker] = workers.workers(connection)
         used.append((expert_id, client, worker.expert))
@@ -246,7 +246,7 @@ def test_gpus_limit_the_shards_and_are_given_to_the_engine(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clients: list[EngineClient] = []
-    runs(monkeypatch, lambda _, assignment: clients.append(assignment.host(1, ExpertSettings("fake", "ann"))))
+    runs(monkeypatch, lambda _, assignment: clients.append(assignment.engine_of(1, ExpertSettings("fake", "ann"))))
     with store.writing() as connection:
         for name in ("x", "y"):
             add_job(connection, name, 1, gpus=2)

@@ -178,18 +178,18 @@ def _ask(assignment: Assignment) -> None:
         answered=sum(line.text is not None for line in lines),
         errors=sum(line.error is not None and not asks for line, asks in zip(lines, is_open, strict=True)),
     )
-    host = assignment.host(claim.expert_id, settings)
-    loads = host.loads
+    client = assignment.engine_of(claim.expert_id, settings)
+    loads = client.loads
     if any(is_open):
-        host.load()
-    lease.commit(lambda connection: recorded - lease.tally, loads=host.loads - loads)
+        client.load()
+    lease.commit(lambda connection: recorded - lease.tally, loads=client.loads - loads)
     requests = [
         (line, *engine_request(line.url, line.body, _seed(claim, line)))
         for line, asks in zip(lines, is_open, strict=True)
         if asks
     ]
     batches = _micro_batches(requests, micro_batch_size(settings.engine))
-    with closing(stream.completions(host, lease, batches, _batch)) as under_way:
+    with closing(stream.completions(client, lease, batches, _batch)) as under_way:
         for batch, completions, seconds in under_way:
             _commit(assignment, [line for line, *_ in batch], completions, seconds)
 

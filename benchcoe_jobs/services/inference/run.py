@@ -61,7 +61,7 @@ def run_shard(assignment: Assignment) -> None:
         plan = prompt_plan(connection, benchmark_id, name, prompt_inputs.by_id(connection, work["queries"]))
         expert = experts.read_expert_by_id(connection, expert_id)
     settings = settings_of(expert)
-    client = assignment.host(expert_id, settings)
+    client = assignment.engine_of(expert_id, settings)
     shard = _ShardRun(assignment, plan, expert_id, client)
     provenance = {
         "engine": client.version(),
