@@ -6,6 +6,7 @@ import errno
 import signal
 import subprocess
 import sys
+import warnings
 
 import pytest
 from console import Cli, accept_interrupts
@@ -68,6 +69,23 @@ def test_a_signal_between_a_command_and_its_message(monkeypatch: pytest.MonkeyPa
         for number, handler in handlers.items():
             signal.signal(number, handler)
     assert ended.value.code == 143
+
+
+@pytest.mark.parametrize("options", [[], ["error"]])
+def test_warnings_of_libraries_are_shown_on_request(options: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def warn(**_: object) -> int:
+        warnings.warn("another library says", FutureWarning, stacklevel=1)
+        return 0
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    monkeypatch.setattr(entry, "execute", warn)
+    monkeypatch.setattr(sys, "warnoptions", options)
+    try:
+        with warnings.catch_warnings(), pytest.raises(FutureWarning if options else SystemExit):
+            entry.run()
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def test_errors_of_the_system_name_both_files(
