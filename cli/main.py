@@ -204,8 +204,9 @@ def _exit_at_next_signal(code: int) -> None:
     def leave(_signal: int, _frame: FrameType | None) -> NoReturn:
         os._exit(code)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, leave)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, leave)
 
 
 def _described(error: OSError) -> str:

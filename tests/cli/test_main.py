@@ -32,7 +32,7 @@ def test_a_mistyped_command_or_option_gets_a_suggestion(line: str, hint: str, cl
     assert hint in ended.err
 
 
-@pytest.mark.parametrize("second", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("second", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_second_signal_during_the_message_of_the_first(second: str) -> None:
     code = f"""
 import os, signal
@@ -60,7 +60,7 @@ def test_a_signal_between_a_command_and_its_message(monkeypatch: pytest.MonkeyPa
     def interrupted(**_: object) -> int:
         raise entry._Terminated
 
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     monkeypatch.setattr(entry, "execute", interrupted)
     try:
         with pytest.raises(SystemExit) as ended:
@@ -77,7 +77,7 @@ def test_warnings_of_libraries_are_shown_on_request(options: list[str], monkeypa
         warnings.warn("another library says", FutureWarning, stacklevel=1)
         return 0
 
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     monkeypatch.setattr(entry, "execute", warn)
     monkeypatch.setattr(sys, "warnoptions", options)
     try:
