@@ -119,3 +119,10 @@ def test_the_package_list_is_what_is_on_disk() -> None:
     names = {mapped.get(str(folder), ".".join(folder.parts)) for folder in folders}
     assert sorted(names) == sorted(setuptools["packages"])
     assert set(mapped) <= {str(folder) for folder in folders}
+
+
+def test_every_decision_has_its_own_number() -> None:
+    numbers = [path.name[:4] for path in (DOCS / "decisions").iterdir()]
+    assert len(numbers) == len(set(numbers))
+    for path in (DOCS / "decisions").iterdir():
+        assert path.read_text(encoding="utf-8").startswith(f"# {path.name[:4]}: ")
