@@ -85,7 +85,7 @@ COMMENT ON COLUMN router.kind IS 'tfidf, embedding, blend, bert, or the name of 
 COMMENT ON COLUMN router.benchmark_id IS 'trained on';
 COMMENT ON COLUMN router.split IS 'trained on; when it routes, labels of this split are used';
 COMMENT ON COLUMN router.label_set_id IS 'the labels at the time of training';
-COMMENT ON COLUMN router.artifact IS 'folder in the home folder of artifacts; its last part is the fingerprint of its content';
+COMMENT ON COLUMN router.artifact IS 'folder in the home folder of artifacts; its last part is the SHA-256 (hex) of its content, which is checked whenever it is loaded. Of a router that a release before 0.3.0 trained, it has the first 16 digits';
 COMMENT ON COLUMN router.n_queries IS 'trained on';
 COMMENT ON COLUMN router.created_at IS 'of the first router of that name';
 COMMENT ON TABLE routing_snapshot IS 'Everything that a router''s decisions depend on, as it was when a job was submitted. Jobs and evaluations refer to it, so that later changes of labels, pools or routers do not change what an open job decides. The same snapshot is kept once, until no job and no evaluation refers to it.';
