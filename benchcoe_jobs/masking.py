@@ -29,7 +29,8 @@ _SECRET_NAME = re.compile(
     r"|private[_-]?key|(?:client|server)_key$|(?:^|[_-])key$|credential|authorization|auth[_-]?token",
     re.IGNORECASE,
 )
-_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]*://)([^\s\"'`<>]+)")
+# Repetitions are bounded where a match may begin at every character: a text from a server may be long.
+_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]{0,30}://)([^\s\"'`<>]+)")
 _OPTION = re.compile(r"([?&;])([^?&;=]+)=([^&;]*)")
 _OPTION_IN_TEXT = re.compile(r"([?&;])([^\s?&;=]+)=([^\s&;\"'<>]*)")
 _WITHOUT_USERS = ("http", "redis", "rediss", "sentinel", "sentinels", "valkey", "valkeys")
@@ -48,7 +49,7 @@ _ASSIGNMENT = re.compile(
 )
 _HEADER = re.compile(r"(authorization[\"']?\s*[:=]\s*[\"']?(?:(?:bearer|basic|token)\s+)?)([^\s\"',;]+)", re.IGNORECASE)
 _BEARER = re.compile(r"(bearer\s+)(?=\S*[\d_.-])([^\s\"',;]{8,})", re.IGNORECASE)
-_KEY = re.compile(r"\b((?:sk|pk|rk|hf|gh[pousr]|xox[abpr]|glpat)[-_])(?=[\w-]*\d)[\w-]{16,}")
+_KEY = re.compile(r"\b((?:sk|pk|rk|hf|gh[pousr]|xox[abpr]|glpat)[-_])(?=[\w-]{0,100}\d)[\w-]{16,}")
 
 
 def remember(*secrets: str | None) -> None:
