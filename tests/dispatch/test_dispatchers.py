@@ -10,7 +10,9 @@ from pathlib import Path
 import fake_plugins
 import installation
 import pytest
+import redis
 from installation import Site
+from odd_messages import NO_TICKETS, ODD_TICKETS
 
 from benchcoe_jobs.domain import JobState, Level
 from benchcoe_jobs.errors import UsageError
@@ -49,6 +51,8 @@ def site(
     with installation.opened(Site(mine, url, broker_url)) as made:
         installation.prepare(made.store, folder, N, unanswerable=UNANSWERABLE)
         if broker_url:
+            with redis.Redis.from_url(broker_url) as client:  # the worker begins with messages that others left
+                client.lpush("gpu", *NO_TICKETS.values(), *ODD_TICKETS.values())
             made.start_worker()
         yield made
 
