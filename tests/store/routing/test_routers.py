@@ -54,7 +54,12 @@ def test_earlier_artifacts_are_those_of_snapshots_and_evaluations(store: Store, 
         now = keep_snapshot(connection, "r").router
         assert routers.earlier_artifacts(connection, "r") == set()
         for table in ("routing_snapshot", "evaluation"):
-            values = {"fingerprint": table, "router_id": now.id, "artifact": f"routers/r/{table}", "created_at": "2026-01-01 00:00:00"}
+            values = {
+                "fingerprint": table,
+                "router_id": now.id,
+                "artifact": f"routers/r/{table}",
+                "created_at": "2026-01-01 00:00:00",
+            }
             values |= {"content": "{}"} if table == "routing_snapshot" else {"benchmark_id": 1, "split": "test"}
             names = ", ".join(values)
             connection.execute(
