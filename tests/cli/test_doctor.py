@@ -82,3 +82,30 @@ def test_doctor_names_workers_and_queues_without_one(
     store.close()
     late = {check["what"]: check for check in cli("doctor --json").json["checks"]}
     assert late["workers"]["state"] == late["queue gpu"]["state"] == "missing", "silent for longer than its lease"
+
+
+def test_doctor_reports_a_store_that_others_can_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> None:
+    monkeypatch.chdir(tmp_path)
+    cli("init")
+
+    def detail() -> str:
+        return str(
+            next(check["detail"] for check in cli("doctor --json").json["checks"] if check["what"] == "database")
+        )
+
+    assert "other users" not in detail()
+    (tmp_path / "benchcoe.db").chmod(0o644)
+    assert detail().endswith("other users of this machine can open it (mode 0644): `chmod 600 benchcoe.db`")
+
+
+def test_doctor_masks_the_password_of_the_database_and_of_the_broker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENCHCOE_BROKER_URL", "redis://:hunter2@127.0.0.1:1/0")
+    monkeypatch.setenv("BENCHCOE_DATABASE_URL", "postgresql://ann:hunter2@127.0.0.1:1/x?sslpassword=hunter2")
+    for line in ("doctor", "doctor --json --debug"):
+        ended = cli(line)
+        assert ended.code == 4
+        assert "hunter2" not in ended.out + ended.err
+        assert "postgresql://ann:***@127.0.0.1:1/x" in ended.out
