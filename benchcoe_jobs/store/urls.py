@@ -63,7 +63,7 @@ def parse(url: str) -> DatabaseUrl:
     elif backend != "postgresql":
         raise UsageError(f"database {backend!r} is not supported: use sqlite or postgresql")
     if not 0 <= (parsed.port or 0) < 65536:
-        raise UsageError(f"the database URL has port {parsed.port}: a port is a number up to 65535")
+        raise UsageError(f"the database URL has a port above 65535: {_LOOKS_LIKE}")
     return DatabaseUrl(parsed, masked_url(url))
 
 

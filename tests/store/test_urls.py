@@ -27,7 +27,7 @@ SECRET = "hunter2"  # noqa: S105 -- not a real password
         (f"postgresql://db:5432/x?user=ann@{SECRET}", "write %40 for @"),
         (f"postgresql://ann:{SECRET}@db/x?foo=1", "unknown option 'foo'"),
         (f"postgresql://ann:{SECRET}@db/x?Sslmode=require", "unknown option 'Sslmode'"),
-        (f"postgresql://ann:{SECRET}@db:99999/x", "port 99999"),
+        (f"postgresql://ann:{SECRET}@db:99999/x", "port above 65535"),
         (f"postgresql://ann:{SECRET}@db:5x/x", "cannot be read"),
         (f"mysql://ann:{SECRET}@db/x", "'mysql' is not supported"),
         (f"oracle+x://ann:{SECRET}@db/x", "'oracle' is not supported"),
