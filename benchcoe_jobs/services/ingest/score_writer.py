@@ -49,7 +49,9 @@ class ScoreWriter:
 
     def has_row(self, expert_id: int, benchmark_id: int, query_id: int) -> bool:
         """Whether an expert has a score on a query from this file."""
-        run_id, scored_by = self._run(expert_id, benchmark_id)
+        if (expert_id, benchmark_id) not in self._runs:  # none of its rows was written
+            return False
+        run_id, scored_by = self._runs[expert_id, benchmark_id]
         return scored_by.get(query_id) in (run_id, _THIS_FILE)
 
     def run_id(self, expert_id: int, benchmark_id: int) -> int:
