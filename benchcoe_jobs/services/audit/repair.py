@@ -95,7 +95,7 @@ def undo_order(store: Store, benchmark: str | None, expert: str) -> Repaired:
         if touched is None:
             raise UsageError(
                 f"the repair of {expert} on {name} cannot be undone, because scores were imported since: "
-                f"import its file again with --replace"
+                "import its file again with --replace"
             )
         if last is not None:
             repairs.mark_undone(connection, last[0])
