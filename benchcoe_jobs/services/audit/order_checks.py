@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+import numpy as np
 
 from benchcoe_jobs.services.audit.findings import Finding, Severity
 from benchcoe_jobs.services.audit.row_order import UnrelatedExpert, unrelated_experts
@@ -12,16 +15,24 @@ from benchcoe_jobs.services.audit.trusted_experts import trusted_experts
 from benchcoe_jobs.services.score_matrix import ScoreMatrix
 from benchcoe_jobs.wording import percent
 
+MOST = 0.9
+"""The share of an expert's scores that must come from answers, if the expert is to show which order is right."""
+
 
 def unrelated_of(matrix: ScoreMatrix, names: Mapping[str, int], answers: Sequence[Any]) -> list[UnrelatedExpert]:
     """The experts of a benchmark whose scores do not correlate with the others.
 
-    `names` has the ids of the experts, `answers` the rows of `repairs.extracted_answers`.
+    `names` has the ids of the experts, `answers` the rows of `repairs.extracted_answers`. An expert is not trusted if
+    too many of its scores were imported without answers.
     """
     trusted = trusted_experts(answers, {query.id: query.subject for query in matrix.queries})
-    return unrelated_experts(
-        matrix.without(matrix.without_scores()), {name for name, id_ in names.items() if id_ in trusted}
-    )
+    answered = Counter(row.expert_id for row in answers)
+    with_answers = {
+        name
+        for name in matrix.experts
+        if names[name] in trusted and answered[names[name]] >= MOST * np.isfinite(matrix.column(name)).sum()
+    }
+    return unrelated_experts(matrix.without(matrix.without_scores()), with_answers)
 
 
 def order_findings(benchmark: str, unrelated: Sequence[UnrelatedExpert]) -> list[Finding]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
-from audit_worlds import N, correlated, gathered
+from audit_worlds import N, correlated, gathered, matrix_of
 from tables import add_experts
 
 from benchcoe_jobs.services.audit.checks import audit
 from benchcoe_jobs.services.audit.findings import Severity
-from benchcoe_jobs.services.audit.order_checks import order_findings
+from benchcoe_jobs.services.audit.order_checks import order_findings, unrelated_of
 from benchcoe_jobs.services.audit.repair import repair_order
 from benchcoe_jobs.services.audit.row_order import UnrelatedExpert
 from benchcoe_jobs.services.ingest.result_import import import_results
@@ -55,3 +56,17 @@ def test_a_finding_without_a_certain_order_names_no_repair() -> None:
         "choices and responses"
     )
     assert finding.command == "benchcoe-jobs import-results cat FILE --benchmark toy --replace"
+
+
+def test_a_few_answers_among_imported_scores_are_not_trusted() -> None:
+    """The answers of ann cover all of its scores or 40 of them; the others are in the order of four workers."""
+    right = correlated(harder=0.0, ann=0.75, bob=0.55, cat=0.6)
+    log = gathered(N, 4)
+    matrix = matrix_of(ann=right["ann"], bob=[right["bob"][i] for i in log], cat=[right["cat"][i] for i in log])
+    answers = [
+        SimpleNamespace(expert_id=1, query_id=i, value=score, answer=f"{i}" if score else "", right=f"{i}")
+        for i, score in enumerate(right["ann"])
+    ]
+    names = {"ann": 1, "bob": 2, "cat": 3}
+    assert [found.expert for found in unrelated_of(matrix, names, answers) if found.is_certain] == ["bob", "cat"]
+    assert [found.expert for found in unrelated_of(matrix, names, answers[:40]) if found.is_certain] == []
