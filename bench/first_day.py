@@ -106,7 +106,7 @@ class Day:
                 self.resume(cancelled)
             with self.step("results of every file"):
                 self.check_files()
-            with self.step("old files are removed"):
+            with self.step("the files are removed from the store"):
                 self.purge()
             with self.step("the workers end"):
                 self.close_down()
@@ -132,7 +132,7 @@ class Day:
             self.run("add-expert", name, *words, "--batch-size", str(BATCH_SIZE), "--no-profile")
         for name in ("one", "two"):
             self.start_worker(name)
-        until(lambda: len(self.doctor()["workers"]) == 2, "two workers are registered")
+        until(lambda: len(self.worker_lines()) == 2, "two workers are registered")
 
     def first_jobs(self) -> None:
         self.finish(*(self.submit("profile", name) for name in KNOWS))
@@ -185,7 +185,11 @@ class Day:
             assert body["choices"][0]["message"]["content"] == right, answer
 
     def purge(self) -> None:
-        """What was submitted is removed, with its prompts and answers."""
+        """Every submitted file is removed from the store, with its prompts and answers."""
+        removed = self.run("remove", "batch", "--older-than", "0h", "--yes")["removed"]
+        assert len(removed) == len(self.prompts), removed
+        assert sum(each["lines"] for each in removed) == sum(map(len, self.prompts.values()))
+        assert not self.run("remove", "batch", "--older-than", "0h", "--dry-run")["removed"]
 
     def close_down(self) -> None:
         for worker in self.workers:
@@ -212,8 +216,10 @@ class Day:
         assert done.returncode == 0, f"{' '.join(words)} ended with {done.returncode}: {done.stderr}"
         return json.loads(done.stdout)
 
-    def doctor(self) -> Any:
-        return self.run("doctor")
+    def worker_lines(self) -> list[str]:
+        """A line of `doctor` for each registered worker."""
+        details = [check["detail"] for check in self.run("doctor")["checks"] if check["what"] == "workers"]
+        return [line for detail in details for line in detail.split("; ") if " seen " in line]
 
     def submit(self, *words: str) -> int:
         return int(self.run(*words)["job"])

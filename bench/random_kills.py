@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import signal
 import statistics
 import sys
 import tempfile
@@ -81,6 +82,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", metavar="NAME", help="names of trials")
     parser.add_argument("--table", action="store_true", help="print the table of the record, and kill nothing")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(143))  # servers and workers end with the script
     if not given.table:
         chosen = [trial for trial in TRIALS if not given.only or trial.name in given.only]
         with bench(given.record) as drill:

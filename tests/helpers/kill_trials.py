@@ -53,6 +53,7 @@ TRIALS = (
     Trial("experiment", worlds.recorded, ("experiment", "plan.toml"), files=("plan/results.json",)),
     # Once the rows are in order there is nothing to repair, which is a usage error.
     Trial("audit --repair order", worlds.recorded, ("audit", "--repair", "order", "--expert", "eve"), finished=(0, 2)),
+    Trial("remove", worlds.submitted, ("remove", "batch", "--older-than", "0h", "--yes")),
     Trial("profile by workers", worlds.registered, ("profile", "ann"), slow_s=0.2, by_workers=True),
     Trial("submit by workers", worlds.routed, SUBMIT, slow_s=0.2, files=RESULT_FILES, by_workers=True),
     Trial("train-router by workers", worlds.profiled, ("train-router", "s"), by_workers=True),

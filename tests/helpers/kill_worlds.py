@@ -103,6 +103,11 @@ def routed(site: Site) -> None:
     run(site, "train-router", "r")
 
 
+def submitted(site: Site) -> None:
+    """A file of prompts is answered."""
+    run(site, "submit", "prompts.jsonl", "--router", "r")
+
+
 def listed(site: Site) -> None:
     """Five experts whose results are imported, without results."""
     for name in ("ann", "bob", "cat", "dan", "eve"):
@@ -143,6 +148,7 @@ WORLDS: dict[Callable[[Site], None], Callable[[Site], None] | None] = {
     registered: upgraded,
     profiled: registered,
     routed: profiled,
+    submitted: routed,
     listed: upgraded,
     recorded: listed,
 }
