@@ -59,7 +59,7 @@ def remove(
     if found and not dry_run:
         if not (yes or _agreed(found)):
             found = []
-        remove_files(session.store, [file.job for file in found])
+        remove_files(session.store, session.settings.home, [file.job for file in found])
     what = counted(len(found), "file") + f" with {counted(sum(file.lines for file in found), 'line')}"
     session.show(
         {"kind": kind, "removed": [asdict(file) for file in found], "dry_run": dry_run},

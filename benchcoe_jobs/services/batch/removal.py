@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.services.training.registration import remove_unused
 from benchcoe_jobs.store.job_queue import jobs, removal
 from benchcoe_jobs.store.job_queue.jobs import JobRow
 from benchcoe_jobs.store.routing import snapshots
@@ -24,9 +26,7 @@ class FinishedFile:
     finished_at: datetime | None
 
 
-def finished_files(
-    store: Store, job_ids: Sequence[int] = (), older_than: timedelta | None = None
-) -> list[FinishedFile]:
+def finished_files(store: Store, job_ids: Sequence[int], older_than: timedelta | None = None) -> list[FinishedFile]:
     """The named files, or those whose jobs ended at least `older_than` ago, by job.
 
     Raises UsageError if a named job is no submitted file, or has not ended.
@@ -39,15 +39,20 @@ def finished_files(
     return [FinishedFile(job.id, str(job.state), job.request["lines"], job.finished_at) for job in found]
 
 
-def remove_files(store: Store, job_ids: Sequence[int]) -> None:
+def remove_files(store: Store, home: Path, job_ids: Sequence[int]) -> None:
     """Remove files, and the routing snapshots that no other job and no evaluation needs.
 
-    Raises UsageError, and removes nothing, if one of the jobs is no submitted file or has not ended.
+    Artifacts under `home` that were kept for them go first, because the snapshots are what names them. Raises
+    UsageError, and removes nothing, if one of the jobs is no submitted file or has not ended.
     """
     with store.writing() as connection:
         for job_id in job_ids:
             _require_finished(jobs.read_job(connection, job_id, lock=True))
         removal.remove_jobs(connection, job_ids)
+        names = snapshots.routers_of_unused(connection)
+    for name in names:
+        remove_unused(store, home, name)
+    with store.writing() as connection:
         snapshots.remove_unused(connection)
 
 

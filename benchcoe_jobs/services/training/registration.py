@@ -77,7 +77,7 @@ def register(
     finally:
         shutil.rmtree(staged, ignore_errors=True)
     with suppress(BenchcoeError):  # the router is registered; a later training removes what was left
-        _remove_unused(store, home, name, replaced)
+        remove_unused(store, home, name, replaced)
 
 
 def make_folder(home: Path, name: str) -> Path:
@@ -90,7 +90,11 @@ def make_folder(home: Path, name: str) -> Path:
     return folder
 
 
-def _remove_unused(store: Store, home: Path, name: str, replaced: str | None) -> None:
+def remove_unused(store: Store, home: Path, name: str, replaced: str | None = None) -> None:
+    """Remove the artifacts that a router has no more, except those that the snapshot of an open job names.
+
+    `replaced` is one that it has just lost; the others are found by the rows that name them.
+    """
     with store.writing() as connection:
         routers.lock_name(connection, name)
         used = {routers.current_artifact(connection, name), *snapshots.artifacts_of_open_jobs(connection)}

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from benchcoe_jobs.domain import JobState
 from benchcoe_jobs.store.job_queue.tables import Job
 from benchcoe_jobs.store.routing.routers import TrainedRouter
-from benchcoe_jobs.store.routing.tables import Evaluation, RoutingSnapshot
+from benchcoe_jobs.store.routing.tables import Evaluation, Router, RoutingSnapshot
 
 
 def store_snapshot(connection: Connection, router: TrainedRouter, fingerprint: str, content: Mapping[str, Any]) -> None:
@@ -42,11 +42,24 @@ def read_snapshot(connection: Connection, fingerprint: str) -> dict[str, Any] | 
 
 
 def remove_unused(connection: Connection) -> None:
-    """Delete the snapshots that no job and no evaluation names."""
+    """Delete the snapshots that no job and no evaluation names.
+
+    The routers are locked first, as a transaction does that opens a job: a snapshot that it has just found stays.
+    """
+    connection.execute(select(Router.id).order_by(Router.id).with_for_update())
+    connection.execute(delete(RoutingSnapshot).where(_unused()))
+
+
+def routers_of_unused(connection: Connection) -> list[str]:
+    """The names of the routers of these snapshots."""
+    names = select(Router.name).join(RoutingSnapshot, RoutingSnapshot.router_id == Router.id).where(_unused())
+    return list(connection.scalars(names.distinct().order_by(Router.name)))
+
+
+def _unused() -> ColumnElement[bool]:
     named = select(Job.request["snapshot"].as_string()).where(Job.request["snapshot"].as_string().is_not(None))
     evaluated = select(Evaluation.snapshot_id).where(Evaluation.snapshot_id.is_not(None))
-    unused = RoutingSnapshot.fingerprint.not_in(named) & RoutingSnapshot.id.not_in(evaluated)
-    connection.execute(delete(RoutingSnapshot).where(unused))
+    return RoutingSnapshot.fingerprint.not_in(named) & RoutingSnapshot.id.not_in(evaluated)
 
 
 def artifacts_of_open_jobs(connection: Connection) -> set[str]:

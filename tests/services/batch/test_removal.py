@@ -63,11 +63,25 @@ def test_a_snapshot_goes_with_the_last_job_that_names_it(world: Store, tmp_path:
         cancel(world, job_id)
     assert snapshots(world) == 1
     with pytest.raises(UsageError, match="there is no job 99"):
-        remove_files(world, [first, 99])
+        remove_files(world, tmp_path, [first, 99])
     with world.reading() as connection:
         assert len(jobs.list_jobs(connection)) == 2, "all or nothing"
-    remove_files(world, [first])
+    remove_files(world, tmp_path, [first])
     assert snapshots(world) == 1
-    remove_files(world, [second])
+    remove_files(world, tmp_path, [second])
     assert snapshots(world) == 0
     assert submit_file(world, tmp_path / "p.jsonl", None)[1], "the file is new again"
+
+
+def test_an_artifact_that_was_kept_for_a_file_goes_with_it(world: Store, tmp_path: Path) -> None:
+    folder = tmp_path / "routers" / "r"
+    first = submitted(world, tmp_path, "a")
+    [kept] = folder.iterdir()
+    routing_world.train_on_more(world, tmp_path)
+    assert kept in folder.iterdir()
+    cancel(world, first)
+    remove_files(world, tmp_path, [first])
+    [current] = folder.iterdir()
+    assert current != kept
+    assert snapshots(world) == 0
+    assert submitted(world, tmp_path, "b") > 0, "the router decides as before"
