@@ -165,7 +165,7 @@ class Day:
         self.run("retry", str(job_id))
         self.finish(job_id)
         # Besides the answers that were lost with two processes and with the cancel, each line is asked once.
-        again = sum(n - 1 for n in self.endpoint.seen.values())
+        again = sum(n - 1 for (_, prompt), n in self.endpoint.seen.items() if prompt.startswith("["))
         assert again <= 3 * BATCH_SIZE, f"{again} requests were made again"
 
     def check_files(self) -> None:

@@ -44,8 +44,8 @@ class SkillEndpoint:
     def expected(self, model: str, prompt: str) -> str:
         """The answer of a model to the question that a prompt contains, which may follow a mark in brackets."""
         question = prompt.removeprefix("Q: ").removesuffix("\nA:")
-        row = self.questions[question.partition("] ")[2] or question]
-        return row["answer"] if row["subject"] in KNOWS[model] else "unknown"
+        row = self.questions.get(question.partition("] ")[2] or question)
+        return row["answer"] if row and row["subject"] in KNOWS[model] else "unknown"
 
     def reply(self, path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
         """The status and the JSON of a response."""
