@@ -43,7 +43,7 @@ BATCH_SIZE = 8
 
 LEASE_S = "4"
 PATIENCE_S = 180.0
-SLOW_S = 0.15
+SLOW_S = 0.5
 
 
 def main() -> None:
@@ -143,7 +143,7 @@ class Day:
     def many_files(self) -> int:
         """Fourteen files, of which the last is cancelled in the middle. Returns its job."""
         self.endpoint.delay_s = SLOW_S
-        sizes = [self.n_lines * (1 + number % 3) for number in range(13)] + [self.n_lines * 12]
+        sizes = [self.n_lines * (1 + number % 3) for number in range(13)] + [self.n_lines * 30]
         job_ids = [self.submit_file(number, size) for number, size in enumerate(sizes)]
         first, second = self.workers
         os.kill(child_of(first), signal.SIGKILL)
