@@ -6,6 +6,7 @@ It needs the standard library only, and it remembers every request.
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 from collections import Counter
@@ -68,6 +69,15 @@ class SkillEndpoint:
         }
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing to report if a client was killed."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
 @contextmanager
 def serving(questions: Path) -> Iterator[SkillEndpoint]:
     """The endpoint on a free port of loopback, for the questions of a file of the benchmark `skills`."""
@@ -98,8 +108,7 @@ def serving(questions: Path) -> Iterator[SkillEndpoint]:
         def log_message(self, *_: object) -> None:
             """Log nothing."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), Handler)
     state.url = f"http://127.0.0.1:{server.server_port}/v1"
     thread = threading.Thread(target=server.serve_forever, args=[0.05])
     thread.start()
