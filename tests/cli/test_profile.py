@@ -122,7 +122,7 @@ def test_an_imported_expert_gets_an_engine_and_keeps_its_results(folder: Path, c
 
 
 @SQLITE_ONLY
-def test_an_expert_behind_an_endpoint_has_settings_of_its_own(cli: Cli, store_url: str) -> None:
+def test_an_expert_behind_an_endpoint_has_settings_of_its_own(folder: Path, cli: Cli, store_url: str) -> None:
     line = "add-expert ann --engine openai --model m --base-url http://test/v1 --no-profile --api chat --no-temperature"
     assert cli(f"{line} --timeout 900 --reasoning keep --accept-model a --accept-model 'b*'").code == 0
     store = open_store(store_url)

@@ -37,6 +37,7 @@ def toy(store: Store, tmp_path: Path) -> Store:
         tmp_path,
         "ann",
         *(question(*at, "test", score) for at, score in zip(test, [1, 1, 0, 1, 0, 0], strict=True)),
+        new_queries=True,
     )
     bob = [question(*at, "test", score) for at, score in zip(test, [0, 0, 1, 0, 1, 1], strict=True)]
     bring(store, tmp_path, "bob", *bob[:4], {**bob[4], "cost": 8}, bob[5])

@@ -22,7 +22,7 @@ def connection(store: Store, tmp_path: Path) -> Iterator[Connection]:
     """The world of routing, with two test queries: ann has scores on both, bob on the first."""
     routing_world.fill(store, tmp_path)
     rows = [routing_world.row("apples", n, 1.0, "test") for n in (5, 100)]  # number 5 is a training question, too
-    tables.bring(store, tmp_path, "ann", *rows)
+    tables.bring(store, tmp_path, "ann", *rows, new_queries=True)
     tables.bring(store, tmp_path, "bob", rows[0] | {"score": 0.0, "cost": 8.0})
     with store.writing() as connection:
         yield connection
