@@ -226,10 +226,10 @@ def cancel(session: Session, job: int) -> None:
 @click.option("--failed", is_flag=True, help="Repeat what is unfinished. This is the default and the only choice.")
 @wait_option
 def retry(session: Session, job: int, failed: bool, wait: bool) -> None:
-    """Continue a job that failed, was cancelled or has failed items.
+    """Continue a job that failed or was cancelled.
 
-    It runs the failed and the cancelled shards, and asks the items that ended in an error again. What is
-    answered is not asked again.
+    A job with failed items can be continued, too. It runs the failed and the cancelled shards, and asks the items that
+    ended in an error again. What is answered is not asked again.
     """
     from benchcoe_jobs.dispatch.base import dispatcher
     from benchcoe_jobs.job_queue.lifecycle import retry

@@ -57,7 +57,7 @@ COMMANDS = {
     "status": ("job:status", "Show the progress of a job and what failed in it."),
     "watch": ("job:watch", "Follow a job to its end."),
     "cancel": ("job:cancel", "Cancel a job."),
-    "retry": ("job:retry", "Continue a job that failed, was cancelled or has failed items."),
+    "retry": ("job:retry", "Continue a job that failed or was cancelled."),
     "remove": ("remove:remove", "Remove stored data for good."),
     "worker": ("worker:worker", "Run workers, which execute the shards of jobs."),
     "broker": ("broker:broker", "Run a broker on this machine."),
