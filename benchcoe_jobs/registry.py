@@ -27,7 +27,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "winogrande": "benchcoe_jobs.benchmarks.winogrande:WinoGrande",
     },
     "engines": {
-        "openai": "benchcoe_jobs.engines.openai:OpenAIEngine",
+        "openai": "benchcoe_jobs.engines.endpoints.openai:OpenAIEngine",
         "transformers": "benchcoe_jobs.engines.transformers:TransformersEngine",
         "vllm": "benchcoe_jobs.engines.vllm:VllmEngine",
     },

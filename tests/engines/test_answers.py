@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from scripted_endpoint import message, said
 
-from benchcoe_jobs.engines.answers import count, read_answer, read_echo, require_model
+from benchcoe_jobs.engines.endpoints.answers import count, read_answer, read_echo, require_model
 from benchcoe_jobs.engines.errors import EngineError, RefusedError
 
 PARTS = [

@@ -10,7 +10,7 @@ import pytest
 from scripted_endpoint import Body, Reply, Script, ask, refused, said, scripted
 
 from benchcoe_jobs.domain import Completion
-from benchcoe_jobs.engines.openai import OpenAIEngine
+from benchcoe_jobs.engines.endpoints.openai import OpenAIEngine
 
 GOOD, ODD = "good", "odd"
 
@@ -43,7 +43,7 @@ def odd_among_good(reply: Callable[[], Reply]) -> Callable[[str, Body], Reply]:
 
 @pytest.fixture
 def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchcoe_jobs.engines.endpoint._FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("benchcoe_jobs.engines.endpoints.endpoint._FIRST_PAUSE_S", 0.001)
 
 
 def completion_of_odd(monkeypatch: pytest.MonkeyPatch, reply: Callable[[], Reply], **settings: object) -> Completion:
@@ -153,7 +153,7 @@ def test_a_bug_in_reading_one_answer_costs_no_other(monkeypatch: pytest.MonkeyPa
     def read(raw: Body) -> None:
         raise ZeroDivisionError("never seen before")
 
-    monkeypatch.setattr("benchcoe_jobs.engines.openai.read_answer", read)
+    monkeypatch.setattr("benchcoe_jobs.engines.endpoints.openai.read_answer", read)
     with scripted(monkeypatch, Script(lambda *_: said("ok"))) as engine:
         assert "ZeroDivisionError: never seen before" in str(ask(engine, GOOD, GOOD)[1].error)
 

@@ -222,7 +222,7 @@ def test_a_chat_endpoint_that_wants_a_limit_gets_one(monkeypatch: pytest.MonkeyP
 
 
 def test_a_response_that_breaks_off_is_retried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchcoe_jobs.engines.endpoint._FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr("benchcoe_jobs.engines.endpoints.endpoint._FIRST_PAUSE_S", 0.001)
     failures = iter([True, True, False])
 
     def reply(_: str, body: Body) -> Reply:

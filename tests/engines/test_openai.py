@@ -15,9 +15,9 @@ from loopback import KEY_VARIABLE, Loopback
 
 from benchcoe_jobs.domain import Completion, Decoding, Image, Message, Request
 from benchcoe_jobs.engines.base import ExpertSettings
+from benchcoe_jobs.engines.endpoints.openai import OpenAIEngine
 from benchcoe_jobs.engines.engine_client import EngineClient
 from benchcoe_jobs.engines.errors import AccessDeniedError, EndpointDownError, EngineError, ModelNotFoundError
-from benchcoe_jobs.engines.openai import OpenAIEngine
 from benchcoe_jobs.errors import BenchcoeError, MissingError, UsageError
 
 GREEDY = Decoding(max_new_tokens=4)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from scripted_endpoint import CHAT, PLAIN, Body, Reply, Script, ask, refused, said, scripted
 
+from benchcoe_jobs.engines.endpoints.parameters import Parameters
 from benchcoe_jobs.engines.errors import RefusedError
-from benchcoe_jobs.engines.parameters import Parameters
 
 QUESTIONS = [f"What is {n}?" for n in range(12)]
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from benchcoe_jobs.engines import refusals
+from benchcoe_jobs.engines.endpoints import refusals
+from benchcoe_jobs.engines.endpoints.refusals import Detail, RetryableError
 from benchcoe_jobs.engines.errors import AccessDeniedError, AnswerTimeoutError, ModelNotFoundError, RefusedError
-from benchcoe_jobs.engines.refusals import Detail, RetryableError
 
 
 def meaning(status: int, message: str = "no", code: str = "") -> Exception:

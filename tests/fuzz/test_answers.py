@@ -7,7 +7,7 @@ from typing import Any
 import hostile
 from hypothesis import given
 
-from benchcoe_jobs.engines.answers import read_answer, read_echo, require_model
+from benchcoe_jobs.engines.endpoints.answers import read_answer, read_echo, require_model
 
 LOGPROBS = {"tokens": ["<s>", "a", " b"], "token_logprobs": [None, -0.5, -1.0], "text_offset": [0, 0, 1]}
 ANSWER = {

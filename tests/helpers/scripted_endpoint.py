@@ -14,7 +14,7 @@ import pytest
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
 from benchcoe_jobs.engines.base import ExpertSettings
-from benchcoe_jobs.engines.openai import OpenAIEngine
+from benchcoe_jobs.engines.endpoints.openai import OpenAIEngine
 
 Body: TypeAlias = dict[str, Any]
 Reply: TypeAlias = Body | httpx2.Response | float
@@ -53,7 +53,7 @@ class Script:
 def scripted(monkeypatch: pytest.MonkeyPatch, script: Script, **settings: Any) -> Iterator[OpenAIEngine]:
     """The engine, loaded, whose requests the script answers. `seen` begins after the load."""
     monkeypatch.setattr(
-        "benchcoe_jobs.engines.endpoint.httpx2.AsyncClient",
+        "benchcoe_jobs.engines.endpoints.endpoint.httpx2.AsyncClient",
         lambda **options: _CLIENT(transport=httpx2.MockTransport(script), **options),
     )
     engine = OpenAIEngine()

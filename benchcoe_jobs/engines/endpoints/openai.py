@@ -13,10 +13,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
-from benchcoe_jobs.engines.answers import read_answer, read_echo, require_model
 from benchcoe_jobs.engines.base import EngineTraits, ExpertSettings
 from benchcoe_jobs.engines.context_limits import Room, is_too_long, requires_limit
-from benchcoe_jobs.engines.endpoint_faults import EndpointFaults
+from benchcoe_jobs.engines.endpoints.answers import read_answer, read_echo, require_model
+from benchcoe_jobs.engines.endpoints.faults import EndpointFaults
+from benchcoe_jobs.engines.endpoints.parameters import LIMIT, Parameters
 from benchcoe_jobs.engines.errors import (
     AnswerTimeoutError,
     ContextTooLongError,
@@ -27,14 +28,13 @@ from benchcoe_jobs.engines.errors import (
     first_line,
 )
 from benchcoe_jobs.engines.messages import clean, endpoint_messages
-from benchcoe_jobs.engines.parameters import LIMIT, Parameters
 from benchcoe_jobs.engines.prompts import failure, shortened
 from benchcoe_jobs.engines.reasoning import final_answer
 from benchcoe_jobs.errors import MissingError, UsageError
 from benchcoe_jobs.masking import masked
 
 if TYPE_CHECKING:
-    from benchcoe_jobs.engines.endpoint import Endpoint
+    from benchcoe_jobs.engines.endpoints.endpoint import Endpoint
 
 _CHAT, _PLAIN = "chat/completions", "completions"
 
@@ -62,7 +62,7 @@ class OpenAIEngine:
         if settings.api not in _PATHS:
             raise UsageError(f"api must be {', '.join(_PATHS)}, not {settings.api!r}")
         try:
-            from benchcoe_jobs.engines.endpoint import Endpoint
+            from benchcoe_jobs.engines.endpoints.endpoint import Endpoint
         except ImportError as error:
             raise MissingError(
                 f"engine openai needs more packages ({error}): pip install 'benchcoe-jobs[endpoints]'"

@@ -12,10 +12,10 @@ from typing import Any
 
 import httpx2
 
-from benchcoe_jobs.engines import refusals
 from benchcoe_jobs.engines.base import ExpertSettings
+from benchcoe_jobs.engines.endpoints import refusals
+from benchcoe_jobs.engines.endpoints.refusals import RetryableError
 from benchcoe_jobs.engines.errors import AnswerTimeoutError, EndpointDownError, EngineError, first_line
-from benchcoe_jobs.engines.refusals import RetryableError
 from benchcoe_jobs.errors import MissingError, UsageError
 from benchcoe_jobs.masking import remember
 

@@ -1,0 +1,1 @@
+"""The engine `openai`: its requests, answers, refusals and faults."""
