@@ -102,8 +102,8 @@ def check_base(environment: CleanEnvironment) -> None:
     assert "created" in run(command, "init")
     assert "unchanged" in run(command, "init")
     rows = [(n, subject, expert) for n in range(200) for subject in EXPERTS for expert in EXPERTS]
-    lines = [f"what is {n} {subject}?,{subject},{int(expert == subject)},{expert}" for n, subject, expert in rows]
-    (environment.folder / "results.csv").write_text("\n".join(["text,subject,score,expert", *lines]))
+    lines = [f"what is {n} {subject}?,{subject},{int(expert == subject)},{expert},2" for n, subject, expert in rows]
+    (environment.folder / "results.csv").write_text("\n".join(["text,subject,score,expert,cost", *lines]))
     for expert in EXPERTS:
         run(command, "add-expert", expert, "--engine", "recorded")
     run(command, "import-results", "all", "results.csv", "--benchmark", "colours")
@@ -186,7 +186,7 @@ def check_postgres(environment: CleanEnvironment, _packages: set[str]) -> None:
 def check_hub(environment: CleanEnvironment, _packages: set[str]) -> None:
     """A Parquet file is imported."""
     code = "import csv, pyarrow as a, pyarrow.parquet as p; rows = list(csv.DictReader(open('results.csv')))\n"
-    code += "for row in rows: row['score'] = float(row['score'])\np.write_table(a.Table.from_pylist(rows), 'r.parquet')"
+    code += "for row in rows: row['score'], row['cost'] = float(row['score']), 2.0\np.write_table(a.Table.from_pylist(rows), 'r.parquet')"
     environment.run(environment.python, "-c", code)
     environment.run(environment.command, "import-results", "all", "r.parquet", "--benchmark", "colours")
 
