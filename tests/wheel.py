@@ -186,7 +186,8 @@ def check_postgres(environment: CleanEnvironment, _packages: set[str]) -> None:
 def check_hub(environment: CleanEnvironment, _packages: set[str]) -> None:
     """A Parquet file is imported."""
     code = "import csv, pyarrow as a, pyarrow.parquet as p; rows = list(csv.DictReader(open('results.csv')))\n"
-    code += "for row in rows: row['score'], row['cost'] = float(row['score']), 2.0\np.write_table(a.Table.from_pylist(rows), 'r.parquet')"
+    code += "for row in rows: row['score'], row['cost'] = float(row['score']), 2.0\n"
+    code += "p.write_table(a.Table.from_pylist(rows), 'r.parquet')"
     environment.run(environment.python, "-c", code)
     environment.run(environment.command, "import-results", "all", "r.parquet", "--benchmark", "colours")
 
