@@ -189,7 +189,7 @@ def check_hub(environment: CleanEnvironment, _packages: set[str]) -> None:
     code += "for row in rows: row['score'], row['cost'] = float(row['score']), 2.0\n"
     code += "p.write_table(a.Table.from_pylist(rows), 'r.parquet')"
     environment.run(environment.python, "-c", code)
-    environment.run(environment.command, "import-results", "all", "r.parquet", "--benchmark", "colours")
+    environment.run(environment.command, "import-results", "all", "r.parquet", "--benchmark", "colours", "--replace")
 
 
 def check_plots(environment: CleanEnvironment, _packages: set[str]) -> None:
