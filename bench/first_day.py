@@ -35,6 +35,7 @@ import wheel
 from disturbances import Broker
 from installation import Postgres
 from skill_endpoint import KNOWS, SkillEndpoint, serving
+from worker_logs import unexpected
 
 from benchcoe_jobs.demo.questions import write_questions
 from benchcoe_jobs.services.inference.shards import micro_batch_size
@@ -197,7 +198,7 @@ class Day:
             worker.terminate()
         assert [worker.wait(PATIENCE_S) for worker in self.workers] == [0, 0]
         for log in self.folder.glob("worker-*.log"):
-            assert "Traceback" not in log.read_text(), log.read_text()
+            assert not list(unexpected(log.read_text())), log.read_text()
 
     # --- commands ------------------------------------------------------------------------------------------------
 

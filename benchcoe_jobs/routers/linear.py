@@ -51,6 +51,8 @@ class _Linear:
         StoredConfig.model_validate(config)
         head = cls()
         head._weights = stored_array(arrays, "weights", (None, None))
+        if not len(head._weights):
+            raise ValueError("weights has no row")
         head._intercepts = stored_array(arrays, "intercepts", (len(head._weights),))
         return head
 

@@ -56,7 +56,7 @@ def test_a_worker_receives_fresh_tickets_only(
         assert found.headers["task"] == TICKET
         assert json.loads(found.body) == json.loads(base64.b64decode(ours["body"]))
     assert len({found.headers["id"] for found in received}) == len(received)
-    assert [record.message.partition(":")[0] for record in caplog.records] == [
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
         "a message in queue gpu is not a ticket and is dropped"
     ] * len(NO_TICKETS)
     assert keys <= {"gpu"}, "nothing is kept in the broker but the queues"

@@ -76,6 +76,11 @@ class Postgres:
         return False
 
 
+def at_a_terminal() -> None:
+    """What a process does before it becomes a command: SIGHUP ends it, even if the tests run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 class Worker:
     """`benchcoe-jobs worker` in a session of its own, its log in a file."""
 
@@ -89,6 +94,7 @@ class Worker:
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
+                preexec_fn=at_a_terminal,
             )
 
     @property

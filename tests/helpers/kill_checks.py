@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -17,12 +17,10 @@ from kill_trials import Trial
 from kill_victims import is_engine
 from kill_worlds import requested, start
 from sqlalchemy import text
+from worker_logs import unexpected
 
 MICRO_BATCH = 64
 """The most questions that may be asked again after a kill."""
-
-
-CHILD_KILLED = "billiard.exceptions.WorkerLostError"
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ def faults_of(site: Site, trial: Trial, expected: Undisturbed, n_kills: int) -> 
             said = connection.scalar(text("PRAGMA integrity_check"))
         faults += [] if said == "ok" else [f"integrity_check: {said}"]
     for log in sorted(site.folder.glob("*.log")):
-        faults += [f"{log.name}: {line}" for line in _unexpected(log.read_text())]
+        faults += [f"{log.name}: {line}" for line in unexpected(log.read_text())]
     if trial.after and (code := start(site, *trial.after).wait()):
         faults.append(f"{trial.after[0]} ended with {code}")
     if not trial.by_workers:
@@ -79,20 +77,6 @@ def faults_of(site: Site, trial: Trial, expected: Undisturbed, n_kills: int) -> 
             wait_for(lambda: not any(map(is_engine, fake_plugins.engine_pids())), "engines end", patience_s=10)
         faults += ["an engine server is left"] if any(map(is_engine, fake_plugins.engine_pids())) else []
     return faults
-
-
-def _unexpected(log: str) -> Iterator[str]:
-    """Lines that say "unexpected", and the exceptions of tracebacks, except Celery's on the killed process."""
-    in_traceback = False
-    for line in log.splitlines():
-        if in_traceback and line and not line.startswith((" ", "Traceback")):
-            in_traceback = False
-            if not line.startswith(CHILD_KILLED):
-                yield line
-        elif "Traceback (most recent" in line:
-            in_traceback = True
-        elif "unexpected " in line:
-            yield line
 
 
 def _files(site: Site, trial: Trial) -> dict[str, Any]:

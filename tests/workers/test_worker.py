@@ -34,7 +34,13 @@ def site(store_url: str, tmp_path: Path, fresh_broker: Callable[[], str]) -> Ite
 def start(site: Site, *words: str | Path, cwd: Path | None = None) -> subprocess.Popen[bytes]:
     with (site.folder / "worker.log").open("ab") as log:
         return subprocess.Popen(
-            words, env=site.environment(), cwd=cwd or site.folder, stdout=log, stderr=log, start_new_session=True
+            words,
+            env=site.environment(),
+            cwd=cwd or site.folder,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            preexec_fn=installation.at_a_terminal,
         )
 
 
