@@ -209,6 +209,7 @@ class Executor:
             nonlocal is_last
             is_last = hopeless or leases.is_last_attempt(connection, claim)
             if hopeless:
+                leases.hold(connection, claim)
                 transitions.fail_group(connection, claim.shard_group_id, error)
             if is_last:
                 group_is_over = leases.finish(connection, claim, ShardState.FAILED, error)

@@ -18,8 +18,9 @@ from benchcoe_jobs.store.job_queue.tables import Shard, ShardGroup
 def fail_group(connection: Connection, shard_group_id: int, error: str) -> None:
     """Fail every waiting shard of a shard group, because each would fail for the same reason.
 
-    Call it before `finish` of the shard that failed: `finish` locks the row of the shard group, and shards are locked
-    before their group.
+    Call `leases.hold` of the shard that failed before it, and `finish` after it: shards are locked before their group.
+    Otherwise a claim can lock the failed shard, which PostgreSQL leaves locked if it turns out not to wait, and then
+    wait for the group: a deadlock.
     """
     waiting = (Shard.shard_group_id == shard_group_id) & (Shard.state == ShardState.WAITING)
     _set_state(connection, waiting, ShardState.WAITING, ShardState.FAILED, error=error)
