@@ -23,7 +23,7 @@ from harness import command, encoder, markdown, result_files
 from stages import PRICES
 
 from benchcoe_jobs.domain import Result
-from benchcoe_jobs.importers.mmlu_pro import read
+from benchcoe_jobs.importers.published.mmlu_pro import read
 from benchcoe_jobs.services.experiments.resplit import share_vectors
 from benchcoe_jobs.store.session import open_store
 

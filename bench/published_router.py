@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from transformers.utils import logging
 
 from benchcoe_jobs.domain import RouterInput, SkippedRow
-from benchcoe_jobs.importers import mmlu_pro
+from benchcoe_jobs.importers.published import mmlu_pro
 from benchcoe_jobs.store.results.catalog import Question
 
 WINDOW, ROWS_AT_ONCE, RATE = 512, 16, 2e-5

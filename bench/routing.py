@@ -184,7 +184,7 @@ def gains(
     model = trainer(data, kind).fit(
         outputs, examples, scores=scores[train] if kind.calibrated else None, max_fallback=most
     )
-    predictions, familiarity = model.read([data.questions[r].router_input for r in test])
+    predictions, familiarity, _ = model.read([data.questions[r].router_input for r in test])
     chosen = predictions.argmax(axis=1)
     if kind.level is Level.SUBJECT:
         chosen = subject_table(data, scores, train, outputs)[chosen]

@@ -9,3 +9,6 @@ from numpy.typing import NDArray
 
 Floats: TypeAlias = NDArray[np.float64]
 """An array of float64; the docstring of what takes or returns it gives the shape."""
+
+Ints: TypeAlias = NDArray[np.int64]
+"""An array of int64; the docstring of what takes or returns it gives the shape."""

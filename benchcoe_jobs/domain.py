@@ -1,14 +1,15 @@
-"""The immutable values that packages pass to each other.
-
-Standard library only. The terms are those of the glossary in docs/architecture.md.
-"""
+"""The immutable values that packages pass to each other; docs/architecture.md has a glossary of their terms."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
+
+from benchcoe_jobs.characters import same_characters
+from benchcoe_jobs.picture import Picture
 
 
 class Split(StrEnum):
@@ -93,6 +94,9 @@ EVERY_EXPERT = "all"
 RECORDED = "recorded"
 """In place of an engine: the expert cannot answer, its results are imported."""
 
+UNKNOWN_SUBJECT = ""
+"""The subject of a query that a file names by its key alone: that of the stored query with this key."""
+
 MICRO = 1_000_000
 """Sums of scores are integers, in units of 1e-6: sums of floats depend on the order of rows, which breaks ties."""
 
@@ -117,12 +121,19 @@ class Query:
 
     @property
     def content_hash(self) -> str:
-        """SHA-256 (hex) of text, choices, answer and images. Computed once."""
+        """SHA-256 (hex) of text, choices, answer and images, see `same_characters`. Computed once."""
         # Not functools.cached_property, which takes a lock on Python 3.11: imports read thousands per second.
         known: str | None = self.__dict__.get("_content_hash")
         if known is None:
-            known = self.__dict__["_content_hash"] = self._hashed()
+            known = self.__dict__["_content_hash"] = self.hashed(same_characters)
         return known
+
+    def with_split(self, split: Split) -> Query:
+        """The same query in a split, and with its hash if it is known."""
+        placed = Query(self.key, self.subject, self.text, self.choices, self.answer, split, self.images, self.source)
+        if (known := self.__dict__.get("_content_hash")) is not None:
+            placed.__dict__["_content_hash"] = known
+        return placed
 
     @property
     def split_hash(self) -> str:
@@ -135,10 +146,10 @@ class Query:
             return self.content_hash
         return hashlib.sha256(self.key.encode("utf-8", "surrogatepass")).hexdigest()
 
-    def _hashed(self) -> str:
-        parts = [self.text, *self.choices]
-        if self.answer is not None:
-            parts.append(self.answer)
+    def hashed(self, form: Callable[[str], str] = str) -> str:
+        """The content hash of the texts in a form. As they are, it is the hash of releases before 0.3.0."""
+        answers = () if self.answer is None else (self.answer,)
+        parts = list(map(form, (self.text, *self.choices, *answers)))
         counted = [f"{len(part)}:{part}" for part in parts]  # lengths and the count separate the parts
         # An "i" is not a length, so an image is not mistaken for a part; without images the hash is that of the text.
         images = [f"i{hashlib.sha256(image).hexdigest()}" for image in self.images]
@@ -164,10 +175,11 @@ def assign_split(split_hash: str) -> Split:
 
 @dataclass(frozen=True, slots=True)
 class RouterInput:
-    """The part of a question that a router reads: its text, and its choices if it has some."""
+    """The part of a question that a router reads: its text, its choices and its pictures, if it has some."""
 
     text: str
     choices: tuple[str, ...] = ()
+    pictures: tuple[Picture, ...] = ()
 
     @property
     def whole(self) -> str:
@@ -192,9 +204,12 @@ class ScoredAnswer:
 class Result(NamedTuple):
     """One row of a published result file: the result of `expert` on `query`. A tuple, because it is created faster.
 
-    Either `text` (a response to be scored) or `score` is given. `line` is the line in the file, or the number of the
-    record if the format has no lines, from 1. `expert` is None if the file is about a single expert without naming it.
-    `claimed` is the extracted answer in the file, used only for comparison.
+    `score` is None if the scorer of the benchmark scores `text`, the response; otherwise the response is only kept.
+    `line` is the line in the file, or the number of the record if the format has no lines, from 1; `file` names the
+    file if there are several. `expert` is None if the file is about a single expert without naming it. `claimed` is the
+    extracted answer in the file, used only for comparison. `task` and `file_score` are compared with the means that the
+    file states: the task that has the row, and the row's own score in [0, 1] if it is not `score`. `prompt` is
+    what the expert read, if the file names a stored query by its key alone: it must have the question.
     """
 
     line: int
@@ -207,14 +222,19 @@ class Result(NamedTuple):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cost: float | None = None
+    task: str | None = None
+    file_score: float | None = None
+    file: str | None = None
+    prompt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SkippedRow:
-    """A row that cannot be used: its line and the reason."""
+    """A row that cannot be used: its line, the reason, and the file if there are several."""
 
     line: int
     reason: str
+    file: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,18 +242,6 @@ class Note:
     """A remark about a whole file, which an importer yields among its rows."""
 
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReportedScore:
-    """A published per-subject score in [0, 1], over `n` queries if the number is known."""
-
-    line: int
-    benchmark: str
-    subject: str
-    score: float
-    n: int | None = None
-    expert: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,9 +277,8 @@ class Request:
 
     The prompt is `preamble`, as many of `shots` as fit into the context, and `question`, concatenated (they include
     their line breaks). The question is never cut. With `continuations`, the engine returns the log-likelihood of each
-    after the prompt instead of generating. `images` are encoded image files (PNG, JPEG, WebP). `messages` are a whole
-    conversation, which ends with the question and takes the place of the fields before, for decodings in the chat
-    form. `seed` is that of sampling if the decoding has none.
+    after the prompt instead of generating. `images` are encoded files. `messages` are a whole conversation, which ends
+    with the question and replaces the fields before, in the chat form. `seed` is used if the decoding has none.
     """
 
     question: str = ""

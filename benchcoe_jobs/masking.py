@@ -154,3 +154,14 @@ def _of_environment() -> Iterator[str]:
             yield from (secret for secret in secrets_in_url(value) if len(secret) >= SHORTEST)
         elif names_secret(name) and name not in _WORKING_FOLDERS and len(value.strip()) >= _SHORTEST_OF_ENVIRONMENT:
             yield value.strip()
+
+
+def first_line(error: Exception) -> str:
+    """The message of an exception in one line of at most 500 characters, without the heading line of pydantic.
+
+    Secrets are masked before the text is cut, because a part of a secret would not be recognised.
+    """
+    lines = [line.strip() for line in masked(str(error)).splitlines() if line.strip()]
+    if len(lines) > 1 and "validation error" in lines[0]:
+        del lines[0]
+    return (lines[0] if lines else type(error).__name__)[:500].rstrip(".")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from benchcoe_jobs.characters import MAX_NAME, name_fault, visible
+from benchcoe_jobs.characters import MAX_NAME, new_name_fault, visible
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.settings import Settings
 
@@ -33,7 +33,7 @@ class Finite(click.FloatRange):
 
 def new_name(_ctx: click.Context, param: click.Parameter, name: str | None) -> str | None:
     """Validate the name of a new object. Raises UsageError; names in imported files obey the same rule."""
-    if name is not None and (fault := name_fault(name)):
+    if name is not None and (fault := new_name_fault(name)):
         shown = name if len(name) <= MAX_NAME else f"{name[:20]}..."
         raise UsageError(f"{param.name} {shown!r}: {fault}")
     return name

@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -33,7 +33,8 @@ PACKAGES = {
     "vllm": "pip install 'benchcoe-jobs[vllm]' (GPU inference)",
     "psycopg": "pip install 'benchcoe-jobs[postgres]' (PostgreSQL)",
     "huggingface-hub": "pip install 'benchcoe-jobs[hub]' (downloads)",
-    "pyarrow": "pip install 'benchcoe-jobs[hub]' (Parquet files)",
+    "pyarrow": "pip install 'benchcoe-jobs[tables]' (Parquet files)",
+    "openpyxl": "pip install 'benchcoe-jobs[tables]' (workbooks)",
 }
 
 _COUNT_LIMIT = 10_000
@@ -74,6 +75,7 @@ def _checks(settings: Settings) -> Iterator[Check]:
     yield from _queue(settings)
     for package, hint in PACKAGES.items():
         yield _package(package, hint)
+    yield _pictures()
     yield _gpus()
 
 
@@ -164,6 +166,20 @@ def _package(package: str, hint: str) -> Check:
         return Check(package, "ok", version(package))
     except PackageNotFoundError:
         return Check(package, "missing", hint)
+
+
+def _pictures() -> Check:
+    """What the installed packages can do with pictures; no model library is imported."""
+    try:
+        pillow = version("pillow")
+    except PackageNotFoundError:
+        return Check("pictures", "missing", "no expert can be shown one: pip install 'benchcoe-jobs[endpoints]'")
+    from benchcoe_jobs.picture_opener import formats
+
+    resizing = "models that need torchvision for them cannot be loaded; no tested family does"
+    with suppress(PackageNotFoundError):
+        resizing = f"torchvision {version('torchvision')} resizes them for models here"
+    return Check("pictures", "ok", f"Pillow {pillow} opens {', '.join(formats())}; {resizing}")
 
 
 def _gpus() -> Check:

@@ -122,13 +122,13 @@ def add_expert(
         )
         if job is not None:
             _show(session, name, registration, job.report)
-            note_prices_without_counts(session, name)
+            note_prices_without_counts(session, [name])
             require_all_queries(job)
         return
     with session.store.writing() as connection:
         experts.add_expert(connection, expert)
     _show(session, name, registration, None)
-    note_prices_without_counts(session, name)
+    note_prices_without_counts(session, [name])
     if registration == "added":
         session.note(f"next: {_next_step(name, is_recorded=not expert.can_answer, wants_profile=not no_profile)}")
 

@@ -48,12 +48,16 @@ def run_job(
     """
     from benchcoe_jobs.dispatch.base import dispatcher
     from benchcoe_jobs.job_queue.lifecycle import new_submission, submit
+    from benchcoe_jobs.store.job_queue import transitions
 
     runner = dispatcher(session.store, session.settings)
     with session.store.writing() as connection:
         before(connection)
         work = request(connection) if callable(request) else request
         job_id, is_new = submit(connection, kind, work, submission=new_submission(priority=priority))
+    if runner.runs_here and not is_new:  # the user goes on with what was killed, perhaps three times
+        with session.store.writing() as connection:  # shards are locked before their job, which `submit` has locked
+            transitions.renew_attempts(connection, job_id)
     runner.announce()
     if runner.runs_here or wait:
         return follow(session, runner, job_id, what)

@@ -7,6 +7,7 @@ import importlib
 import io
 import logging
 import os
+import select
 import signal
 import sys
 import traceback
@@ -40,6 +41,7 @@ COMMANDS = {
     "pools": ("expert:pools", "List pools."),
     "import-results": ("results:import_results", "Import an expert's per-query results."),
     "import-scores": ("results:import_scores", "Import published per-subject scores."),
+    "imports": ("imports:imports", "List what was imported, from which files."),
     "profile": ("profile:profile", "Ask an expert the queries that it has not answered yet."),
     "rescore": ("profile:rescore", "Score stored responses again, without an engine."),
     "audit": ("audit:audit", "Find faults in stored results, and repair them."),
@@ -50,7 +52,15 @@ COMMANDS = {
     "evaluate": ("evaluate:evaluate", "Measure a router on a benchmark's queries."),
     "experiment": ("experiment:experiment", "Train and evaluate routers over pools, protocols and seeds."),
     "whatif": ("whatif:whatif", "Estimate what an expert adds to a pool."),
+    "worth": ("worth:worth", "Estimate whether a router would pay, before you train one."),
+    "report": ("report:report", "Write a report that can be forwarded."),
     "route": ("route:route", "Choose the expert for a question."),
+    "serve": ("serve:serve", "Serve the pool as one model of an OpenAI-compatible API."),
+    "policy-estimate": (
+        "policy_estimate:policy_estimate",
+        "Estimate the scores of other policies on served traffic.",
+    ),
+    "export": ("export:export", "Write scores, labels and decisions for another program."),
     "submit": ("batch:submit", "Route a file of prompts and write the answers."),
     "results": ("batch:results", "Write the results of a submitted file."),
     "jobs": ("job:jobs", "List jobs, newest first."),
@@ -146,8 +156,12 @@ def main() -> None:
     """Score every expert once, label the best expert per subject or query, and route each question to one expert."""
 
 
-def execute(arguments: Sequence[str] | None = None, *, stopped: Callable[[int], object] = lambda code: None) -> int:
-    """Run one command and return its exit code. `stopped` is called with it as soon as a signal has ended the command.
+def execute(
+    arguments: Sequence[str] | None = None, *, stopped: Callable[[int, str], object] = lambda code, message: None
+) -> int:
+    """Run one command and return its exit code.
+
+    As soon as a signal has ended the command, `stopped` is called with the exit code and the message to be printed.
 
     0: done. 1: error. 2: usage error. 3: finished, but some items failed. 4: a service or package is missing.
     130: interrupted. 143: terminated. 141: stdout was closed.
@@ -159,10 +173,11 @@ def execute(arguments: Sequence[str] | None = None, *, stopped: Callable[[int], 
     except BenchcoeError as error:
         return _failed(str(error), error.exit_code, arguments)
     except _Stopped as stop:
-        stopped(stop.code)
-        return _failed(f"{stop.state}: the current step was not stored", stop.code, arguments)
+        message = f"{stop.state}: the current step was not stored"
+        stopped(stop.code, message)
+        return _failed(message, stop.code, arguments)
     except (KeyboardInterrupt, click.Abort):  # before a command started
-        stopped(130)
+        stopped(130, "interrupted")
         return _failed("interrupted", 130, arguments)
     except _ClosedPipe:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would report it again
@@ -189,8 +204,11 @@ def run() -> None:
     try:
         code = execute(stopped=_exit_at_next_signal)
     except KeyboardInterrupt as error:  # a second signal, just before `stopped`
-        code = 143 if isinstance(error, _Terminated) else 130
-    _exit_at_next_signal(130)
+        state, code = ("terminated", 143) if isinstance(error, _Terminated) else ("interrupted", 130)
+        message = f"{state}: the current step was not stored"
+        _exit_at_next_signal(code, message)
+        _failed(message, code, None)
+    _exit_at_next_signal(130, "")
     sys.exit(code)
 
 
@@ -198,10 +216,17 @@ def _terminate(_signal: int, _frame: FrameType | None) -> None:
     raise _Terminated
 
 
-def _exit_at_next_signal(code: int) -> None:
-    """From now on a signal ends the process, without a traceback. Nothing is left to be stored or given back."""
+def _exit_at_next_signal(code: int, message: str) -> None:
+    """From now on a signal ends the process, without a traceback. Nothing is left to be stored or given back.
+
+    The signal may come before `message` is printed. Then it is printed here, unless stderr cannot be written.
+    """
 
     def leave(_signal: int, _frame: FrameType | None) -> NoReturn:
+        with suppress(OSError, ValueError):
+            stderr = sys.stderr.fileno()  # the stream itself may be in use
+            if message and select.select([], [stderr], [], 0)[1]:
+                os.write(stderr, f"Error: {message}\n".encode())
         os._exit(code)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -7,11 +7,12 @@ Secrets are masked in notes and errors; data on stdout is printed as it is store
 from __future__ import annotations
 
 import json
-from typing import Any
+import sys
+from typing import IO, Any
 
 import click
 
-from benchcoe_jobs.characters import UNSAFE, one_line, visible
+from benchcoe_jobs.characters import json_safe, one_line, visible
 from benchcoe_jobs.masking import masked
 
 
@@ -32,5 +33,9 @@ def echo_block(text: str) -> None:
 
 def echo_json(data: Any) -> None:
     r"""Print a value to stdout as one line of JSON. Unsafe characters become \uXXXX, which is the same value."""
-    text = json.dumps(data, ensure_ascii=False, default=str)
-    click.echo(UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
+    click.echo(json_safe(json.dumps(data, ensure_ascii=False, default=str)))
+
+
+def stdout_bytes() -> IO[bytes]:
+    """Standard output as bytes, for an export: its texts are written without unsafe characters."""
+    return sys.stdout.buffer

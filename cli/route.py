@@ -28,12 +28,20 @@ if TYPE_CHECKING:
     type=click.Path(readable=False, path_type=Path, allow_dash=True),
     help="JSONL file of questions; - is stdin.",
 )
+@click.option(
+    "--image",
+    "images",
+    type=click.Path(readable=False, path_type=Path),
+    multiple=True,
+    help="A picture of the question. Repeatable.",
+)
 @routing_options
 def route(
     session: Session,
     question: str | None,
     router: str | None,
     file: Path | None,
+    images: tuple[Path, ...],
     fallback: bool,
     max_cost: float | None,
     quality_weight: float,
@@ -41,17 +49,24 @@ def route(
     """Choose the expert for a question.
 
     Give one question as an argument, or --input with a JSONL file whose lines are objects with the key
-    question and optionally choices (a list) and id. With --json, prints one object per question.
+    question and optionally choices (a list), images (a list, or image, one) and id. Images are paths, which
+    begin at the folder of the file, or data URIs. An expert that is known to see no pictures is not chosen
+    for a question with some. With --json, prints one object per question.
     """
     from benchcoe_jobs.domain import RouterInput
+    from benchcoe_jobs.picture import Picture
+    from benchcoe_jobs.picture_files import picture_file
     from benchcoe_jobs.services.routing.budget import Budget
     from benchcoe_jobs.services.routing.decider import current_decider
     from benchcoe_jobs.services.routing.question_file import InputQuestion, read_questions
 
     if (question is None) == (file is None):
         raise UsageError("give one question or --input FILE, not both")
+    if images and question is None:
+        raise UsageError('--image is of the question that is given as an argument; in a file it is in "images"')
     if question is not None:
-        questions = [InputQuestion(None, RouterInput(question))]
+        pictures = tuple(Picture.of(picture_file(path)) for path in images)
+        questions = [InputQuestion(None, RouterInput(question, pictures=pictures))]
     else:
         questions = read_questions(file) if file else []
     chooser = current_decider(session.store, session.settings.home, router, falls_back=fallback)

@@ -35,8 +35,8 @@ from .output import echo
 @click.option(
     "--head",
     metavar="NAME",
-    help="Head of the router: linear, knn or mlp (embedding), ridge (blend), linear (bert at subject level), bce or "
-    "regression (bert at query level). [the first of the kind]",
+    help="Head of the router: linear, knn or mlp (embedding), ridge (blend, and vision at query level), linear (vision "
+    "and bert at subject level), bce or regression (bert at query level). [the first of the kind]",
 )
 @click.option("--pool", default=ALL_POOL, show_default=True, help="Pool of experts to route to.")
 @click.option("--benchmark", metavar="NAME", help="The benchmark. [the only one in the store]")
@@ -59,9 +59,15 @@ from .output import echo
 @click.option(
     "--encoder",
     metavar="ID|FOLDER",
-    help="Sentence encoder of an embedding or blend router, or the encoder that a bert router fine-tunes.",
+    help="Sentence encoder of an embedding, blend or vision router, or the encoder that a bert router fine-tunes.",
 )
 @click.option("--revision", help="The encoder's revision on the hub.")
+@click.option(
+    "--image-encoder",
+    metavar="ID|FOLDER",
+    help="Encoder of pictures of a vision router: a model such as CLIP, SigLIP or DINOv2, efficientnet-lite0, or "
+    "handmade. [handmade, which needs no download]",
+)
 @click.option("--extend", is_flag=True, help="Only add heads for new experts; leave the existing heads unchanged.")
 @priority_option
 @wait_option
@@ -73,18 +79,24 @@ def train_router(session: Session, name: str, extend: bool, wait: bool, priority
     each expert with one head per expert; --extend adds heads for new experts. A router of the same name is
     replaced.
 
+    A vision router reads the pictures of a question beside its text. How much they count is chosen by
+    cross-validation within the training questions.
+
     A bert router fine-tunes its encoder and keeps the epoch with the best result on the validation split. If
     the training is killed, the same command continues from the last checkpoint.
     """
     source_of = click.get_current_context().get_parameter_source
     request: dict[str, Any] = {"router": name, "extend": True}
     if extend:
-        fixed = [f"--{option}" for option in options if source_of(option) is ParameterSource.COMMANDLINE]
+        fixed = [
+            f"--{option.replace('_', '-')}" for option in options if source_of(option) is ParameterSource.COMMANDLINE
+        ]
         if fixed:
             raise UsageError(f"--extend keeps the settings of the router: leave out {', '.join(fixed)}")
     else:
-        if options["encoder"] is not None:
-            options["encoder"] = stored_name(options["encoder"])
+        for name_of in ("encoder", "image_encoder"):
+            if options[name_of] is not None:
+                options[name_of] = stored_name(options[name_of])
         request = {"router": name, **options}
     job = run_job(session, "train-router", request, what=f"training {name}", wait=wait, priority=priority)
     if job is not None:
@@ -133,7 +145,14 @@ def _show(session: Session, trained: Mapping[str, Any]) -> None:
             f"note: {name.replace('_', ' ')} {measured[0][name]:.3f} before fine-tuning, {best[name]:.3f} after epoch "
             f"{best['epoch']:g}, which is kept (--json prints the whole history)"
         )
-    if fallback := trained["fallback"]:
+    fallback = trained["fallback"]
+    if fallback and fallback["cross_validated"] is not None and fallback["cross_validated"] <= 0:
+        session.note(
+            f"note: every question goes to the best single expert: in cross-validation on the {queries}, routing gains "
+            f"{100 * fallback['cross_validated']:+.1f} points over it. --max-fallback 0 routes nevertheless, and more "
+            "scored questions may help"
+        )
+    elif fallback:
         session.note(
             f"note: on held-out subjects: {100 * fallback['gain_without']:+.1f} points against the best single expert "
             f"without fallback, {100 * fallback['gain']:+.1f} (lower bound {100 * fallback['low']:+.1f}) with it; "

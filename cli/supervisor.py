@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 
 _RESTART_S = 2.0
 """Seconds before a process that exited is started again."""
-_POLL_S = 0.5
+_POLL_S = 0.1
 
 
 class WorkerProcess:
@@ -20,20 +19,33 @@ class WorkerProcess:
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._command = command
         self._environment = environment
-        self.start()
+        self._starts_at: float | None = None
+        self._n_signals = 0
+        self._process = self._started()
 
-    def start(self) -> None:
-        """Start the process, or start it again after it exited."""
-        self._process = subprocess.Popen(self._command, env=self._environment, start_new_session=True)  # noqa: S603
+    def restart(self, note: Callable[[str], None]) -> None:
+        """Start the process again if it exited `_RESTART_S` ago or earlier; note the exit when it is first seen."""
+        if self.exit_code is None:
+            return
+        if self._starts_at is None:
+            note(f"a worker exited with code {self.exit_code} and is started again")
+            self._starts_at = time.monotonic() + _RESTART_S
+        elif time.monotonic() >= self._starts_at:
+            self._process, self._starts_at = self._started(), None
 
-    def signal(self, number: int) -> None:
-        """Send a signal. Does nothing if the process has exited."""
-        self._process.send_signal(number)
+    def stop(self, n_signals: int) -> None:
+        """Pass on the `n_signals` signals that the command got: SIGTERM for the first, SIGQUIT for each further one."""
+        for earlier in range(self._n_signals, n_signals):
+            self._process.send_signal(signal.SIGQUIT if earlier else signal.SIGTERM)
+        self._n_signals = n_signals
 
     @property
     def exit_code(self) -> int | None:
         """The exit code, or None while the process runs."""
         return self._process.poll()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(self._command, env=self._environment, start_new_session=True)  # noqa: S603
 
 
 def stop_signals() -> list[signal.Signals]:
@@ -48,25 +60,22 @@ def supervise(processes: Sequence[WorkerProcess], note: Callable[[str], None]) -
     The first signal is passed on as SIGTERM, and the function returns when all processes have finished their work.
     The second signal is passed on as SIGQUIT, which stops them immediately.
     """
-    stopping = threading.Event()
+    n_signals = 0
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        number = signal.SIGQUIT if stopping.is_set() else signal.SIGTERM
-        stopping.set()
-        for process in processes:
-            process.signal(number)
+        # Nothing else: the signal may come while a process is being started, which would not get it.
+        nonlocal n_signals
+        n_signals += 1
 
     previous = {number: signal.signal(number, stop) for number in stop_signals()}
     try:
-        while not (stopping.is_set() and all(process.exit_code is not None for process in processes)):
-            stopping.wait(_POLL_S)
+        while not (n_signals and all(process.exit_code is not None for process in processes)):
+            time.sleep(_POLL_S)
             for process in processes:
-                if process.exit_code is not None and not stopping.is_set():
-                    note(f"a worker exited with code {process.exit_code} and is started again")
-                    if not stopping.wait(_RESTART_S):
-                        process.start()
-            if stopping.is_set():
-                time.sleep(_POLL_S)
+                if n_signals:
+                    process.stop(n_signals)
+                else:
+                    process.restart(note)
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

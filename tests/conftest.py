@@ -6,31 +6,57 @@ to create databases) and BENCHCOE_TEST_BROKER_URL point the same tests at other 
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 
 # Before anything imports numpy or torch. Tests run beside each other: where each has a thread for every core, the
 # threads of one wait for those of another, and the same work takes three times the processor time.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+# The tests start hundreds of processes. Without compiled modules on disk each of them compiles the package anew.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import compiled_statements
 import pytest
+import tiny_quiz
+from examples import examples
+from hypothesis import settings
 from local_servers import short_folder, start_postgres
+from made_once import made_once
 from needs import SHARED_DATA, skip_or_fail
 from sqlalchemy import URL, create_engine, make_url, text
 
 from benchcoe_jobs.store.migrate import upgrade
 from benchcoe_jobs.store.session import Store, connect
 
+if TYPE_CHECKING:  # an environment without psycopg runs the tests of engines
+    from postgres_databases import Databases
+
+sys.dont_write_bytecode = False
+
+# No deadline: on a busy machine any example may take a second.
+settings.register_profile("suite", max_examples=examples(25), deadline=None)
+settings.load_profile("suite")
+
 
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DATABASE_URL", "BROKER_URL", "HOME", "LEASE_S", "OPEN_BROKER"):
         monkeypatch.delenv(f"BENCHCOE_{name}", raising=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shared_compiled_statements() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        compiled_statements.share(patch)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -43,12 +69,51 @@ def mmlu_pro_files() -> list[Path]:
 
 
 @pytest.fixture(scope="session")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny Llama for the engines."""
+    tiny_quiz.require_engine()
+
+    def save(folder: Path) -> None:
+        import tiny
+
+        tiny.save_llama(folder)
+
+    return made_once(tmp_path_factory, "llama", save)
+
+
+@pytest.fixture(scope="session")
+def idefics(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny Idefics, which sees images, for the engines."""
+    tiny_quiz.require_engine()
+
+    def save(folder: Path) -> None:
+        import tiny
+
+        tiny.save_idefics(folder)
+
+    return made_once(tmp_path_factory, "idefics", save)
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of an encoder that trains in a second."""
+    from tiny_encoder import PACKAGES, write_encoder
+
+    if missing := [package for package in PACKAGES if importlib.util.find_spec(package) is None]:
+        skip_or_fail(f"{', '.join(missing)}: not installed")
+    return str(made_once(tmp_path_factory, "tiny-encoder", write_encoder))
+
+
+@pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("template") / "empty.db"
-    store = connect(f"sqlite:///{path}")
+    folder = made_once(tmp_path_factory, "template", lambda folder: _migrate(f"sqlite:///{folder / 'empty.db'}"))
+    return folder / "empty.db"
+
+
+def _migrate(url: str) -> None:
+    store = connect(url)
     upgrade(store)
     store.close()
-    return path
 
 
 @pytest.fixture(scope="session")
@@ -75,50 +140,61 @@ def _psycopg(url: str) -> URL:
 
 
 @pytest.fixture(scope="session")
-def fresh_postgres(postgres_url: str) -> Iterator[Callable[[bool], str]]:
+def postgres_databases(postgres_url: str) -> Iterator[Databases]:
+    from postgres_databases import Databases
+
+    is_given = "BENCHCOE_TEST_DATABASE_URL" in os.environ
+    databases = Databases(postgres_url, _migrate, used_again=not is_given)
+    yield databases
+    if is_given:  # our own server goes as a whole, which is much faster
+        databases.drop_all()
+    databases.close()
+
+
+@pytest.fixture(scope="session")
+def fresh_postgres(postgres_databases: Databases) -> Callable[[bool], str]:
     """Makes a database of its own, empty or migrated, and returns its URL."""
-    admin = create_engine(_psycopg(postgres_url), isolation_level="AUTOCOMMIT")
-    template = f"template_{uuid.uuid4().hex}"
-    made = [template]
+    return postgres_databases.make
 
-    def make(migrated: bool) -> str:
-        name = f"test_{uuid.uuid4().hex}"
-        with admin.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}" + (as_migrated if migrated else "")))
-        made.append(name)
-        return make_url(postgres_url).set(database=name).render_as_string(hide_password=False)
 
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {template}"))
-        version = connection.execute(text("SELECT current_setting('server_version_num')::int")).scalar_one()
-    # Copying files takes half the time of writing every page to the log, the default since PostgreSQL 15.
-    as_migrated = f" TEMPLATE {template}" + (" STRATEGY file_copy" if version >= 150_000 else "")
-    store = connect(make_url(postgres_url).set(database=template).render_as_string(hide_password=False))
-    upgrade(store)
-    store.close()
-    yield make
-    if "BENCHCOE_TEST_DATABASE_URL" in os.environ:  # our own server goes as a whole, which is much faster
-        with admin.connect() as connection:
-            for name in made:
-                connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+_ON_BOTH_DATABASES = ("store", "job_queue", "dispatch", "faults", "fuzz")
+"""The folders whose tests are about SQL and locks."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out PostgreSQL where a test of another folder does not name it, unless BENCHCOE_EVERY_DATABASE is set."""
+    if "BENCHCOE_EVERY_DATABASE" in os.environ:
+        return
+    left_out = [item for item in items if _is_repeated_on_postgresql(item)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in set(left_out)]
+
+
+def _is_repeated_on_postgresql(item: pytest.Item) -> bool:
+    room = item.path.relative_to(Path(__file__).parent).parts[0]
+    params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    named = any("dialect" in mark.args[0] for mark in item.iter_markers("parametrize"))
+    return params.get("dialect") == "postgresql" and room not in _ON_BOTH_DATABASES and not named
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def dialect(request: pytest.FixtureRequest) -> str:
-    """Every test that uses a store runs on both databases."""
+    """The database of a test that uses a store: both, except as `pytest_collection_modifyitems` says."""
     name: str = request.param
     return name
 
 
 @pytest.fixture
-def store_url(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def store_url(dialect: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if dialect == "postgresql":
-        url: str = request.getfixturevalue("fresh_postgres")(True)
-        return url
-    path = tmp_path / "benchcoe.db"
-    shutil.copy(request.getfixturevalue("sqlite_template"), path)
-    return f"sqlite:///{path}"
+        databases: Databases = request.getfixturevalue("postgres_databases")
+        url = databases.make(True)
+        yield url
+        databases.give_back(url)
+    else:
+        path = tmp_path / "benchcoe.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
 
 
 @pytest.fixture

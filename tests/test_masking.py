@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from benchcoe_jobs import masking
 from benchcoe_jobs.characters import one_line
-from benchcoe_jobs.engines.errors import engine_error, first_line
-from benchcoe_jobs.masking import MASK, masked, masked_url, names_secret, remember, secrets_in_url
+from benchcoe_jobs.engines.errors import engine_error
+from benchcoe_jobs.masking import MASK, first_line, masked, masked_url, names_secret, remember, secrets_in_url
 from benchcoe_jobs.safe_logging import SafeFormatter
 from benchcoe_jobs.settings import Settings
 from benchcoe_jobs.store.database_errors import explained

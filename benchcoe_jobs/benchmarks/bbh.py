@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from benchcoe_jobs.benchmarks.base import NO_ANSWER, HubSource, Shots
-from benchcoe_jobs.benchmarks.files import read_text, records, source_files, unique
+from benchcoe_jobs.benchmarks.files import Record, read_text, records, source_files, unique
 from benchcoe_jobs.domain import Decoding, Query, Request, ScoredAnswer
 from benchcoe_jobs.errors import InputError
 
@@ -70,7 +70,11 @@ class BigBenchHard:
             if task not in self.subjects:
                 raise InputError(f"{file.path}: {task!r} is not a task of BIG-Bench Hard")
             for number, row in enumerate(records(file.path)):
-                yield Query(key=f"{task}/{number}", subject=task, text=row.text("input"), answer=row.text("target"))
+                yield self.query(row, task, number)
+
+    def query(self, row: Record, task: str, number: int) -> Query:
+        """The row of a task with a position in its file from 0. Raises InputError."""
+        return Query(key=f"{task}/{number}", subject=task, text=row.text("input"), answer=row.text("target"))
 
     def shots(self, path: Path) -> Mapping[str, Shots]:
         """The worked examples of the prompt files in the folder cot-prompts, in or beside `path`."""

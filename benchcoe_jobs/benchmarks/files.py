@@ -5,7 +5,6 @@ A benchmark must be complete, so the first bad row raises an error; in a file of
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from typing import Any
 from benchcoe_jobs.benchmarks.base import LETTERS
 from benchcoe_jobs.domain import Query, Split
 from benchcoe_jobs.errors import InputError, MissingError
+from benchcoe_jobs.json_text import RepeatedNameError, parsed
+from benchcoe_jobs.picture_files import read_picture
 
 TRAIN = {"train": Split.TRAIN}
 VALIDATION = {"validation": Split.VALIDATION, "val": Split.VALIDATION, "dev": Split.VALIDATION}
@@ -126,23 +127,16 @@ class Record:
         return LETTERS[int(self.one_of(column, [str(index) for index in range(min(len(choices), len(LETTERS)))]))]
 
     def image(self, column: str) -> bytes | None:
-        """An encoded image, None if empty: bytes, Parquet's {"bytes", "path"}, or the path of a file beside this."""
+        """An encoded picture as `read_picture` reads it, beside this file; None if the cell is empty."""
         value = self.cells.get(column)
         if isinstance(value, dict):
             value = value.get("bytes") or value.get("path")
-        if value is None or isinstance(value, bytes):
-            return value or None
-        if not isinstance(value, str):
-            raise self.error(f"{column} is not an image")
-        inside = Path(value)  # not resolved: the folder of images may be a link to another disk
-        if inside.is_absolute() or ".." in inside.parts:
-            raise self.error(f"{column}: the image {value!r} is outside the folder of its file")
+        if value is None or value == b"":
+            return None
         try:
-            if (self.path.parent / inside).exists() and not (self.path.parent / inside).is_file():
-                raise ValueError("it is not a file")  # reading a pipe would wait
-            return (self.path.parent / inside).read_bytes()
-        except (OSError, ValueError) as error:
-            raise self.error(f"{column}: the image {value!r} cannot be read: {error}") from error
+            return read_picture(value, self.path.parent)
+        except ValueError as error:
+            raise self.error(f"{column}: {error}") from error
 
     def _storable(self, column: str, value: object) -> str:
         """A text without NUL and lone surrogates, which databases refuse."""
@@ -168,7 +162,8 @@ def records(path: Path) -> Iterator[Record]:
                 raise InputError(f"{path}: row {number}: not an object")
             yield Record(path, number, cells)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+        reason = error.strerror or str(error).partition("\n")[0]  # pyarrow raises it for damaged metadata
+        raise InputError(f"{path}: cannot be read: {reason}") from error
 
 
 def read_text(path: Path) -> str:
@@ -202,7 +197,9 @@ def _jsonl(path: Path) -> Iterator[Any]:
 
 def _parsed(text: str, where: str) -> Any:
     try:
-        return json.loads(text)
+        return parsed(text)
+    except RepeatedNameError as error:
+        raise InputError(f"{where}: {error}") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not JSON: {error}") from error
 
@@ -212,7 +209,7 @@ def _parquet(path: Path) -> Iterator[Any]:
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError as error:
-        raise MissingError(f"{path}: Parquet needs pyarrow: pip install 'benchcoe-jobs[hub]'") from error
+        raise MissingError(f"{path}: Parquet needs pyarrow: pip install 'benchcoe-jobs[tables]'") from error
     try:
         with parquet.ParquetFile(path) as file:
             if file.metadata.num_rows > MAX_ROWS:

@@ -33,7 +33,23 @@ class HellaSwag:
     def load(self, path: Path) -> Iterator[Query]:
         """The labelled questions of train and validation, or of one of them. The test set has no labels."""
         files = source_files(path, TRAIN | VALIDATION)
-        return unique(path, (_query(row, file.split) for file in files for row in records(file.path)))
+        return unique(path, (self.query(row, file.split) for file in files for row in records(file.path)))
+
+    def query(self, row: Record, split: Split | None) -> Query:
+        """A row as the data set publishes it, of a split. Raises InputError."""
+        endings = tuple(cleaned(ending) for ending in row.texts("endings"))
+        activity = row.text("activity_label")
+        context = f"{row.text('ctx_a')} {row.optional('ctx_b').capitalize()}"
+        published_split = row.optional("split")
+        return Query(
+            # `ind` starts at 0 in each split.
+            key=f"{published_split}-{row.text('ind')}" if published_split else row.text("ind"),
+            subject=activity,
+            text=cleaned(f"{activity}: {context}"),
+            choices=endings,
+            answer=row.lettered("label", endings),
+            split=split,
+        )
 
     def shots(self, path: Path) -> Mapping[str, Shots]:
         """Empty: the benchmark is zero-shot."""
@@ -63,23 +79,12 @@ def _letter(index: int | None) -> str | None:
     return None if index is None or index >= len(LETTERS) else LETTERS[index]
 
 
-def _query(row: Record, split: Split | None) -> Query:
-    endings = tuple(cleaned(ending) for ending in row.texts("endings"))
-    activity = row.text("activity_label")
-    context = f"{row.text('ctx_a')} {row.optional('ctx_b').capitalize()}"
-    published_split = row.optional("split")
-    return Query(
-        # `ind` starts at 0 in each split.
-        key=f"{published_split}-{row.text('ind')}" if published_split else row.text("ind"),
-        subject=activity,
-        text=cleaned(f"{activity}: {context}"),
-        choices=endings,
-        answer=row.lettered("label", endings),
-        split=split,
-    )
+# The harness removes `\[.*?\]`, which reads the rest of the line for every bracket that is not closed. Here such a
+# bracket is matched together with that rest, and kept: no bracket in the rest is closed either.
+_BRACKETS = re.compile(r"\[[^\]\n]*\]|(\[[^\]\n]*)")
 
 
 def cleaned(text: str) -> str:
     """The text without remains of WikiHow's markup: "[title]" ends a sentence, other brackets are removed."""
     text = text.strip().replace(" [title]", ". ")
-    return re.sub(r"\[.*?\]", "", text).replace("  ", " ")
+    return _BRACKETS.sub(r"\1", text).replace("  ", " ")

@@ -78,7 +78,7 @@ class MmluPro:
     def load(self, path: Path) -> Iterator[Query]:
         """The test questions. The 70 validation items are the worked examples, so they are not queries."""
         rows = (row for file in source_files(path, TEST) for row in records(file.path))
-        return unique(path, map(self._query, rows))
+        return unique(path, map(self.query, rows))
 
     def shots(self, path: Path) -> Mapping[str, Shots]:
         """The first five validation items of each subject with their worked answers (`cot_content`)."""
@@ -111,7 +111,8 @@ class MmluPro:
                 return ScoredAnswer(float(letter == query.answer), letter, rule)
         return NO_ANSWER
 
-    def _query(self, row: Record) -> Query:
+    def query(self, row: Record) -> Query:
+        """A row as the data set publishes it. Raises InputError."""
         choices = _options(row)
         return Query(
             key=row.text("question_id"),

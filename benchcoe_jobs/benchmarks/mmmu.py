@@ -1,7 +1,8 @@
 """MMMU: 900 validation questions with images in 30 subjects, 847 with choices and 53 open (arXiv 2311.16502).
 
-Choices are extracted from a response as in github.com/MMMU-Benchmark/MMMU, eval/eval_utils.py
-(`parse_multi_choice_response`), without its random guess; for open answers see `mmmu_open`.
+Choices are extracted from a response as in github.com/MMMU-Benchmark/MMMU, mmmu-pro/evaluate.py
+(`parse_multi_choice_response`), without its random guess. If MMMU's own mmmu/utils/eval_utils.py finds a letter, this
+is the same one, unless the response announces another with `Answer:`. For open answers see `mmmu_open`.
 """
 
 from __future__ import annotations
@@ -77,9 +78,10 @@ class Mmmu:
     def load(self, path: Path) -> Iterator[Query]:
         """The validation questions. The answers of the test set are not published."""
         rows = (row for file in source_files(path, _VALIDATION) for row in records(file.path))
-        return unique(path, map(self._query, rows))
+        return unique(path, map(self.query, rows))
 
-    def _query(self, row: Record) -> Query:
+    def query(self, row: Record) -> Query:
+        """A row as the data set publishes it, with those of its images that it has. Raises InputError."""
         key = row.text("id")
         match = _ID.fullmatch(key)
         if match is None or match[1] not in self.subjects:
@@ -116,42 +118,46 @@ class Mmmu:
         return Request(text, images=query.images)
 
     def score(self, text: str, query: Query) -> ScoredAnswer:
-        """A choice by `(X)`, else ` X `, else by the text of an option; an open answer by normalised match.
+        """A choice by the only letter after `Answer:`, else by `(X)`, else by `X` before a blank, else by `X.`, else by
+        the text of an option; an open answer by normalised match.
 
-        Of several matches by the same rule, the last counts. The official script picks a random choice if there is
-        none; here, that is no answer.
+        Of several matches by the same rule, the last that stands alone counts. The official scripts pick a random
+        choice if there is none; here, that is no answer.
         """
         if not query.choices:
             return score_open(text, _answers(query.answer))
-        rule, positions = _last_positions(text, query.choices)
-        if not positions:
-            return NO_ANSWER
-        letter = max(positions, key=positions.__getitem__)  # of equal positions the first, as with np.argmax
-        return ScoredAnswer(float(letter == query.answer), letter, rule)
+        rule, letter = _choice(text, query.choices)
+        return NO_ANSWER if letter is None else ScoredAnswer(float(letter == query.answer), letter, rule)
 
 
-def _last_positions(text: str, choices: tuple[str, ...]) -> tuple[str, dict[str, int]]:
-    """The rule by which choices are found, and the last position of each; empty if none is found."""
+def _choice(text: str, choices: tuple[str, ...]) -> tuple[str, str | None]:
+    """The rule that finds a letter, and the letter; None if there is none."""
+    letters = LETTERS[: len(choices)]
+    _, announced, answer = text.rpartition("Answer:")
+    if announced and len(found := [letter for letter in letters if letter in answer]) == 1:
+        return "Answer: X", found[0]
     for character in _PUNCTUATION:
         text = text.strip(character)
     text = f" {text} "
-    letters = LETTERS[: len(choices)]
-    for rule, form in (("(X)", "({})"), ("X", " {} ")):
-        positions = {letter: text.rfind(form.format(letter)) for letter in letters}
-        positions = {letter: position for letter, position in positions.items() if position >= 0}
-        if positions:
-            return rule, positions
+    for rule, form, alone in (("(X)", "({})", "({})"), ("X", "{} ", " {} "), ("X.", "{}.", " {} ")):
+        if found := [letter for letter in letters if form.format(letter) in text]:
+            # Of equal positions the first, as with np.argmax: of several `X.`, none stands alone.
+            return rule, max(found, key=lambda letter: text.rfind(alone.format(letter)))
     if len(text.split()) <= _FEW_WORDS:
-        return "none", {}
+        return "none", None
+    positions = dict(zip(letters, _option_positions(text, choices), strict=False))
+    letter = max(positions, key=positions.__getitem__)
+    return ("option text", letter) if positions[letter] >= 0 else ("none", None)
+
+
+def _option_positions(text: str, choices: tuple[str, ...]) -> Iterator[int]:
+    """The last position of each option's text, -1 if it does not occur."""
     # rfind() takes quadratic time for long substrings, find() does not: search the reversed text.
     backwards = text.lower()[::-1]
-    positions = {}
-    for letter, choice in zip(letters, choices, strict=False):
+    for choice in choices:
         wanted = choice.lower()[::-1]
         distance = backwards.find(wanted) if wanted.strip() else -1  # an empty option is in every response
-        if distance >= 0:
-            positions[letter] = len(backwards) - distance - len(wanted)
-    return "option text", positions
+        yield len(backwards) - distance - len(wanted) if distance >= 0 else -1
 
 
 def _listed(row: Record, column: str) -> tuple[str, ...]:

@@ -37,9 +37,10 @@ class MmStar:
     def load(self, path: Path) -> Iterator[Query]:
         """All questions of a file, or of the files in a folder."""
         rows = (row for file in source_files(path, {}) for row in records(file.path))
-        return unique(path, map(self._query, rows))
+        return unique(path, map(self.query, rows))
 
-    def _query(self, row: Record) -> Query:
+    def query(self, row: Record) -> Query:
+        """A row as the data set publishes it. Raises InputError."""
         image = row.image("image")
         if image is None:
             raise row.error("image is missing")

@@ -37,9 +37,10 @@ class ScienceQA:
         """
         listed = path / "problems.json"
         files = source_files(listed if listed.is_file() else path, _SPLITS)
-        return unique(path, (self._query(row, file) for file in files for row in records(file.path)))
+        return unique(path, (self.query(row, file) for file in files for row in records(file.path)))
 
-    def _query(self, row: Record, file: SourceFile) -> Query:
+    def query(self, row: Record, file: SourceFile) -> Query:
+        """A row of a file as the data set publishes it. Raises InputError."""
         hint = row.optional("hint").strip()
         choices = row.texts("choices")
         own_split = row.optional("split")

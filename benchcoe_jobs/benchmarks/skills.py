@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from benchcoe_jobs.benchmarks.base import NO_ANSWER, HubSource, Shots
-from benchcoe_jobs.benchmarks.files import records, source_files, unique
+from benchcoe_jobs.benchmarks.files import Record, records, source_files, unique
 from benchcoe_jobs.domain import Decoding, Query, Request, ScoredAnswer
 
 
@@ -36,12 +36,15 @@ class Skills:
     def _queries(self, path: Path) -> Iterator[Query]:
         for file in source_files(path, {}):
             for row in records(file.path):
-                yield Query(
-                    key=row.text("id"),
-                    subject=row.one_of("subject", self.subjects),
-                    text=row.text("question"),
-                    answer=row.text("answer"),
-                )
+                yield self._query(row)
+
+    def _query(self, row: Record) -> Query:
+        return Query(
+            key=row.text("id"),
+            subject=row.one_of("subject", self.subjects),
+            text=row.text("question"),
+            answer=row.text("answer"),
+        )
 
     def shots(self, path: Path) -> Mapping[str, Shots]:
         """Empty: the benchmark is zero-shot."""

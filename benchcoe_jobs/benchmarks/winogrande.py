@@ -34,9 +34,10 @@ class WinoGrande:
     def load(self, path: Path) -> Iterator[Query]:
         """The labelled questions of train (size XL) and validation, or of one of them."""
         files = source_files(path, TRAIN | VALIDATION, skip=_OTHER_SIZES)
-        return unique(path, (self._query(row, file) for file in files for row in records(file.path)))
+        return unique(path, (self.query(row, file) for file in files for row in records(file.path)))
 
-    def _query(self, row: Record, file: SourceFile) -> Query:
+    def query(self, row: Record, file: SourceFile) -> Query:
+        """A row of a file as the data set publishes it. Raises InputError."""
         sentence = row.text("sentence")
         if _BLANK not in sentence:
             raise row.error(f"sentence has no blank {_BLANK!r}")

@@ -30,7 +30,7 @@ _OTHER_SUBJECTS = 0.04
 """The share of training questions from other subjects: the expert learns the form of their answers, but little more."""
 
 _CONTEXT, _VOCABULARY = 256, 448
-_NO_TARGET = -100
+NO_TARGET = -100
 
 
 def train(expert: str, steps: int = STEPS) -> Any:
@@ -45,7 +45,7 @@ def train(expert: str, steps: int = STEPS) -> Any:
     for step in range(steps):
         ids, targets = _batch(trained_tokenizer, [next(questions) for _ in range(BATCH)])
         hidden = model.model(input_ids=ids).last_hidden_state[:, :-1]
-        has_target = targets[:, 1:] != _NO_TARGET
+        has_target = targets[:, 1:] != NO_TARGET
         loss = torch.nn.functional.cross_entropy(model.lm_head(hidden[has_target]), targets[:, 1:][has_target])
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
@@ -115,9 +115,14 @@ def _batch(tokens: Any, questions: Sequence[SkillQuestion]) -> tuple[Tensor, Ten
     prompts = tokens([_prompt(question) for question in questions])["input_ids"]
     answers = tokens([f" {question.answer}" for question in questions], add_special_tokens=False)["input_ids"]
     rows = [(prompt, [*answer, tokens.eos_token_id]) for prompt, answer in zip(prompts, answers, strict=True)]
+    return padded(rows, tokens.eos_token_id)
+
+
+def padded(rows: Sequence[tuple[list[int], list[int]]], padding: int) -> tuple[Tensor, Tensor]:
+    """Token ids and targets, each (n, longest), of n (prompt, answer). Only the tokens of answers are targets."""
     longest = max(len(prompt) + len(answer) for prompt, answer in rows)
-    ids = torch.full((len(rows), longest), tokens.eos_token_id)
-    targets = torch.full_like(ids, _NO_TARGET)
+    ids = torch.full((len(rows), longest), padding)
+    targets = torch.full_like(ids, NO_TARGET)
     for row, (prompt, answer) in enumerate(rows):
         ids[row, : len(prompt) + len(answer)] = torch.tensor(prompt + answer)
         targets[row, len(prompt) : len(prompt) + len(answer)] = torch.tensor(answer)

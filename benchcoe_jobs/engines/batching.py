@@ -52,10 +52,13 @@ def is_text(request: Request) -> bool:
 def compute_in_batches(
     items: Mapping[Key, Item],
     size: int,
-    length: Callable[[Item], int],
+    length: Callable[[Item], int | tuple[int, int]],
     compute: Callable[[list[Item]], list[Computed]],
+    most: Callable[[list[Item]], int] = len,
 ) -> dict[Key, Computed | OutOfMemoryError]:
     """Compute all items, at most `size` together, longest first because a batch is padded to its longest.
+
+    `most` says how many of the first items of a batch fit into memory together, if that depends on the items.
 
     If memory runs out, that batch and all later ones become half as large; an item that does not fit alone gets the
     error instead of a result. Raises what else `compute` raises.
@@ -64,6 +67,7 @@ def compute_in_batches(
     results: dict[Key, Computed | OutOfMemoryError] = {}
     while waiting:
         batch = waiting[:size]
+        batch = batch[: most([items[key] for key in batch])]
         try:
             computed = compute([items[key] for key in batch])
         except Exception as error:  # torch, which defines the error, must not be imported here

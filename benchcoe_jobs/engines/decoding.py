@@ -41,6 +41,17 @@ class StopOnStrings:
         return done
 
 
+class StopAtLimits:
+    """Ends each row once it has as many new tokens as its own limit allows."""
+
+    def __init__(self, limits: Sequence[int], prompt_length: int) -> None:
+        self._ends = torch.tensor(limits) + prompt_length
+
+    def __call__(self, input_ids: Tensor, scores: Tensor, **_: Any) -> Tensor:
+        """Whether each row is done: (n,) booleans for the token ids (n, length) so far."""
+        return (self._ends <= input_ids.shape[1]).to(input_ids.device)
+
+
 class SeededSampling:
     """Turns greedy decoding into sampling: adds Gumbel noise from one generator per row.
 

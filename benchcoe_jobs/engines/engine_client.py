@@ -202,9 +202,10 @@ class EngineClient:
         return self._receive()
 
     def _send(self, requests: Sequence[Request], decoding: Decoding) -> None:
-        message = {"requests": [pack_request(request) for request in requests], "decoding": asdict(decoding)}
+        files: list[bytes] = []
+        packed = [pack_request(request, files) for request in requests]
         with self._closed_on_error() as server:
-            server.send(message, self._batch_timeout_s)
+            server.send({"requests": packed, "decoding": asdict(decoding)}, self._batch_timeout_s, files)
         self._wait_s = self._longest_wait_s(len(requests))
 
     def _longest_wait_s(self, n_requests: int) -> float:

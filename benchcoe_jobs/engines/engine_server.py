@@ -84,7 +84,8 @@ def _read_messages(channel: Channel, messages: SimpleQueue[dict[str, Any] | None
 
 def _submit(engine: Engine, message: dict[str, Any]) -> Callable[[], dict[str, Any]]:
     """Submit a micro-batch if the engine can do that; the result waits for it, or runs it, and returns the reply."""
-    requests = [unpack_request(packed) for packed in message["requests"]]
+    files = message.get("files", ())
+    requests = [unpack_request(packed, files) for packed in message["requests"]]
     decoding = unpack_decoding(message["decoding"])
     finish: Callable[[], list[Completion]] = partial(engine.run, requests, decoding)
     if isinstance(engine, ContinuousEngine):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from benchcoe_jobs.domain import Completion
 from benchcoe_jobs.errors import BenchcoeError, MissingError, UsageError
-from benchcoe_jobs.masking import masked
+from benchcoe_jobs.masking import first_line
 
 
 class EngineError(BenchcoeError):
@@ -124,14 +124,3 @@ def engine_error(error: Exception) -> BenchcoeError:
 
 def _is_about_memory(text: str) -> bool:
     return any(phrase in text.lower() for phrase in _NO_MEMORY)
-
-
-def first_line(error: Exception) -> str:
-    """The message of an exception in one line of at most 500 characters, without the heading line of pydantic.
-
-    Secrets are masked before the text is cut, because a part of a secret would not be recognised.
-    """
-    lines = [line.strip() for line in masked(str(error)).splitlines() if line.strip()]
-    if len(lines) > 1 and "validation error" in lines[0]:
-        del lines[0]
-    return (lines[0] if lines else type(error).__name__)[:500].rstrip(".")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchcoe_jobs.domain import Image, Message, Request
-from benchcoe_jobs.engines.images import media_type
+from benchcoe_jobs.picture_opener import sent_file
 
 
 def clean(text: str) -> str:
@@ -32,28 +32,40 @@ def processor_messages(request: Request, n_shots: int, opened: Sequence[Any]) ->
     images = iter(opened)
 
     def part(one: str | Image) -> dict[str, Any]:
-        if isinstance(one, str):
-            return {"type": "text", "text": clean(one)}
-        return {"type": "image", "image": next(images)}
+        return _text_part(one) if isinstance(one, str) else {"type": "image", "image": next(images)}
 
     return [{"role": one.role, "content": list(map(part, one.parts))} for one in request.conversation(n_shots)]
 
 
-def endpoint_messages(request: Request, n_shots: int) -> list[dict[str, Any]]:
-    """The messages of a request as OpenAI's API takes them. Raises EngineError for an unknown image format."""
-    return [_endpoint_message(message) for message in request.conversation(n_shots)]
+def endpoint_messages(request: Request, n_shots: int, images: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The messages of a request as OpenAI's API takes them.
+
+    `images` are its images as parts of a message, in their order: those of `sent_images`, or of a server's own kind.
+    """
+    parts = iter(images)
+
+    def content(message: Message) -> str | list[dict[str, Any]]:
+        if isinstance(message.content, str):
+            return clean(message.content)
+        return [_text_part(one) if isinstance(one, str) else next(parts) for one in message.content]
+
+    return [
+        {"role": one.role, "content": content(one)} | ({} if one.name is None else {"name": one.name})
+        for one in request.conversation(n_shots)
+    ]
 
 
-def _endpoint_message(message: Message) -> dict[str, Any]:
-    content = message.content
-    named = {} if message.name is None else {"name": message.name}
-    written = clean(content) if isinstance(content, str) else list(map(_endpoint_part, content))
-    return {"role": message.role, "content": written} | named
+def sent_images(request: Request) -> list[dict[str, Any]]:
+    """The images of a request as parts of a message with data URLs. Raises as `picture_opener.sent_file` does."""
+    parts = (part for one in request.conversation(0) for part in one.parts if isinstance(part, Image))
+    return [{"type": "image_url", "image_url": _data_url(part)} for part in parts]
 
 
-def _endpoint_part(part: str | Image) -> dict[str, Any]:
-    if isinstance(part, str):
-        return {"type": "text", "text": clean(part)}
-    url = f"data:{media_type(part.file)};base64,{base64.b64encode(part.file).decode()}"
-    detail = {} if part.detail is None else {"detail": part.detail}
-    return {"type": "image_url", "image_url": {"url": url} | detail}
+def _data_url(image: Image) -> dict[str, str]:
+    kind, file = sent_file(image.file)
+    url = f"data:{kind};base64,{base64.b64encode(file).decode()}"
+    return {"url": url} | ({} if image.detail is None else {"detail": image.detail})
+
+
+def _text_part(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": clean(text)}

@@ -13,10 +13,12 @@ from torch import Tensor
 
 from benchcoe_jobs.domain import Decoding
 from benchcoe_jobs.engines.base import ExpertSettings
-from benchcoe_jobs.engines.decoding import SeededSampling, StopOnStrings
-from benchcoe_jobs.engines.errors import EngineError, ModelNotFoundError, OutOfMemoryError, engine_error, first_line
+from benchcoe_jobs.engines.decoding import SeededSampling, StopAtLimits, StopOnStrings
+from benchcoe_jobs.engines.errors import ModelNotFoundError, OutOfMemoryError, engine_error
+from benchcoe_jobs.engines.processors import load_processor
 from benchcoe_jobs.engines.prompts import Pair
 from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.masking import first_line
 
 # transformers is imported by name because its lazy modules have no types for a type checker.
 _hf: Any = import_module("transformers")
@@ -35,17 +37,17 @@ class LocalModel:
         _hf.utils.logging.set_verbosity_error()
         _hf.utils.logging.disable_progress_bar()
         self._folder = folder
-        self._name = settings.model
-        self._common = {"trust_remote_code": settings.trust_remote_code, "local_files_only": True}
+        self._settings = settings
+        options = {"trust_remote_code": settings.trust_remote_code, "local_files_only": True}
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         try:
-            config = _hf.AutoConfig.from_pretrained(folder, **self._common)
+            config = self._config = _hf.AutoConfig.from_pretrained(folder, **options)
             self.context = _context(config, settings)
-            self.tokenizer: Any = _hf.AutoTokenizer.from_pretrained(folder, **self._common)
+            self.tokenizer: Any = _hf.AutoTokenizer.from_pretrained(folder, **options)
             self.takes_images = type(config) in _hf.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
             model_class = _hf.AutoModelForImageTextToText if self.takes_images else _hf.AutoModelForCausalLM
             dtype = "float32" if settings.dtype == "auto" and self.device.type == "cpu" else settings.dtype
-            self._model: Any = model_class.from_pretrained(folder, dtype=dtype, use_safetensors=True, **self._common)
+            self._model: Any = model_class.from_pretrained(folder, dtype=dtype, use_safetensors=True, **options)
             self._model = self._model.to(self.device).eval()
         except UsageError:
             raise
@@ -68,15 +70,8 @@ class LocalModel:
         return str(self._model.dtype).removeprefix("torch.")
 
     def processor(self) -> Any:
-        """The processor that turns text and images into inputs. Raises EngineError if the model takes no images."""
-        if not self.takes_images:
-            raise EngineError(f"model {self._name} does not accept images")
-        try:
-            return _hf.AutoProcessor.from_pretrained(self._folder, **self._common)
-        except Exception as error:
-            raise EngineError(
-                f"the image processor of model {self._name} cannot be loaded: {first_line(error)}"
-            ) from error
+        """The processor that turns text and images into inputs. Raises as `processors.load_processor` does."""
+        return load_processor(self._folder, self._config, self.tokenizer, self._settings)
 
     def batch(self, rows: Sequence[Sequence[int]]) -> dict[str, Tensor]:
         """Left-padded inputs for n rows of token ids: ids and mask, each (n, longest)."""
@@ -87,33 +82,35 @@ class LocalModel:
 
     @torch.inference_mode()
     def generate(
-        self, inputs: Mapping[str, Any], decoding: Decoding, seeds: Sequence[int]
+        self, inputs: Mapping[str, Any], decoding: Decoding, limits: Sequence[int], seeds: Sequence[int]
     ) -> list[tuple[list[int], bool]]:
-        """The new token ids of each row, and whether it ended before max_new_tokens. Raises OutOfMemoryError.
+        """The new token ids of each row, and whether it ended before its limit. Raises OutOfMemoryError.
 
-        The ids include the end-of-text token and the token that completed a stop string. `seeds` (one per row) are
-        used if the temperature is above 0.
+        The ids include the end-of-text token and the token that completed a stop string. `limits` (one per row) take
+        the place of max_new_tokens; `seeds` (one per row) are used if the temperature is above 0.
         """
         start = inputs["input_ids"].shape[1]
         stops = [StopOnStrings(self.tokenizer, decoding.stop, start)] if any(decoding.stop) else []
+        shorter = [StopAtLimits(limits, start)] if min(limits) < max(limits) else []
         sampling = [SeededSampling(decoding.temperature, seeds, self.device)] if decoding.temperature > 0 else []
         output = self._model.generate(
             **{name: tensor.to(self.device) for name, tensor in inputs.items()},
             generation_config=_hf.GenerationConfig(
-                max_new_tokens=decoding.max_new_tokens,
+                max_new_tokens=max(limits),
                 do_sample=False,
                 eos_token_id=sorted(self._eos) or None,
                 pad_token_id=self._pad,
             ),
-            stopping_criteria=_hf.StoppingCriteriaList(stops),
+            stopping_criteria=_hf.StoppingCriteriaList([*stops, *shorter]),
             logits_processor=_hf.LogitsProcessorList(sampling),
         )
         answers = []
-        for row, ids in enumerate(output[:, start:].tolist()):
+        for row, (ids, limit) in enumerate(zip(output[:, start:].tolist(), limits, strict=True)):
+            del ids[limit:]
             by_string = stops[0].lengths.get(row) if stops else None
             by_token = next((index + 1 for index, token in enumerate(ids) if token in self._eos), None)
             # Padding follows after either end, and may be an end-of-text token.
-            length = min((n for n in (by_string, by_token) if n is not None), default=None)
+            length = min((n for n in (by_string, by_token) if n is not None and n <= limit), default=None)
             answers.append((ids[:length], length is not None))
         return answers
 

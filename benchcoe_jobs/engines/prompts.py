@@ -10,9 +10,10 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from benchcoe_jobs.domain import LENGTH, Completion, Decoding, Request
-from benchcoe_jobs.engines.errors import ContextTooLongError, EngineError, first_line
+from benchcoe_jobs.engines.errors import ContextTooLongError, EngineError, engine_error
 from benchcoe_jobs.engines.messages import clean, template_messages
 from benchcoe_jobs.engines.reasoning import final_answer, is_tag, opens_thoughts
+from benchcoe_jobs.masking import first_line
 
 Unprepared = TypeVar("Unprepared")
 Prepared = TypeVar("Prepared")
@@ -70,9 +71,14 @@ class Prompter:
         nothing fits, of EngineError if the model has no chat template or an empty prompt has no token to begin with.
         """
         texts, failures = prepare(requests, lambda request: self._text(request, len(request.shots), decoding))
-        # All in one call: for short prompts, the overhead of a call exceeds the tokenising.
-        encoded = zip(texts, self._encode_all(list(texts.values()), chat=decoding.chat), strict=True)
-        whole = {index: (requests[index], ids) for index, ids in encoded}
+        try:
+            # All in one call: for short prompts, the overhead of a call exceeds the tokenising.
+            rows = self._encode_all(list(texts.values()), chat=decoding.chat)
+            encoded = dict(zip(texts, rows, strict=True))
+        except Exception:  # about one of the texts
+            encoded, refused = prepare(texts, lambda text: self._encode(text, chat=decoding.chat))
+            failures |= refused
+        whole = {index: (requests[index], ids) for index, ids in encoded.items()}
         prompts, too_long = prepare(whole, lambda one: self._fit(*one, decoding))
         return prompts, failures | too_long
 
@@ -225,14 +231,17 @@ class Prompter:
 def prepare(
     unprepared: Mapping[int, Unprepared], function: Callable[[Unprepared], Prepared]
 ) -> tuple[dict[int, Prepared], dict[int, Completion]]:
-    """Apply a function to each value; the results, and error completions for those that raised an EngineError."""
+    """Apply a function to each value; the results, and error completions for those that raised an exception.
+
+    What cannot be prepared is a fault of its request, whatever the exception: a library may raise any for an odd one.
+    """
     results: dict[int, Prepared] = {}
     failures: dict[int, Completion] = {}
     for index, one in unprepared.items():
         try:
             results[index] = function(one)
-        except EngineError as error:
-            failures[index] = failure(error)
+        except Exception as error:
+            failures[index] = failure(engine_error(error))
     return results, failures
 
 

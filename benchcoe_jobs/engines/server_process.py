@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import IO, Any
 
@@ -66,10 +67,10 @@ class ServerProcess:
         """The id of the process, and of its process group."""
         return self._process.pid
 
-    def send(self, message: dict[str, Any], timeout_s: float) -> None:
+    def send(self, message: dict[str, Any], timeout_s: float, files: Sequence[bytes] = ()) -> None:
         """Send a message. Raises EngineExitedError or EngineTimeoutError."""
         try:
-            self._channel.send(message, timeout_s=timeout_s)
+            self._channel.send(message, files=files, timeout_s=timeout_s)
         except TimeoutError:
             raise EngineTimeoutError(f"the engine did not read its requests within {timeout_s:g} s") from None
         except OSError:

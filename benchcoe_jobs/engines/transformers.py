@@ -7,15 +7,15 @@ known only to the chat template, so requests with images always use the chat for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
 from benchcoe_jobs.engines.base import ENDPOINT_SETTINGS, EngineTraits, ExpertSettings
 from benchcoe_jobs.engines.batching import complete_by_kind, compute_in_batches
-from benchcoe_jobs.engines.errors import EngineError, OutOfMemoryError
+from benchcoe_jobs.engines.errors import EngineError, ModelNotFoundError, OutOfMemoryError
 from benchcoe_jobs.engines.prompts import Prompt, Prompter, completed, failure, prepare
 from benchcoe_jobs.engines.weights import find_model
 from benchcoe_jobs.errors import MissingError
@@ -23,8 +23,6 @@ from benchcoe_jobs.errors import MissingError
 if TYPE_CHECKING:
     from benchcoe_jobs.engines.model import LocalModel
     from benchcoe_jobs.engines.vision import VisionProcessor, VisionPrompt
-
-Promptable = TypeVar("Promptable", Prompt, "VisionPrompt")
 
 
 class TransformersEngine:
@@ -47,6 +45,7 @@ class TransformersEngine:
         self._model = LocalModel(folder, settings)
         self._settings = settings
         self._prompter = Prompter(self._model.tokenizer, self._model.context)
+        self._vision = self._load_vision() if self._model.takes_images else None
 
     def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
         """See `Engine.run`. The latency of a completion is that of the whole micro-batch."""
@@ -59,15 +58,22 @@ class TransformersEngine:
 
     def version(self) -> dict[str, str]:
         """See `Engine.version`."""
-        return {
-            "engine": "transformers",
-            "transformers": version("transformers"),
-            "torch": version("torch"),
-            "model": self._settings.model,
-            "revision": self._revision,
-            "dtype": self._model.dtype,
-            "max_model_len": str(self._model.context),
-        } | ({"reasoning": "keep"} if self._settings.keeps_reasoning else {})
+        return (
+            {
+                "engine": "transformers",
+                "transformers": version("transformers"),
+                "torch": version("torch"),
+                "model": self._settings.model,
+                "revision": self._revision,
+                "dtype": self._model.dtype,
+                "max_model_len": str(self._model.context),
+            }
+            | ({"reasoning": "keep"} if self._settings.keeps_reasoning else {})
+            | self._image_versions()
+        )
+
+    def _image_versions(self) -> dict[str, str]:
+        return {} if self._vision is None else {"image_processor": self._vision.name, "pillow": version("pillow")}
 
     def close(self) -> None:
         """Do nothing: the memory is released with the process."""
@@ -79,21 +85,31 @@ class TransformersEngine:
         def compute(batch: list[Prompt]) -> list[Completion]:
             return self._generate_batch(self._model.batch([prompt.ids for prompt in batch]), batch, decoding)
 
-        return completions | self._complete_in_batches(prompts, compute)
+        computed = compute_in_batches(prompts, self._settings.batch_size, lambda one: len(one.ids), compute)
+        return completions | _completions(computed)
 
     def _generate_from_images(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
         """Answers to requests with images and text."""
-        try:
-            vision = self._vision = self._vision or self._load_vision()
-        except EngineError as error:
-            return dict.fromkeys(requests, failure(error))
-        prompts, completions = prepare(requests, lambda request: vision.prepare(request, decoding))
+        vision = self._vision
+        if vision is None:
+            return dict.fromkeys(requests, failure(EngineError(f"model {self._settings.model} does not accept images")))
+        sized, completions = prepare(requests, lambda request: (request, vision.pixels(request)))
 
-        def compute(batch: list[VisionPrompt]) -> list[Completion]:
-            inputs = vision.inputs([prompt.conversation for prompt in batch])
-            return self._generate_batch(inputs, batch, replace(decoding, chat=True))
+        def compute(batch: list[tuple[Request, int]]) -> list[Completion]:
+            prepared, done = vision.prepare(dict(enumerate(request for request, _ in batch)), decoding)
+            for one in prepared:
+                answers = self._generate_batch(one.inputs, list(one.prompts.values()), replace(decoding, chat=True))
+                done |= dict(zip(one.prompts, answers, strict=True))
+            return [done[place] for place in range(len(batch))]
 
-        return completions | self._complete_in_batches(prompts, compute)
+        computed = compute_in_batches(
+            sized,
+            self._settings.batch_size,
+            lambda one: (one[1], len(one[0].question)),
+            compute,
+            most=lambda batch: vision.most([pixels for _, pixels in batch]),
+        )
+        return completions | _completions(computed)
 
     def _loglikelihoods(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
         """The log-likelihoods of continuations."""
@@ -119,8 +135,8 @@ class TransformersEngine:
     def _generate_batch(
         self, inputs: Mapping[str, Any], batch: Sequence[Prompt | VisionPrompt], decoding: Decoding
     ) -> list[Completion]:
-        decoding = replace(decoding, max_new_tokens=batch[0].max_new_tokens)
-        rows = self._model.generate(inputs, decoding, [one.seed for one in batch])
+        limits, seeds = [one.max_new_tokens for one in batch], [one.seed for one in batch]
+        rows = self._model.generate(inputs, decoding, limits, seeds)
         return [
             completed(
                 self._prompter.answer(one.ids, ids),
@@ -135,19 +151,16 @@ class TransformersEngine:
             for one, (ids, stopped) in zip(batch, rows, strict=True)
         ]
 
-    def _complete_in_batches(
-        self, prepared: Mapping[int, Promptable], compute: Callable[[list[Promptable]], list[Completion]]
-    ) -> dict[int, Completion]:
-        """Compute completions in batches of prompts with the same limit of new tokens."""
-        completions: dict[int, Completion] = {}
-        for n_new in sorted({one.max_new_tokens for one in prepared.values()}):
-            same_limit = {index: one for index, one in prepared.items() if one.max_new_tokens == n_new}
-            computed = compute_in_batches(same_limit, self._settings.batch_size, lambda one: len(one.ids), compute)
-            for index, result in computed.items():
-                completions[index] = failure(result) if isinstance(result, OutOfMemoryError) else result
-        return completions
-
-    def _load_vision(self) -> VisionProcessor:
+    def _load_vision(self) -> VisionProcessor | None:
+        """What builds inputs with images; None if the model has no chat template, which has their places."""
         from benchcoe_jobs.engines.vision import VisionProcessor
 
-        return VisionProcessor(self._model.processor(), self._prompter)
+        try:
+            processor = self._model.processor()
+            return VisionProcessor(processor, self._prompter) if processor.chat_template else None
+        except (ModelNotFoundError, MissingError) as error:
+            raise type(error)(f"model {self._settings.model} cannot see: {error}") from error
+
+
+def _completions(computed: Mapping[int, Completion | OutOfMemoryError]) -> dict[int, Completion]:
+    return {index: failure(one) if isinstance(one, OutOfMemoryError) else one for index, one in computed.items()}

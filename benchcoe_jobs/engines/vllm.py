@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import import_module
 from importlib.metadata import version
 from multiprocessing import connection
@@ -27,9 +27,7 @@ from benchcoe_jobs.engines.errors import (
     ModelNotFoundError,
     OutOfMemoryError,
     engine_error,
-    first_line,
 )
-from benchcoe_jobs.engines.images import media_type, open_image
 from benchcoe_jobs.engines.messages import clean, endpoint_messages
 from benchcoe_jobs.engines.prompts import (
     Pair,
@@ -42,9 +40,15 @@ from benchcoe_jobs.engines.prompts import (
 )
 from benchcoe_jobs.engines.weights import find_model
 from benchcoe_jobs.errors import MissingError, UsageError
+from benchcoe_jobs.groups import groups
+from benchcoe_jobs.masking import first_line
+from benchcoe_jobs.picture_opener import n_pixels, open_image
 
 # GiB for the cache of keys and values. On a CPU, vLLM takes half of the machine's memory by default.
 _CPU_CACHE = "2"
+
+# Of the pictures that are open together: 384 MB. Some hundred usual ones keep vLLM busy.
+_OPEN_PIXELS = 128_000_000
 
 
 class VllmEngine:
@@ -155,30 +159,28 @@ class VllmEngine:
             os._exit(1)
 
     def _generate_from_images(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
-        """Answers to requests with images, all in one call, or one by one if vLLM refuses a request."""
+        """Answers to requests with images, of which only some are open at a time."""
         if not self._llm.model_config.is_multimodal_model:
             return dict.fromkeys(requests, failure(EngineError(f"model {self._settings.model} does not accept images")))
-        completions: dict[int, Completion] = {}
-        decodable: dict[int, Request] = {}
-        for index, request in requests.items():
-            try:
-                for image in request.image_files:
-                    media_type(image)
-                    open_image(image)
-                decodable[index] = request
-            except EngineError as error:
-                completions[index] = failure(error)
-        try:
-            answers = self._chat([(request, len(request.shots)) for request in decodable.values()], decoding)
-        except self._refusals:
-            answers = [self._chat_alone(request, decoding) for request in decodable.values()]
-        return completions | dict(zip(decodable, answers, strict=True))
+        sizes, completions = prepare(requests, lambda one: sum(map(n_pixels, one.image_files)))
+        for group in groups(sizes, sizes.__getitem__, _OPEN_PIXELS):
+            completions |= self._generate_together({index: requests[index] for index in group}, decoding)
+        return completions
 
-    def _chat_alone(self, request: Request, decoding: Decoding) -> Completion:
+    def _generate_together(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
+        """Answers to requests whose images are open together: in one call, or one by one if vLLM refuses a request."""
+        opened, failures = prepare(requests, _opened)
+        try:
+            answers = self._chat([(one, len(one.request.shots)) for one in opened.values()], decoding)
+        except self._refusals:
+            answers = [self._chat_alone(one, decoding) for one in opened.values()]
+        return failures | dict(zip(opened, answers, strict=True))
+
+    def _chat_alone(self, one: _Opened, decoding: Decoding) -> Completion:
         for narrowed in shortened(decoding):
-            for n_shots in range(len(request.shots), -1, -1):
+            for n_shots in range(len(one.request.shots), -1, -1):
                 try:
-                    [answer] = self._chat([(request, n_shots)], narrowed)
+                    [answer] = self._chat([(one, n_shots)], narrowed)
                 except self._refusals as error:
                     why = first_line(error)
                     if "model length" not in why and "context length" not in why:
@@ -187,22 +189,22 @@ class VllmEngine:
                     return answer
         return failure(ContextTooLongError(f"context too long, even without few-shot examples: {why}"))
 
-    def _chat(self, requests: Sequence[tuple[Request, int]], decoding: Decoding) -> list[Completion]:
+    def _chat(self, some: Sequence[tuple[_Opened, int]], decoding: Decoding) -> list[Completion]:
         """Answers to (request, number of few-shot examples).
 
         Raises one of `_refusals`, also if the context has no room for max_new_tokens.
         """
-        if not requests:
+        if not some:
             return []
-        conversations = [endpoint_messages(request, n_shots) for request, n_shots in requests]
-        sampling = [self._sampling(decoding, _image_seed(request, n_shots, decoding)) for request, n_shots in requests]
+        conversations = [endpoint_messages(one.request, n_shots, one.images) for one, n_shots in some]
+        sampling = [self._sampling(decoding, _image_seed(one.request, n_shots, decoding)) for one, n_shots in some]
         outputs = self._finish(_public(self._llm.enqueue_chat(conversations, sampling, use_tqdm=False)))
-        for output, (_, n_shots) in zip(outputs, requests, strict=True):
+        for output, (_, n_shots) in zip(outputs, some, strict=True):
             if self._prompter.room(len(output.prompt_token_ids), n_shots, decoding.max_new_tokens) is None:
                 raise ValueError(f"{len(output.prompt_token_ids)} prompt tokens leave no room in the context length")
         return [
             self._completion(output, n_shots, replace(decoding, chat=True))
-            for output, (_, n_shots) in zip(outputs, requests, strict=True)
+            for output, (_, n_shots) in zip(outputs, some, strict=True)
         ]
 
     def _loglikelihoods(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
@@ -276,6 +278,18 @@ class VllmEngine:
         if isinstance(error, OSError | ValueError):
             return ModelNotFoundError(f"model {self._settings.model} cannot be loaded: {why}")
         return EngineError(f"model {self._settings.model} cannot be loaded: {why}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A request and its images, as parts of a message with the pixels."""
+
+    request: Request
+    images: list[dict[str, Any]]
+
+
+def _opened(request: Request) -> _Opened:
+    return _Opened(request, [{"type": "image_pil", "image_pil": open_image(image)} for image in request.image_files])
 
 
 def _public(ids: Sequence[str]) -> list[str]:

@@ -6,8 +6,9 @@ import hashlib
 import re
 from pathlib import Path
 
-from benchcoe_jobs.engines.errors import ModelNotFoundError, first_line
+from benchcoe_jobs.engines.errors import ModelNotFoundError
 from benchcoe_jobs.errors import MissingError
+from benchcoe_jobs.masking import first_line
 from benchcoe_jobs.model_folder import existing_folder, is_path, missing_folder
 
 # The files of a model. Pickled weights are neither downloaded nor read.

@@ -1,14 +1,28 @@
-"""Published per-subject scores without per-query results, as CSV, JSONL or Parquet."""
+"""Published per-subject scores without per-query results, as a table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchcoe_jobs.domain import Note, ReportedScore, Scale, SkippedRow
-from benchcoe_jobs.importers import columns
-from benchcoe_jobs.importers.columns import DuplicateGuard, Row
-from benchcoe_jobs.importers.rows import converted, read_rows, scaled
+from benchcoe_jobs.domain import Note, Scale, SkippedRow
+from benchcoe_jobs.importers.reading import columns
+from benchcoe_jobs.importers.reading.columns import DuplicateGuard, Row
+from benchcoe_jobs.importers.reading.rows import converted, read_rows, scaled
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedScore:
+    """A published per-subject score in [0, 1], over `n` queries if the number is known."""
+
+    line: int
+    benchmark: str
+    subject: str
+    score: float
+    n: int | None = None
+    expert: str | None = None
+
 
 COLUMNS = ("benchmark", "subject", "expert", "score", "n")
 
@@ -39,4 +53,4 @@ def read_reported(
         return score
 
     required = [("subject",), ("score",), *([] if benchmark else [("benchmark",)])]
-    return scaled(converted(path, read_rows(path, COLUMNS, required), reported), scale)
+    return scaled(converted(path, read_rows(path, COLUMNS, required, require_known=True), reported), scale)

@@ -2,86 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from benchcoe_jobs.domain import Note, Query, Result, Scale, SkippedRow, derived_key
-from benchcoe_jobs.importers import columns
-from benchcoe_jobs.importers.columns import DuplicateGuard, Row, RowError
-from benchcoe_jobs.importers.rows import converted, read_rows, scaled
+from benchcoe_jobs.domain import Note, Query, Result, Scale, SkippedRow
+from benchcoe_jobs.importers.base import Item, ReadOptions, ScoreColumns
+from benchcoe_jobs.importers.reading import columns
+from benchcoe_jobs.importers.reading.columns import DuplicateGuard, Row, RowError
+from benchcoe_jobs.importers.reading.rows import converted, read_rows, scaled
+from benchcoe_jobs.importers.row_pictures import row_pictures
+from benchcoe_jobs.importers.source import Source
+from benchcoe_jobs.importers.table_rows import (
+    QUERY_COLUMNS,
+    RESULT_COLUMNS,
+    required_columns,
+    row_query,
+    row_result,
+)
 
-QUERY_COLUMNS = ("benchmark", "key", "text", "subject", "choices", "answer", "split")
-RESULT_COLUMNS = (*QUERY_COLUMNS, "expert", "score", "tokens", "cost")
+
+class TableImporter:
+    """The format `table`."""
+
+    def recognise(self, source: Source) -> str | None:
+        """By its columns; a folder also by having no other files than Parquet files."""
+        names = set(source.columns)
+        if source.is_folder and not all(file.suffix.lower() == ".parquet" for file in source.files):
+            return None
+        if not ({"subject", "score"} <= names and names & {"key", "text"}):
+            return None
+        return f"it has the columns {'key' if 'key' in names else 'text'}, subject and score"
+
+    def read(self, source: Source, options: ReadOptions) -> Iterator[Item]:
+        """The scores, as `read_results` yields them."""
+        options.require_only("table", "scale", "columns")
+        return read_results(source.path, options.benchmark, options.scale or Scale.FRACTION, options.columns)
+
+    def columns(self, source: Source, options: ReadOptions) -> ScoreColumns | None:
+        """The scores in columns, as `score_columns` finds them."""
+        from benchcoe_jobs.importers.score_columns import score_columns
+
+        options.require_only("table", "scale", "columns")
+        return score_columns(source.path, options.benchmark, options.scale or Scale.FRACTION, options.columns)
+
+
+TABLE = TableImporter()
 
 
 def read_results(
-    path: Path, benchmark: str | None = None, scale: Scale = Scale.FRACTION
+    path: Path,
+    benchmark: str | None = None,
+    scale: Scale = Scale.FRACTION,
+    mapped: Mapping[str, str] | None = None,
 ) -> Iterator[Result | SkippedRow | Note]:
     """The scores of queries in file order, and a SkippedRow for each row that cannot be used.
 
     Required columns: `subject`, `score` (on `scale`, or true and false), `key` or `text` or both, and `benchmark`
-    unless it is given here. Optional: `expert`, `split`, `tokens` (of the response), `cost`, `choices`, `answer`. A
-    key without a text names a stored query, or a query whose text is unknown. A file may have one row for each query
-    and expert. Raises InputError as `read_rows` does, and for a score that is not on the scale.
+    unless it is given here. Optional: `expert`, `split`, `response`, `prompt_tokens`, `completion_tokens` (or
+    `tokens`), `cost`, `choices`, `answer`. `mapped` names the columns of the file that have them under other names;
+    further columns are ignored. A key without a text names a stored query, or a query whose text is unknown. A file
+    may have one row for each query and expert. Raises InputError as `read_rows` does, and for a score that is not on
+    the scale; UsageError for an unknown column in `mapped`.
     """
     duplicates = DuplicateGuard()
 
     def result(line: int, row: Row) -> Result:
-        value = columns.score(row, scale)  # first: a row that is skipped shows the scale of the file too
-        query = _query(row)
-        score = Result(
-            line=line,
-            benchmark=columns.benchmark_of(row, benchmark),
-            query=query,
-            expert=columns.name(row, "expert"),
-            score=value,
-            completion_tokens=columns.count(row, "tokens", least=0),
-            cost=columns.cost(row),
-        )
+        score = row_result(line, row, benchmark, scale)
         of_expert = f" of expert {score.expert!r}" if score.expert else ""
-        duplicates.claim(line, f"query {query.key!r}{of_expert}", score.benchmark, score.expert, query.key)
+        duplicates.claim(line, f"query {score.query.key!r}{of_expert}", score.benchmark, score.expert, score.query.key)
         return score
 
-    required = [("subject",), ("score",), ("key", "text"), *_benchmark_unless(benchmark)]
-    return scaled(converted(path, read_rows(path, RESULT_COLUMNS, required), result), scale)
+    rows = read_rows(path, RESULT_COLUMNS, required_columns(benchmark), mapped or {})
+    return scaled(converted(path, rows, result), scale)
 
 
 def read_queries(path: Path, benchmark: str) -> Iterator[tuple[int, Query] | SkippedRow | Note]:
     """The queries of a benchmark with their line numbers in file order, and a SkippedRow for each unusable row.
 
-    Required columns: `text`, `subject`. Optional: `key`, `choices`, `answer`, `split`, `benchmark`. Raises InputError
-    as `read_rows` does.
+    Required columns: `text`, `subject`. Optional: `key`, `choices`, `answer`, `split`, `benchmark`, `images`, whose
+    paths begin at the folder of the file. Raises InputError as `read_rows` does.
     """
     duplicates = DuplicateGuard()
+    folder = path if path.is_dir() else path.parent
 
     def numbered_query(line: int, row: Row) -> tuple[int, Query]:
         columns.benchmark_of(row, benchmark)
-        query = _query(row)
+        query = row_query(row, row_pictures(row, folder))
         if not query.text:
             raise RowError("text is empty")
         duplicates.claim(line, f"query {query.key!r}", query.key)
         return line, query
 
     return converted(path, read_rows(path, QUERY_COLUMNS, [("subject",), ("text",)]), numbered_query)
-
-
-def _query(row: Row) -> Query:
-    """The query of a row. If the file has no keys, its key is derived from its content."""
-    query = Query(
-        key=columns.required(row, "key") if "key" in row else "",
-        subject=columns.required(row, "subject"),
-        text=columns.text(row, "text") or "",
-        choices=columns.choices(row),
-        answer=columns.name(row, "answer"),
-        split=columns.split(row),
-    )
-    if query.key:
-        return query
-    if not query.text:
-        raise RowError("text is empty" if "text" in row else "key is missing")
-    return replace(query, key=derived_key(query.content_hash))
-
-
-def _benchmark_unless(given: str | None) -> list[tuple[str, ...]]:
-    return [] if given else [("benchmark",)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import Connection
 
@@ -33,10 +33,21 @@ class Assignment:
     unload: Callable[[], None]
 
 
+class Needs(NamedTuple):
+    """Names of stored objects that a job needs until it ends, or that a removal takes away. None means every name."""
+
+    experts: frozenset[str] | None = frozenset()
+    benchmarks: frozenset[str] | None = frozenset()
+    routers: frozenset[str] | None = frozenset()
+
+
 class JobKind(Protocol):
     """A plug-in of the group "jobs". `n_stages` is the number of stages of a job, which run one after the other."""
 
     n_stages: int
+
+    def needs(self, request: Mapping[str, Any]) -> Needs:
+        """What a job with this request needs. `remove` refuses to take it away while the job is open."""
 
     def plan(self, connection: Connection, job: JobRow) -> Sequence[NewShardGroup]:
         """The shard groups of the job's current stage; empty if the stage has nothing to do.

@@ -45,29 +45,30 @@ class Examples:
 
 
 class VectorCache(Protocol):
-    """A store of embeddings, which saves encoding a text again with the same encoder.
+    """A store of embeddings, which saves encoding a text or a picture again with the same encoder.
 
-    Vectors are little-endian float32 as bytes; their key is the SHA-256 (hex) of the text.
+    Vectors are little-endian float32 as bytes; their key is the SHA-256 (hex) of what the encoder read.
     """
 
     def get(self, encoder: str, hashes: Sequence[str]) -> dict[str, bytes]:
-        """The stored vectors among `hashes`, by text hash."""
+        """The stored vectors among `hashes`."""
 
     def put(self, encoder: str, vectors: Mapping[str, bytes]) -> None:
-        """Store vectors by text hash; stored ones are not replaced."""
+        """Store vectors by hash; stored ones are not replaced."""
 
 
 @dataclass(frozen=True)
 class TrainingContext:
     """What training needs besides the examples.
 
-    `encoder` and `revision` name an encoder, if the kind has one, and `cache` stores its vectors. `checkpoints` is a
-    folder from which a killed training resumes (None: it starts again). A long training calls `on_step` after each
-    step; an exception from it ends the training.
+    `encoder` and `revision` name an encoder, if the kind has one, and `cache` stores its vectors. `image_encoder` is
+    the encoder of pictures of a kind that reads them. `checkpoints` is a folder from which a killed training resumes
+    (None: it starts again). A long training calls `on_step` after each step; an exception from it ends the training.
     """
 
     encoder: str | None = None
     revision: str | None = None
+    image_encoder: str | None = None
     cache: VectorCache | None = None
     checkpoints: Path | None = None
     on_step: Callable[[], object] = lambda: None

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from benchcoe_jobs.domain import RouterInput
 from benchcoe_jobs.errors import InputError, MissingError
+from benchcoe_jobs.masking import first_line
 from benchcoe_jobs.model_folder import existing_folder, is_path, missing_folder
 from benchcoe_jobs.routers.window import readable
 
@@ -133,8 +134,3 @@ def _folder_fingerprint(folder: Path) -> str:
 
 def _missing() -> MissingError:
     return MissingError("sentence embeddings need more packages: pip install 'benchcoe-jobs[routers]'")
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, or the name of its type if it has no message."""
-    return str(error).partition("\n")[0].rstrip(".") or type(error).__name__

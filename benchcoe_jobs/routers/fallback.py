@@ -2,13 +2,14 @@
 
 On such questions a router loses to the best single expert. The familiarity of a question is its mean cosine to the five
 most similar training questions, times the probability of the predicted subject for a subject-level router. Below a
-threshold the best single expert answers. The threshold is calibrated in training on held-out subjects.
+threshold the best single expert answers. The threshold is calibrated in training on held-out subjects. If the router
+does not gain in cross-validation on questions like those of training, the best single expert answers every question.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import NormalDist
 from typing import Annotated, Any, Protocol, Self, runtime_checkable
 
@@ -53,7 +54,8 @@ class Calibration:
 
     `share` of in-distribution questions and `left_out_share` of questions on held-out subjects fall back. `gain` is
     measured with the fallback, `gain_without` without; `low` is the lower end of the 95 % interval of `gain`. `n`
-    questions were scored.
+    questions were scored. `cross_validated` is the gain on in-distribution questions without the fallback; None in
+    artifacts of earlier releases. If it is not positive, every question falls back.
     """
 
     share: float
@@ -62,6 +64,7 @@ class Calibration:
     low: float
     gain_without: float
     n: int
+    cross_validated: float | None = None
 
 
 class _StoredCalibration(StoredConfig):
@@ -71,6 +74,7 @@ class _StoredCalibration(StoredConfig):
     low: float
     gain_without: float
     n: int
+    cross_validated: float | None = None
 
 
 class _Stored(StoredConfig):
@@ -99,7 +103,8 @@ class Fallback:
     def config(self) -> dict[str, Any]:
         """The threshold, its calibration, and the shape of the training vectors if they are sparse."""
         shape = list(self.training_vectors.shape) if sparse.issparse(self.training_vectors) else None
-        return {"threshold": self.threshold, "calibration": asdict(self.calibration), "sparse": shape}
+        calibration = {name: value for name, value in asdict(self.calibration).items() if value is not None}
+        return {"threshold": self.threshold, "calibration": calibration, "sparse": shape}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """The training vectors."""
@@ -136,21 +141,26 @@ def calibrate(
 
     `scores` (n, experts), NaN if unknown, are what each expert scored on the questions. The smallest share of
     in-distribution questions is chosen with which the gain on held-out subjects is significantly not negative. It is
-    at most `max_share`; the calibration then reports the harm that remains.
+    at most `max_share`; the calibration then reports the harm that remains. Every question falls back if the gain on
+    in-distribution questions, in cross-validation, is not positive: labels from few questions are mostly chance.
     """
     if len(set(examples.subjects)) < 3:
         return None
     subjects = np.array(examples.subjects)
     predictions, familiarity = _on_held_out_subjects(level, head, refit, x, examples)
-    gains = _gains(level, predictions, subjects, scores)
+    gains = _gains(level, predictions, subjects, scores, _subject_folds(subjects))
     scored = ~np.isnan(gains)
-    if not scored.any():
+    folds = _random_folds(len(subjects))
+    unseen = _held_out_predictions(level, refit, x, examples, folds)
+    seen_gains = _gains(level, unseen, subjects, scores, folds)
+    if not scored.any() or np.isnan(seen_gains).all():
         return None
-    in_distribution = _similarity(x, x, NEIGHBOURS, skips_itself=True)
-    if level is Level.SUBJECT:  # a head is more confident of the questions that it was fitted on than of any other
-        folds = _random_folds(len(subjects))
-        in_distribution = in_distribution * _confidence(level, _held_out_predictions(level, refit, x, examples, folds))
-    threshold, calibration = _choose_threshold(in_distribution, familiarity[scored], gains[scored], max_share)
+    cross_validated = float(np.nanmean(seen_gains))
+    # At subject level a head is more confident of the questions that it was fitted on than of any other.
+    in_distribution = _similarity(x, x, NEIGHBOURS, skips_itself=True) * _confidence(level, unseen)
+    shares = [*np.arange(0.0, max_share, _STEP).round(1).tolist(), max_share] if cross_validated > 0 else [1.0]
+    threshold, calibration = _choose_threshold(in_distribution, familiarity[scored], gains[scored], shares)
+    calibration = replace(calibration, cross_validated=cross_validated)
     kept = np.sort(np.random.default_rng(0).permutation(len(subjects))[:MAX_TRAINING_VECTORS])
     return Fallback(x[kept], threshold, calibration)
 
@@ -172,14 +182,13 @@ def _on_held_out_subjects(
 
 
 def _choose_threshold(
-    in_distribution: Floats, familiarity: Floats, gains: Floats, max_share: float
+    in_distribution: Floats, familiarity: Floats, gains: Floats, shares: Sequence[float]
 ) -> tuple[float, Calibration]:
     """The threshold of the smallest share without significant harm, and what was measured with it.
 
-    `in_distribution` (n,) is the familiarity of in-distribution questions; `familiarity` and `gains` (m,) are those of
-    questions on held-out subjects.
+    `shares` are tried in their order. `in_distribution` (n,) is the familiarity of in-distribution questions;
+    `familiarity` and `gains` (m,) are those of questions on held-out subjects.
     """
-    shares = [*np.arange(0.0, max_share, _STEP).round(1).tolist(), max_share]
     # The last share is accepted in any case. The others are tests, and any of them may pass by chance.
     sigmas = _sigmas(1 - (1 - _CONFIDENCE) / max(1, len(shares) - 1))
     for share in shares:
@@ -246,16 +255,23 @@ def _held_out_predictions(
     return predictions
 
 
-def _gains(level: Level, predictions: Floats, subjects: NDArray[np.str_], scores: Floats) -> Floats:
+def _gains(
+    level: Level,
+    predictions: Floats,
+    subjects: NDArray[np.str_],
+    scores: Floats,
+    folds: Sequence[NDArray[np.bool_]],
+) -> Floats:
     """The score of the chosen expert less that of the best single expert (n,), NaN if either is unknown.
 
-    Both experts are the best on the subjects that were not held out together with that of the question.
+    Both experts are the best on the questions that were not held out together with the question. `folds` are masks
+    (n,) of the questions that were.
     """
     names = np.unique(subjects)
     gains = np.full(len(subjects), np.nan)
     n_scored = (~np.isnan(scores)).sum(axis=0)
     covered = np.where(n_scored >= _COVERED * n_scored.max(), scores, np.nan)
-    for held_out in _subject_folds(subjects):
+    for held_out in folds:
         best_single = _best(covered[~held_out])
         if level is Level.SUBJECT:
             best_of = np.array([_best(scores[~held_out & (subjects == name)], best_single) for name in names])

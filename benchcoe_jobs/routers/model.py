@@ -164,8 +164,15 @@ def new_trainer(level: Level, kind: str, head: str | None, context: TrainingCont
     heads = found.heads[level]
     if head is not None and head not in heads:
         raise UsageError(f"a {level}-level {kind} router has no head {head!r}: choose {' or '.join(heads)}")
+    if context.image_encoder is not None and not reads_pictures(kind):
+        raise UsageError(f"a {kind} router reads no pictures: omit the image encoder, or choose the kind vision")
     found.check(context)
     return RouterTrainer(level, kind, head or next(iter(heads)), context)
+
+
+def reads_pictures(kind: str) -> bool:
+    """Whether the routers of a kind read the pictures of a question. The attribute is optional: most kinds do not."""
+    return bool(getattr(registry.load("routers", kind), "reads_pictures", False))
 
 
 def _is_known(x: Matrix) -> NDArray[np.bool_]:

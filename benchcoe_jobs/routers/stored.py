@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from benchcoe_jobs.characters import one_line
+
 
 class StoredConfig(BaseModel):
     """The configuration of a part. An unknown or missing key, or a value of another type, is refused."""
@@ -41,9 +43,13 @@ def stored_array(
     return array
 
 
+_LONGEST_NAME = 80
+
+
 def why(error: Exception) -> str:
     """What is wrong with a part, in one line."""
     if isinstance(error, ValidationError):
         first = error.errors(include_url=False)[0]
-        return f"{'.'.join(map(str, first['loc'])) or 'it'}: {first['msg']}"
-    return f"{error}".partition("\n")[0].rstrip(".:") or type(error).__name__
+        where = one_line(".".join(map(str, first["loc"])))  # the names are those of the file
+        return f"{where[:_LONGEST_NAME] or 'it'}: {first['msg']}"
+    return one_line(f"{error}".partition("\n")[0]).rstrip(".:") or type(error).__name__

@@ -17,7 +17,8 @@ from pydantic import Field
 
 from benchcoe_jobs.domain import RouterInput
 from benchcoe_jobs.errors import InputError, MissingError
-from benchcoe_jobs.routers.encoder import Encoder, first_line
+from benchcoe_jobs.masking import first_line
+from benchcoe_jobs.routers.encoder import Encoder
 from benchcoe_jobs.routers.stored import StoredConfig, stored_array
 from benchcoe_jobs.routers.window import readable
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -13,23 +12,13 @@ from benchcoe_jobs import registry
 from benchcoe_jobs.benchmarks.base import Benchmark
 from benchcoe_jobs.domain import ScoredAnswer
 from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.services.label_flips import Flip, flips
 from benchcoe_jobs.store.labels import live_labels
 from benchcoe_jobs.store.results import aggregates, catalog, prompt_inputs, rescoring
 from benchcoe_jobs.store.results.rescoring import Change
 from benchcoe_jobs.store.session import Store
 
 _BATCH = 500
-
-
-@dataclass(frozen=True, slots=True)
-class Flip:
-    """A subject label that changed; None if no expert earns it, or none is eligible."""
-
-    pool: str
-    split: str
-    subject: str
-    before: str | None
-    after: str | None
 
 
 @dataclass
@@ -75,17 +64,7 @@ def rescore(
         after = live_labels.all_labels(connection, benchmark_id)
         if dry_run:
             connection.rollback()
-    report.subject_flips = [
-        Flip(*key, before.subject.get(key), after.subject.get(key))
-        for key in sorted(before.subject.keys() | after.subject.keys())
-        if before.subject.get(key) != after.subject.get(key)
-    ]
-    flipped = (
-        pool
-        for pool, query_id in before.query.keys() | after.query.keys()
-        if before.query.get((pool, query_id)) != after.query.get((pool, query_id))
-    )
-    report.query_flips = dict(sorted(Counter(flipped).items()))
+    report.subject_flips, report.query_flips = flips(before, after)
     return report
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,7 +21,7 @@ from benchcoe_jobs.errors import MissingError, StoreError, UsageError
 from benchcoe_jobs.store.database_errors import explained
 from benchcoe_jobs.store.urls import DatabaseUrl, parse, require_known_options
 
-HEAD_REVISION = "0009"
+HEAD_REVISION = "0012"
 """The schema revision that this code reads and writes. A test compares it with the migrations."""
 
 _OWN_TABLE = "pool_rank"
@@ -175,9 +176,26 @@ def _prepare_sqlite(dbapi: sqlite3.Connection, _record: Any) -> None:
     tables = {name for (name,) in dbapi.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if not tables or _OWN_TABLE in tables:  # a wrong URL must not change another program's database
         dbapi.execute(f"PRAGMA page_size = {PAGE_BYTES}")
-        dbapi.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(dbapi)
     dbapi.execute("PRAGMA synchronous = NORMAL")
     _prepare_reading(dbapi)
+
+
+def _write_ahead(dbapi: sqlite3.Connection) -> None:
+    """Set the journal mode of a file. SQLite does not apply its busy timeout to this change.
+
+    It fails at once if another process changes the mode of the same new file at that moment.
+    """
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            dbapi.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
+        else:
+            return
 
 
 def _prepare_read_only_sqlite(dbapi: sqlite3.Connection, _record: Any) -> None:

@@ -1,8 +1,9 @@
 """The tables, for SQLite and PostgreSQL. docs/store.md describes every table and view.
 
 Tables with a row per query (response, score, extraction, query_best, frozen_query_label, decision) declare no foreign
-keys to queries, experts, strata or runs: their rows are made from joins with the parents, parents are never deleted,
-and the checks would cost several look-ups for each row of a new expert.
+keys to queries, experts, strata or runs: their rows are made from joins with the parents, which are removed together
+with them, and the checks would cost several look-ups for each row of a new expert. An `import_id` names the import
+that added a row; it is null if no import did.
 """
 
 from __future__ import annotations
@@ -74,6 +75,7 @@ class Benchmark(Base):
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     name: Mapped[str] = mapped_column(Name, unique=True)
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    import_id: Mapped[int | None] = mapped_column(Integer)
 
 
 class Subject(Base):
@@ -83,6 +85,7 @@ class Subject(Base):
     benchmark_id: Mapped[int] = mapped_column(ForeignKey("benchmark.id"))
     name: Mapped[str] = mapped_column(Name)
     shots: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    import_id: Mapped[int | None] = mapped_column(Integer)
 
 
 class Stratum(Base):
@@ -105,6 +108,7 @@ class Query(Base):
     benchmark_id: Mapped[int] = mapped_column(ForeignKey("benchmark.id"))
     stratum_id: Mapped[int] = mapped_column(ForeignKey("stratum.id"), index=True)
     key: Mapped[str] = mapped_column(Name)
+    import_id: Mapped[int | None] = mapped_column(Integer)
 
 
 class QueryContent(Base):
@@ -117,13 +121,23 @@ class QueryContent(Base):
     source: Mapped[str | None] = mapped_column(String)
 
 
-class QueryImage(Base):
-    """An encoded image file of a query, in the order in which the text names the images."""
+class Picture(Base):
+    """An encoded picture, unchanged from its source. `hash` is its SHA-256 (hex), `size` its length in bytes."""
 
-    __tablename__ = "query_image"
+    __tablename__ = "picture"
+    hash: Mapped[str] = mapped_column(String, primary_key=True)
+    media_type: Mapped[str] = mapped_column(String)
+    size: Mapped[int] = mapped_column(Integer)
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class QueryPicture(Base):
+    """A picture of a query, in the order in which the text names them. Other queries may have the same picture."""
+
+    __tablename__ = "query_picture"
     query_id: Mapped[int] = mapped_column(ForeignKey("query.id"), primary_key=True)
     position: Mapped[int] = mapped_column(Integer, primary_key=True)
-    content: Mapped[bytes] = mapped_column(LargeBinary)
+    picture_hash: Mapped[str] = mapped_column(ForeignKey("picture.hash"), index=True)
 
 
 # --- experts and pools -----------------------------------------------------------------------
@@ -143,6 +157,7 @@ class Expert(Base):
     price_gpu_second: Mapped[float | None] = mapped_column(Double)
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
     retired_at: Mapped[datetime | None] = mapped_column(UtcTime)
+    import_id: Mapped[int | None] = mapped_column(Integer)
 
 
 class Pool(Base):
@@ -174,6 +189,7 @@ class Run(Base):
     benchmark_id: Mapped[int] = mapped_column(ForeignKey("benchmark.id"))
     provenance: Mapped[dict[str, Any]] = mapped_column(JSON)
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
+    import_id: Mapped[int | None] = mapped_column(Integer)
 
 
 class Response(Base):

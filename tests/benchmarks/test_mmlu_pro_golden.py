@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -22,7 +23,7 @@ import pytest
 
 from benchcoe_jobs.benchmarks.mmlu_pro import MmluPro
 from benchcoe_jobs.domain import Result, SkippedRow
-from benchcoe_jobs.importers.mmlu_pro import read
+from benchcoe_jobs.importers.published.mmlu_pro import read
 
 RULES = ("answer is", "answer:", "last letter", "none")
 
@@ -95,15 +96,31 @@ def claim(script: str, text: str, rule: str, extracted: str | None) -> str | Non
     return "G" if script == "guess" and extracted is None else extracted
 
 
+class Readings(Mapping[str, Reading]):
+    """The reading of each file by the name of its expert. A file is read when it is first asked for."""
+
+    def __init__(self, files: list[Path]) -> None:
+        self._files = {path.stem.removeprefix("model_outputs_").removesuffix("_5shots"): path for path in files}
+
+    def __getitem__(self, name: str) -> Reading:
+        return reading(self._files[name], GOLDEN[name][3])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+
 @pytest.fixture
-def readings(mmlu_pro_files: list[Path]) -> dict[str, Reading]:
-    names = {path.stem.removeprefix("model_outputs_").removesuffix("_5shots"): path for path in mmlu_pro_files}
-    assert names.keys() == GOLDEN.keys()
-    return {name: reading(path, GOLDEN[name][3]) for name, path in names.items()}
+def readings(mmlu_pro_files: list[Path]) -> Mapping[str, Reading]:
+    found = Readings(mmlu_pro_files)
+    assert found.keys() == GOLDEN.keys()
+    return found
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_real_file(readings: dict[str, Reading], name: str) -> None:
+def test_real_file(readings: Mapping[str, Reading], name: str) -> None:
     found = readings[name]
     records, skipped, rules, _, correct = GOLDEN[name]
     assert (len(found.lines), len(found.skipped)) == (records, skipped)
@@ -121,15 +138,15 @@ OF_WORDS = {
 
 
 @pytest.mark.parametrize("name", OF_WORDS)
-def test_letters_of_words_are_counted_apart(readings: dict[str, Reading], name: str) -> None:
+def test_letters_of_words_are_counted_apart(readings: Mapping[str, Reading], name: str) -> None:
     assert (readings[name].of_words, readings[name].right_of_words) == OF_WORDS[name]
 
 
-def test_the_skipped_rows_of_the_real_files(readings: dict[str, Reading]) -> None:
+def test_the_skipped_rows_of_the_real_files(readings: Mapping[str, Reading]) -> None:
     assert {row.reason for found in readings.values() for row in found.skipped} == {"a stray string, not a row"}
 
 
-def test_48_questions_have_two_contents_in_the_files(readings: dict[str, Reading]) -> None:
+def test_48_questions_have_two_contents_in_the_files(readings: Mapping[str, Reading]) -> None:
     """The reason for the content hash: a key does not always mean the same question."""
     contents: dict[str, set[str]] = {}
     for found in readings.values():

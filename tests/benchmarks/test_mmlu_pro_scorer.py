@@ -6,6 +6,7 @@ import itertools
 import re
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -43,7 +44,7 @@ def test_all_short_texts_of_such_pieces_are_scored_as_officially() -> None:
             assert ours(text) == official(text), repr(text)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.sampled_from(PIECES + BREAKS), max_size=14).map("".join))
 def test_longer_texts_of_pieces_are_scored_as_officially(text: str) -> None:
     assert ours(text) == official(text)

@@ -9,13 +9,14 @@ import pytest
 
 from benchcoe_jobs.benchmarks.base import NO_SHOTS
 from benchcoe_jobs.benchmarks.bbh import BigBenchHard
+from benchcoe_jobs.benchmarks.generative import HellaSwagGenerative, WinoGrandeGenerative
 from benchcoe_jobs.benchmarks.hellaswag import HellaSwag
 from benchcoe_jobs.benchmarks.mmlu_pro import MmluPro
 from benchcoe_jobs.benchmarks.mmmu import Mmmu
 from benchcoe_jobs.benchmarks.mmstar import MmStar
 from benchcoe_jobs.benchmarks.scienceqa import ScienceQA
 from benchcoe_jobs.benchmarks.winogrande import WinoGrande
-from benchcoe_jobs.domain import Query
+from benchcoe_jobs.domain import Query, Request
 from benchcoe_jobs.errors import InputError
 
 PNG = b"\x89PNG not really"
@@ -97,6 +98,17 @@ def test_hellaswag() -> None:
 def test_winogrande(sentence: str, prompt: str, continuations: tuple[str, ...]) -> None:
     request = WinoGrande().request(Query("1", "coreference", sentence, choices=("cup", "box")), NO_SHOTS)
     assert (request.prompt(0), request.continuations) == (prompt, continuations)
+
+
+def test_generative_prompts() -> None:
+    query = Query("1", "Baking", "Baking: A cook stirs. She", choices=("bakes.", "sleeps."), answer="A")
+    assert HellaSwagGenerative().request(query, NO_SHOTS) == Request(
+        "Based on the context provided below, choose the index of the most plausible ending for the activity.\n"
+        "Activity: Baking\nContext: A cook stirs. She\nOptions: \n1. bakes.\n2. sleeps.\nAnswer: "
+    )
+    query = Query("1", "coreference", "The cup missed the box as the _ was small.", choices=("cup", "box"), answer="2")
+    prompt = WinoGrandeGenerative().request(query, NO_SHOTS).prompt(0)
+    assert "\nSentence: The cup missed the box as the _ was small.\nOptions: \n1. cup\n2. box\nPlease choose" in prompt
 
 
 def test_mmmu() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +14,17 @@ from benchcoe_jobs.benchmarks.base import NO_SHOTS, Benchmark, stored_text
 from benchcoe_jobs.domain import Completion, Query
 
 CHOICES = ("alpha", "beta x", "gamma", "delta")
-BUILT_IN = ["bbh", "hellaswag", "mmlu-pro", "mmmu", "mmstar", "scienceqa", "winogrande"]
+BUILT_IN = [
+    "bbh",
+    "hellaswag",
+    "hellaswag-generative",
+    "mmlu-pro",
+    "mmmu",
+    "mmstar",
+    "scienceqa",
+    "winogrande",
+    "winogrande-generative",
+]
 QUERIES = {
     "choice": Query(key="1", subject="math", text="Is it _ ?", choices=CHOICES, answer="B"),
     "blank": Query(key="1", subject="math", text="Is it _ ?", choices=("alpha", "beta"), answer="1"),
@@ -74,14 +85,14 @@ def check(benchmark: Benchmark, text: str, query: Query) -> None:
 
 @pytest.mark.parametrize("kind", QUERIES)
 @pytest.mark.parametrize("name", BUILT_IN)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 @given(text=st.text(max_size=60) | st.lists(st.sampled_from(PHRASES + DIGITS), max_size=20).map("".join))
 def test_no_text_makes_a_scorer_raise(name: str, kind: str, text: str) -> None:
     check(load(name), text, QUERIES[kind])
 
 
 @pytest.mark.parametrize("name", ["hellaswag", "winogrande"])
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     values=st.lists(st.floats() | st.integers() | st.none() | st.booleans() | st.text(max_size=2), max_size=5),
     kind=st.sampled_from(["choice", "blank", "odd"]),

@@ -6,10 +6,12 @@ import json
 import re
 
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchcoe_jobs.benchmarks.bbh import BigBenchHard
+from benchcoe_jobs.benchmarks.generative import HellaSwagGenerative, WinoGrandeGenerative
 from benchcoe_jobs.benchmarks.hellaswag import HellaSwag
 from benchcoe_jobs.benchmarks.mmmu import Mmmu
 from benchcoe_jobs.benchmarks.mmmu_open import normalised, numbers_in
@@ -63,6 +65,10 @@ def test_bbh(text: str, answer: str, scored_answer: ScoredAnswer) -> None:
         ("beta x", None, "none"),
         ("B, or C", "C", "X"),
         ("none of these five words here", None, "none"),
+        ("B. beta x", "B", "X."),
+        ("A. beta x\nB. alpha", "A", "X."),
+        ("(A) is wrong.\nAnswer: B", "B", "Answer: X"),
+        ("Answer: A or B", "B", "X"),
     ],
 )
 def test_mmmu_choices(text: str, extracted: str | None, rule: str) -> None:
@@ -104,7 +110,7 @@ def official_numbers(text: str) -> list[str]:
     return [number for pattern in patterns for number in re.findall(pattern, text)]
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text("0123,.eE+- x٣_", max_size=16) | st.text(max_size=16))
 def test_mmmu_finds_the_official_numbers(text: str) -> None:
     assert list(numbers_in(text)) == official_numbers(text)
@@ -146,7 +152,7 @@ def official_mmstar(text: str, answer: str) -> bool:
     return any(start.startswith(lead) and start[len(lead) : len(lead) + 1] == answer.lower() for lead in leads)
 
 
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.sampled_from([*"abcDE( \n\t.İ", "option ", "The answer is ", "x"]), max_size=6).map("".join))
 def test_mmstar_scores_as_officially(text: str) -> None:
     for answer in "ABCD":
@@ -194,7 +200,7 @@ def official_scienceqa(text: str, n_choices: int) -> str | None:
     return letter if letter in tuple(options[:n_choices]) else None
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     st.lists(st.sampled_from([*"ABEFZ", ".", " ", "\n", ",", "The answer is ", "x"]), max_size=7).map("".join),
     st.integers(1, 5),
@@ -226,6 +232,42 @@ HELLASWAG = Query("1", "Baking", "She", choices=("bakes", "bakes a cake", "is", 
 def test_hellaswag(values: list[float], extracted: str | None, rule: str) -> None:
     scored = HellaSwag().score(json.dumps(values), HELLASWAG)
     assert scored == ScoredAnswer(float(extracted == "B"), extracted, rule)
+
+
+@pytest.mark.parametrize(
+    ("text", "extracted", "rule"),
+    [
+        ("2. bakes a cake", "2", "at the start"),
+        (" 2\n", "2", "at the start"),
+        ("3, because", "3", "at the start"),
+        ("24", "2", "at the start, of a longer number"),
+        ("The answer is 2.", "2", "answer is"),
+        ("I think the answer is: (4)", "4", "answer is"),
+        ("5", None, "none"),
+        ("0", None, "none"),
+        ("She bakes 2 cakes", None, "none"),
+        ("\u0662", None, "none"),
+    ],
+)
+def test_hellaswag_generative(text: str, extracted: str | None, rule: str) -> None:
+    assert HellaSwagGenerative().score(text, HELLASWAG) == ScoredAnswer(float(extracted == "2"), extracted, rule)
+
+
+@pytest.mark.parametrize(
+    ("text", "extracted", "rule"),
+    [
+        ("1 or 2? The answer is 2.", "2", "answer is"),
+        ("the answer is (1), not that the answer is 2", "1", "answer is"),
+        ("the answer is option 2", "2", "answer is"),
+        ("2", "2", "at the start"),
+        ("2, so the answer is box", None, "none"),
+        ("the answer is 3", None, "none"),
+        ("The box.", None, "none"),
+    ],
+)
+def test_winogrande_generative(text: str, extracted: str | None, rule: str) -> None:
+    query = Query("1", "coreference", "a _ b", choices=("x", "y"), answer="2")
+    assert WinoGrandeGenerative().score(text, query) == ScoredAnswer(float(extracted == "2"), extracted, rule)
 
 
 @pytest.mark.parametrize(

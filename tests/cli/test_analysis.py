@@ -99,6 +99,11 @@ def test_policies(prepared_cli: Cli) -> None:
         labels, 0
     )
     assert prepared_cli("route --router best 'Of towers, case 7?'").out.startswith("bob  (best on towers")
+    Path("a.png").write_bytes(b"a picture")
+    with_picture = prepared_cli("route --router best --image a.png --image a.png 'Of towers, case 7?'")
+    assert with_picture.out.startswith("bob  (best on towers"), "no expert is known to be blind"
+    assert "a.txt: cannot be read" in prepared_cli("route --router best --image a.txt 'Of towers?'").err
+    assert "--image is of the question" in prepared_cli("route --router best --image a.png --input q.jsonl").err
     routed = prepared_cli("route --router abstain 'Of towers, case 7?'").out
     assert routed.startswith("ann  (not significantly worse than the best")
     rejected = prepared_cli("build-labels --level query --policy abstain")

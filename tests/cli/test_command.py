@@ -27,6 +27,11 @@ def test_names_that_cannot_be_typed_are_rejected(name: str) -> None:
         new_name(click.Context(click.Command("x")), click.Argument(["name"]), name)
 
 
+def test_a_name_that_looks_like_an_option_is_rejected() -> None:
+    with pytest.raises(UsageError, match="begins with a hyphen"):
+        new_name(click.Context(click.Command("x")), click.Argument(["name"]), "-e")
+
+
 def test_numbers_are_aligned_right_and_text_left(capsys: pytest.CaptureFixture[str]) -> None:
     table([["ann", "5.0 %"], ["b", "10.0 %"]], ["expert", "mean"])
     *_, first, second = [line.rstrip() for line in capsys.readouterr().out.splitlines() if line.strip()]

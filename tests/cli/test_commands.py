@@ -232,6 +232,12 @@ def inside(prepared: Path) -> Iterator[None]:
         yield
 
 
+IMPORT = (
+    "benchmarks claims completed created differing_scores disagreements file format import_name new_queries notes read "
+    "rules scored skipped unchanged why"
+)
+
+
 @pytest.mark.usefixtures("inside")
 @pytest.mark.parametrize(
     ("line", "keys"),
@@ -240,7 +246,7 @@ def inside(prepared: Path) -> Iterator[None]:
         ("doctor", "checks"),
         (
             "add-benchmark synthetic more.csv",
-            "completed disagreements file new_queries notes read rules scored skipped unchanged",
+            IMPORT,
         ),
         ("benchmarks", "benchmarks"),
         ("add-expert librarian --engine recorded --cost 1", "added changed expert profile"),
@@ -250,11 +256,11 @@ def inside(prepared: Path) -> Iterator[None]:
         ("pools", "pools"),
         (
             "import-results newcomer newcomer.jsonl",
-            "completed disagreements file new_queries notes read rules scored skipped unchanged",
+            IMPORT.replace("notes", "not_read notes").replace("skipped", "skipped sources"),
         ),
         (
             "import-scores librarian scores.csv",
-            "completed disagreements file new_queries notes read rules scored skipped unchanged",
+            IMPORT,
         ),
         (f"profile tiny --dry-run --database-url {ENGINE_STORE}", "benchmarks dry_run expert"),
         (
@@ -278,6 +284,11 @@ def inside(prepared: Path) -> Iterator[None]:
             "whatif --drop newcomer",
             "added after before benchmark change dropped gaps n pool split trained_on without_scores",
         ),
+        ("worth", "benchmark chosen cost_ratio gain n oracle pool split verdict"),
+        (
+            "report",
+            "benchmark calibrations changes experts findings jobs labels made_at pool provenance stages verdict",
+        ),
         ("route --router by-subject 'Is 3 smaller than 4?'", "confidence expert familiarity fell_back subject why"),
     ],
     ids=lambda value: value.split()[0] if value else "",
@@ -297,9 +308,10 @@ def test_json_is_the_only_output_on_stdout(cli: Cli, line: str, keys: str) -> No
 
 def test_the_json_of_every_command_is_tested() -> None:
     [mark] = [mark for mark in test_json_is_the_only_output_on_stdout.pytestmark if mark.name == "parametrize"]
-    # test_quickstart.py tests the quickstart, test_job.py the commands of jobs, test_remove.py remove.
+    # test_quickstart.py tests the quickstart, test_job.py those of jobs, test_serve.py serve and policy-estimate;
+    # test_remove.py, test_imports.py and test_export.py test those in their names.
     of_jobs = {"submit", "results", "jobs", "status", "watch", "cancel", "retry"}
-    own_file = of_jobs | {"quickstart", "worker", "broker", "remove"}
+    own_file = of_jobs | {"quickstart", "serve", "policy-estimate", "worker", "broker", "remove", "imports", "export"}
     assert {line.split()[0] for line, _ in mark.args[1]} == set(COMMANDS) - own_file
 
 

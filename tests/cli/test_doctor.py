@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,27 @@ def test_doctor_masks_the_password_of_the_database_and_of_the_broker(
         assert ended.code == 4
         assert "hunter2" not in ended.out + ended.err
         assert "postgresql://ann:***@127.0.0.1:1/x" in ended.out
+
+
+def test_doctor_says_what_the_packages_can_do_with_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def check() -> dict[str, str]:
+        return next(check for check in cli("doctor --json").json["checks"] if check["what"] == "pictures")
+
+    versions = {"pillow": "12.0"}
+
+    def version(package: str) -> str:
+        if package not in versions:
+            raise PackageNotFoundError(package)
+        return versions[package]
+
+    monkeypatch.setattr("benchcoe_jobs.cli.doctor.version", version)
+    assert check()["detail"].startswith("Pillow 12.0 opens PNG, JPEG, WEBP, GIF, BMP, TIFF")
+    assert "models that need torchvision for them cannot be loaded" in check()["detail"]
+    versions["torchvision"] = "0.28"
+    assert check()["detail"].endswith("torchvision 0.28 resizes them for models here")
+    versions.clear()
+    assert (check()["state"], "benchcoe-jobs[endpoints]" in check()["detail"]) == ("missing", True)

@@ -159,8 +159,16 @@ def bad_score(score: str, message: str) -> Case:
 
 FILES = [
     Case("no file", "import-results ann none.csv", 1, "none.csv"),
-    Case("a folder", "import-results ann .", 1, ".: "),
-    Case("a folder of JSON", "import-results ann . --format mmlu-pro", 1, ".: a folder"),
+    Case("a folder of nothing", "import-results ann .benchcoe", 1, "no file in it has the form of a known format"),
+    Case("a folder of tables", "import-results ann . --format mmlu-pro", 1, ".: a folder"),
+    Case(
+        "an update of nothing",
+        "add-benchmark nosuch x.csv --update",
+        2,
+        "unknown benchmark 'nosuch'; the store has",
+        file("x.csv", b"key,text,subject,answer\n1,Why?,math,A\n"),
+    ),
+    Case("a job by name", "remove batch abc", 2, "'abc' is not the number of a job: `benchcoe-jobs jobs` lists all"),
     Case("an empty file", BAD_TABLE, 1, "no row", file("x.csv", b"")),
     Case("a header only", BAD_TABLE, 1, "no row", file("x.csv", csv())),
     Case("Latin-1", BAD_TABLE, 1, "not UTF-8", file("x.csv", csv(GOOD, "é").decode().encode("latin-1"))),
@@ -214,9 +222,11 @@ ROWS = [
     bad_row("a known key in another spelling", "toy,COLOURS_00,,colours,1", "another spelling of a known key"),
     bad_row("an unknown key without a text", "toy,x,,colours,1", "--new-queries"),
     Case("percents that are none", f"{BAD_TABLE} --scale percent", 1, "0 and 100", file("x.csv", csv("toy,a,,b,101"))),
-    Case("a scale of another format", f"{BAD_JSON} --scale percent", 2, "--format table", file("x.json", b"[]")),
-    Case("a workbook", BAD_ZIP, 1, "save the sheet as CSV", zipped(("[Content_Types].xml", b""))),
-    Case("a list in JSON", "import-results idle x.json", 1, "JSON Lines", file("x.json", b"[]")),
+    Case("a scale of another format", f"{BAD_JSON} --scale percent", 2, "--scale is not for", file("x.json", b"[]")),
+    Case("a workbook", BAD_ZIP, 1, "ends with .xlsx", zipped(("[Content_Types].xml", b""))),
+    Case("an empty list", "import-results idle x.json", 1, "no row", file("x.json", b"[]")),
+    Case("JSON of no format", "import-results idle x.json", 1, "form of a known", file("x.json", b'{"a": 1}')),
+    Case("a pickle", "import-results idle x.pkl", 1, "run code when it is read", file("x.pkl", b"\x80\x04]\x94.")),
     Case("no subject", "import-scores idle x.csv --benchmark toy", 1, "'law'", file("x.csv", b"subject,score\nlaw,1")),
     Case(
         "a changed query",
@@ -230,7 +240,7 @@ ROWS = [
 NAMES = [
     Case("a misspelt command", "trane-router x", 2, "trane-router"),
     Case("a misspelt option", "experts --jsno", 2, "--jsno"),
-    Case("an argument short", "import-results ann", 2, "FILE"),
+    Case("an argument short", "import-results ann", 2, "PATH"),
     Case("no engine", "add-expert eve", 2, "--engine"),
     Case("unknown expert", "import-results eve ann.csv", 2, "unknown expert 'eve'; known are ann, bob"),
     Case("unknown format", "import-results ann ann.csv --format xml", 2, "xml"),
@@ -490,7 +500,7 @@ def test_the_database_of_another_program_stays_as_it_is(tmp_path: Path, cli: Cli
 
 # --- a process that is interrupted -----------------------------------------------------------------------------
 
-LARGE = 150_000
+LARGE = 20_000
 
 
 @pytest.fixture(scope="module")
@@ -502,13 +512,12 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def is_writing(url: str) -> bool:
-    """Whether another process has an open write transaction; on PostgreSQL, whether it runs its INSERT."""
+    """Whether another process has an open write transaction; on PostgreSQL, whether one waits for a lock."""
     store = connect(url)
     try:
         if not store.is_sqlite:
-            query = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'INSERT INTO query_content%'"
             with store.reading() as connection:
-                return connection.execute(text(query)).first() is not None
+                return connection.execute(text("SELECT 1 FROM pg_locks WHERE NOT granted")).first() is not None
         database = sqlite3.connect(str(store.engine.url.database), timeout=0, isolation_level=None)
         with closing(database):
             try:
@@ -518,6 +527,17 @@ def is_writing(url: str) -> bool:
         return False
     finally:
         store.close()
+
+
+@contextmanager
+def scores_cannot_be_written(url: str) -> Iterator[None]:
+    """On PostgreSQL, an import waits when it has written its queries, until the end. On SQLite, it does not."""
+    store = connect(url)
+    with store.engine.connect() as connection:
+        if not store.is_sqlite:
+            connection.execute(text("LOCK TABLE score IN SHARE MODE"))
+        yield
+    store.close()
 
 
 @pytest.mark.parametrize(
@@ -534,21 +554,22 @@ def test_an_interrupted_import_stores_nothing(
     before = rows_of(store_url)
 
     command = [console, "import-results", "ann", large, *options]
-    process = subprocess.Popen(
-        command,
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=accept_interrupts,
-    )
-    while not is_writing(store_url):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
-    if store_url.startswith("sqlite"):
-        time.sleep(0.4)  # the rows are written after the lock is taken
-    process.send_signal(signal_sent)
-    out, err = process.communicate(timeout=60)
+    with scores_cannot_be_written(store_url):
+        process = subprocess.Popen(
+            command,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=accept_interrupts,
+        )
+        while not is_writing(store_url):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        if store_url.startswith("sqlite"):
+            time.sleep(0.2)  # the rows are written after the lock is taken
+        process.send_signal(signal_sent)
+        out, err = process.communicate(timeout=60)
 
     assert process.returncode == code, err
     assert not out

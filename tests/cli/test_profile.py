@@ -37,14 +37,6 @@ IMPORTS_REPORTED = (
 )
 
 
-@pytest.fixture(scope="session")
-def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    tiny_quiz.require_engine()
-    import tiny
-
-    return tiny.save_llama(tmp_path_factory.mktemp("llama"))
-
-
 @pytest.fixture
 def folder(store_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The current folder, with a store and the test's plug-ins.
@@ -78,11 +70,13 @@ def test_adding_an_expert_profiles_it_and_the_labels_move(folder: Path, llama: P
 
     assert labels() == {"rival"}
     line = f"add-expert ann --engine logged --model {llama} --batch-size"
-    added = cli(f"{line} 16 --json")
-    assert added.code == 0, added.err
-    assert added.json["added"] is True
-    assert added.json["profile"]["loads"] == 1
-    assert added.json["profile"]["benchmarks"][0]["answered"] == 28
+    command = [sys.executable, "-c", IMPORTS_REPORTED, *f"{line} 16 --json".split()]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ended.stderr.splitlines()[-1] == "set()", "the parent imports no model library, though its engine does"
+    added = json.loads(ended.stdout)
+    assert added["added"] is True
+    assert added["profile"]["loads"] == 1
+    assert added["profile"]["benchmarks"][0]["answered"] == 28
     assert "ann" in labels()
 
     again = cli(f"{line} 16 --json").json
@@ -182,17 +176,33 @@ def test_a_failed_shard_ends_with_exit_code_3(folder: Path, cli: Cli, store_url:
 
 
 @SQLITE_ONLY
-@pytest.mark.parametrize(("sent", "is_light"), [(signal.SIGKILL, False), (signal.SIGINT, True)])
+def test_the_same_command_has_fresh_attempts(folder: Path, cli: Cli, store_url: str) -> None:
+    """Three processes were killed before they stored anything, and no other has noticed it."""
+    tiny_quiz.write_quiz(folder / "quiz", 300)
+    cli("add-benchmark quiz quiz")
+    cli(f"add-expert ann --engine logged --model {tiny_quiz.LIGHT} --no-profile")
+    store = open_store(store_url)
+    with store.writing() as connection:
+        submit(connection, "profile", profile_request("ann"))
+        for attempt in range(MAX_ATTEMPTS):
+            assert claim(connection, f"a process that was killed, {attempt}", [Queue.GPU], lease_s=-1.0)
+            if attempt + 1 < MAX_ATTEMPTS:
+                reclaim_stalled(connection)
+    store.close()
+    again = cli("profile ann --json")
+    assert (again.code, again.json["benchmarks"][0]["answered"]) == (0, 300)
+
+
+@SQLITE_ONLY
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGINT])
 def test_a_stopped_profiling_continues_where_it_stopped(
-    folder: Path, cli: Cli, store_url: str, sent: signal.Signals, is_light: bool, request: pytest.FixtureRequest
+    folder: Path, cli: Cli, store_url: str, sent: signal.Signals
 ) -> None:
-    """Once with a real model: the parent imports no model library, though its engine does."""
-    model = tiny_quiz.LIGHT if is_light else request.getfixturevalue("llama")
     n = 70
     tiny_quiz.write_quiz(folder / "quiz", n)
     assert cli("add-benchmark quiz quiz").code == 0
     for name in ("ann", "undisturbed"):
-        assert cli(f"add-expert {name} --engine logged --model {model} --no-profile").code == 0
+        assert cli(f"add-expert {name} --engine logged --model {tiny_quiz.LIGHT} --no-profile").code == 0
     (folder / "slow").write_text("1.5")
     command = [CONSOLE, "profile", "ann"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=accept_interrupts)
@@ -207,10 +217,7 @@ def test_a_stopped_profiling_continues_where_it_stopped(
     (folder / "slow").unlink()
     cut_off = tiny_quiz.batches(folder)[1]
 
-    command = [sys.executable, "-c", IMPORTS_REPORTED, "profile", "ann", "--json"]
-    resumed = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert resumed.stderr.splitlines()[-1] == "set()", "the parent imports no model library"
-    [done] = json.loads(resumed.stdout)["benchmarks"]
+    [done] = cli("profile ann --json").json["benchmarks"]
     assert (done["reused"], done["answered"], done["errors"]) == (0, n, 0), "it is the same job"
     times = Counter(question for batch in tiny_quiz.batches(folder) for question in batch)
     assert len(times) == n

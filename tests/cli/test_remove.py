@@ -61,10 +61,14 @@ def test_a_finished_file_is_removed_after_a_confirmation(
     [
         ("remove batch", "name the jobs to remove, or give --older-than"),
         ("remove batch 1 --older-than 30d", "name the jobs to remove, or give --older-than"),
-        ("remove batch one", "'one' is not a valid integer"),
+        ("remove batch one", "'one' is not the number of a job: `benchcoe-jobs jobs` lists all"),
         ("remove batch 99", "there is no job 99"),
         ("remove batch --older-than 30", "is not an age: use hours, days or weeks"),
-        ("remove house 1", "'house' is not 'batch'"),
+        ("remove house 1", "'house' is not one of 'import', 'expert'"),
+        ("remove import 99", "there is no import '99'"),
+        ("remove router", "name the router to remove: `benchcoe-jobs routers` lists all"),
+        ("remove expert e1 --older-than 3d", "--older-than is for `remove batch`"),
+        ("remove label-set 00", "there is no label set '00'"),
     ],
 )
 def test_usage_errors_remove_nothing(store: Store, job_id: int, cli: Cli, line: str, message: str) -> None:

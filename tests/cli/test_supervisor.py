@@ -6,6 +6,9 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from threading import Timer
+
+import pytest
 
 PROGRAM = """
 import os, sys
@@ -22,24 +25,44 @@ print("all workers stopped", flush=True)
 WORKER = """
 import os, pathlib, signal, sys
 
+def say(line):
+    os.write(1, (line + "\\n").encode())  # in one piece: two workers write to one pipe
+
+signal.alarm(60)  # ends it if the supervisor does not
 started = pathlib.Path(os.environ["NAME"])
 if not started.exists():
     started.touch()
     sys.exit(3)
 name = os.environ["NAME"]
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGQUIT])
-print(f"{name} runs", flush=True)
-print(name, signal.sigwait([signal.SIGTERM, signal.SIGQUIT]).name, flush=True)
+say(f"{name} runs")
+say(f"{name} {signal.sigwait([signal.SIGTERM, signal.SIGQUIT]).name}")
 if name == "b":
-    print(name, signal.sigwait([signal.SIGTERM, signal.SIGQUIT]).name, flush=True)
+    say(f"{name} {signal.sigwait([signal.SIGTERM, signal.SIGQUIT]).name}")
 """
 
 
-def test_workers_are_restarted_and_stopped_together(tmp_path: Path) -> None:
+# On a busy machine a worker may run before the command that started it continues.
+SLOW_START = """
+import subprocess, time
+
+class SlowPopen(subprocess.Popen):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        time.sleep(1)
+
+subprocess.Popen = SlowPopen
+"""
+
+
+@pytest.mark.parametrize("start", ["", SLOW_START], ids=["started", "being started"])
+def test_workers_are_restarted_and_stopped_together(tmp_path: Path, start: str) -> None:
     supervisor = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, WORKER], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", start + PROGRAM, WORKER], cwd=tmp_path, stdout=subprocess.PIPE, text=True
     )
     assert supervisor.stdout is not None
+    watch = Timer(60, supervisor.kill)
+    watch.start()
     lines: list[str] = []
 
     def read_until(*expected: str) -> None:
@@ -57,3 +80,4 @@ def test_workers_are_restarted_and_stopped_together(tmp_path: Path) -> None:
         supervisor.send_signal(signal.SIGINT)
         read_until("b SIGQUIT", "all workers stopped")
     assert supervisor.wait(timeout=60) == 0
+    watch.cancel()

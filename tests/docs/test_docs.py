@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import Table
 
 import benchcoe_jobs.store.job_queue.tables
-import benchcoe_jobs.store.routing.tables  # noqa: F401  # both add their tables to Base
+import benchcoe_jobs.store.results.import_tables
+import benchcoe_jobs.store.routing.tables  # noqa: F401  # all three add their tables to Base
 from benchcoe_jobs.store.session import Store, connect
 from benchcoe_jobs.store.tables import Base
 from benchcoe_jobs.store.views import VIEWS

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
+import benchcoe_jobs.store.job_queue.tables
+import benchcoe_jobs.store.results.import_tables
+import benchcoe_jobs.store.routing.tables  # noqa: F401  # all three add their tables to Base
 from benchcoe_jobs import registry
 from benchcoe_jobs.cli.main import COMMANDS
 from benchcoe_jobs.domain import Level, Policy, Queue, Split
-from benchcoe_jobs.store.job_queue.tables import Base
+from benchcoe_jobs.store.tables import Base
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*sorted((ROOT / "docs").rglob("*.md")), ROOT / "README.md"]

@@ -1,4 +1,4 @@
-"""Tiny models, made once; an engine client for each engine; a loopback endpoint that answers with one of the models."""
+"""An engine client for each engine; a loopback endpoint that answers with one of the models."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import tiny
 from loopback import KEY_VARIABLE, Loopback, serving
 from needs import require_vllm
 
@@ -15,16 +14,6 @@ from benchcoe_jobs.engines.engine_client import EngineClient
 from benchcoe_jobs.engines.transformers import TransformersEngine
 
 KEY = "sk-tiny-0123456789abcdef"
-
-
-@pytest.fixture(scope="session")
-def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.save_llama(tmp_path_factory.mktemp("llama"))
-
-
-@pytest.fixture(scope="session")
-def idefics(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny.save_idefics(tmp_path_factory.mktemp("idefics"))
 
 
 @pytest.fixture(scope="session")
@@ -42,12 +31,13 @@ def shared_endpoint(local: TransformersEngine) -> Iterator[Loopback]:
 
 
 @pytest.fixture
-def endpoint(shared_endpoint: Loopback) -> Loopback:
+def endpoint(shared_endpoint: Loopback) -> Iterator[Loopback]:
+    shared_endpoint.seen.clear()
+    yield shared_endpoint
+    # Afterwards, because `client` uses the endpoint as well.
     shared_endpoint.faults.clear()
     shared_endpoint.outage = None
     shared_endpoint.echo = "vllm"
-    shared_endpoint.seen.clear()
-    return shared_endpoint
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import pytest
+from examples import examples
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from scripted_endpoint import message, said
@@ -61,6 +62,7 @@ def test_the_text_of_an_answer(answer: dict[str, Any], text: str, thoughts: str 
         (said(7), "neither a text nor parts of text"),
         (said({"a": "b"}), "neither a text nor parts of text"),
         (message(content=[{"type": "image_url", "image_url": {"url": "x"}}]), "neither a text nor parts of text"),
+        (message(content=[{"type": [], "text": "x"}]), "neither a text nor parts of text"),
         (message(content=None, reasoning_content="The answer is (B)."), "thoughts of the model and no text"),
         (message("tool_calls", content=None, tool_calls=[{"id": 1}]), "call of a tool"),
         (said("partly", reason="error"), "ended the answer with an error"),
@@ -153,6 +155,11 @@ def test_another_model_is_an_error_unless_it_is_accepted(requested: str, name: s
     require_model({"model": name}, requested, ("*",))
 
 
+def test_the_name_of_another_model_is_shown_in_one_line() -> None:
+    with pytest.raises(EngineError, match=r"^the endpoint answered as model a b\\x1b, not as c: "):
+        require_model({"model": "a\nb\x1b"}, "c", ())
+
+
 def echoed(tokens: list[str], values: list[Any], text: str = "ab", n_new: Any = 1) -> dict[str, Any]:
     logprobs = {"tokens": tokens, "token_logprobs": values}
     return {"choices": [{"text": text, "logprobs": logprobs}], "usage": {"completion_tokens": n_new}}
@@ -193,7 +200,7 @@ def test_what_is_no_echo_gives_no_log_likelihood(answer: dict[str, Any], error: 
 
 
 # The first draw compiles the strategies, which takes seconds on a busy machine.
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(30), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.dictionaries(st.sampled_from(["choices", "usage", "model", "error"]), JSON | CHOICES))
 @example({"choices": [{"message": {"content": [[[]]]}}]})
 def test_any_json_is_an_answer_or_an_engine_error(answer: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import tiny
 import torch
 
 from benchcoe_jobs.domain import Completion, Decoding, Request
@@ -188,7 +189,7 @@ def test_an_empty_batch(client: EngineClient) -> None:
 
 
 def test_images_for_a_model_without_vision_are_an_error(client: EngineClient) -> None:
-    error, answer = client.run([Request("Look", images=(b"\x89PNG nonsense",)), QUESTIONS[0]], GREEDY)
+    error, answer = client.run([Request("Look", images=(tiny.picture(1),)), QUESTIONS[0]], GREEDY)
     assert error.finish_reason == "error"
     assert error.error is not None
     assert "images" in error.error

@@ -121,7 +121,7 @@ def test_a_refused_key_is_reported_at_load(monkeypatch: pytest.MonkeyPatch, stat
 
 def models(path: str, _: Body) -> Reply:
     if path.endswith("/models"):
-        return {"data": [{"id": "llama3:latest"}, "odd", {"id": "b"}]}
+        return {"data": [{"id": "llama3:latest"}, "odd", {"id": "b\nc"}]}
     return refused(404, "the model does not exist")
 
 
@@ -130,7 +130,7 @@ def test_a_model_that_the_endpoint_does_not_know_is_reported_with_those_that_it_
 ) -> None:
     with (
         pytest.raises(
-            ModelNotFoundError, match=r"404: the model does not exist; .*the endpoint lists llama3:latest, b"
+            ModelNotFoundError, match=r"404: the model does not exist; .*the endpoint lists llama3:latest, b c"
         ),
         scripted(monkeypatch, Script(models, passes_probe=True)),
     ):

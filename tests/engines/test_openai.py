@@ -11,6 +11,7 @@ from email.utils import format_datetime
 
 import loopback
 import pytest
+import tiny
 from loopback import KEY_VARIABLE, Loopback
 
 from benchcoe_jobs.domain import Completion, Decoding, Image, Message, Request
@@ -165,7 +166,7 @@ def test_images_are_sent_as_data_urls_in_the_chat_form(endpoint: Loopback, make:
     endpoint.faults.append(
         lambda handler: loopback.send(handler, 200, b'{"choices": [{"message": {"content": "red"}}]}')
     )
-    assert once(engine, Request("Look", images=(b"\x89PNG...",))).text == "red"
+    assert once(engine, Request("Look", images=(tiny.picture(1),))).text == "red"
     [(path, _, body)] = endpoint.seen
     assert path == "/v1/chat/completions"
     image, text = body["messages"][0]["content"]
@@ -178,7 +179,7 @@ def test_a_conversation_is_sent_as_it_is(endpoint: Loopback, make: Make) -> None
     endpoint.faults.append(
         lambda handler: loopback.send(handler, 200, b'{"choices": [{"message": {"content": "red"}}]}')
     )
-    talk = (Message("system", "be brief"), Message("user", ("Before", Image(b"\x89PNG...", "low"), "after?"), "Ann"))
+    talk = (Message("system", "be brief"), Message("user", ("Before", Image(tiny.picture(1), "low"), "after?"), "Ann"))
     assert once(engine, Request("ignored", messages=talk), Decoding(4, chat=True)).text == "red"
     [(_, _, body)] = endpoint.seen
     system, user = body["messages"]

@@ -80,7 +80,8 @@ def test_an_image_keeps_its_place_between_texts(vision_engine: TransformersEngin
         inputs = processor(text=[text], images=[[colour] * n_images], add_special_tokens=False, return_tensors="pt")
         return list(inputs["input_ids"][0].tolist())
 
-    vision = vision_engine._load_vision()
+    vision = vision_engine._vision
+    assert vision is not None
     talk = (
         Message("user", ("Before", picture, "after", picture, "?")),
         Message("assistant", "!"),
@@ -90,7 +91,8 @@ def test_an_image_keeps_its_place_between_texts(vision_engine: TransformersEngin
         (talk[:1], "<|user|>Before<image>after<image>?<|assistant|>", 2),
         (talk, "<|user|>Before<image>after<image>?<|user|>!<|user|>So<|assistant|>", 2),
     ]:
-        prompt = vision.prepare(Request(messages=messages), GREEDY)
+        [batch], _ = vision.prepare({0: Request(messages=messages)}, GREEDY)
+        prompt = batch.prompts[0]
         assert list(prompt.ids) == prompt_tokens(text, n)
         [completion] = vision_engine.run([Request(messages=messages)], replace(GREEDY, chat=True))
         assert (completion.error, completion.prompt_tokens) == (None, len(prompt.ids))
@@ -175,7 +177,7 @@ def test_sampling_follows_the_models_distribution(local: TransformersEngine) -> 
     ids = model.tokenizer("Two", return_tensors="pt")["input_ids"]
     chances = (model._model(input_ids=ids).logits[0, -1] / 2.0).softmax(-1)
     inputs = model.batch([ids[0].tolist()] * 2000)
-    rows = model.generate(inputs, Decoding(max_new_tokens=1, temperature=2.0), range(2000))
+    rows = model.generate(inputs, Decoding(temperature=2.0), [1] * 2000, range(2000))
     best = int(chances.argmax())
     share = sum(row == [best] for row, _ in rows) / 2000
     chance = chances[best].item()
@@ -195,11 +197,8 @@ def test_a_folder_without_a_model_is_an_error(
 ) -> None:
     folder = shutil.copytree(llama, tmp_path / "spoiled")
     (folder / spoil).unlink()
-    with (
-        EngineClient(ExpertSettings("transformers", str(folder))) as client,
-        pytest.raises(kind, match=words) as raised,
-    ):
-        client.load()
+    with pytest.raises(kind, match=words) as raised:
+        loaded(folder)
     assert "\n" not in str(raised.value)
 
 
@@ -246,9 +245,12 @@ def test_a_hub_model_is_pinned_to_its_commit(llama: Path, tmp_path: Path) -> Non
         patch.setenv("HF_HUB_OFFLINE", "1")
         with EngineClient(ExpertSettings("transformers", "owner/tiny", revision="main")) as client:
             assert client.version()["revision"] == COMMIT
-        wrong = EngineClient(ExpertSettings("transformers", "owner/tiny", revision="v9"))
-        with wrong, pytest.raises(ModelNotFoundError, match="owner/tiny@v9"):
-            wrong.load()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+        patch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        with pytest.raises(ModelNotFoundError, match="owner/tiny@v9"):
+            loaded("owner/tiny", revision="v9")
+        assert loaded("owner/tiny", revision="main").version()["revision"] == COMMIT
 
 
 def test_a_folder_is_pinned_to_its_content(llama: Path, local: TransformersEngine, tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 
 from benchcoe_jobs import registry
-from benchcoe_jobs.importers import mmlu_pro, reported, table
+from benchcoe_jobs.importers import reported, table
+from benchcoe_jobs.importers.published import mmlu_pro
 from benchcoe_jobs.services.batch.openai_format import engine_request, read_lines, router_input
 from benchcoe_jobs.services.experiments.plan import read_experiment
 from benchcoe_jobs.services.routing.question_file import read_questions

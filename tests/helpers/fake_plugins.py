@@ -1,4 +1,4 @@
-"""Fake plug-ins: a benchmark, an engine without a model, and a kind of job without work.
+"""Fake plug-ins: a benchmark, an engine without a model (letter_engine.py), and a kind of job without work.
 
 Files in a folder control them; `install` names the folder to this process and to every process that it starts.
 `slow` holds the seconds that the engine takes for a micro-batch. The expert "shy" cannot answer a question with the
@@ -10,34 +10,31 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import plugin_distribution
-import pytest
 import tiny_quiz
+from letter_engine import FOLDER, folder
 from sqlalchemy import Connection
 
 from benchcoe_jobs.benchmarks.base import ScoredAnswer
 from benchcoe_jobs.benchmarks.mmlu_pro import MmluPro
-from benchcoe_jobs.domain import Completion, Decoding, Query, Queue, Request
-from benchcoe_jobs.engines.base import EngineTraits, ExpertSettings
-from benchcoe_jobs.engines.errors import ModelNotFoundError
-from benchcoe_jobs.engines.vllm import VllmEngine
-from benchcoe_jobs.job_queue.job_kind import Assignment
+from benchcoe_jobs.domain import Query, Queue
+from benchcoe_jobs.job_queue.job_kind import Assignment, Needs
 from benchcoe_jobs.store.job_queue.jobs import JobRow, NewShardGroup
 
-FOLDER = "FAKE_PLUGINS_FOLDER"
+if TYPE_CHECKING:  # processes of workers import this module, but not pytest
+    import pytest
+
 ENTRY_POINTS = """\
 [benchcoe_jobs.benchmarks]
 fake = fake_plugins:FakeBenchmark
 [benchcoe_jobs.engines]
-fake = fake_plugins:LetterEngine
-fake-vllm = fake_plugins:LoggedVllm
+fake = letter_engine:LetterEngine
+fake-vllm = logged_vllm:LoggedVllm
 [benchcoe_jobs.jobs]
 empty = fake_plugins:EmptyJob
 """
@@ -55,54 +52,14 @@ class FakeBenchmark(MmluPro):
         return super().score(text, query)
 
 
-class LetterEngine:
-    """Answers with a letter that depends only on the model's name and the question."""
-
-    traits = EngineTraits()
-
-    def load(self, settings: ExpertSettings) -> None:
-        if settings.model == "nowhere":
-            raise ModelNotFoundError("there is no model nowhere")
-        self._model = settings.model
-        _log("loaded", str(os.getpid()))
-
-    def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
-        _log("run", *(request.question for request in requests))
-        _wait()
-        return [self._answer(request.question) for request in requests]
-
-    def version(self) -> dict[str, str]:
-        return {"engine": "fake"}
-
-    def close(self) -> None:
-        pass
-
-    def _answer(self, question: str) -> Completion:
-        if self._model == "shy" and tiny_quiz.UNANSWERABLE in question and not (folder() / "healed").exists():
-            return Completion(finish_reason="error", error="cannot answer this")
-        letter = random.Random(f"{self._model} {question}").choice("ABCDEFGHIJ")
-        return Completion(text=f"The answer is ({letter}).", completion_tokens=7, finish_reason="stop")
-
-
-class LoggedVllm(VllmEngine):
-    """The real vLLM with the default traits, which logs its calls."""
-
-    traits = EngineTraits()
-
-    def load(self, settings: ExpertSettings) -> None:
-        super().load(settings)
-        _log("loaded", str(os.getpid()))
-
-    def run(self, requests: Sequence[Request], decoding: Decoding) -> list[Completion]:
-        _log("run", *(request.question for request in requests))
-        _wait()
-        return super().run(requests, decoding)
-
-
 class EmptyJob:
     """A job whose shards do nothing: its request gives the number of shards of each group of each stage."""
 
     n_stages = 2
+
+    def needs(self, request: Mapping[str, Any]) -> Needs:
+        """Nothing is needed."""
+        return Needs()
 
     def plan(self, connection: Connection, job: JobRow) -> Sequence[NewShardGroup]:
         """See `JobKind.plan`."""
@@ -136,21 +93,6 @@ def engine_pids() -> list[int]:
     return [int(words[0]) for what, *words in _calls() if what == "loaded"]
 
 
-def _wait() -> None:
-    if (slow := folder() / "slow").exists():
-        time.sleep(float(slow.read_text()))
-
-
-def _log(*words: str) -> None:
-    with (folder() / "calls").open("a") as file:
-        file.write(json.dumps(words) + "\n")
-
-
 def _calls() -> list[list[str]]:
     path = folder() / "calls"
     return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
-def folder() -> Path:
-    """The folder of the files that control the plug-ins, and of the log of engine calls."""
-    return Path(os.environ[FOLDER])

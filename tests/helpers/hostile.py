@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from examples import IS_LONG_RUN, examples
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from benchcoe_jobs.errors import BenchcoeError
 
-EXAMPLES = int(os.environ.get("BENCHCOE_FUZZ_EXAMPLES", "12"))
-"""Inputs for each reader. The suite takes few; a long run takes thousands."""
-
-_IN_THE_SUITE = "BENCHCOE_FUZZ_EXAMPLES" not in os.environ
-
 fuzzed = settings(
-    max_examples=EXAMPLES,
+    max_examples=examples(6),
     deadline=None,
-    derandomize=_IN_THE_SUITE,
-    phases=[Phase.generate] if _IN_THE_SUITE else [Phase.generate, Phase.shrink],
+    derandomize=not IS_LONG_RUN,
+    phases=[Phase.generate, Phase.shrink] if IS_LONG_RUN else [Phase.generate],
     database=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )

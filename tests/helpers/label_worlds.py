@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import compress
 
 from hypothesis import strategies as st
-from sqlalchemy import select, text
+from sqlalchemy import exists, select, text
 
 from benchcoe_jobs.domain import Query, Split
 from benchcoe_jobs.store.results import aggregates, catalog, experts, responses
@@ -54,8 +55,10 @@ def worlds(draw: st.DrawFn) -> World:
 
 
 def clear(store: Store) -> None:
+    tables = list(reversed(Base.metadata.sorted_tables))
     with store.writing() as connection:
-        for table in reversed(Base.metadata.sorted_tables):
+        filled = connection.execute(select(*(exists(select(1).select_from(table)) for table in tables))).one()
+        for table in compress(tables, filled):
             connection.execute(table.delete())
         connection.execute(text("INSERT INTO pool (name, min_coverage) VALUES ('all', 0.95)"))
 

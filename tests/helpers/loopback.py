@@ -87,11 +87,13 @@ class Loopback:
         every = [*ids[0].tolist(), new]
         values = [None] + [logs[n, token].item() for n, token in enumerate(every[1:])]
         tokens = [model.tokenizer.decode([token]) for token in every]
+        tops = [None, *({"": value} for value in logs.max(-1).values.tolist())]
         n_prompt = len(every) - 1
         if self.echo == "llama-cpp-python":
             tokens, values = [token.replace("\ufffd", "") for token in tokens[1:]], [None, *values[2:]]
+            tops = [None, *tops[2:]]
         offsets = list(accumulate(map(len, tokens), initial=0))[:-1]
-        logprobs = {"tokens": tokens, "token_logprobs": values, "text_offset": offsets}
+        logprobs = {"tokens": tokens, "token_logprobs": values, "top_logprobs": tops, "text_offset": offsets}
         choice = {"index": 0, "text": prompt + tokens[-1], "logprobs": logprobs, "finish_reason": "length"}
         usage = {"prompt_tokens": n_prompt, "completion_tokens": 1, "total_tokens": n_prompt + 1}
         return {"model": "tiny", "choices": [choice], "usage": usage}

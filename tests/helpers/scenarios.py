@@ -82,12 +82,10 @@ SQLITE, POSTGRESQL = DATABASES = ("SQLite", "PostgreSQL")
 
 IN_THE_SUITE: tuple[tuple[Scenario, str], ...] = (
     (worker_child_killed, SQLITE),
-    (poisoned_shard, POSTGRESQL),
-    (told_to_stop, POSTGRESQL),
-    (foreground_interrupted_twice, SQLITE),
     (disk_full, SQLITE),
+    (told_to_stop, POSTGRESQL),
 )
-"""Short ones of each kind, with the database: a fault of the basic mechanism shows in minutes."""
+"""The shortest of each kind, with the database: a fault of the basic mechanism shows in minutes."""
 
 
 def pairs() -> list[tuple[Scenario, str]]:

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 from sqlalchemy import Column, RowMapping, Table, UniqueConstraint, select
 
 from benchcoe_jobs.store.job_queue import tables as _queue  # noqa: F401  (it declares tables)
+from benchcoe_jobs.store.results import import_tables as _imports  # noqa: F401
 from benchcoe_jobs.store.routing import tables as _routing  # noqa: F401
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.store.tables import Base, UtcTime
@@ -85,7 +86,7 @@ def _key(table: Table) -> list[Column[Any]]:
 
 
 def _is_content(column: Column[Any]) -> bool:
-    is_own_id = column.name in ("id", "job_id")
+    is_own_id = column.name in ("id", "job_id", "import_id")
     return not (is_own_id or isinstance(column.type, UtcTime) or column.name in DURATIONS)
 
 

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchcoe_jobs.domain import Scale
+from benchcoe_jobs.importers.base import ReadOptions
 from benchcoe_jobs.services.ingest.result_import import ImportSummary, import_results
 from benchcoe_jobs.store.results import experts
 from benchcoe_jobs.store.session import Store
@@ -19,8 +21,12 @@ def add_experts(store: Store, **costs: float | None) -> None:
             experts.add_expert(connection, experts.ExpertRow(name, "recorded", cost=cost))
 
 
-def bring(store: Store, folder: Path, expert: str, *rows: dict[str, Any], **options: Any) -> ImportSummary:
+def bring(
+    store: Store, folder: Path, expert: str, *rows: dict[str, Any], scale: Scale | None = None, **options: Any
+) -> ImportSummary:
     """Import rows of a table on the benchmark `toy`."""
     path = folder / "rows.jsonl"
     path.write_text("\n".join(json.dumps(row) for row in rows))
-    return import_results(store, expert, path, form="table", benchmark=BENCHMARK, **options)
+    return import_results(
+        store, expert, path, form="table", options=ReadOptions(benchmark=BENCHMARK, scale=scale), **options
+    )

@@ -15,6 +15,9 @@ from typing import Any
 from worlds import world
 
 from benchcoe_jobs.demo.questions import SUBJECTS, drawn
+from benchcoe_jobs.routers.transformer import PACKAGES
+
+__all__ = ["PACKAGES", "WINDOW", "write_encoder"]
 
 WINDOW = 64
 

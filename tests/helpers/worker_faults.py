@@ -14,12 +14,15 @@ import fake_plugins
 import installation
 from fault_ground import Ground, require_integrity
 from installation import Worker, wait_for
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from benchcoe_jobs import demo
 from benchcoe_jobs.demo.questions import SUBJECTS, write_questions
 from benchcoe_jobs.dispatch.celery import TicketApp
 from benchcoe_jobs.dispatch.tickets import TICKET
 from benchcoe_jobs.domain import JobState
+from benchcoe_jobs.errors import BenchcoeError
 from benchcoe_jobs.job_queue.lifecycle import retry
 from benchcoe_jobs.services.ingest.benchmark_import import add_benchmark
 from benchcoe_jobs.store.job_queue import expired_leases
@@ -144,7 +147,7 @@ def worker_stopped_past_its_lease(ground: Ground) -> float:
     """SIGSTOP: another worker takes over when the lease expires; after SIGCONT the late writes are refused."""
     ground.site = installation.Site(ground.site.folder, ground.site.url, ground.site.broker_url, lease_s=3)
     worker, job_id = ground.begin()
-    worker.signal_child(signal.SIGSTOP)
+    _stop_between_transactions(ground, worker)
     with ground.site.store.reading() as connection:
         stopped = expired_leases.running_owners(connection)
 
@@ -159,6 +162,30 @@ def worker_stopped_past_its_lease(ground: Ground) -> float:
     ground.require_undisturbed(job_id)
     wait_for(lambda: "has gone to another worker" in worker.log.read_text(), "the late worker reports its lost lease")
     return recovery
+
+
+def _stop_between_transactions(ground: Ground, worker: Worker) -> None:
+    """Stop a worker that holds no lock of the database: all that write would wait for it, whatever its lease is."""
+    worker.signal_child(signal.SIGSTOP)
+    while _holds_lock(ground):
+        worker.signal_child(signal.SIGCONT)
+        time.sleep(0.05)
+        worker.signal_child(signal.SIGSTOP)
+
+
+def _holds_lock(ground: Ground) -> bool:
+    store = ground.site.store
+    try:
+        if store.is_sqlite:
+            with closing(sqlite3.connect(ground.site.folder / "benchcoe.db", timeout=1, isolation_level=None)) as file:
+                file.execute("BEGIN IMMEDIATE")
+        else:
+            with store.writing() as connection:
+                connection.execute(text("SET LOCAL lock_timeout = '1s'"))
+                connection.execute(text("SELECT id FROM shard FOR UPDATE"))
+    except (sqlite3.OperationalError, DBAPIError, BenchcoeError):
+        return True
+    return False
 
 
 def one_clock_is_wrong(ground: Ground) -> float:

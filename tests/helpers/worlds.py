@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from io import BytesIO
 
 import numpy as np
+from PIL import Image
 
 from benchcoe_jobs.domain import RouterInput
+from benchcoe_jobs.picture import Picture
 from benchcoe_jobs.routers.base import Examples
 
 _TOPICS = """
@@ -23,7 +27,10 @@ _UNSEEN = "Please explain to me: the {}"
 
 @dataclass(frozen=True)
 class World:
-    """Questions on k topics; output i is the right one for topic i. `unseen` has one question on each topic."""
+    """Questions on k topics; output i is the right one for topic i. `unseen` has one question on each topic.
+
+    Each topic has a picture of its own, which all its questions have.
+    """
 
     outputs: tuple[str, ...]
     examples: Examples
@@ -33,9 +40,24 @@ class World:
 def world(k: int) -> World:
     topics = _TOPICS.split()[:k]
     outputs = tuple(f"out-{topic}" for topic in topics)
-    questions = [RouterInput(form.format(topic)) for form in _SEEN for topic in topics]
+    pictures = [(picture(number),) for number in range(k)]
+    questions = [
+        RouterInput(form.format(topic), pictures=of)
+        for form in _SEEN
+        for topic, of in zip(topics, pictures, strict=True)
+    ]
     examples = Examples(questions, outputs * len(_SEEN), np.tile(np.eye(k), (len(_SEEN), 1)))
-    return World(outputs, examples, [RouterInput(_UNSEEN.format(topic)) for topic in topics])
+    unseen = [RouterInput(_UNSEEN.format(topic), pictures=of) for topic, of in zip(topics, pictures, strict=True)]
+    return World(outputs, examples, unseen)
+
+
+@cache
+def picture(number: int) -> Picture:
+    """A small picture of random squares, the same for the same number."""
+    pixels = np.random.default_rng(number).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    file = BytesIO()
+    Image.fromarray(pixels).resize((16, 16), Image.Resampling.NEAREST).save(file, "PNG")
+    return Picture.of(file.getvalue())
 
 
 @dataclass

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from benchcoe_jobs.domain import ReportedScore, SkippedRow
+from benchcoe_jobs.domain import SkippedRow
 from benchcoe_jobs.errors import InputError
-from benchcoe_jobs.importers.reported import read_reported
+from benchcoe_jobs.importers.reported import ReportedScore, read_reported
 
 
 def reported(path: Path, content: str, benchmark: str | None = "exam") -> list[ReportedScore | SkippedRow]:
@@ -28,7 +28,7 @@ def test_every_column(tmp_path: Path) -> None:
 def test_rows_that_cannot_be_used(tmp_path: Path) -> None:
     content = "benchmark,subject,score,n\n,law,0.5,1\n,law,0.5,1\n,,0.5,1\n,a,good,1\n,b,0.5,0\nquiz,c,0.5,1\n,d,,1\n"
     assert reported(tmp_path, content)[1:] == [
-        SkippedRow(3, "subject 'law' has a row already, in line 2"),
+        SkippedRow(3, "it repeats an earlier row (row 3 repeats row 2: subject 'law')"),
         SkippedRow(4, "subject is empty"),
         SkippedRow(5, "score 'good' is not a number"),
         SkippedRow(6, "n '0' is not a whole number from 1 to 2147483647"),
@@ -39,7 +39,9 @@ def test_rows_that_cannot_be_used(tmp_path: Path) -> None:
 
 def test_each_expert_has_its_own_row(tmp_path: Path) -> None:
     content = "subject,expert,score\nlaw,a,0.5\nlaw,b,0.5\nlaw,a,0.5\n"
-    assert reported(tmp_path, content)[2] == SkippedRow(4, "subject 'law' of expert 'a' has a row already, in line 2")
+    assert reported(tmp_path, content)[2] == SkippedRow(
+        4, "it repeats an earlier row (row 4 repeats row 2: subject 'law' of expert 'a')"
+    )
 
 
 def test_columns(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from benchcoe_jobs.domain import Query, Result, SkippedRow, Split
-from benchcoe_jobs.errors import InputError
+from benchcoe_jobs.domain import Note, Query, Result, SkippedRow, Split
+from benchcoe_jobs.errors import InputError, UsageError
 from benchcoe_jobs.importers.table import read_queries, read_results
 
 ROW: dict[str, Any] = {"key": "q1", "subject": "law", "score": 0.5}
@@ -38,11 +38,13 @@ def test_every_column(tmp_path: Path) -> None:
         "split": "Test",
         "expert": "llama",
         "score": 1,
-        "tokens": 12,
+        "response": "It is A.",
+        "prompt_tokens": 30,
+        "completion_tokens": 12,
         "cost": 0.25,
     }
     query = Query("q1", "law", " Which? ", ("yes", "no"), "A", Split.TEST)
-    expected = Result(1, "exam", query, expert="llama", score=1.0, completion_tokens=12, cost=0.25)
+    expected = Result(1, "exam", query, "llama", "It is A.", 1.0, None, 30, 12, 0.25)
     assert results(tmp_path, row, benchmark=None) == [expected]
 
     cells = row | {"choices": json.dumps(row["choices"]).replace('"', '""')}
@@ -62,8 +64,8 @@ def test_a_text_without_a_key_gets_one_from_its_content(tmp_path: Path) -> None:
 
 
 def test_whole_numbers_and_blanks_make_the_same_key(tmp_path: Path) -> None:
-    keys = [results(tmp_path, ROW | {"key": key})[0] for key in (7, "7", " 7 ")]
-    assert [row.query.key for row in keys if isinstance(row, Result)] == ["7", "7", "7"]
+    keys = [results(tmp_path, ROW | {"key": key})[0] for key in (7, "7", " 7 ", 7.0, 2.0**53)]
+    assert [row.query.key for row in keys if isinstance(row, Result)] == ["7", "7", "7", "7"]
 
 
 def test_missing_values_in_optional_columns(tmp_path: Path) -> None:
@@ -133,21 +135,61 @@ def test_a_row_without_a_benchmark(tmp_path: Path) -> None:
 
 
 def test_later_objects_need_the_same_columns(tmp_path: Path) -> None:
-    known = "benchmark, key, text, subject, choices, answer, split, expert, score, tokens, cost"
     rows = [ROW, {"key": "q2", "subject": "law"}, ROW | {"key": "q3", "points": 1}, {"subject": "law", "score": 1}]
+    columns = "its columns are 'subject', 'score': rename the one that has it, or give --map key=COLUMN"
     assert results(tmp_path, *rows)[1:] == [
-        SkippedRow(2, f"no column 'score'; known are {known}"),
-        SkippedRow(3, f"unknown column 'points'; known are {known}"),
-        SkippedRow(4, f"no column 'key' or 'text'; known are {known}"),
+        SkippedRow(
+            2,
+            "no column 'score'; its columns are 'key', 'subject': rename the one that has it, or give "
+            "--map score=COLUMN",
+        ),
+        Result(3, "exam", Query("q3", "law", ""), score=0.5),
+        SkippedRow(4, f"no column 'key' or 'text'; {columns}"),
+        Note("column 'points' is ignored"),
     ]
 
 
-def test_the_reason_of_a_duplicate_names_the_first_line(tmp_path: Path) -> None:
+def test_columns_under_other_names(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("doc_id,task,score,acc_norm,anwser\nq1,law,0.1,True,A\n")
+    mapped = {"score": "acc_norm", "key": "doc_id", "subject": "task"}
+    assert list(read_results(path, "exam", mapped=mapped)) == [
+        Result(2, "exam", Query("q1", "law", ""), score=1.0),
+        Note(
+            "columns 'score', 'anwser' are ignored; 'anwser' is like 'answer': rename it, or give --map answer=anwser"
+        ),
+    ]
+    with pytest.raises(InputError, match="no column 'acc', which --map score=acc names; its columns are 'doc_id', "):
+        list(read_results(path, "exam", mapped=mapped | {"score": "acc"}))
+    with pytest.raises(UsageError, match=r"--map points=\.\.\.: there is no column 'points'; known are benchmark, key"):
+        list(read_results(path, "exam", mapped={"points": "acc"}))
+
+
+def test_choices_as_pandas_writes_them(tmp_path: Path) -> None:
+    def choices(cell: str) -> Any:
+        [row, *_] = csv_results(tmp_path, f'key,subject,score,choices\nq1,law,1,"{cell}"\n')
+        return row.query.choices if isinstance(row, Result) else row.reason
+
+    assert choices("['it''s', 'no', '''''']") == "choices \"['it''s', 'no', '''''']\" is not a JSON list"
+    assert choices("['yes', 'a\\nb']") == ("yes", "a\nb")
+    assert choices("['yes' 'no']") == "choices \"['yes' 'no']\" is not a JSON list"
+    assert choices("['yes', 2]") == "choices ['yes', 2] is not a list of texts"
+
+
+def test_two_names_of_the_tokens_of_a_response(tmp_path: Path) -> None:
+    rows = [ROW | {"tokens": 5}, ROW | {"key": "q2", "tokens": 5, "completion_tokens": 6}]
+    first, second = results(tmp_path, *rows)
+    assert isinstance(first, Result)
+    assert first.completion_tokens == 5
+    assert second == SkippedRow(2, "completion_tokens 6 and tokens 5 differ: they are one column")
+
+
+def test_all_duplicates_have_one_reason_which_names_the_first_of_them(tmp_path: Path) -> None:
     rows = [ROW | {"score": "good"}, ROW, ROW | {"expert": "llama"}, ROW | {"expert": "llama"}, ROW | {"score": 1}]
     assert [row for row in results(tmp_path, *rows) if isinstance(row, SkippedRow)] == [
         SkippedRow(1, "score 'good' is not a number"),
-        SkippedRow(4, "query 'q1' of expert 'llama' has a row already, in line 3"),
-        SkippedRow(5, "query 'q1' has a row already, in line 2"),
+        SkippedRow(4, "it repeats an earlier row (row 4 repeats row 3: query 'q1' of expert 'llama')"),
+        SkippedRow(5, "it repeats an earlier row (row 4 repeats row 3: query 'q1' of expert 'llama')"),
     ]
 
 
@@ -155,7 +197,7 @@ def test_equal_texts_are_duplicates(tmp_path: Path) -> None:
     row = {"text": "Which?", "subject": "law", "score": 1}
     [first, second] = results(tmp_path, row, row)
     assert isinstance(first, Result)
-    assert second == SkippedRow(2, f"query {first.query.key!r} has a row already, in line 1")
+    assert second == SkippedRow(2, f"it repeats an earlier row (row 2 repeats row 1: query {first.query.key!r})")
 
 
 def test_the_same_key_in_two_benchmarks_is_not_a_duplicate(tmp_path: Path) -> None:
@@ -169,8 +211,9 @@ def test_the_same_key_in_two_benchmarks_is_not_a_duplicate(tmp_path: Path) -> No
         ("key,subject", "no column 'score'"),
         ("score,subject", "no column 'key' or 'text'"),
         ("key,score", "no column 'subject'"),
-        ("key,subject,score,points,grade", "unknown column 'points', 'grade'"),
-        ("key;subject;score", "unknown column 'key;subject;score'"),
+        ("key,sujbect,score", "no column 'subject', but 'sujbect': rename it, or give --map subject=sujbect"),
+        ("Key,subject,score", "no column 'key' or 'text', but 'Key': rename it, or give --map key=Key"),
+        ("key;subject;score", "no column 'subject' (columns are separated by commas in .csv and by tabs in .tsv"),
         ("key,key,subject,score", "column 'key' occurs twice"),
     ],
 )
@@ -214,7 +257,7 @@ def test_queries_that_cannot_be_used(tmp_path: Path) -> None:
         SkippedRow(2, "text is empty"),
         SkippedRow(3, "subject is empty"),
         SkippedRow(4, "the row is about benchmark 'other', not 'exam'"),
-        SkippedRow(5, "query 'q1' has a row already, in line 1"),
+        SkippedRow(5, "it repeats an earlier row (row 5 repeats row 1: query 'q1')"),
         SkippedRow(6, "text is empty"),
     ]
 
@@ -222,5 +265,5 @@ def test_queries_that_cannot_be_used(tmp_path: Path) -> None:
 def test_a_table_of_queries_needs_texts_and_has_no_scores(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no column 'text'"):
         queries(tmp_path, {"key": "q1", "subject": "law"})
-    with pytest.raises(InputError, match="unknown column 'score'"):
-        queries(tmp_path, {"text": "Which?", "subject": "law", "score": 1})
+    found = queries(tmp_path, {"text": "Which?", "subject": "law", "score": 1})
+    assert found[1:] == [Note("column 'score' is ignored")]

@@ -13,8 +13,8 @@ from benchcoe_jobs.job_queue.lifecycle import kind_of
 METHODS = [name for name, member in vars(JobKind).items() if inspect.isfunction(member) and not name.startswith("_")]
 
 
-def test_the_interface_has_four_methods() -> None:
-    assert METHODS == ["plan", "run", "report", "follow_ups"]
+def test_the_interface_has_five_methods() -> None:
+    assert METHODS == ["needs", "plan", "run", "report", "follow_ups"]
 
 
 @pytest.mark.parametrize("name", registry.names("jobs"))

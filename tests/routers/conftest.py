@@ -8,13 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_encoder import write_encoder
 from worlds import MemoryCache, World, world
 
 from benchcoe_jobs.domain import Level
 from benchcoe_jobs.routers.base import TrainingContext
 from benchcoe_jobs.routers.model import RouterTrainer, new_trainer
-from benchcoe_jobs.routers.transformer import PACKAGES
 
 _COMBINATIONS = [
     (Level.SUBJECT, "tfidf", "linear"),
@@ -26,6 +24,8 @@ _COMBINATIONS = [
     (Level.SUBJECT, "embedding", "mlp"),
     (Level.QUERY, "embedding", "mlp"),
     (Level.QUERY, "blend", "ridge"),
+    (Level.SUBJECT, "vision", "linear"),
+    (Level.QUERY, "vision", "ridge"),
     (Level.SUBJECT, "bert", "linear"),
     (Level.QUERY, "bert", "bce"),
     (Level.QUERY, "bert", "regression"),
@@ -44,19 +44,6 @@ def encoder() -> str:
             pytest.fail(reason)
         pytest.skip(reason)
     return str(Path(package.origin).parent / "model")
-
-
-@pytest.fixture(scope="session")
-def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The folder of an encoder that trains in a second."""
-    if missing := [package for package in PACKAGES if importlib.util.find_spec(package) is None]:
-        reason = f"{', '.join(missing)}: not installed"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    folder = tmp_path_factory.mktemp("tiny") / "encoder"
-    write_encoder(folder)
-    return str(folder)
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +85,7 @@ def query_trainer(
 
 
 @pytest.fixture(
-    params=[one for one in _COMBINATIONS if one[0] is Level.QUERY and one[1] != "bert"],
+    params=[one for one in _COMBINATIONS if one[0] is Level.QUERY and one[1] not in ("bert", "vision")],
     ids="-".join,
 )
 def frozen_query_trainer(

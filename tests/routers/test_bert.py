@@ -28,7 +28,7 @@ from benchcoe_jobs.routers.fallback import Calibration
 from benchcoe_jobs.routers.model import new_trainer
 from benchcoe_jobs.routers.transformer import Transformer
 
-EIGHT = world(8)
+EIGHT, SIXTEEN = world(8), world(16)
 
 
 def history_of(features: object) -> TrainingHistory:
@@ -159,35 +159,35 @@ train(sys.argv[1], Path(sys.argv[2]), on_step)
 def train(
     encoder: str, checkpoints: Path | None, on_step: object = lambda: None
 ) -> tuple[TrainingHistory, NDArray[np.float64]]:
-    """History and predictions of a training of four epochs, with ten steps each."""
-    examples = world(64).examples
+    """History and predictions of a training of four epochs, with three steps each, the last on half a batch."""
+    examples = SIXTEEN.examples
     context = TrainingContext(encoder, checkpoints=checkpoints, on_step=on_step)  # type: ignore[arg-type]
-    unseen = Examples(world(64).unseen, world(64).outputs, np.eye(64))
+    unseen = Examples(SIXTEEN.unseen, SIXTEEN.outputs, np.eye(16))
     features, head = Bert(epochs=4, patience=4, encoder_rate=1e-4).fit(
         Level.SUBJECT, "linear", examples, unseen, context
     )
-    return history_of(features), head.predict(features.transform(world(64).unseen))
+    return history_of(features), head.predict(features.transform(SIXTEEN.unseen))
 
 
 def test_a_killed_training_resumes_with_the_same_result(tiny_encoder: str, tmp_path: Path) -> None:
     checkpoints = tmp_path / "checkpoints"
     here = Path(__file__).parent
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED, tiny_encoder, str(checkpoints), "25"],
+        [sys.executable, "-c", KILLED, tiny_encoder, str(checkpoints), "8"],
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(here), str(here.parent / "helpers")])},
         timeout=120,
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL
     [place] = checkpoints.iterdir()
-    assert {path.name for path in place.glob("checkpoint-*")} == {"checkpoint-10", "checkpoint-20"}
-    torn = place / "checkpoint-25"  # as if it had been killed while writing a checkpoint
+    assert {path.name for path in place.glob("checkpoint-*")} == {"checkpoint-3", "checkpoint-6"}
+    torn = place / "checkpoint-8"  # as if it had been killed while writing a checkpoint
     torn.mkdir()
     (torn / "model.safetensors").write_bytes(b"half of it")
 
     steps: list[int] = []
     history, predictions = train(tiny_encoder, checkpoints, lambda: steps.append(1))
-    assert len(steps) == 40 - 20
+    assert len(steps) == 12 - 6
     expected_history, expected = train(tiny_encoder, None)
     assert history == expected_history
     np.testing.assert_array_equal(predictions, expected)

@@ -112,6 +112,33 @@ def test_the_share_that_falls_back_has_a_limit(max_fallback: float) -> None:
 
 
 @pytest.mark.parametrize("level", list(Level))
+def test_a_router_that_does_not_gain_in_cross_validation_sends_every_question_to_the_best_single_expert(
+    level: Level,
+) -> None:
+    """Eight questions of a subject, on which two equal experts differ by chance alone."""
+    rng = np.random.default_rng(1)
+    subjects = [f"subject {n % 8}" for n in range(64)]
+    questions = [RouterInput(f"{subject} word{case}") for case, subject in enumerate(subjects)]
+    scores = (rng.random((64, 2)) < 0.5).astype(float)
+    outputs: tuple[str, ...] = EXPERTS
+    targets = scores
+    if level is Level.SUBJECT:
+        outputs = tuple(sorted(set(subjects)))
+        targets = np.eye(8)[[outputs.index(subject) for subject in subjects]]
+    model = new_trainer(level, "tfidf", None, TrainingContext()).fit(
+        outputs, Examples(questions, subjects, targets), scores=scores
+    )
+    assert model.fallback is not None
+    found = model.fallback.calibration
+    assert found.cross_validated is not None
+    assert found.cross_validated <= 0
+    assert (found.share, found.left_out_share, found.gain) == (1.0, 1.0, 0.0)
+    _, familiarity, _ = model.read(questions)
+    assert familiarity is not None
+    assert (familiarity < model.fallback.threshold).all()
+
+
+@pytest.mark.parametrize("level", list(Level))
 def test_a_fallback_survives_the_round_trip(level: Level, tmp_path: Path) -> None:
     model = trained(level, transfers=False)
     loaded = artifact.load(tmp_path / "router", artifact.save(model, tmp_path / "router"))

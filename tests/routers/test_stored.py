@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import pytest
+from examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from pydantic import ValidationError
 from scipy import sparse
 
 from benchcoe_jobs.domain import Level
@@ -19,7 +22,7 @@ from benchcoe_jobs.routers.fallback import Calibration, Fallback
 from benchcoe_jobs.routers.linear import BceHead, LogisticHead, RidgeHead
 from benchcoe_jobs.routers.neighbours import KnnHead
 from benchcoe_jobs.routers.perceptron import PerceptronClassifier, PerceptronRegressor
-from benchcoe_jobs.routers.stored import stored_array, why
+from benchcoe_jobs.routers.stored import StoredConfig, stored_array, why
 
 N, D, K = 12, 5, 3
 _rng = np.random.default_rng(0)
@@ -110,8 +113,15 @@ def restored(restore: Callable[..., Any], config: Mapping[str, Any], arrays: Arr
     return part
 
 
+def test_a_name_in_a_file_does_not_break_the_line_of_its_error() -> None:
+    for name in ("\r\n", "a\nb", "\x1b[2J", "x" * 70_000):
+        with pytest.raises(ValidationError) as caught:
+            StoredConfig.model_validate({name: None})
+        assert re.fullmatch(r"[ -~]{1,200}", why(caught.value))
+
+
 @pytest.mark.parametrize("name", HEADS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(data=st.data())
 def test_a_damaged_head_is_refused_or_predicts(name: str, data: st.DataObject) -> None:
     head = HEADS[name]
@@ -123,7 +133,7 @@ def test_a_damaged_head_is_refused_or_predicts(name: str, data: st.DataObject) -
 
 
 @pytest.mark.parametrize("vectors", [X, sparse.csr_matrix(np.where(X > 0, X, 0.0))], ids=["dense", "sparse"])
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(data=st.data())
 def test_a_damaged_fallback_is_refused_or_measures(vectors: Any, data: st.DataObject) -> None:
     fallback = Fallback(vectors, 0.3, Calibration(0.1, 0.2, 0.01, 0.0, 0.0, 9))

@@ -11,7 +11,8 @@ from sqlalchemy import text
 
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.services.ingest.benchmark_import import add_benchmark
-from benchcoe_jobs.services.rescore import Flip, rescore
+from benchcoe_jobs.services.label_flips import Flip
+from benchcoe_jobs.services.rescore import rescore
 from benchcoe_jobs.store.labels import live_labels
 from benchcoe_jobs.store.results import aggregates, catalog, prompt_inputs, responses
 from benchcoe_jobs.store.results.experts import ExpertRow

@@ -17,7 +17,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 import benchcoe_jobs.store.job_queue.tables
-import benchcoe_jobs.store.routing.tables  # noqa: F401  # both add their tables to Base
+import benchcoe_jobs.store.results.import_tables
+import benchcoe_jobs.store.routing.tables  # noqa: F401  # all three add their tables to Base
 from benchcoe_jobs.errors import StoreError
 from benchcoe_jobs.store import session
 from benchcoe_jobs.store.migrate import alembic_config, upgrade
@@ -114,6 +115,19 @@ def test_processes_that_create_a_store_together(empty_store: Store, request: pyt
     assert sorted(found, key=str) == [session.HEAD_REVISION] * 3 + [None]
     with empty_store.reading() as connection:
         assert connection.execute(text("SELECT version_num FROM alembic_version")).all() == [(session.HEAD_REVISION,)]
+
+
+def test_connections_that_open_a_new_file_together(tmp_path: Path) -> None:
+    def write(store: Store) -> None:
+        with store.writing():
+            pass
+
+    for number in range(60):  # one round in twenty fails if SQLite's answer "locked" is taken as it is
+        stores = [connect(f"sqlite:///{tmp_path}/{number}.db") for _ in range(8)]
+        with ThreadPoolExecutor(len(stores)) as pool:
+            list(pool.map(write, stores))
+        for store in stores:
+            store.close()
 
 
 def test_a_new_file_is_private(tmp_path: Path) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 
 import pytest
+from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from label_worlds import EXPERTS, VALUES, World, clear, fill, is_unearned, ranking, worlds, write
 from sqlalchemy import select
 
-from benchcoe_jobs.store.results import aggregates, catalog, experts, responses
+from benchcoe_jobs.store.results import aggregates, catalog, experts, imports, responses
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.store.tables import Benchmark, Pool
 from benchcoe_jobs.store.views import pool_summary, query_label, query_target, subject_label
@@ -56,7 +57,7 @@ def stored_query_labels(store: Store) -> dict[tuple[str, str], tuple[str, float,
     return {(r.pool, r.key): (r.expert, r.score, r.tied, r.margin, r.all_wrong) for r in rows}
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(10), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(world=worlds())
 def test_views_equal_the_reference(shared_store: Store, world: World) -> None:
     clear(shared_store)
@@ -88,7 +89,7 @@ def test_views_equal_the_reference(shared_store: Store, world: World) -> None:
         assert row.oracle == pytest.approx(sum(oracles[row.pool, row.split]) / row.n_labelled)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(6), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(world=worlds(), data=st.data())
 def test_train_labels_never_depend_on_other_splits(shared_store: Store, world: World, data: st.DataObject) -> None:
     clear(shared_store)
@@ -138,9 +139,8 @@ def test_reported_scores_stand_in_only_where_nothing_is_measured(store: Store) -
     with store.writing() as connection:
         benchmark_id, _ = catalog.find_benchmark(connection, None)
         subjects, ids = catalog.subject_ids(connection, benchmark_id), experts.expert_ids(connection)
-        responses.write_reported(
-            connection, [(ids["c"], subjects["maths"], 0.9, 10), (ids["a"], subjects["maths"], 1.0, 5)]
-        )
+        reported = [(ids["c"], subjects["maths"], 0.9, 10), (ids["a"], subjects["maths"], 1.0, 5)]
+        responses.write_reported(connection, reported, imports.begin(connection, "import-scores", "file", "0"))
         aggregates.refresh(connection, [benchmark_id])
     with store.reading() as connection:
         rows = connection.execute(select(subject_label).where(subject_label.c.split == "train")).all()

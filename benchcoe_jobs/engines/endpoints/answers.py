@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
+from benchcoe_jobs.characters import one_line
 from benchcoe_jobs.domain import LENGTH
 from benchcoe_jobs.engines.errors import EngineError, RefusedError
 from benchcoe_jobs.masking import masked
@@ -24,9 +25,9 @@ _FILTERED = frozenset({"content_filter", "safety", "prohibited_content", "blockl
 _MOST_TOKENS = 2**31 - 1
 """Of a column of 32 bits."""
 
-_TEXT_PARTS = frozenset({"text", "output_text", "refusal"})
+_TEXT_PARTS = ("text", "output_text", "refusal")  # tuples, because the type of a part may be a list
 _TEXT_FIELDS = {"text", "refusal"}
-_THOUGHT_PARTS = frozenset({"thinking", "reasoning", "reasoning_content"})
+_THOUGHT_PARTS = ("thinking", "reasoning", "reasoning_content")
 
 _DATED = re.compile(r"[-@](?:20\d\d-?\d\d-?\d\d|\d{4})\Z")
 _NEWEST = re.compile(r"[-:@]latest\Z")
@@ -120,7 +121,7 @@ def require_model(answer: Mapping[str, Any], requested: str, accepted: Sequence[
         return
     if not any(fnmatchcase(name, pattern) for pattern in accepted):
         raise EngineError(
-            f"the endpoint answered as model {masked(name)[:200]}, not as {requested}: "
+            f"the endpoint answered as model {one_line(masked(name))[:200]}, not as {requested}: "
             "`benchcoe-jobs add-expert --accept-model NAME` accepts that"
         )
 

@@ -15,9 +15,9 @@ import httpx2
 from benchcoe_jobs.engines.base import ExpertSettings
 from benchcoe_jobs.engines.endpoints import refusals
 from benchcoe_jobs.engines.endpoints.refusals import RetryableError
-from benchcoe_jobs.engines.errors import AnswerTimeoutError, EndpointDownError, EngineError, first_line
+from benchcoe_jobs.engines.errors import AnswerTimeoutError, EndpointDownError, EngineError
 from benchcoe_jobs.errors import MissingError, UsageError
-from benchcoe_jobs.masking import remember
+from benchcoe_jobs.masking import first_line, remember
 
 _FIRST_PAUSE_S = 0.5
 _LONGEST_PAUSE_S = 30.0
@@ -53,7 +53,7 @@ class Endpoint:
             raise UsageError("base_url must be http(s)://host[:port]/path, without user, password or query")
         self._settings = settings
         self._name = url.host if url.port is None else f"{url.host}:{url.port}"
-        key = _key(settings.api_key_env)
+        key = api_key(settings.api_key_env)
         self._slots = asyncio.Semaphore(settings.batch_size)
         self._client = httpx2.AsyncClient(
             base_url=url,
@@ -167,7 +167,11 @@ def _json(content: bytes) -> Any:
         return None
 
 
-def _key(variable: str | None) -> str:
+def api_key(variable: str | None) -> str:
+    """The key in an environment variable, which is masked in messages from now on; empty without a variable.
+
+    Raises MissingError if the variable holds none.
+    """
     if variable is None:
         return ""
     key = os.environ.get(variable, "").strip()

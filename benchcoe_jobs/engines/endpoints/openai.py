@@ -10,8 +10,10 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from benchcoe_jobs.characters import one_line
 from benchcoe_jobs.domain import Completion, Decoding, Request
 from benchcoe_jobs.engines.base import EngineTraits, ExpertSettings
 from benchcoe_jobs.engines.context_limits import Room, is_too_long, requires_limit
@@ -25,13 +27,12 @@ from benchcoe_jobs.engines.errors import (
     EngineError,
     ModelNotFoundError,
     RefusedError,
-    first_line,
 )
-from benchcoe_jobs.engines.messages import clean, endpoint_messages
+from benchcoe_jobs.engines.messages import clean, endpoint_messages, sent_images
 from benchcoe_jobs.engines.prompts import failure, shortened
 from benchcoe_jobs.engines.reasoning import final_answer
-from benchcoe_jobs.errors import MissingError, UsageError
-from benchcoe_jobs.masking import masked
+from benchcoe_jobs.errors import InputError, MissingError, UsageError
+from benchcoe_jobs.masking import first_line, masked
 
 if TYPE_CHECKING:
     from benchcoe_jobs.engines.endpoints.endpoint import Endpoint
@@ -70,6 +71,7 @@ class OpenAIEngine:
         self._settings = settings
         self._parameters = Parameters(no_temperature=settings.no_temperature)
         self._endpoint = Endpoint(settings)
+        self._slots = asyncio.Semaphore(settings.batch_size)
         self._plain_path = self._runner.run(self._find_path())
         self._not_sent = sorted(self._parameters.refused - {LIMIT})
 
@@ -161,7 +163,7 @@ class OpenAIEngine:
         except EngineError:  # some endpoints have no list
             return fault
         models = listed if isinstance(listed, list) else []
-        names = [masked(str(one.get("id")))[:200] for one in models if isinstance(one, dict)]
+        names = [one_line(masked(str(one.get("id"))))[:200] for one in models if isinstance(one, dict)]
         if not names:
             return fault
         known = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
@@ -178,8 +180,21 @@ class OpenAIEngine:
         return outcomes, await self._faults.cause(outcomes, lambda: self._probe(self._path(requests[first], decoding)))
 
     async def _complete(self, request: Request, decoding: Decoding) -> Completion | EngineError:
+        """The completion of a request, or why there is none."""
+        if not request.image_files:
+            return await self._attempt(request, decoding, [])
+        async with self._slots:  # the pictures of the other requests stay encoded as they are
+            try:
+                images = await asyncio.to_thread(sent_images, request)
+            except InputError as error:
+                return EngineError(str(error))
+            return await self._attempt(request, decoding, images)
+
+    async def _attempt(
+        self, request: Request, decoding: Decoding, images: Sequence[dict[str, Any]]
+    ) -> Completion | EngineError:
         """The completion of a request with as many few-shot examples as the endpoint accepts, or why there is none."""
-        complete = self._loglikelihoods if request.continuations else self._generate
+        complete = self._loglikelihoods if request.continuations else partial(self._generate, images=images)
         refusal: EngineError | None = None
         try:
             # Log-likelihoods do not depend on the limit of new tokens.
@@ -205,12 +220,14 @@ class OpenAIEngine:
             raise EngineError("the request has the chat form, and the expert is asked with --api completions only")
         return _CHAT
 
-    async def _generate(self, request: Request, n_shots: int, decoding: Decoding) -> Completion:
-        """A generated answer. Requests with images always use the chat form."""
+    async def _generate(
+        self, request: Request, n_shots: int, decoding: Decoding, *, images: Sequence[dict[str, Any]]
+    ) -> Completion:
+        """A generated answer. Requests with images always use the chat form; see `messages.sent_images`."""
         path = self._path(request, decoding)
         body: dict[str, Any] = {"temperature": decoding.temperature}
         if path == _CHAT:
-            body["messages"] = endpoint_messages(request, n_shots)
+            body["messages"] = endpoint_messages(request, n_shots, images)
         else:
             body["prompt"] = clean(request.prompt(n_shots))
         # In the chat form a model ends its turn; a stop string of a plain prompt would also end its thoughts there.

@@ -19,8 +19,8 @@ from benchcoe_jobs.engines.errors import (
     EngineError,
     ModelNotFoundError,
     RefusedError,
-    first_line,
 )
+from benchcoe_jobs.masking import first_line
 
 _BUSY = frozenset({408, 409, 425, 429})
 # A gateway gave up on a generation that the model may have finished, and charged for.

@@ -13,7 +13,7 @@ from benchcoe_jobs.services.audit.findings import Finding, Severity
 from benchcoe_jobs.services.audit.order_checks import order_findings, unrelated_of
 from benchcoe_jobs.services.audit.same_scores import same_scores
 from benchcoe_jobs.services.score_matrix import read_matrix
-from benchcoe_jobs.store.results import catalog, experts, file_origins, repairs, score_table
+from benchcoe_jobs.store.results import catalog, experts, file_origins, pictures, repairs, score_table
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.wording import counted
 
@@ -60,24 +60,23 @@ def _of_benchmark(connection: Connection, benchmark: str, active: Collection[str
 
 
 def stored_duplicates(connection: Connection, benchmark_id: int) -> list[list[tuple[int, Query]]]:
-    """The groups of `duplicates_across_splits` of a benchmark. Images are read of the queries with equal texts."""
-    equal_texts = duplicates_across_splits(score_table.queries(connection, benchmark_id))
-    candidates = [entry for group in equal_texts for entry in group]
-    return duplicates_across_splits(candidates, score_table.image_hashes(connection, [id_ for id_, _ in candidates]))
+    """The groups of `duplicates_across_splits` of a benchmark."""
+    queries = score_table.queries(connection, benchmark_id)
+    return duplicates_across_splits(queries, pictures.hashes_of_benchmark(connection, benchmark_id))
 
 
 def duplicates_across_splits(
-    queries: Sequence[tuple[int, Query]], images: Mapping[int, str] | None = None
+    queries: Sequence[tuple[int, Query]], hashes: Mapping[int, tuple[str, ...]]
 ) -> list[list[tuple[int, Query]]]:
     """Groups of equal queries (id, query) in more than one split; case, blanks and the order of choices are ignored.
 
-    Queries without a text are left out. `images` has a hash of the images of a query, by id: the same question about
-    another picture is another query.
+    `hashes` has the hashes of the pictures of a query, by id: the same question about another picture is another
+    query. Queries with neither a text nor a picture are left out.
     """
     groups: dict[object, list[tuple[int, Query]]] = {}
     for id_, query in queries:
-        if query.text:
-            content = _normalised(query.text), tuple(sorted(map(_normalised, query.choices))), (images or {}).get(id_)
+        if query.text or id_ in hashes:
+            content = _normalised(query.text), tuple(sorted(map(_normalised, query.choices))), hashes.get(id_)
             groups.setdefault(content, []).append((id_, query))
     return [group for group in groups.values() if len({query.split for _, query in group}) > 1]
 

@@ -16,11 +16,12 @@ from sqlalchemy import Connection
 from benchcoe_jobs.domain import Completion, Decoding, JobState, Queue, Request
 from benchcoe_jobs.engines.engine_client import MicroBatch
 from benchcoe_jobs.errors import InputError, UsageError
-from benchcoe_jobs.job_queue.job_kind import Assignment
+from benchcoe_jobs.job_queue.job_kind import Assignment, Needs
 from benchcoe_jobs.job_queue.lifecycle import new_submission, resume, submit, sweep
 from benchcoe_jobs.services.batch.openai_format import (
     SubmittedLine,
     engine_request,
+    image_urls,
     read_lines,
     router_input,
     sent_on_only,
@@ -28,7 +29,7 @@ from benchcoe_jobs.services.batch.openai_format import (
 from benchcoe_jobs.services.inference import stream
 from benchcoe_jobs.services.inference.expert_settings import settings_of
 from benchcoe_jobs.services.inference.placement import engine_traits, placement
-from benchcoe_jobs.services.inference.shards import micro_batch_size, shard_size
+from benchcoe_jobs.services.inference.shards import micro_batches, shard_size
 from benchcoe_jobs.services.routing.decider import decider
 from benchcoe_jobs.services.routing.snapshot import RoutingSnapshot, keep_snapshot, snapshot_of
 from benchcoe_jobs.store.job_queue import batch_lines, jobs, workers
@@ -63,6 +64,7 @@ def submit_file(store: Store, path: Path, router: str | None, *, priority: int =
             "lines": len(lines),
         }
         _require_honoured(connection, path, lines, snapshot)
+        _require_sight(path, lines, snapshot)
         earlier = jobs.newest_job(connection, "batch", request)
         if earlier is not None and earlier.state is not JobState.DONE:
             if not earlier.is_open or earlier.cancelled_at is not None:
@@ -97,10 +99,27 @@ def _require_honoured(
             )
 
 
+def _require_sight(path: Path, lines: Sequence[SubmittedLine], snapshot: RoutingSnapshot) -> None:
+    """Raise InputError if lines have pictures and no expert that the router may choose can see."""
+    if not set(snapshot.eligible) <= set(snapshot.blind):
+        return
+    with_pictures = [str(line.number) for line in lines if image_urls(line.body)]
+    if with_pictures:
+        shown = ", ".join(with_pictures[:_FAULTS_SHOWN]) + ", ..." * (len(with_pictures) > _FAULTS_SHOWN)
+        raise InputError(
+            f"{path}: line {shown}: there are pictures, and no expert that router {snapshot.router.name!r} may choose "
+            "can see: name a router on a pool with one that can with --router"
+        )
+
+
 class BatchJob:
     """See `job_queue.job_kind.JobKind`: the first stage routes the lines, the second asks each expert its lines."""
 
     n_stages = 2
+
+    def needs(self, request: Mapping[str, Any]) -> Needs:
+        """Every expert, because the router may choose it, and the router."""
+        return Needs(experts=None, routers=frozenset({request["router"]}))
 
     def plan(self, connection: Connection, job: JobRow) -> Sequence[NewShardGroup]:
         """Raises UsageError if the router may choose an expert without an engine."""
@@ -188,7 +207,7 @@ def _ask(assignment: Assignment) -> None:
         for line, asks in zip(lines, is_open, strict=True)
         if asks
     ]
-    batches = _micro_batches(requests, micro_batch_size(settings.engine))
+    batches = _micro_batches(requests, settings.engine)
     with closing(stream.completions(client, lease, batches, _batch)) as under_way:
         for batch, completions, seconds in under_way:
             _commit(assignment, [line for line, *_ in batch], completions, seconds)
@@ -209,11 +228,16 @@ def _seed(claim: Claim, line: Line) -> int:
 _LineRequest: TypeAlias = tuple[Line, Request, Decoding]
 
 
-def _micro_batches(requests: Sequence[_LineRequest], size: int) -> list[list[_LineRequest]]:
-    """The requests in micro-batches of at most `size`, each of one decoding."""
+def _micro_batches(requests: Sequence[_LineRequest], engine: str) -> list[list[_LineRequest]]:
+    """The requests in micro-batches, each of one decoding."""
     ordered = sorted(requests, key=lambda one: (repr(one[2]), one[0].line))
-    groups = [list(group) for _, group in groupby(ordered, key=lambda one: one[2])]
-    return [group[start : start + size] for group in groups for start in range(0, len(group), size)]
+    of_decodings = groupby(ordered, key=lambda one: one[2])
+    return [batch for _, group in of_decodings for batch in micro_batches(group, engine, _picture_bytes)]
+
+
+def _picture_bytes(one: _LineRequest) -> int:
+    _, request, _ = one
+    return sum(len(part.file) for message in request.messages for part in message.parts if not isinstance(part, str))
 
 
 def _batch(requests: Sequence[_LineRequest]) -> MicroBatch:

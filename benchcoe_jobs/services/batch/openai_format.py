@@ -5,6 +5,7 @@ Source: OpenAI's API reference, "Batch", the request input object and the reques
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ from pydantic import BaseModel, ValidationError
 from benchcoe_jobs.domain import Decoding, Request, RouterInput
 from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.files import open_readable
+from benchcoe_jobs.json_text import repeated_name
+from benchcoe_jobs.picture import Picture
 from benchcoe_jobs.services.batch.request_body import BatchLine, ChatBody, PlainBody, meaningful
 
 Validated = TypeVar("Validated", bound=BaseModel)
@@ -109,12 +112,9 @@ def _no_constant(name: str) -> NoReturn:
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object. Raises ValueError for a key that occurs twice: one of its values would be dropped."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+    if (twice := repeated_name(pairs)) is not None:
         raise ValueError(f"the key {_shown(twice)} occurs twice in an object")
-    return found
+    return dict(pairs)
 
 
 def _validate(model: type[Validated], value: Mapping[str, Any], as_written: Mapping[str, Any], place: str) -> Validated:
@@ -145,16 +145,24 @@ def _shown(key: str) -> str:
 
 
 def router_input(url: str, body: Mapping[str, Any]) -> RouterInput:
-    """The input of a router: the text of the last message, or the prompt.
+    """The input of a router: the text of the last message and the pictures of all, or the prompt.
 
-    `body` was validated when it was submitted, and is not parsed again: only this text is read.
+    `body` was validated when it was submitted, and is not parsed again: only this is read.
     """
     if url == PLAIN:
         return RouterInput(body["prompt"])
-    content = body["messages"][-1]["content"]
-    if isinstance(content, str):
-        return RouterInput(content)
-    return RouterInput("\n".join(part["text"] for part in content if part["type"] == "text"))
+    urls = image_urls(body)
+    pictures = tuple(Picture.of(base64.b64decode(url.partition(",")[2])) for url in urls)
+    last = body["messages"][-1]["content"]
+    text = last if isinstance(last, str) else "\n".join(part["text"] for part in last if part["type"] == "text")
+    return RouterInput(text, pictures=pictures)
+
+
+def image_urls(body: Mapping[str, Any]) -> list[str]:
+    """The data URIs of all pictures of a validated body, in order."""
+    contents = (message["content"] for message in body.get("messages", []))
+    parts = (part for content in contents if isinstance(content, list) for part in content)
+    return [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
 
 
 def engine_request(url: str, body: Mapping[str, Any], seed: int | None = None) -> tuple[Request, Decoding]:

@@ -7,15 +7,14 @@ left out, and so are the values in `_DEFAULTS`, which are what happens without t
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
 
 from benchcoe_jobs.domain import Decoding, Image, Message
+from benchcoe_jobs.picture_files import sent_picture
 
-_DATA_URI = "data:image/"
 _LARGEST_SEED = (1 << 63) - 1
 _MOST_TOKENS = (1 << 31) - 1
 
@@ -97,13 +96,12 @@ class _Url(_Strict):
     @field_validator("url")
     @classmethod
     def _require_data_uri(cls, url: str) -> str:
-        head, _, content = url.partition(";base64,")
-        if not head.startswith(_DATA_URI) or not content:
-            raise ValueError("an image must be a data:image/...;base64,... URI: no image is downloaded")
         try:
-            base64.b64decode(content, validate=True)
-        except (binascii.Error, ValueError) as error:  # ValueError: characters that are not ASCII
+            picture = sent_picture(url)
+        except ValueError as error:
             raise ValueError("its base64 cannot be read") from error
+        if picture is None:
+            raise ValueError("an image must be a data:image/...;base64,... URI: no image is downloaded")
         return url
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from benchcoe_jobs import registry
 from benchcoe_jobs.domain import Queue
-from benchcoe_jobs.job_queue.job_kind import Assignment
+from benchcoe_jobs.job_queue.job_kind import Assignment, Needs
 from benchcoe_jobs.services.evaluation.chosen_only_report import report_chosen_only
 from benchcoe_jobs.services.evaluation.decisions import SplitDecisions, decide, read_decisions
 from benchcoe_jobs.services.evaluation.evaluate import compare_all
@@ -33,6 +33,11 @@ class EvaluateJob:
     """
 
     n_stages = 3
+
+    def needs(self, request: Mapping[str, Any]) -> Needs:
+        """Every expert, because the router may choose it, the router, and the benchmark, which 0.1.0 left open."""
+        benchmark = request["benchmark"]
+        return Needs(None, None if benchmark is None else frozenset({benchmark}), frozenset({request["router"]}))
 
     def plan(self, connection: Connection, job: JobRow) -> Sequence[NewShardGroup]:
         """Raises UsageError if the request has no snapshot: a release before 0.2.0 submitted the job."""

@@ -19,7 +19,7 @@ from benchcoe_jobs.services.gaps import Gap, gap_note, gaps_of
 from benchcoe_jobs.services.intervals import mean_interval
 from benchcoe_jobs.services.labelling.scope import how_to_leave
 from benchcoe_jobs.services.score_matrix import fill, subject_oracle
-from benchcoe_jobs.store.results.catalog import Question
+from benchcoe_jobs.store.results.joins import QueryRef
 from benchcoe_jobs.wording import counted
 
 
@@ -84,7 +84,7 @@ def gather(
     rows: Iterable[tuple[int, int, float, float | None]],
     names: dict[int, str],
     prices: dict[str, float | None],
-    questions: Sequence[Question],
+    questions: Sequence[QueryRef],
 ) -> Outcomes:
     """Rows (query id, expert id, score, recorded cost or None) -> matrices over the fully scored queries.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchcoe_jobs import registry
-from benchcoe_jobs.characters import MAX_NAME, name_fault
+from benchcoe_jobs.characters import MAX_NAME, new_name_fault
 from benchcoe_jobs.domain import Level, Policy
 from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.files import read_toml
@@ -36,6 +36,7 @@ class RouterSpec:
     head: str | None = None
     encoder: str | None = None
     revision: str | None = None
+    image_encoder: str | None = None
     policy: Policy = Policy.BEST
     max_fallback: float = DEFAULT_MAX_FALLBACK
 
@@ -110,7 +111,7 @@ def _routers(rows: list[Any]) -> tuple[RouterSpec, ...]:
         share = row.get("max_fallback", DEFAULT_MAX_FALLBACK)
         if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
             raise ValueError(f"max_fallback: a number from 0 to 1 is expected, not {share!r}")
-        texts = {key: _text(row, key) for key in ("head", "encoder", "revision") if key in row}
+        texts = {key: _text(row, key) for key in ("head", "encoder", "revision", "image_encoder") if key in row}
         name = _text(row, "name")
         _require_name("routers", name)
         routers.append(RouterSpec(name, level, kind, policy=policy, max_fallback=share, **texts))
@@ -139,7 +140,7 @@ def _text(table: Mapping[str, Any], key: str) -> str:
 
 
 def _require_name(key: str, name: str) -> None:
-    if fault := name_fault(name):
+    if fault := new_name_fault(name):
         raise ValueError(f"{key}: {name[:MAX_NAME]!r}: {fault}")
 
 

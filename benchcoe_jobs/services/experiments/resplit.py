@@ -6,7 +6,7 @@ The services behind the command line train and evaluate on it unchanged, and the
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from sqlalchemy import Connection, select
 from benchcoe_jobs.domain import Query, Split, assign_split
 from benchcoe_jobs.store import bulk
 from benchcoe_jobs.store.migrate import upgrade
-from benchcoe_jobs.store.results import aggregates, catalog, experts, responses, score_table
+from benchcoe_jobs.store.results import aggregates, catalog, experts, pictures, responses, score_table
+from benchcoe_jobs.store.results.catalog import StoredQuery
 from benchcoe_jobs.store.results.experts import ExpertRow
 from benchcoe_jobs.store.results.responses import NewScore
 from benchcoe_jobs.store.results.score_table import ScoredQuery
@@ -24,23 +25,28 @@ from benchcoe_jobs.store.routing.tables import Embedding
 from benchcoe_jobs.store.session import Store, connect
 from benchcoe_jobs.store.urls import sqlite_url
 
+_WITH_PICTURES_AT_ONCE = 64
+
 
 @dataclass(frozen=True)
 class Results:
-    """The queries of a benchmark in the order of their import, and the scores of some experts on them."""
+    """The queries of a benchmark in the order of their import, and the scores of some experts on them.
+
+    The queries are without their pictures: `pictures` has the hashes of those of each query.
+    """
 
     benchmark: str
     queries: list[Query]
+    pictures: list[tuple[str, ...]]
     scores: dict[str, list[ScoredQuery]]
     experts: list[ExpertRow]
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) of queries, experts and scores."""
         digest = hashlib.sha256(self.benchmark.encode())
-        for query in self.queries:
-            digest.update(
-                f"{query.key}\t{query.subject}\t{query.source}\t{query.split}\t{query.content_hash}\n".encode()
-            )
+        for query, hashes in zip(self.queries, self.pictures, strict=True):
+            content = "\t".join([query.content_hash, *hashes])
+            digest.update(f"{query.key}\t{query.subject}\t{query.source}\t{query.split}\t{content}\n".encode())
         for expert in self.experts:
             digest.update(f"{expert.name}\t{expert.cost}\n".encode())
             values = [(scored.position, scored.score) for scored in self.scores[expert.name]]
@@ -66,21 +72,35 @@ def read_results(connection: Connection, benchmark: str, names: Sequence[str]) -
         expert.name: score_table.expert_scores(connection, benchmark_id, expert_id, position)
         for expert_id, expert in rows
     }
-    return Results(benchmark, [query for _, query in queries], scores, [expert for _, expert in rows])
+    hashes = pictures.hashes_of_benchmark(connection, benchmark_id)
+    return Results(
+        benchmark,
+        [query for _, query in queries],
+        [hashes.get(query_id, ()) for query_id, _ in queries],
+        scores,
+        [expert for _, expert in rows],
+    )
 
 
-def resplit_of(query: Query, seed: int) -> Split:
-    """The split of a query under a seed; seed 0 keeps the stored one. Copies of a question have the same split."""
+def resplit_of(query: Query, hashes: Sequence[str], seed: int) -> Split:
+    """The split of a query with pictures of these hashes under a seed; seed 0 keeps the stored one.
+
+    Copies of a question have the same split. The same question about another picture is no copy.
+    """
     if seed == 0 and query.split is not None:
         return query.split
-    return assign_split(hashlib.sha256(f"{seed}:{query.split_hash}".encode()).hexdigest())
+    content = "".join([query.content_hash, *hashes]) if hashes else query.split_hash
+    return assign_split(hashlib.sha256(f"{seed}:{content}".encode()).hexdigest())
 
 
 def write_resplit(
-    path: Path, parts: Mapping[str, tuple[Results, Mapping[int, Split]]], pools: Mapping[str, PoolSpec]
+    source: Store,
+    path: Path,
+    parts: Mapping[str, tuple[Results, Mapping[int, Split]]],
+    pools: Mapping[str, PoolSpec],
 ) -> Store:
     """Create a store with parts of results. `parts` maps the name of a benchmark to results and the split of each
-    position in them that is included.
+    position in them that is included. Pictures are copied from `source`.
     """
     store = connect(sqlite_url(path))
     upgrade(store)
@@ -89,18 +109,31 @@ def write_resplit(
             for expert in results.experts:
                 experts.add_expert(connection, replace(expert, engine="recorded"))
         for name, (results, split_of) in parts.items():
-            _write_part(connection, name, results, split_of)
+            _write_part(connection, source, name, results, split_of)
         for name, pool in pools.items():
             experts.change_pool(connection, name, add=pool.members)
             experts.set_min_coverage(connection, experts.find_pool(connection, name), pool.min_coverage)
     return store
 
 
-def _write_part(connection: Connection, name: str, results: Results, split_of: Mapping[int, Split]) -> None:
+def _write_part(
+    connection: Connection, source: Store, name: str, results: Results, split_of: Mapping[int, Split]
+) -> None:
     benchmark_id = catalog.ensure_benchmark(connection, name)
-    queries = [replace(results.queries[row], split=split) for row, split in split_of.items()]
-    stored = catalog.add_queries(connection, benchmark_id, queries)
-    stored_at = {row: stored[query.key] for row, query in zip(split_of, queries, strict=True)}
+    stored_at: dict[int, StoredQuery] = {}
+    for rows in _parts(results, list(split_of)):
+        with source.reading() as reading:
+            files = pictures.contents(reading, {digest for row in rows for digest in results.pictures[row]})
+        queries = [
+            replace(
+                results.queries[row],
+                split=split_of[row],
+                images=tuple(files[digest] for digest in results.pictures[row]),
+            )
+            for row in rows
+        ]
+        stored = catalog.add_queries(connection, benchmark_id, queries)
+        stored_at |= {row: stored[query.key] for row, query in zip(rows, queries, strict=True)}
     changed = set()
     for expert in results.experts:
         expert_id = experts.find_expert(connection, expert.name)
@@ -122,10 +155,16 @@ def _write_part(connection: Connection, name: str, results: Results, split_of: M
     aggregates.refresh(connection, [benchmark_id], changed)
 
 
+def _parts(results: Results, rows: list[int]) -> Iterable[list[int]]:
+    """The rows at once, or so few together that their pictures fit into memory."""
+    size = _WITH_PICTURES_AT_ONCE if any(results.pictures) else max(1, len(rows))
+    return (rows[start : start + size] for start in range(0, len(rows), size))
+
+
 def share_vectors(source: Store, target: Store) -> None:
     """Copy the embeddings that `target` lacks, so that no text is encoded twice."""
     with source.reading() as reading, target.writing() as writing:
-        known = {tuple(row) for row in writing.execute(select(Embedding.encoder, Embedding.text_hash))}
-        rows = reading.execute(select(Embedding.encoder, Embedding.text_hash, Embedding.vector))
+        known = {tuple(row) for row in writing.execute(select(Embedding.encoder, Embedding.content_hash))}
+        rows = reading.execute(select(Embedding.encoder, Embedding.content_hash, Embedding.vector))
         new = ((encoder, text, vector) for encoder, text, vector in rows if (encoder, text) not in known)
-        bulk.insert(writing, Embedding, ["encoder", "text_hash", "vector"], new)
+        bulk.insert(writing, Embedding, ["encoder", "content_hash", "vector"], new)

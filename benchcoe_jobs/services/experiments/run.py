@@ -116,17 +116,21 @@ def _folds(protocol: Protocol, results: Results) -> list[str]:
 
 def _parts(protocol: Protocol, fold: str, seed: int, main: Results, other: Results | None) -> Parts:
     """The content of a temporary store: the benchmark to learn from first, then that to test on if it is another."""
-    split_of = {row: resplit_of(query, seed) for row, query in enumerate(main.queries)}
+    split_of = _splits(main, seed)
     if protocol is Protocol.OTHER_BENCHMARK and other is not None:
-        tested = {row: resplit_of(query, seed) for row, query in enumerate(other.queries)}
-        return {main.benchmark: (main, split_of), TESTED: (other, tested)}
+        return {main.benchmark: (main, split_of), TESTED: (other, _splits(other, seed))}
     if protocol in (Protocol.HELD_OUT_SUBJECTS, Protocol.HELD_OUT_SOURCES):
         by_subject = protocol is Protocol.HELD_OUT_SUBJECTS
         held_out = {row for row, q in enumerate(main.queries) if fold == (q.subject if by_subject else q.source)}
         kept = {row: split for row, split in split_of.items() if row not in held_out}
-        tested = {row: split for row, split in split_of.items() if row in held_out and split is Split.TEST}
+        tested: dict[int, Split] = {row: s for row, s in split_of.items() if row in held_out and s is Split.TEST}
         return {main.benchmark: (main, kept), TESTED: (main, tested)}
     return {main.benchmark: (main, split_of)}
+
+
+def _splits(results: Results, seed: int) -> dict[int, Split]:
+    queries = zip(results.queries, results.pictures, strict=True)
+    return {row: resplit_of(query, hashes, seed) for row, (query, hashes) in enumerate(queries)}
 
 
 def _run_resplit(
@@ -142,7 +146,7 @@ def _run_resplit(
     benchmark = next(iter(parts))
     # With a prefix: the experiment may call a pool "all", which is the name of the pool of every expert.
     pools = {f"p {trial.pool}": trials.pools[trial.pool] for trial in missing}
-    resplit = write_resplit(home / "resplit.db", parts, pools)
+    resplit = write_resplit(store, home / "resplit.db", parts, pools)
     try:
         share_vectors(store, resplit)
         for trial in missing:

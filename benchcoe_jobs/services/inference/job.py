@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from benchcoe_jobs.domain import Level
 from benchcoe_jobs.errors import UsageError
-from benchcoe_jobs.job_queue.job_kind import Assignment
+from benchcoe_jobs.job_queue.job_kind import Assignment, Needs
 from benchcoe_jobs.services.inference.expert_settings import settings_of
 from benchcoe_jobs.services.inference.plan import prompt_plans, without_imported
 from benchcoe_jobs.services.inference.run import run_shard, shard_group_for
@@ -41,6 +41,10 @@ class ProfileJob:
     """See `job_queue.job_kind.JobKind`."""
 
     n_stages = 1
+
+    def needs(self, request: Mapping[str, Any]) -> Needs:
+        """The expert, and the benchmarks; a request without some is about all of them."""
+        return Needs(frozenset({request["expert"]}), frozenset(request["benchmarks"]) or None)
 
     def plan(self, connection: Connection, job: JobRow) -> Sequence[NewShardGroup]:
         """One shard group per benchmark, for the queries on which no score of the expert was imported.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -15,8 +14,9 @@ from benchcoe_jobs import registry
 from benchcoe_jobs.benchmarks.base import NO_SHOTS, Benchmark, Shots
 from benchcoe_jobs.domain import Query, Request
 from benchcoe_jobs.errors import UsageError
-from benchcoe_jobs.services.inference.shards import micro_batch_size
-from benchcoe_jobs.store.results import catalog, file_origins, prompt_inputs, responses
+from benchcoe_jobs.picture_opener import OPENER
+from benchcoe_jobs.services.inference.shards import micro_batches
+from benchcoe_jobs.store.results import catalog, file_origins, pictures, prompt_inputs, responses
 from benchcoe_jobs.store.results.experts import ExpertRow
 from benchcoe_jobs.store.results.joins import QueryRef
 from benchcoe_jobs.store.session import Store
@@ -101,7 +101,13 @@ def prompt_plan(connection: Connection, benchmark_id: int, name: str, queries: S
         )
     shots = {subject: Shots(row["preamble"], tuple(row["blocks"])) for subject, row in stored.items()}
     digest = hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()
-    provenance = {"template": benchmark.template, "decoding": asdict(benchmark.decoding), "shots": digest}
+    provenance: dict[str, Any] = {
+        "template": benchmark.template,
+        "decoding": asdict(benchmark.decoding),
+        "shots": digest,
+    }
+    if pictures.any_of_benchmark(connection, benchmark_id):  # other runs keep their fingerprints
+        provenance["images"] = OPENER
     # The form in which the store returns it: JSON has no tuples.
     return PromptPlan(benchmark_id, benchmark, shots, queries, json.loads(json.dumps(provenance)))
 
@@ -119,14 +125,15 @@ def forecast(
         recorded = {} if run_id is None else responses.answered(connection, run_id)
         latency_s = None if run_id is None else responses.mean_latency_s(connection, run_id)
     to_ask = still_open(plan, recorded, retry_errors)
-    size = micro_batch_size(expert.engine)
-    characters = 0
-    for start in range(0, len(to_ask), size):
+    with store.reading() as connection:
+        picture_bytes = pictures.sizes(connection, [query.id for query in to_ask])
+    characters = batches = 0
+    for batch in micro_batches(to_ask, expert.engine, lambda query: picture_bytes.get(query.id, 0)):
+        batches += 1
         with store.reading() as connection:
-            contents = prompt_inputs.contents(connection, [query.id for query in to_ask[start : start + size]])
+            contents = prompt_inputs.contents(connection, [query.id for query in batch])
         for request in map(plan.request, contents.values()):
             characters += len(request.prompt(len(request.shots)))
-    batches = math.ceil(len(to_ask) / size)
     outcomes = [recorded[query.id] for query in plan.queries if query.id in recorded]
     return Forecast(
         benchmark=plan.benchmark.name,

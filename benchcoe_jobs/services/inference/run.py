@@ -21,11 +21,11 @@ from benchcoe_jobs.services.inference import stream
 from benchcoe_jobs.services.inference.expert_settings import settings_of
 from benchcoe_jobs.services.inference.placement import placement
 from benchcoe_jobs.services.inference.plan import PromptPlan, newest_run, prompt_plan, still_open
-from benchcoe_jobs.services.inference.shards import micro_batch_size, shard_size
+from benchcoe_jobs.services.inference.shards import micro_batches, shard_size
 from benchcoe_jobs.store.job_queue import workers
 from benchcoe_jobs.store.job_queue.jobs import NewShardGroup
 from benchcoe_jobs.store.job_queue.leases import Tally
-from benchcoe_jobs.store.results import aggregates, catalog, experts, prompt_inputs, responses
+from benchcoe_jobs.store.results import aggregates, catalog, experts, pictures, prompt_inputs, responses
 from benchcoe_jobs.store.results.experts import ExpertRow
 from benchcoe_jobs.store.results.joins import QueryRef
 from benchcoe_jobs.store.results.responses import ErrorRow, NewScore
@@ -70,7 +70,7 @@ def run_shard(assignment: Assignment) -> None:
         "asked_as": plan.provenance,
     }
     shard.open_run(provenance)
-    shard.ask(micro_batch_size(settings.engine))
+    shard.ask(settings.engine)
 
 
 class _ShardRun:
@@ -101,9 +101,10 @@ class _ShardRun:
         found = Tally(n_reused - answered, answered, len(queries) - n_reused - len(self.to_ask))
         return found - self._lease.tally
 
-    def ask(self, size: int) -> None:
-        """Ask the open queries in micro-batches of `size`, and commit each."""
-        batches = (self.to_ask[start : start + size] for start in range(0, len(self.to_ask), size))
+    def ask(self, engine: str) -> None:
+        """Ask the open queries in micro-batches, and commit each."""
+        picture_bytes = retry_until_available(self._picture_bytes)
+        batches = micro_batches(self.to_ask, engine, lambda query: picture_bytes.get(query.id, 0))
         answered = stream.completions(self._client, self._lease, map(self._with_contents, batches), self._requests)
         with closing(answered):
             for batch, completions, seconds in answered:
@@ -137,6 +138,10 @@ class _ShardRun:
     def _contents(self, ids: Sequence[int]) -> dict[int, Query]:
         with self._store.reading() as connection:
             return prompt_inputs.contents(connection, ids)
+
+    def _picture_bytes(self) -> dict[int, int]:
+        with self._store.reading() as connection:
+            return pictures.sizes(connection, [query.id for query in self.to_ask])
 
     def _write(
         self, connection: Connection, ids: Sequence[int], answers: Sequence[NewScore], errors: Sequence[ErrorRow]

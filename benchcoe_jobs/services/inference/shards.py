@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
+from benchcoe_jobs.groups import groups
 from benchcoe_jobs.services.inference.placement import engine_traits
+
+Item = TypeVar("Item")
 
 # A lost worker costs up to one shard of time: some minutes, estimated from the expert's earlier micro-batches.
 _SHARD_S = 120.0
@@ -16,9 +21,21 @@ _SHARES = 2
 """Least number of shards for each worker, if there are enough micro-batches: all workers then end at a similar time."""
 
 
+_PICTURE_BYTES = 32 << 20
+"""Of the encoded pictures of a micro-batch, which host and engine process have in memory at the same time."""
+
+
 def micro_batch_size(engine: str) -> int:
     """The number of queries that an engine is given in one call, and that one commit holds."""
     return engine_traits(engine).micro_batch
+
+
+def micro_batches(items: Iterable[Item], engine: str, picture_bytes: Callable[[Item], int]) -> Iterator[list[Item]]:
+    """The items in micro-batches, in their order: of `micro_batch_size`, or smaller if their pictures are large.
+
+    `picture_bytes` gives the size of all encoded pictures of an item.
+    """
+    return groups(items, picture_bytes, _PICTURE_BYTES, longest=micro_batch_size(engine))
 
 
 def shard_size(engine: str, batch_s: float | None, n_queries: int, n_workers: int) -> int:

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple
 
 from sqlalchemy import Connection
@@ -36,6 +37,11 @@ class Copy(NamedTuple):
     reason: str
     keys: list[str]
 
+    @property
+    def is_spelling(self) -> bool:
+        """Whether the key is another spelling of the only one of `keys`."""
+        return self.reason == OTHER_SPELLING
+
     def explained(self, line: int, key: str) -> str:
         """The reason to skip the row, with it as the example: the reasons of a file are grouped."""
         return (
@@ -57,10 +63,14 @@ class KnownQuestions:
 
     def copied_by(self, query: Query) -> Copy | None:
         """The known queries that a query with a new key seems to copy; None if it is a query of its own."""
-        if query.text and (keys := self._with_question(query)):
-            return Copy(OTHER_KEY, keys)
-        if (query.text and query.key == derived_key(query.content_hash)) or not (known := self._spellings()):
+        with_question = self._with_question(query) if query.text else []
+        if query.text and query.key == derived_key(query.content_hash):
+            return Copy(OTHER_KEY, with_question) if with_question else None
+        if not (known := self._spellings()):
             return None
+        if with_question:
+            same = [key for key in known.get(spelling(query.key), []) if key in with_question]
+            return Copy(OTHER_SPELLING, same) if len(same) == 1 else Copy(OTHER_KEY, with_question)
         parts = spelling(query.key)
         keys = known.get(parts, [])
         if not keys and not query.text:  # a text would tell that it is another question
@@ -135,44 +145,31 @@ def normalised(text: str) -> str:
     return " ".join((text if text.isascii() else unicodedata.normalize("NFC", text)).split())
 
 
+@lru_cache(1)  # a query that is new is compared, and then added
 def spelling(key: str) -> Spelling:
     """The words and numbers of a key. Equal for 1, 1.0, 001, 1e0 and "1 "; for q1, Q-01 and "q_1"."""
     if key.isdecimal() and key.isascii() and key[0] != "0":
         return (key,)
     key = unicodedata.normalize("NFKC", key).casefold().strip()
-    if _GROUPED.fullmatch(key):
-        key = key.replace(",", "")
-    elif _SCIENTIFIC.fullmatch(key) and (number := Decimal(key)) == int(number):
-        key = str(int(number))
-    parts = _PARTS.findall(_FRACTION_OF_ZERO.sub("", key))
+    if key[:1].isdecimal():
+        if _GROUPED.fullmatch(key):
+            key = key.replace(",", "")
+        elif _SCIENTIFIC.fullmatch(key) and (number := Decimal(key)) == int(number):
+            key = str(int(number))
+    if "." in key:
+        key = _FRACTION_OF_ZERO.sub("", key)
+    parts = _PARTS.findall(key)
     return tuple(part.lstrip("0") or "0" if part[0].isdecimal() else part for part in parts) or (key,)
 
 
 def _without_prefix(parts: Spelling) -> Spelling:
     """A spelling from its first number on: 17 for toy-17. The same if there is no number."""
-    first = next((place for place, part in enumerate(parts) if part[0].isdecimal()), 0)
-    return parts[first:]
+    for place, part in enumerate(parts):  # not a generator, which takes twice as long for each key
+        if part[0].isdecimal():
+            return parts[place:]
+    return parts
 
 
 def _options_hash(choices: tuple[str, ...]) -> int:
     """A hash of the choices; 0 if there are none."""
     return hash(tuple(map(normalised, choices))) or 1 if choices else 0
-
-
-def completed(known: Query, query: Query) -> Query | None:
-    """A known query whose text or answer is unknown, with what a later row tells of it; None if they contradict."""
-    if known.text and known.answer is not None:
-        return None
-    choices = known.choices or query.choices
-    answer = query.answer if known.answer is None else known.answer
-    agrees = (
-        known.text in ("", query.text)
-        and choices in (query.choices, known.choices)
-        and (query.choices in ((), choices))
-        and query.answer in (None, answer)
-    )
-    if not agrees:
-        return None
-    return Query(
-        known.key, known.subject, query.text, choices, answer, known.split, query.images, known.source or query.source
-    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -11,8 +12,8 @@ from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.services.labelling.flip_rate import flip_rate, within_reach
 from benchcoe_jobs.services.labelling.scope import find_scope, require_policy
 from benchcoe_jobs.store.labels import live_labels
-from benchcoe_jobs.store.labels.label_sets import LabelSetRef, freeze
-from benchcoe_jobs.store.labels.live_labels import LeftOut, QueryLabelCounts, Scope, SubjectLabel
+from benchcoe_jobs.store.labels.label_sets import LabelSetRef, freeze_queries, freeze_subjects
+from benchcoe_jobs.store.labels.live_labels import LeftOut, QueryChoice, QueryLabelCounts, Scope, SubjectLabel
 from benchcoe_jobs.store.results import experts, file_origins
 from benchcoe_jobs.store.results.file_origins import ImportedShare
 from benchcoe_jobs.store.session import Store
@@ -62,33 +63,35 @@ def build_labels(
         scope = find_scope(connection, pool, benchmark, split)
         subjects: list[SubjectLabel] = []
         flip_rates: dict[str, float] = {}
+        choices: Sequence[QueryChoice] = []
         counts = None
         if level is Level.SUBJECT:
-            subjects = live_labels.subject_labels(connection, scope, policy)
-            flip_rates = _flip_rates(connection, scope)
+            best = live_labels.subject_labels(connection, scope)
+            subjects = best if policy is Policy.BEST else live_labels.subject_labels(connection, scope, policy)
+            flip_rates = flip_rates_of(connection, scope, best)
         else:
-            counts = live_labels.query_label_counts(connection, scope)
+            choices = live_labels.query_choices(connection, scope)
+            counts = live_labels.query_label_counts(connection, choices)
         out = live_labels.left_out(connection, scope)
         if not subjects and not (counts and counts.n):
             raise UsageError(_nothing_to_label(scope, out))
-        frozen = freeze(connection, level, scope, policy)
+        if level is Level.SUBJECT:
+            frozen = freeze_subjects(connection, scope, subjects, policy)
+        else:
+            frozen = freeze_queries(connection, scope, choices)
         single = live_labels.best_single(connection, scope)
         members = experts.pool_members(connection, scope.pool.id)
         origins = file_origins.imported_shares(connection, scope.benchmark_id, scope.split, members)
         return BuiltLabels(level, policy, scope, frozen, out, subjects, flip_rates, counts, single, origins)
 
 
-def _flip_rates(connection: Connection, scope: Scope) -> dict[str, float]:
-    """Flip rates by subject.
+def flip_rates_of(connection: Connection, scope: Scope, labels: Sequence[SubjectLabel]) -> dict[str, float]:
+    """Flip rates by subject of the labels of the policy `best`.
 
     Labels from reported scores have none, because there are no queries to resample, nor have labels that no expert
     earns.
     """
-    measured = {
-        label.subject
-        for label in live_labels.subject_labels(connection, scope)
-        if label.source == Source.MEASURED and label.expert is not None
-    }
+    measured = {label.subject for label in labels if label.source == Source.MEASURED and label.expert is not None}
     rates = {}
     for subject, ranked in live_labels.contenders(connection, scope).items():
         if subject not in measured:

@@ -66,4 +66,6 @@ def _resampled(scores: Floats, frequency: NDArray[np.int64]) -> tuple[Floats, Fl
     known = ~np.isnan(scores)
     times = weights.astype(np.float64)
     # Not `@`: for these small products the threads of BLAS take longer to synchronise than to multiply.
-    return np.einsum("rv,ve->re", times, np.where(known, scores, 0.0)), np.einsum("rv,ve->re", times, known)
+    totals = np.einsum("rv,ve->re", times, np.where(known, scores, 0.0))
+    counts = np.full(totals.shape, float(n)) if known.all() else np.einsum("rv,ve->re", times, known)
+    return totals, counts

@@ -13,7 +13,7 @@ from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Level, RouterInput
 from benchcoe_jobs.errors import InputError, UsageError
 from benchcoe_jobs.routers import artifact
-from benchcoe_jobs.routers.model import RouterModel
+from benchcoe_jobs.routers.model import RouterModel, reads_pictures
 from benchcoe_jobs.services.routing.budget import Budget
 from benchcoe_jobs.services.routing.snapshot import RoutingSnapshot, take_snapshot
 from benchcoe_jobs.store.routing import routers
@@ -42,7 +42,8 @@ class Choice:
 class Estimates:
     """Expected scores (n, experts) of n questions, with a column for each eligible expert.
 
-    A score is -inf for an expert without a mean on the predicted subject. The scores of a question that fell back are
+    A score is -inf for an expert without a mean on the predicted subject, and for one that cannot see on a question
+    with pictures, which `has_pictures` (n,) tells. The scores of a question that fell back are
     the experts' means over the whole training split. `predictions` (n, outputs) are the router's. `unread` (n,) is the
     reason if the router can make nothing of a question, otherwise an empty string.
     """
@@ -52,12 +53,18 @@ class Estimates:
     familiarity: Floats | None
     fell_back: NDArray[np.bool_]
     unread: NDArray[np.object_]
+    has_pictures: NDArray[np.bool_]
 
     def take(self, rows: NDArray[np.intp]) -> Estimates:
         """The estimates of some of the questions."""
         familiarity = None if self.familiarity is None else self.familiarity[rows]
         return Estimates(
-            self.scores[rows], self.predictions[rows], familiarity, self.fell_back[rows], self.unread[rows]
+            self.scores[rows],
+            self.predictions[rows],
+            familiarity,
+            self.fell_back[rows],
+            self.unread[rows],
+            self.has_pictures[rows],
         )
 
 
@@ -73,11 +80,14 @@ class Decider:
     falls_back: bool = True
 
     def choose(self, questions: Sequence[RouterInput], budget: Budget | None = None) -> list[Choice]:
-        """One choice for each question. Raises UsageError as `best` does."""
+        """One choice for each question. Raises UsageError as `estimate` and `best` do."""
         return self.explain(self.estimate(questions), budget or Budget())
 
     def estimate(self, questions: Sequence[RouterInput]) -> Estimates:
-        """The expected score of each eligible expert on each question."""
+        """The expected score of each eligible expert on each question.
+
+        Raises UsageError if a question has pictures and none of the experts can see.
+        """
         predictions, familiarity, is_known = self.model.read(questions)
         at_subject_level = self.snapshot.router.level == Level.SUBJECT
         scores = self._by_subject(predictions) if at_subject_level else self._by_score(predictions)
@@ -85,8 +95,13 @@ class Decider:
         if self.falls_back and self.model.fallback is not None and familiarity is not None:
             fell_back = familiarity < self.model.fallback.threshold
             scores[fell_back] = self._row(self.snapshot.overall)
-        unread = np.array([_unread(*one) for one in zip(questions, is_known.tolist(), strict=True)], dtype=object)
-        return Estimates(scores, predictions, familiarity, fell_back, unread)
+        looks = reads_pictures(self.model.kind)
+        unread = np.array(
+            [_unread(*one, looks) for one in zip(questions, is_known.tolist(), strict=True)], dtype=object
+        )
+        has_pictures = np.array([bool(question.pictures) for question in questions], dtype=bool)
+        scores[np.ix_(has_pictures, self._is_blind(has_pictures))] = -np.inf
+        return Estimates(scores, predictions, familiarity, fell_back, unread, has_pictures)
 
     def best(self, estimates: Estimates, budget: Budget) -> NDArray[np.intp]:
         """The position in `eligible` of the expert that is worth most for each question, (n,).
@@ -102,6 +117,16 @@ class Decider:
             self._choice(estimates, row, column, budget)
             for row, column in enumerate(self.best(estimates, budget).tolist())
         ]
+
+    def _is_blind(self, has_pictures: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which eligible experts cannot see pictures, (eligible,). Raises UsageError as `estimate` does."""
+        is_blind = np.array([name in self.snapshot.blind for name in self.snapshot.eligible], dtype=bool)
+        if has_pictures.any() and is_blind.all():
+            raise UsageError(
+                f"a question has pictures, and no expert that router {self.snapshot.router.name!r} may choose can see: "
+                "train a router on a pool with one that can (`benchcoe-jobs train-router`)"
+            )
+        return is_blind
 
     def _row(self, scores: Mapping[str, float]) -> Floats:
         return np.array([scores.get(name, -np.inf) for name in self.snapshot.eligible])
@@ -146,6 +171,8 @@ class Decider:
             why = self._why_score(scores, column)
         if unread and not fell_back:
             why = f"{unread}, and every such question gets the same expert: {why}"
+        if estimates.has_pictures[row] and (blind := [n for n in self.snapshot.eligible if n in self.snapshot.blind]):
+            why += f"; {', '.join(blind)} cannot see its pictures"
         why += budget.why(self.snapshot.costs.get(expert))
         return Choice(expert, subject, confidence, why, familiarity, fell_back)
 
@@ -217,8 +244,8 @@ def current_decider(store: Store, home: Path, router_name: str | None, *, falls_
             continue
 
 
-def _unread(question: RouterInput, is_known: bool) -> str:
-    """See `Estimates.unread`."""
-    if not question.whole.strip():
+def _unread(question: RouterInput, is_known: bool, looks: bool) -> str:
+    """See `Estimates.unread`; `looks` is whether the router reads pictures."""
+    if not question.whole.strip() and not (looks and question.pictures):
         return "the question has no text"
     return "" if is_known else "no word of the question occurred in training"

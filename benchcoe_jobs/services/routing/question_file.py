@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchcoe_jobs.domain import RouterInput
 from benchcoe_jobs.errors import InputError
+from benchcoe_jobs.picture import Picture
+from benchcoe_jobs.picture_files import read_picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,8 @@ class InputQuestion:
 def read_questions(path: Path) -> list[InputQuestion]:
     """The questions of a JSONL file, one a line; the path "-" means standard input.
 
-    Raises InputError if the file cannot be read; the message names the first wrong line.
+    The paths of pictures begin at the folder of the file, or at the current one for standard input. Raises InputError
+    if the file cannot be read; the message names the first wrong line.
     """
     try:
         content = sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
@@ -46,6 +51,21 @@ def _question(path: Path, number: int, line: str) -> InputQuestion:
     choices = row.get("choices") or []
     if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
         raise InputError(f'{path}, line {number}: "choices" must be a list of strings')
+    pictures = tuple(_pictures(path, number, row))
     return InputQuestion(
-        None if row.get("id") is None else str(row["id"]), RouterInput(row["question"], tuple(choices))
+        None if row.get("id") is None else str(row["id"]), RouterInput(row["question"], tuple(choices), pictures)
     )
+
+
+def _pictures(path: Path, number: int, row: Mapping[str, Any]) -> Iterator[Picture]:
+    """The pictures of a line: `images`, a list, or `image`, one."""
+    listed = row.get("images")
+    if listed is None:
+        listed = [] if row.get("image") is None else [row["image"]]
+    elif row.get("image") is not None or not isinstance(listed, list):
+        raise InputError(f'{path}, line {number}: give "images", a list, or "image", one of them, not both')
+    for place, value in enumerate(listed, 1):
+        try:
+            yield Picture.of(read_picture(value, path.parent))
+        except ValueError as error:
+            raise InputError(f"{path}, line {number}: picture {place}: {error}") from error

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 import numpy as np
@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from benchcoe_jobs.domain import Policy
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.services.labelling.scope import best_single
+from benchcoe_jobs.services.routing.sight import blind_experts
 from benchcoe_jobs.store.labels import live_labels
 from benchcoe_jobs.store.labels.live_labels import Contender, Scope, SubjectLabel
 from benchcoe_jobs.store.results import experts
@@ -35,8 +36,8 @@ class RoutingSnapshot:
     `means` has the eligible experts' mean scores by subject, `overall` those over the whole training split; a label
     and the best single expert are set just above their equals, so that the highest mean is the choice. The best single
     expert is also set above the others on a subject whose label no expert earns. `costs` is
-    the expected cost of a query for each member, None if it is unknown. `fingerprint` is the SHA-256 (hex) of the
-    canonical JSON of the rest.
+    the expected cost of a query for each member, None if it is unknown. `blind` are the members that cannot see
+    pictures, see `blind_experts`. `fingerprint` is the SHA-256 (hex) of the canonical JSON of the rest.
     """
 
     router: TrainedRouter
@@ -47,6 +48,7 @@ class RoutingSnapshot:
     overall: dict[str, float]
     best_single: str
     costs: dict[str, float | None]
+    blind: list[str] = field(default_factory=list)
     fingerprint: str = ""
 
     def __post_init__(self) -> None:
@@ -60,7 +62,10 @@ class RoutingSnapshot:
 
     def as_json(self) -> dict[str, Any]:
         """The snapshot as a JSON object, without its fingerprint."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self) if field.name != "fingerprint"}
+        content = {each.name: _plain(getattr(self, each.name)) for each in fields(self) if each.name != "fingerprint"}
+        if not self.blind:  # snapshots of releases before 0.3.0 have no such key, and keep their fingerprints
+            del content["blind"]
+        return content
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
@@ -100,7 +105,7 @@ def snapshot_of(connection: Connection, request: Mapping[str, Any], command: str
     content = snapshots.read_snapshot(connection, request.get("snapshot", ""))
     if content is None:
         raise UsageError(
-            "the job has no routing snapshot, because a release before 0.2.0 submitted it: "
+            "the job has no routing snapshot, because its router was removed or a release before 0.2.0 submitted it: "
             f"submit it again with `benchcoe-jobs {command}`"
         )
     return RoutingSnapshot.from_json(content)
@@ -125,6 +130,7 @@ def _snapshot(connection: Connection, router: TrainedRouter) -> RoutingSnapshot:
         overall=_overall(ranked, best),
         best_single=best,
         costs=_costs(connection, scope, members),
+        blind=blind_experts(connection, members),
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from benchcoe_jobs.domain import Level, Policy, Queue
-from benchcoe_jobs.job_queue.job_kind import Assignment
+from benchcoe_jobs.job_queue.job_kind import Assignment, Needs
 from benchcoe_jobs.services.labelling.scope import find_scope, require_policy
 from benchcoe_jobs.services.training.train import extend_router, require_router_name, train_router
 from benchcoe_jobs.services.training.training_set import learnable_experts
@@ -26,6 +26,11 @@ class TrainJob:
     """See `JobKind`. A request is `{"router": name, "extend": true}`, or has the options of `train_router`."""
 
     n_stages = 1
+
+    def needs(self, request: Mapping[str, Any]) -> Needs:
+        """Every expert, the router, and the benchmark, which the request may leave open."""
+        benchmark = request.get("benchmark")
+        return Needs(None, None if benchmark is None else frozenset({benchmark}), frozenset({request["router"]}))
 
     def plan(self, connection: Connection, job: JobRow) -> Sequence[NewShardGroup]:
         """Raises UsageError for unknown names."""

@@ -100,12 +100,17 @@ def remove_unused(store: Store, home: Path, name: str, replaced: str | None = No
         used = {routers.current_artifact(connection, name), *snapshots.artifacts_of_open_jobs(connection)}
         earlier = routers.earlier_artifacts(connection, name) | ({replaced} if replaced else set())
         for unused in earlier - used:
-            if re.fullmatch(rf"routers/{re.escape(name)}/[0-9a-f]+", unused):
+            if is_artifact_of(name, unused):
                 shutil.rmtree(home / unused, ignore_errors=True)
     for staged in (home / "routers" / name).glob(".*-*"):  # of trainings that were killed while they wrote
         with suppress(OSError):
             if time.time() - staged.stat().st_mtime > ABANDONED_S:
                 shutil.rmtree(staged, ignore_errors=True)
+
+
+def is_artifact_of(name: str, artifact: str) -> bool:
+    """Whether the name of an artifact is that of a folder which a training of this router made."""
+    return re.fullmatch(rf"routers/{re.escape(name)}/[0-9a-f]+", artifact) is not None
 
 
 def _not_written(folder: Path, error: BaseException) -> StoreError:

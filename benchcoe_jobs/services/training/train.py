@@ -83,6 +83,7 @@ def train_router(
     split: str,
     encoder: str | None = None,
     revision: str | None = None,
+    image_encoder: str | None = None,
     policy: Policy = Policy.BEST,
     max_fallback: float = DEFAULT_MAX_FALLBACK,
     guard: Guard = unguarded,
@@ -98,7 +99,7 @@ def train_router(
     require_policy(level, policy)
     require_router_name(name)
     # Outside the transaction, because a download must not lock the store.
-    context = TrainingContext(encoder, revision, routers.StoredVectors(store), on_step=on_step)
+    context = TrainingContext(encoder, revision, image_encoder, cache=routers.StoredVectors(store), on_step=on_step)
     trainer = new_trainer(level, kind, head, context)
     with store.writing() as connection:  # labels are frozen together with the scores to learn from
         scope = find_scope(connection, pool, benchmark, split)
@@ -114,7 +115,8 @@ def train_router(
         validation = training_set.validation(connection) if trainer.learns_features else None
         make_folder(home, name)
     n_queries = len(training_set.examples.questions)
-    with checkpoints(home, name, [level, kind, head, pool, benchmark, split, encoder, revision, policy]) as folder:
+    settings = [level, kind, head, pool, benchmark, split, encoder, revision, image_encoder, policy]
+    with checkpoints(home, name, settings) as folder:
         trainer = replace(trainer, context=replace(context, checkpoints=folder))
         model = trainer.fit(
             training_set.outputs,

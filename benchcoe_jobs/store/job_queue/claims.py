@@ -108,6 +108,8 @@ def _groups_to_claim(
 
     The conditions of partial indexes are written as in the indexes: a planner must recognise them.
     """
+    # For SQLite an expression: it would use the index of the column, and sort all groups of the queue.
+    queue = ShardGroup.queue.concat("") if connection.dialect.name == "sqlite" else ShardGroup.queue
     claimable = (
         select(
             ShardGroup.id, ShardGroup.job_id, ShardGroup.queue, ShardGroup.expert_id, ShardGroup.waiting, Job.turn_at
@@ -115,7 +117,7 @@ def _groups_to_claim(
         .join(Job, Job.id == ShardGroup.job_id)
         .where(
             text("shard_group.waiting > 0"),
-            ShardGroup.queue.in_(queues),
+            queue.in_(queues),
             ShardGroup.gpus <= gpus,
             text("job.state = 'open'"),
             Job.cancelled_at.is_(None),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from benchcoe_jobs.domain import JobState, Queue, ShardState
@@ -147,6 +147,12 @@ def open_job(
     except IntegrityError:  # PostgreSQL has several writers: another one has just opened the same job
         return connection.scalars(same).one(), False
     return new, True
+
+
+def lock_submission(connection: Connection) -> None:
+    """Let no other transaction open or change a job before this one ends. SQLite has only one writer."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("LOCK TABLE job IN SHARE MODE"))
 
 
 def turn_from_now(priority: Any) -> Any:

@@ -50,6 +50,12 @@ def resume(connection: Connection, job_id: int) -> int:
     return n
 
 
+def renew_attempts(connection: Connection, job_id: int) -> None:
+    """Let the waiting and running shards of a job have all their attempts again."""
+    unfinished = Shard.state.in_([ShardState.WAITING, ShardState.RUNNING])
+    connection.execute(update(Shard).where(Shard.shard_group_id.in_(_groups_of(job_id)), unfinished).values(attempts=0))
+
+
 def failed_work(connection: Connection, job_id: int) -> list[tuple[int, dict[str, Any], str]]:
     """(stage, work, error) of the failed shards of a job."""
     rows = connection.execute(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Double, Table, and_, cast, func, literal, select, text
+from sqlalchemy import ColumnElement, Connection, Double, Table, and_, cast, literal, select
 
 from benchcoe_jobs.domain import MICRO, Distribution, Policy
-from benchcoe_jobs.store.results.experts import PoolRef
+from benchcoe_jobs.store.results.experts import PoolRef, expert_names
 from benchcoe_jobs.store.tables import Expert, PoolRank, ScoreSum, Stratum, Subject
 from benchcoe_jobs.store.views import (
     best_single as best_single_view,
@@ -29,6 +30,9 @@ SUBJECT_VIEWS: dict[Policy, Table] = {
     Policy.ABSTAIN: subject_label_abstain,
 }
 """Policy -> its view of subject labels."""
+
+
+_ROWS_AT_ONCE = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,24 @@ class QueryLabelCounts:
     all_wrong: int
 
 
+class QueryLabel(NamedTuple):
+    """A row of the view `query_label`. `expert` is None if every expert is wrong."""
+
+    key: str
+    subject: str
+    expert: str | None
+    score: float
+    margin: float | None
+    tied: int
+
+
+QueryChoice: TypeAlias = tuple[str, int, int, int, int]
+"""The label of a query: its key and id, the id of its expert, how many are equally good, and 1 if all are wrong.
+
+A plain tuple, because there is one for every query.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Contender:
     """An eligible expert in the ranking of one stratum (subject and split)."""
@@ -119,27 +141,36 @@ def subject_labels(connection: Connection, scope: Scope, policy: Policy = Policy
     return [SubjectLabel(*row) for row in rows]
 
 
-def query_label_counts(connection: Connection, scope: Scope) -> QueryLabelCounts:
-    """The counts of the view `query_label` in a scope."""
+def query_labels(connection: Connection, scope: Scope) -> Iterator[QueryLabel]:
+    """The labels of the view `query_label`, by query id."""
     c = query_label.c
     rows = connection.execute(
-        select(
-            c.expert_id,
-            func.count(),
-            func.count().filter(c.tied > 1),
-            func.sum(c.all_wrong),
-        )
+        select(c.key, c.subject, c.expert, c.score, c.margin, c.tied, c.all_wrong)
         .where(*in_scope(c, scope))
-        .group_by(c.expert_id)
-    ).all()
-    names = dict(connection.execute(select(Expert.id, Expert.name)).all())
-    earned = [(count - int(all_wrong), names[expert]) for expert, count, _, all_wrong in rows]
-    by_count = sorted(((n, name) for n, name in earned if n), key=lambda pair: (-pair[0], pair[1]))
+        .order_by(c.query_id)
+        .execution_options(yield_per=_ROWS_AT_ONCE)
+    )
+    for key, subject, expert, score, margin, tied, all_wrong in rows:
+        yield QueryLabel(key, subject, None if all_wrong else expert, score, margin, tied)
+
+
+def query_choices(connection: Connection, scope: Scope) -> Sequence[QueryChoice]:
+    """The expert of each query label of a scope, in any order."""
+    c = query_label.c
+    rows = connection.execute(select(c.key, c.query_id, c.expert_id, c.tied, c.all_wrong).where(*in_scope(c, scope)))
+    return [tuple(row) for row in rows.all()]
+
+
+def query_label_counts(connection: Connection, choices: Sequence[QueryChoice]) -> QueryLabelCounts:
+    """Count the query labels of a scope."""
+    names = expert_names(connection)
+    earned = Counter(expert_id for _, _, expert_id, _, all_wrong in choices if not all_wrong)
+    by_count = sorted(((n, names[expert_id]) for expert_id, n in earned.items()), key=lambda pair: (-pair[0], pair[1]))
     return QueryLabelCounts(
-        n=sum(row[1] for row in rows),
-        by_expert={name: count for count, name in by_count},
-        tied=sum(row[2] for row in rows),
-        all_wrong=sum(int(row[3]) for row in rows),
+        n=len(choices),
+        by_expert={name: n for n, name in by_count},
+        tied=sum(tied > 1 for _, _, _, tied, _ in choices),
+        all_wrong=len(choices) - earned.total(),
     )
 
 
@@ -214,24 +245,33 @@ def contenders(connection: Connection, scope: Scope) -> dict[str, list[Contender
     return found
 
 
-def score_patterns(connection: Connection, stratum_id: int, expert_ids: Sequence[int]) -> Sequence[Sequence[float]]:
+def score_patterns(
+    connection: Connection, stratum_id: int, expert_ids: Sequence[int]
+) -> list[tuple[float | None, ...]]:
     """The distinct score vectors of a stratum's queries, and the number of queries with each.
 
     A row holds one score per expert in the given order, None if there is no score, and the count last. Queries without
     a score of any of the experts are left out.
     """
-    # As text, because SQLAlchemy takes longer to compile these expressions than SQLite takes to run them.
-    places = range(len(expert_ids))
+    # As text with the ids in it, because SQLAlchemy takes longer to compile these expressions than SQLite to run them.
+    # Not as joins, of which SQLite allows 64; materialised, because it would otherwise read each score twice.
+    names = ", ".join(f"s{i}" for i in range(len(expert_ids)))
     scores = ", ".join(
-        f"(SELECT s.value FROM score s WHERE s.expert_id = :expert_{i} AND s.query_id = q.id) AS score_{i}"
-        for i in places
+        f"(SELECT s.value FROM score s WHERE s.expert_id = {int(expert_id)} AND s.query_id = q.id) AS s{i}"
+        for i, expert_id in enumerate(expert_ids)
     )
-    names = ", ".join(f"score_{i}" for i in places)
-    rows = connection.execute(
-        text(f"SELECT {scores}, COUNT(*) FROM query q WHERE q.stratum_id = :stratum GROUP BY {names}"),
-        {"stratum": stratum_id, **{f"expert_{i}": expert_id for i, expert_id in enumerate(expert_ids)}},
+    vectors = f"SELECT {scores} FROM query q WHERE q.stratum_id = {int(stratum_id)}"
+    rows = connection.exec_driver_sql(
+        f"WITH v AS MATERIALIZED ({vectors}) SELECT {names}, COUNT(*) FROM v GROUP BY {names}"
     )
-    return [row for row in rows if any(score is not None for score in row[:-1])]
+    known = [tuple(row) for row in rows.all() if any(score is not None for score in row[:-1])]
+    # Sorted, because resamples are drawn in this order.
+    return sorted(known, key=lambda row: _unknown_first(row[:-1]))
+
+
+def _unknown_first(vector: Sequence[float | None]) -> list[tuple[bool, float]]:
+    """The order of vectors, in which None is below every number, as SQLite sorts NULL."""
+    return [(score is not None, score or 0.0) for score in vector]
 
 
 def measured_experts(connection: Connection, scope: Scope) -> list[str]:

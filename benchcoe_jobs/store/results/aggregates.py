@@ -7,15 +7,19 @@ stratum is rebuilt only if existing scores in it changed, or if the order of its
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from itertools import groupby
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain, groupby
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Select, bindparam, delete, select, text
 
 from benchcoe_jobs.store import bulk
 from benchcoe_jobs.store.tables import PoolRank, QueryBest, ScoreSum, Stratum, Subject
 from benchcoe_jobs.store.views import expert_rank
+
+if TYPE_CHECKING:
+    from benchcoe_jobs.store.results.score_grid import ScoreGrid
 
 RankingKey = tuple[int, int]
 """(pool id, stratum id): the key of a ranking."""
@@ -122,19 +126,29 @@ WHERE NOT EXISTS (SELECT 1 FROM query_best b WHERE b.pool_id = n.pool_id AND b.q
 ]
 
 
-def refresh(connection: Connection, benchmark_ids: Collection[int], changed: Collection[tuple[int, int]] = ()) -> None:
+def refresh(
+    connection: Connection,
+    benchmark_ids: Collection[int],
+    changed: Collection[tuple[int, int]] = (),
+    grids: Mapping[int, ScoreGrid] = MappingProxyType({}),
+) -> None:
     """Bring sums, ranks and query labels of some benchmarks up to date.
 
-    `changed` holds the (expert id, stratum id) whose scores were written in this transaction.
+    `changed` holds the (expert id, stratum id) whose scores were written in this transaction. `grids` has scores, by
+    benchmark id, that need not be read again: all scores of their experts on the benchmark.
     """
     _lock(connection)
     for benchmark_id in benchmark_ids:
-        for expert_id in sorted({expert for expert, _ in changed}):
+        grid = grids.get(benchmark_id)
+        in_grid = set() if grid is None else set(grid.expert_ids.tolist())
+        if grid is not None:
+            bulk.insert(connection, ScoreSum, ["expert_id", "stratum_id", "n", "total_micro"], grid.sums())
+        for expert_id in sorted({expert for expert, _ in changed} - in_grid):
             names = {"expert": expert_id, "benchmark": benchmark_id}
             connection.execute(_DELETE_SUMS, names)
             connection.execute(_SUMS, names)
         strata = select(Stratum.id).join(Subject, Subject.id == Stratum.subject_id)
-        _rerank(connection, strata.where(Subject.benchmark_id == benchmark_id), set(changed))
+        _rerank(connection, strata.where(Subject.benchmark_id == benchmark_id), set(changed), grid)
 
 
 def refresh_strata(connection: Connection, changed: Collection[tuple[int, int]]) -> None:
@@ -160,7 +174,12 @@ def _lock(connection: Connection) -> None:
         connection.execute(text("LOCK TABLE pool_rank IN EXCLUSIVE MODE"))
 
 
-def _rerank(connection: Connection, strata: Select[Any] | Sequence[int], changed: Collection[tuple[int, int]]) -> None:
+def _rerank(
+    connection: Connection,
+    strata: Select[Any] | Sequence[int],
+    changed: Collection[tuple[int, int]],
+    grid: ScoreGrid | None = None,
+) -> None:
     before = _rankings(
         connection,
         select(PoolRank.pool_id, PoolRank.stratum_id, PoolRank.expert_id)
@@ -177,6 +196,8 @@ def _rerank(connection: Connection, strata: Select[Any] | Sequence[int], changed
 
     rebuilt: list[RankingKey] = []
     merges: list[tuple[int, int, int]] = []
+    in_grid = set() if grid is None else set(grid.expert_ids.tolist())
+    from_grid: list[RankingKey] = []
     reranked: list[RankingKey] = []
     for key in sorted(before.keys() | after.keys()):
         old, new = before.get(key, []), after.get(key, [])
@@ -184,6 +205,8 @@ def _rerank(connection: Connection, strata: Select[Any] | Sequence[int], changed
         if any((expert, key[1]) in changed for expert in old) or [e for e in new if e in stayed] != old:
             rebuilt.append(key)
             merges += [(*key, expert) for expert in new]
+        elif not old and in_grid.issuperset(new):
+            from_grid.append(key)
         else:
             merges += [(*key, expert) for expert in new if expert not in stayed]
         if old != new:
@@ -193,6 +216,10 @@ def _rerank(connection: Connection, strata: Select[Any] | Sequence[int], changed
     ranks = [(*key, expert, rank) for key in reranked for rank, expert in enumerate(after.get(key, []), 1)]
     bulk.insert(connection, PoolRank, ["pool_id", "stratum_id", "expert_id", "rank"], ranks)
     _delete(connection, QueryBest, rebuilt)
+    if grid is not None:
+        best = chain.from_iterable(grid.best(*key, after[key]) for key in from_grid)
+        names = ["pool_id", "query_id", "stratum_id", "expert_id", "value", "tied", "runner_up"]
+        bulk.insert(connection, QueryBest, names, best)
     _merge(connection, merges)
 
 

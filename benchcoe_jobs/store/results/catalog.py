@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, func, select, update
@@ -14,8 +14,13 @@ from benchcoe_jobs.domain import Query as DomainQuery
 from benchcoe_jobs.domain import RouterInput, Split, assign_split
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.store import bulk
+from benchcoe_jobs.store.results import pictures
+from benchcoe_jobs.store.results.imports import ImportRecord
 from benchcoe_jobs.store.results.joins import QUERIES, QUERY_REFS, QueryRef
-from benchcoe_jobs.store.tables import Benchmark, Query, QueryContent, QueryImage, Stratum, Subject
+from benchcoe_jobs.store.tables import Benchmark, Query, QueryContent, Stratum, Subject
+
+_IDS_AT_ONCE = 10_000
+"""Fewer than the parameters that a statement may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +41,32 @@ class Question(QueryRef):
     router_input: RouterInput
 
 
-def ensure_benchmark(connection: Connection, name: str) -> int:
-    """The id of a benchmark, which is created if it does not exist.
+def ensure_benchmark(connection: Connection, name: str, import_id: int | None = None) -> int:
+    """The id of a benchmark, which is created if it does not exist, by the import `import_id` if there is one.
 
     Until the transaction ends, no other one adds queries to it: two imports would count the same new queries twice.
     """
-    by_name = select(Benchmark.id).where(Benchmark.name == name)
-    if connection.scalar(by_name) is None:
-        bulk.insert_new(connection, Benchmark, name=name)
-    return connection.scalars(by_name.with_for_update(key_share=True)).one()
+    locked = select(Benchmark.id).where(Benchmark.name == name).with_for_update(key_share=True)
+    while (found := connection.scalar(locked)) is None:  # another transaction may have removed it just now
+        bulk.insert_new(connection, Benchmark, name=name, import_id=import_id)
+    return found
+
+
+def lock_benchmark(connection: Connection, name: str) -> None:
+    """Let no other transaction add queries to a benchmark, or remove it, before this one ends."""
+    connection.execute(select(Benchmark.id).where(Benchmark.name == name).with_for_update())
+
+
+def benchmark_ids(connection: Connection) -> dict[str, int]:
+    """Benchmark name -> id."""
+    return {
+        row.name: row.id for row in connection.execute(select(Benchmark.name, Benchmark.id).order_by(Benchmark.name))
+    }
 
 
 def find_benchmark(connection: Connection, name: str | None) -> tuple[int, str]:
     """Id and name of a benchmark; None selects the only benchmark of the store. Raises UsageError."""
-    known = {
-        row.name: row.id for row in connection.execute(select(Benchmark.name, Benchmark.id).order_by(Benchmark.name))
-    }
+    known = benchmark_ids(connection)
     if name is None and len(known) == 1:
         name = next(iter(known))
     if name is None:
@@ -68,12 +83,15 @@ def subject_ids(connection: Connection, benchmark_id: int) -> dict[str, int]:
     return {row.name: row.id for row in connection.execute(query)}
 
 
-def add_subjects(connection: Connection, benchmark_id: int, names: Iterable[str]) -> dict[str, int]:
+def add_subjects(
+    connection: Connection, benchmark_id: int, names: Iterable[str], import_id: int | None = None
+) -> dict[str, int]:
     """Add the subjects that do not exist, each with its three strata. Returns all subjects, name -> id."""
     known = subject_ids(connection, benchmark_id)
     new = sorted(set(names) - set(known))
     if new:
-        bulk.insert(connection, Subject, ["benchmark_id", "name"], [(benchmark_id, name) for name in new])
+        added = [(benchmark_id, name, import_id) for name in new]
+        bulk.insert(connection, Subject, ["benchmark_id", "name", "import_id"], added)
         known = subject_ids(connection, benchmark_id)
         strata = [(known[name], split.value, 0) for name in new for split in Split]
         bulk.insert(connection, Stratum, ["subject_id", "split", "n_queries"], strata)
@@ -90,11 +108,13 @@ def stored_queries(connection: Connection, benchmark_id: int) -> dict[str, Store
     return {row.key: StoredQuery(*row) for row in rows}
 
 
-def add_queries(connection: Connection, benchmark_id: int, queries: Sequence[DomainQuery]) -> dict[str, StoredQuery]:
+def add_queries(
+    connection: Connection, benchmark_id: int, queries: Sequence[DomainQuery], import_id: int | None = None
+) -> dict[str, StoredQuery]:
     """Add queries, whose keys must be new. Returns them by key. A query without a split is assigned one."""
     if not queries:
         return {}
-    subjects = add_subjects(connection, benchmark_id, {query.subject for query in queries})
+    subjects = add_subjects(connection, benchmark_id, {query.subject for query in queries}, import_id)
     strata = {
         (row.subject_id, row.split): row.id
         for row in connection.execute(
@@ -108,8 +128,8 @@ def add_queries(connection: Connection, benchmark_id: int, queries: Sequence[Dom
     bulk.insert(
         connection,
         Query,
-        ["benchmark_id", "stratum_id", "key"],
-        ((benchmark_id, stratum, query.key) for query, stratum in zip(queries, placed, strict=True)),
+        ["benchmark_id", "stratum_id", "key", "import_id"],
+        ((benchmark_id, stratum, query.key, import_id) for query, stratum in zip(queries, placed, strict=True)),
     )
     rows = connection.execute(
         select(Query.key, Query.id).where(Query.benchmark_id == benchmark_id, Query.id > before)
@@ -124,8 +144,7 @@ def add_queries(connection: Connection, benchmark_id: int, queries: Sequence[Dom
             for query, content_hash in zip(queries, hashes, strict=True)
         ),
     )
-    images = ((ids[query.key], place, image) for query in queries for place, image in enumerate(query.images))
-    bulk.insert(connection, QueryImage, ["query_id", "position", "content"], images)
+    pictures.add(connection, {ids[query.key]: query.images for query in queries})
     for stratum, added in Counter(placed).items():
         connection.execute(update(Stratum).where(Stratum.id == stratum).values(n_queries=Stratum.n_queries + added))
     return {
@@ -134,20 +153,33 @@ def add_queries(connection: Connection, benchmark_id: int, queries: Sequence[Dom
     }
 
 
-def incomplete_queries(connection: Connection, query_ids: Collection[int]) -> dict[str, DomainQuery]:
-    """Those of some queries whose text or answer is not known, by key; without images and splits."""
-    rows = connection.execute(
-        QUERIES.where(Query.id.in_(query_ids), (QueryContent.text == "") | QueryContent.answer.is_(None))
-    )
+def contents_by_key(connection: Connection, query_ids: Collection[int]) -> dict[str, DomainQuery]:
+    """Some queries by key, without images and splits."""
+    listed = sorted(query_ids)
     return {
         key: DomainQuery(key, subject, text, tuple(choices), answer)
-        for _, key, subject, _, _, text, choices, answer in rows
+        for start in range(0, len(listed), _IDS_AT_ONCE)
+        for _, key, subject, _, _, text, choices, answer in connection.execute(
+            QUERIES.where(Query.id.in_(listed[start : start + _IDS_AT_ONCE]))
+        )
+    }
+
+
+def contents(connection: Connection, query_ids: Collection[int]) -> dict[int, DomainQuery]:
+    """Some queries by id, without images and splits."""
+    rows = connection.execute(QUERIES.where(Query.id.in_(query_ids)))
+    return {
+        id_: DomainQuery(key, subject, text, tuple(choices), answer)
+        for id_, key, subject, _, _, text, choices, answer in rows
     }
 
 
 def fill_contents(connection: Connection, contents: Mapping[int, DomainQuery]) -> None:
-    """Give queries the content that was unknown so far, by query id. Their keys, subjects and splits stay."""
+    """Give queries the content that was unknown so far, by query id. Their keys, subjects, splits and pictures stay."""
+    with_pictures = pictures.hashes(connection, contents.keys()).keys()
     for query_id, query in contents.items():
+        if query_id in with_pictures:  # one by one: pictures may be large
+            query = replace(query, images=pictures.of_queries(connection, [query_id])[query_id])
         connection.execute(
             update(QueryContent)
             .where(QueryContent.query_id == query_id)
@@ -159,20 +191,32 @@ def fill_contents(connection: Connection, contents: Mapping[int, DomainQuery]) -
                 source=func.coalesce(QueryContent.source, query.source),
             )
         )
-    images = ((id_, place, image) for id_, query in contents.items() for place, image in enumerate(query.images))
-    bulk.insert(connection, QueryImage, ["query_id", "position", "content"], images)
+    pictures.add(connection, {query_id: query.images for query_id, query in contents.items()})
 
 
-def set_shots(connection: Connection, benchmark_id: int, shots: Mapping[str, Mapping[str, Any]]) -> int:
+def set_answers(connection: Connection, queries: Mapping[int, DomainQuery]) -> None:
+    """Replace the answers of queries, by query id. The rest of their contents must be the stored one."""
+    for query_id, query in queries.items():
+        connection.execute(
+            update(QueryContent)
+            .where(QueryContent.query_id == query_id)
+            .values(content_hash=query.content_hash, answer=query.answer)
+        )
+
+
+def set_shots(
+    connection: Connection, benchmark_id: int, shots: Mapping[str, Mapping[str, Any]], record: ImportRecord
+) -> int:
     """Store worked examples by subject; unknown subjects are ignored. Returns the number of changed subjects."""
-    changed = 0
-    for row in connection.execute(
-        select(Subject.id, Subject.name, Subject.shots).where(Subject.benchmark_id == benchmark_id)
-    ).all():
-        if row.name in shots and row.shots != shots[row.name]:
-            connection.execute(update(Subject).where(Subject.id == row.id).values(shots=dict(shots[row.name])))
-            changed += 1
-    return changed
+    shots = json.loads(json.dumps(shots))  # as they are read from the store: tuples become lists
+    rows = connection.execute(
+        select(Subject.id, Subject.name, Subject.shots, Subject.import_id).where(Subject.benchmark_id == benchmark_id)
+    ).all()
+    changed = [row for row in rows if row.name in shots and row.shots != shots[row.name]]
+    record.keep(Subject, [row.id for row in changed if row.import_id != record.id])
+    for row in changed:
+        connection.execute(update(Subject).where(Subject.id == row.id).values(shots=shots[row.name]))
+    return len(changed)
 
 
 def has_queries(connection: Connection, benchmark_id: int) -> bool:
@@ -201,14 +245,15 @@ def questions_by_key(connection: Connection, benchmark_id: int) -> Iterator[tupl
 
 
 def questions(connection: Connection, benchmark_id: int, split: str) -> list[Question]:
-    """The queries of a split that have a text, by id."""
+    """The queries of a split that have a text, by id. Their pictures are read from the store when they are needed."""
+    of_query = pictures.unread(connection, benchmark_id)
     rows = connection.execute(
         QUERIES.where(Subject.benchmark_id == benchmark_id, Stratum.split == split, QueryContent.text != "").order_by(
             Query.id
         )
     )
     return [
-        Question(id_, key, subject, split, stratum_id, RouterInput(text, tuple(choices)))
+        Question(id_, key, subject, split, stratum_id, RouterInput(text, tuple(choices), of_query.get(id_, ())))
         for id_, key, subject, split, stratum_id, text, choices, _ in rows
     ]
 

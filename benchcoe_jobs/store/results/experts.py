@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from benchcoe_jobs.domain import ALL_POOL, RECORDED
 from benchcoe_jobs.errors import UsageError
@@ -162,6 +162,19 @@ def _has_answers(connection: Connection, expert_id: int) -> bool:
     return any(map(is_measured, connection.scalars(select(Run.provenance).where(Run.expert_id == expert_id))))
 
 
+def hold_experts(connection: Connection, names: Collection[str] | None) -> None:
+    """Let no other transaction remove some experts, or any expert (None), before this one ends."""
+    wanted = () if names is None else (Expert.name.in_(names),)
+    held = select(Expert.id).where(*wanted).order_by(Expert.id)
+    connection.execute(held.with_for_update(read=True, key_share=True))
+
+
+def lock_experts(connection: Connection, names: Collection[str]) -> None:
+    """Let no other transaction add results of some experts, or remove them, before this one ends."""
+    locked = select(Expert.id).where(Expert.name.in_(names)).order_by(Expert.id)
+    connection.execute(locked.with_for_update())
+
+
 def find_expert(connection: Connection, name: str) -> int:
     """The id of an expert. Raises UsageError, which lists the existing experts."""
     found = connection.scalar(select(Expert.id).where(Expert.name == name))
@@ -183,12 +196,29 @@ def costs(connection: Connection) -> dict[str, float | None]:
     return {row.name: row.cost for row in connection.execute(select(Expert.name, Expert.cost))}
 
 
+def priced(connection: Connection) -> set[str]:
+    """The names of the experts that have a price."""
+    has_price = or_(*(getattr(Expert, price).is_not(None) for price in PRICES))
+    return set(connection.scalars(select(Expert.name).where(has_price)))
+
+
 def set_retired(connection: Connection, name: str, retired: bool) -> None:
     """Retire an expert from routing in all pools, or reinstate it. Its scores stay."""
     expert_id = find_expert(connection, name)
     when = datetime.now(UTC) if retired else None
     connection.execute(update(Expert).where(Expert.id == expert_id).values(retired_at=when))
     _refresh_all(connection)
+
+
+def expert_names(connection: Connection) -> dict[int, str]:
+    """The names of all experts by their ids."""
+    return dict(connection.execute(select(Expert.id, Expert.name)).all())
+
+
+def retirements(connection: Connection) -> dict[str, datetime]:
+    """Expert name -> when it was retired, for the retired experts."""
+    rows = connection.execute(select(Expert.name, Expert.retired_at).where(Expert.retired_at.is_not(None)))
+    return {name: when for name, when in rows if when is not None}
 
 
 def experts(connection: Connection) -> list[dict[str, object]]:
@@ -238,6 +268,7 @@ def change_pool(connection: Connection, name: str, *, add: Sequence[str] = (), r
     """
     if name == ALL_POOL:
         raise UsageError("pool 'all' holds every expert that is not retired: see `benchcoe-jobs retire`")
+    hold_experts(connection, add)
     added = {find_expert(connection, expert) for expert in add}
     removed = {find_expert(connection, expert) for expert in remove}
     bulk.insert_new(connection, Pool, name=name)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from benchcoe_jobs.store import bulk
+from benchcoe_jobs.store.results.imports import ImportRecord
 from benchcoe_jobs.store.tables import Expert, QueryVariant, Run, Score, ScoreSum, Stratum, Subject
 
 _IDS_AT_ONCE = 10_000
@@ -16,12 +18,13 @@ _IDS_AT_ONCE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ImportRun:
-    """A run whose results were imported: its expert, and the SHA-256 of the file."""
+    """A run whose results were imported: its expert, the SHA-256 of the file, and the rest of its provenance."""
 
     id: int
     expert_id: int
     expert: str
     sha256: str
+    choices: Mapping[str, Any]
 
 
 def import_runs(connection: Connection, benchmark_id: int) -> dict[int, ImportRun]:
@@ -33,7 +36,9 @@ def import_runs(connection: Connection, benchmark_id: int) -> dict[int, ImportRu
         .order_by(Run.id)
     )
     return {
-        id_: ImportRun(id_, expert_id, name, provenance["sha256"])
+        id_: ImportRun(
+            id_, expert_id, name, provenance["sha256"], {k: v for k, v in provenance.items() if k != "sha256"}
+        )
         for id_, expert_id, name, provenance in rows
         if "sha256" in provenance
     }
@@ -49,7 +54,8 @@ def is_measured(provenance: Collection[str]) -> bool:
 
 def imported_queries(connection: Connection, expert_id: int, benchmark_id: int) -> set[int]:
     """Ids of the queries of a benchmark on which an expert's score was imported."""
-    runs = [id_ for id_, measured in _runs(connection, expert_id, benchmark_id).items() if not measured]
+    found = _runs(connection, Run.expert_id == expert_id, Run.benchmark_id == benchmark_id)
+    runs = [id_ for id_, measured in found.get(expert_id, {}).items() if not measured]
     if not runs:
         return set()
     return set(connection.scalars(select(Score.query_id).where(Score.expert_id == expert_id, Score.run_id.in_(runs))))
@@ -74,13 +80,14 @@ def imported_shares(
         .join(Subject, Subject.id == Stratum.subject_id)
         .where(Subject.benchmark_id == benchmark_id, Stratum.split == split)
     )
+    sums = select(ScoreSum.expert_id, func.sum(ScoreSum.n)).where(ScoreSum.stratum_id.in_(strata))
+    n_scores: dict[int, int] = dict(connection.execute(sums.group_by(ScoreSum.expert_id)).all())
+    runs = _runs(connection, Run.benchmark_id == benchmark_id)
     for name, expert_id in experts.items():
-        runs = _runs(connection, expert_id, benchmark_id)
-        from_files = [id_ for id_, measured in runs.items() if not measured]
-        in_split = ScoreSum.expert_id == expert_id, ScoreSum.stratum_id.in_(strata)
-        n = int(connection.scalar(select(func.sum(ScoreSum.n)).where(*in_split)) or 0)
+        from_files = [id_ for id_, measured in runs.get(expert_id, {}).items() if not measured]
+        n = int(n_scores.get(expert_id, 0))
         imported = n if from_files else 0
-        if 0 < len(from_files) < len(runs):
+        if 0 < len(from_files) < len(runs.get(expert_id, {})):
             in_split = Score.expert_id == expert_id, Score.stratum_id.in_(strata)
             count = select(func.count()).select_from(Score).where(*in_split, Score.run_id.in_(from_files))
             imported = connection.scalar(count) or 0
@@ -89,8 +96,10 @@ def imported_shares(
     return shares
 
 
-def write_variants(connection: Connection, rows: Iterable[tuple[int, int, str]]) -> None:
+def write_variants(connection: Connection, rows: Sequence[tuple[int, int, str]], record: ImportRecord) -> None:
     """Store the contents that were refused: (run id, query id, content hash)."""
+    for run_id in {row[0] for row in rows}:
+        record.before_rows_of_run(QueryVariant, run_id, [row[1] for row in rows if row[0] == run_id])
     bulk.insert(connection, QueryVariant, ["run_id", "query_id", "content_hash"], rows)
 
 
@@ -120,12 +129,14 @@ def scoring_runs(
     ]
 
 
-def _runs(connection: Connection, expert_id: int, benchmark_id: int) -> dict[int, bool]:
-    """Run id -> whether the run was measured."""
-    rows = connection.execute(
-        select(Run.id, Run.provenance).where(Run.expert_id == expert_id, Run.benchmark_id == benchmark_id)
-    )
-    return {id_: is_measured(provenance) for id_, provenance in rows}
+def _runs(connection: Connection, *conditions: ColumnElement[bool]) -> dict[int, dict[int, bool]]:
+    """Expert id -> run id -> whether the run was measured."""
+    found: dict[int, dict[int, bool]] = {}
+    for expert_id, run_id, provenance in connection.execute(
+        select(Run.expert_id, Run.id, Run.provenance).where(*conditions)
+    ):
+        found.setdefault(expert_id, {})[run_id] = is_measured(provenance)
+    return found
 
 
 def _parts(ids: Collection[int]) -> Iterable[list[int]]:

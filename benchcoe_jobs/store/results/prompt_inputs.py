@@ -8,8 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, Select, select
 
 from benchcoe_jobs.domain import Query as DomainQuery
+from benchcoe_jobs.store.results import pictures
 from benchcoe_jobs.store.results.joins import QUERIES, QUERY_REFS, QueryRef
-from benchcoe_jobs.store.tables import Query, QueryContent, QueryImage, Stratum, Subject
+from benchcoe_jobs.store.tables import Query, QueryContent, Stratum, Subject
 
 
 def promptable(connection: Connection, benchmark_id: int, split: str | None, limit: int | None) -> list[QueryRef]:
@@ -37,16 +38,10 @@ def by_id(connection: Connection, query_ids: Collection[int]) -> list[QueryRef]:
 
 def contents(connection: Connection, query_ids: Collection[int]) -> dict[int, DomainQuery]:
     """Query id -> query with its images, as engines and scorers need it; without its split."""
-    images: dict[int, list[bytes]] = {}
-    for query_id, content in connection.execute(
-        select(QueryImage.query_id, QueryImage.content)
-        .where(QueryImage.query_id.in_(query_ids))
-        .order_by(QueryImage.query_id, QueryImage.position)
-    ):
-        images.setdefault(query_id, []).append(content)
+    images = pictures.of_queries(connection, query_ids)
     rows = connection.execute(QUERIES.where(Query.id.in_(query_ids)))
     return {
-        id_: DomainQuery(key, subject, text, tuple(choices), answer, images=tuple(images.get(id_, [])))
+        id_: DomainQuery(key, subject, text, tuple(choices), answer, images=images.get(id_, ()))
         for id_, key, subject, _, _, text, choices, answer in rows
     }
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, func, select, text
 
 from benchcoe_jobs.domain import ScoredAnswer
 from benchcoe_jobs.store import bulk
-from benchcoe_jobs.store.tables import Extraction, Response, Run, Score
+from benchcoe_jobs.store.tables import Expert, Extraction, Response, Run, Score
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,30 @@ WHERE expert_id = :expert AND query_id = :query AND run_id = :run
 def runs(connection: Connection, benchmark_id: int) -> Sequence[int]:
     """Ids of a benchmark's runs."""
     return connection.scalars(select(Run.id).where(Run.benchmark_id == benchmark_id).order_by(Run.id)).all()
+
+
+def expert_runs(connection: Connection, benchmark_id: int) -> list[tuple[int, int, str]]:
+    """(run id, expert id, expert name) of a benchmark's runs."""
+    rows = connection.execute(
+        select(Run.id, Run.expert_id, Expert.name)
+        .join(Expert, Expert.id == Run.expert_id)
+        .where(Run.benchmark_id == benchmark_id)
+        .order_by(Run.id)
+    )
+    return [(run_id, expert_id, name) for run_id, expert_id, name in rows]
+
+
+def score_counts(connection: Connection, query_ids: Collection[int]) -> dict[str, int]:
+    """Expert name -> its number of scores on some queries. Experts without any are left out."""
+    rows = connection.execute(
+        select(Expert.name, func.count())
+        .select_from(Score)
+        .join(Expert, Expert.id == Score.expert_id)
+        .where(Score.query_id.in_(query_ids))
+        .group_by(Expert.name)
+        .order_by(Expert.name)
+    )
+    return {row[0]: row[1] for row in rows}
 
 
 def scored(connection: Connection, run_id: int, query_ids: Collection[int]) -> list[ScoredRow]:

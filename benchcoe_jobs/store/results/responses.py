@@ -4,17 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, delete, func, insert, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, delete, func, select
 from sqlalchemy.orm import aliased
 
 from benchcoe_jobs.domain import LENGTH
 from benchcoe_jobs.store import bulk
-from benchcoe_jobs.store.tables import Benchmark, Expert, Extraction, ReportedScore, Response, Run, Score
+from benchcoe_jobs.store.results.imports import ImportRecord
+from benchcoe_jobs.store.tables import (
+    Benchmark,
+    Expert,
+    Extraction,
+    Query,
+    QueryPicture,
+    ReportedScore,
+    Response,
+    Run,
+    Score,
+)
+
+_IDS_AT_ONCE = 10_000
+"""Fewer than the parameters that a statement may have."""
 
 
 class NewScore(NamedTuple):
@@ -51,7 +64,13 @@ class ErrorRow:
     latency_s: float | None
 
 
-def ensure_run(connection: Connection, expert_id: int, benchmark_id: int, provenance: Mapping[str, Any]) -> int:
+def ensure_run(
+    connection: Connection,
+    expert_id: int,
+    benchmark_id: int,
+    provenance: Mapping[str, Any],
+    import_id: int | None = None,
+) -> int:
     """The id of the run with this provenance, which is created if it does not exist.
 
     The provenance holds everything that can change an answer.
@@ -65,12 +84,8 @@ def ensure_run(connection: Connection, expert_id: int, benchmark_id: int, proven
     found = connection.scalar(by_fingerprint)
     if found is not None:
         return found
-    run = {"expert_id": expert_id, "benchmark_id": benchmark_id, "provenance": dict(provenance)}
-    try:
-        with connection.begin_nested():
-            connection.execute(insert(Run).values(fingerprint=fingerprint, **run))
-    except IntegrityError:  # PostgreSQL has several writers: another one has just created the run
-        pass
+    run = {"expert_id": expert_id, "benchmark_id": benchmark_id, "provenance": dict(provenance), "import_id": import_id}
+    bulk.insert_new(connection, Run, fingerprint=fingerprint, **run)
     return connection.scalars(by_fingerprint).one()
 
 
@@ -95,6 +110,22 @@ def answered(connection: Connection, run_id: int, query_ids: Collection[int] | N
     if query_ids is not None:
         found = found.where(Response.query_id.in_(query_ids))
     return {query_id: bool(is_response) for query_id, is_response in connection.execute(found)}
+
+
+def answers_about_pictures(connection: Connection, expert_ids: Collection[int]) -> dict[int, bool]:
+    """Expert id -> whether it answered any query with pictures. Experts that were asked none are left out."""
+    with_pictures = select(QueryPicture.query_id)
+    # First of all, because the responses on benchmarks without pictures need not be read.
+    benchmarks = connection.scalars(select(Query.benchmark_id).where(Query.id.in_(with_pictures)).distinct()).all()
+    if not benchmarks:
+        return {}
+    rows = connection.execute(
+        select(Run.expert_id, func.count(Response.id) - func.count(Response.error))
+        .join(Response, Response.run_id == Run.id)
+        .where(Run.expert_id.in_(expert_ids), Run.benchmark_id.in_(benchmarks), Response.query_id.in_(with_pictures))
+        .group_by(Run.expert_id)
+    )
+    return {expert_id: n_answered > 0 for expert_id, n_answered in rows}
 
 
 def mean_score(connection: Connection, run_id: int) -> float | None:
@@ -222,8 +253,19 @@ def write_scores(connection: Connection, expert_id: int, run_id: int, scores: Se
     )
 
 
-def write_reported(connection: Connection, rows: Iterable[tuple[int, int, float, int | None]]) -> None:
+def forget_extractions(connection: Connection, expert_id: int, query_ids: Sequence[int]) -> None:
+    """Delete the extractions of an expert's scores that are about to be replaced."""
+    for start in range(0, len(query_ids), _IDS_AT_ONCE):
+        ids = query_ids[start : start + _IDS_AT_ONCE]
+        connection.execute(delete(Extraction).where(Extraction.expert_id == expert_id, Extraction.query_id.in_(ids)))
+
+
+def write_reported(
+    connection: Connection, rows: Sequence[tuple[int, int, float, int | None]], record: ImportRecord
+) -> None:
     """Store published scores of subjects: (expert id, subject id, value in [0, 1], number of queries or None)."""
+    for expert_id in {row[0] for row in rows}:
+        record.keep(ReportedScore, [row[1] for row in rows if row[0] == expert_id], expert_id=expert_id)
     bulk.insert(connection, ReportedScore, ["expert_id", "subject_id", "value", "n"], rows, replace=True)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
@@ -11,7 +10,7 @@ from sqlalchemy import Connection, select
 from benchcoe_jobs.domain import Query as DomainQuery
 from benchcoe_jobs.domain import Split
 from benchcoe_jobs.store.results.joins import QUERIES, QUERY_REFS, QueryRef
-from benchcoe_jobs.store.tables import Query, QueryContent, QueryImage, Response, Score, Stratum, Subject
+from benchcoe_jobs.store.tables import Query, QueryContent, Response, Score, Stratum, Subject
 
 
 def query_refs(connection: Connection, benchmark_id: int, split: str | None = None) -> list[QueryRef]:
@@ -58,19 +57,6 @@ def queries(connection: Connection, benchmark_id: int) -> list[tuple[int, Domain
         (id_, DomainQuery(key, subject, text, tuple(choices), answer, Split(split), source=source))
         for id_, key, subject, split, _, text, choices, answer, source in rows
     ]
-
-
-def image_hashes(connection: Connection, query_ids: Iterable[int]) -> dict[int, str]:
-    """Query id -> SHA-256 (hex) of the images of a query, in order. Queries without images are left out."""
-    found = {}
-    for query_id in query_ids:  # one by one: images may be large
-        images = connection.scalars(
-            select(QueryImage.content).where(QueryImage.query_id == query_id).order_by(QueryImage.position)
-        ).all()
-        if images:
-            digests = "".join(hashlib.sha256(image).hexdigest() for image in images)
-            found[query_id] = hashlib.sha256(digests.encode()).hexdigest()
-    return found
 
 
 def expert_scores(

@@ -6,10 +6,11 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import aliased
 
 from benchcoe_jobs.store import bulk
 from benchcoe_jobs.store.results import catalog
@@ -87,6 +88,40 @@ def stored_decisions(connection: Connection, evaluation_id: int) -> dict[int, tu
         select(Decision.query_id, Decision.expert_id, Decision.fell_back).where(Decision.evaluation_id == evaluation_id)
     )
     return {query_id: (expert_id, bool(fell_back)) for query_id, expert_id, fell_back in rows}
+
+
+class StoredDecision(NamedTuple):
+    """A decision: its query, the chosen expert with its score if known, and the predicted subject, if any."""
+
+    key: str
+    subject: str
+    expert: str
+    score: float | None
+    predicted: str | None
+    fell_back: bool | None
+
+
+def newest_decisions(connection: Connection, router_id: int, benchmark_id: int, split: str) -> list[StoredDecision]:
+    """The decisions of a router's newest evaluation on a split, by query id; empty if it has none."""
+    newest = (
+        select(func.max(Evaluation.id))
+        .where(Evaluation.router_id == router_id, Evaluation.benchmark_id == benchmark_id, Evaluation.split == split)
+        .scalar_subquery()
+    )
+    predicted = aliased(Subject)
+    rows = connection.execute(
+        select(Query.key, Subject.name, Expert.name, Score.value, predicted.name, Decision.fell_back)
+        .select_from(Decision)
+        .join(Query, Query.id == Decision.query_id)
+        .join(Stratum, Stratum.id == Query.stratum_id)
+        .join(Subject, Subject.id == Stratum.subject_id)
+        .join(Expert, Expert.id == Decision.expert_id)
+        .outerjoin(predicted, predicted.id == Decision.subject_id)
+        .outerjoin(Score, (Score.expert_id == Decision.expert_id) & (Score.query_id == Decision.query_id))
+        .where(Decision.evaluation_id == newest)
+        .order_by(Decision.query_id)
+    )
+    return [StoredDecision(*row) for row in rows]
 
 
 def unscored_decisions(connection: Connection, evaluation_id: int) -> dict[int, list[int]]:

@@ -189,27 +189,27 @@ def targets(connection: Connection, scope: Scope) -> Iterable[tuple[int, int, fl
 
 
 class StoredVectors:
-    """The table `embedding` as a cache: no text is encoded twice by the same encoder."""
+    """The table `embedding` as a cache: no text or picture is encoded twice by the same encoder."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     def get(self, encoder: str, hashes: Sequence[str]) -> dict[str, bytes]:
-        """The stored vectors of an encoder, by text hash."""
+        """The stored vectors of an encoder, by the hash of what it read."""
         found: dict[str, bytes] = {}
         with self._store.reading() as connection:
             for start in range(0, len(hashes), SQL_VARIABLES):
                 part = hashes[start : start + SQL_VARIABLES]
                 rows = connection.execute(
-                    select(Embedding.text_hash, Embedding.vector).where(
-                        Embedding.encoder == encoder, Embedding.text_hash.in_(part)
+                    select(Embedding.content_hash, Embedding.vector).where(
+                        Embedding.encoder == encoder, Embedding.content_hash.in_(part)
                     )
                 )
-                found.update((text_hash, bytes(vector)) for text_hash, vector in rows)
+                found.update((content_hash, bytes(vector)) for content_hash, vector in rows)
         return found
 
     def put(self, encoder: str, vectors: Mapping[str, bytes]) -> None:
-        """Store vectors by text hash. A vector that is stored already stays as it is."""
+        """Store vectors by the hash of what was read. A vector that is stored already stays as it is."""
         with self._store.writing() as connection:
-            rows = ((encoder, text_hash, vector) for text_hash, vector in vectors.items())
-            bulk.insert(connection, Embedding, ["encoder", "text_hash", "vector"], rows)
+            rows = ((encoder, content_hash, vector) for content_hash, vector in vectors.items())
+            bulk.insert(connection, Embedding, ["encoder", "content_hash", "vector"], rows)

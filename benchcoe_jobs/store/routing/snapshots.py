@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from benchcoe_jobs.domain import JobState
 from benchcoe_jobs.store.job_queue.tables import Job
 from benchcoe_jobs.store.routing.routers import TrainedRouter
-from benchcoe_jobs.store.routing.tables import Evaluation, Router, RoutingSnapshot
+from benchcoe_jobs.store.routing.tables import Evaluation, Router, RoutingSnapshot, ServedDecision
 
 
 def store_snapshot(connection: Connection, router: TrainedRouter, fingerprint: str, content: Mapping[str, Any]) -> None:
@@ -42,7 +42,7 @@ def read_snapshot(connection: Connection, fingerprint: str) -> dict[str, Any] | 
 
 
 def remove_unused(connection: Connection) -> None:
-    """Delete the snapshots that no job and no evaluation names.
+    """Delete the snapshots that no job, no evaluation and no served decision names.
 
     The routers are locked first, as a transaction does that opens a job: a snapshot that it has just found stays.
     """
@@ -59,7 +59,12 @@ def routers_of_unused(connection: Connection) -> list[str]:
 def _unused() -> ColumnElement[bool]:
     named = select(Job.request["snapshot"].as_string()).where(Job.request["snapshot"].as_string().is_not(None))
     evaluated = select(Evaluation.snapshot_id).where(Evaluation.snapshot_id.is_not(None))
-    return RoutingSnapshot.fingerprint.not_in(named) & RoutingSnapshot.id.not_in(evaluated)
+    served = select(ServedDecision.snapshot_id)
+    return (
+        RoutingSnapshot.fingerprint.not_in(named)
+        & RoutingSnapshot.id.not_in(evaluated)
+        & RoutingSnapshot.id.not_in(served)
+    )
 
 
 def artifacts_of_open_jobs(connection: Connection) -> set[str]:

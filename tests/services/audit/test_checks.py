@@ -63,12 +63,16 @@ def test_case_blanks_and_the_order_of_choices_are_ignored() -> None:
     b = query("b", "which is even?", "Two", "one", split=Split.TEST)
     c = query("c", "which is even?", "two", "three", split=Split.TEST)
     d = query("d", "which is even?", "one", "two", split=Split.TRAIN)
-    assert duplicates_across_splits([a, b, c, d]) == [[a, b, d]]
-    assert duplicates_across_splits([a, c, d]) == []
+    assert duplicates_across_splits([a, b, c, d], {}) == [[a, b, d]]
+    assert duplicates_across_splits([a, c, d], {}) == []
 
 
-def test_queries_without_a_text_are_no_duplicates() -> None:
-    assert duplicates_across_splits([query("a", "", split=Split.TRAIN), query("b", "", split=Split.TEST)]) == []
+def test_queries_without_a_text_are_duplicates_by_their_pictures() -> None:
+    a, b, c = (query(key, "", split=split) for key, split in zip("abc", Split, strict=True))
+    assert duplicates_across_splits([a, b, c], {}) == []
+    assert duplicates_across_splits([a, b, c], {ord("a"): ("1", "2"), ord("b"): ("1",), ord("c"): ("1", "2")}) == [
+        [a, c]
+    ]
 
 
 def test_the_same_question_about_another_picture_is_no_copy(store: Store) -> None:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from audit_worlds import N, correlated, gathered, matrix_of
 from tables import add_experts
 
+from benchcoe_jobs.importers.base import ReadOptions
 from benchcoe_jobs.services.audit.checks import audit
 from benchcoe_jobs.services.audit.findings import Severity
 from benchcoe_jobs.services.audit.order_checks import order_findings, unrelated_of
@@ -33,7 +34,7 @@ def test_answers_show_which_order_is_right(store: Store, tmp_path: Path) -> None
     for name in ("bob", "cat"):
         rows = [{"key": str(i), "subject": "law", "score": right[name][log[i]]} for i in range(N)]
         (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
-        import_results(store, name, tmp_path / "rows.jsonl", form="table", benchmark="mmlu-pro")
+        import_results(store, name, tmp_path / "rows.jsonl", form="table", options=ReadOptions(benchmark="mmlu-pro"))
     found = [finding for finding in audit(store, None) if finding.kind in ("order", "unrelated")]
     assert [(finding.severity, finding.expert) for finding in found] == [
         (Severity.ERROR, "bob"),

@@ -15,7 +15,7 @@ from tables import add_experts, bring
 
 from benchcoe_jobs.domain import Level, SkippedRow
 from benchcoe_jobs.errors import UsageError
-from benchcoe_jobs.importers.mmlu_pro import read
+from benchcoe_jobs.importers.published.mmlu_pro import read
 from benchcoe_jobs.services.audit.checks import audit
 from benchcoe_jobs.services.audit.findings import Severity
 from benchcoe_jobs.services.audit.log_order import Numbering, Order

@@ -13,7 +13,7 @@ from prompt_files import CHAT, chat, plain, read, write
 from queue_rows import claim
 
 from benchcoe_jobs.dispatch.inline import InlineDispatcher
-from benchcoe_jobs.domain import Completion, JobState
+from benchcoe_jobs.domain import Completion, Decoding, Image, JobState, Message, Request
 from benchcoe_jobs.errors import InputError, UsageError
 from benchcoe_jobs.job_queue.lifecycle import cancel, retry, submit
 from benchcoe_jobs.services.batch import job as batch_job
@@ -23,7 +23,7 @@ from benchcoe_jobs.services.inference.job import profile_request
 from benchcoe_jobs.services.ingest.benchmark_import import add_benchmark
 from benchcoe_jobs.settings import Settings
 from benchcoe_jobs.store.job_queue import batch_lines, jobs, leases, unfinished
-from benchcoe_jobs.store.job_queue.batch_lines import LineResult
+from benchcoe_jobs.store.job_queue.batch_lines import Line, LineResult
 from benchcoe_jobs.store.job_queue.jobs import JobRow
 from benchcoe_jobs.store.results import experts
 from benchcoe_jobs.store.results.experts import ExpertRow
@@ -261,6 +261,23 @@ def test_what_a_local_engine_has_no_place_for_is_refused(world: Store, tmp_path:
     assert submit_file(world, file, "r")[1], "an endpoint is told it"
 
 
+def test_a_request_with_a_picture_goes_to_an_expert_that_can_see(world: Store, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"architectures": ["LlamaForCausalLM"]}')
+    apples = {"type": "text", "text": routing_world.APPLES.text}
+    picture = {"type": "image_url", "image_url": {"url": SMALL["url"]}}
+    shown = chat(1, "", messages=[{"role": "user", "content": [apples, picture]}])
+    file = write(tmp_path / "p.jsonl", shown, chat(2, routing_world.APPLES.text))
+    with world.writing() as connection:
+        connection.exec_driver_sql(f"UPDATE expert SET model = '{tmp_path}' WHERE name = 'ann'")
+    job_id, _ = submit_file(world, file, "r")
+    routing_world.run_shards(world, tmp_path, job_id, ["cpu"])
+    assert experts_of(world, job_id) == ["bob", "ann"], "ann is the best on apples, and a causal language model"
+    with world.writing() as connection:
+        connection.exec_driver_sql(f"UPDATE expert SET model = '{tmp_path}'")
+    with pytest.raises(InputError, match=r"line 1: there are pictures, and no expert .* can see"):
+        submit_file(world, file, "r")
+
+
 def test_the_same_file_is_another_job_for_another_pool_and_for_moved_labels(world: Store, tmp_path: Path) -> None:
     file = write(tmp_path / "p.jsonl", chat(1, routing_world.APPLES.text))
     first, is_new = submit_file(world, file, "r")
@@ -296,3 +313,16 @@ def test_a_router_of_imported_experts_cannot_answer(routed: Store, tmp_path: Pat
         connection.exec_driver_sql("UPDATE expert SET engine = 'recorded'")
     with pytest.raises(UsageError, match="has imported results and no engine to answer with"):
         submit_file(routed, write(tmp_path / "p.jsonl", chat(1, "x")), None)
+
+
+def test_lines_with_large_pictures_are_asked_in_smaller_micro_batches() -> None:
+    """The limit is 32 MiB, as for profiles; micro-batches of one decoding are beside each other."""
+    large = Image(b"x" * (20 << 20))
+
+    def line_of(number: int, *images: Image, temperature: float = 0.0) -> batch_job._LineRequest:
+        line = Line(number, f"c{number}", CHAT, {}, *[None] * 8)
+        return line, Request(messages=(Message("user", ("look", *images)),)), Decoding(temperature=temperature)
+
+    lines = [line_of(0, large), line_of(1), line_of(2, large), line_of(3, large, temperature=1.0)]
+    batches = [[line.line for line, *_ in batch] for batch in batch_job._micro_batches(lines, "transformers")]
+    assert batches == [[0, 1], [2], [3]]

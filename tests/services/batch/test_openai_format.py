@@ -16,6 +16,7 @@ from prompt_files import CHAT, PLAIN, chat, plain, write
 from benchcoe_jobs import files
 from benchcoe_jobs.domain import Decoding, Image, Message, Request, RouterInput
 from benchcoe_jobs.errors import InputError
+from benchcoe_jobs.picture import Picture
 from benchcoe_jobs.services.batch import openai_format
 from benchcoe_jobs.services.batch.openai_format import (
     answer_line,
@@ -108,9 +109,15 @@ def test_the_bodies_are_validated_once(tmp_path: Path, monkeypatch: pytest.Monke
     assert n_parsed == 2, "the router's input needs no second validation"
 
 
-def test_a_router_reads_the_text_of_the_last_message() -> None:
+def test_a_router_reads_the_text_of_the_last_message_and_all_pictures() -> None:
     talk = [{"role": "system", "content": "be brief"}, {"role": "user", "content": PARTS}]
-    assert router_input(CHAT, chat(1, "", messages=talk)["body"]) == RouterInput("what is\nin this picture?")
+    picture = Picture.of(PICTURE)
+    expected = RouterInput("what is\nin this picture?", pictures=(picture,))
+    assert router_input(CHAT, chat(1, "", messages=talk)["body"]) == expected
+    talk += [{"role": "assistant", "content": "a cat"}, {"role": "user", "content": "how old?"}]
+    found = router_input(CHAT, chat(1, "", messages=talk)["body"])
+    assert found == RouterInput("how old?", pictures=(picture,)), "an earlier picture is a part of the question"
+    assert found.pictures[0].read() == PICTURE
     assert router_input(PLAIN, {"prompt": "how?"}) == RouterInput("how?")
 
 

@@ -82,12 +82,13 @@ def test_the_training_split_is_in_sample(toy: Store, tmp_path: Path) -> None:
 
 
 def other(store: Store, folder: Path, *names: str) -> Report:
+    from benchcoe_jobs.importers.base import ReadOptions
     from benchcoe_jobs.services.ingest.result_import import import_results
 
     path = folder / "other.csv"
     for name in names:
         path.write_text(f"key,text,subject,split,score\n1,how many {BRICKS},{BRICKS},test,{int(name == 'bob')}\n")
-        import_results(store, name, path, form="table", benchmark="other")
+        import_results(store, name, path, form="table", options=ReadOptions(benchmark="other"))
     return evaluate(store, folder, "r", benchmark="other", split="test")
 
 

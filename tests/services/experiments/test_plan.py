@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from examples import examples
 from experiment_file import FILE, read
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -91,7 +92,7 @@ KEYS = [
 ]
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(60))
 @given(key=st.sampled_from(KEYS), value=VALUES, in_router=st.booleans())
 def test_any_value_under_any_key_is_read_or_refused(key: str, value: object, in_router: bool) -> None:
     document = tomllib.loads(FILE)

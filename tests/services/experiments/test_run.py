@@ -127,13 +127,14 @@ def test_a_trial_that_fails_does_not_stop_the_others(toy: Store, tmp_path: Path)
 
 @pytest.mark.parametrize("dialect", ["sqlite"])  # the database plays no part
 def test_another_benchmark(toy: Store, tmp_path: Path) -> None:
+    from benchcoe_jobs.importers.base import ReadOptions
     from benchcoe_jobs.services.ingest.result_import import import_results
 
     other = tmp_path / "other.csv"
     for name, score in (("ann", 0), ("bob", 1)):
         lines = [f"k{n},count the bricks {n},walls,test,{score}" for n in range(8)]
         other.write_text("key,text,subject,split,score\n" + "\n".join(lines))
-        import_results(toy, name, other, form="table", benchmark="other")
+        import_results(toy, name, other, form="table", options=ReadOptions(benchmark="other"))
     small = Experiment("toy", (Protocol.OTHER_BENCHMARK,), {"all": ()}, (RouterSpec("r"),), other_benchmark="other")
     [outcome] = run_experiment(toy, small, tmp_path / "out").outcomes
     assert (outcome.report["n"], outcome.report["distribution"]) == (8, "out of distribution")

@@ -1,4 +1,4 @@
-"""The plug-ins of the tests, and a tiny Llama for those that need a real engine."""
+"""The plug-ins of the tests."""
 
 from __future__ import annotations
 
@@ -6,14 +6,6 @@ from pathlib import Path
 
 import pytest
 import tiny_quiz
-
-
-@pytest.fixture(scope="session")
-def llama(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    tiny_quiz.require_engine()
-    import tiny
-
-    return tiny.save_llama(tmp_path_factory.mktemp("llama"))
 
 
 @pytest.fixture(autouse=True)

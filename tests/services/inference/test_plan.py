@@ -10,6 +10,7 @@ from profiling import prompt_plans
 
 from benchcoe_jobs.domain import Query
 from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.picture_opener import OPENER
 from benchcoe_jobs.services.inference.plan import still_open
 from benchcoe_jobs.services.ingest.benchmark_import import add_benchmark
 from benchcoe_jobs.store.results import catalog, prompt_inputs
@@ -51,6 +52,15 @@ def test_images_of_a_query_are_in_its_request(store: Store, folder: Path) -> Non
         [content] = prompt_inputs.contents(connection, [plan.queries[0].id]).values()
     assert plan.request(content).images == images
     assert content.content_hash == query.content_hash
+
+
+def test_the_version_of_the_opener_is_asked_with_pictures_only(store: Store, folder: Path) -> None:
+    add_benchmark(store, "quiz", tiny_quiz.write_quiz(folder / "quiz", 10))
+    with store.writing() as connection:
+        benchmark = catalog.ensure_benchmark(connection, "mmmu")
+        catalog.add_queries(connection, benchmark, [Query("1", "Art", "?", ("a", "b"), "A", images=(b"x",))])
+    versions = {plan.benchmark.name: plan.provenance.get("images") for plan in prompt_plans(store)}
+    assert versions == {"quiz": None, "mmmu": OPENER}
 
 
 def test_open_queries_are_those_without_a_response_and_errors_if_retried(store: Store, folder: Path) -> None:

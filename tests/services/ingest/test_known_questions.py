@@ -10,11 +10,10 @@ import pytest
 from sqlalchemy import func, select
 from tables import add_experts, bring
 
-from benchcoe_jobs.domain import Query as DomainQuery
 from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.services.ingest import query_matching, result_import
 from benchcoe_jobs.services.ingest.benchmark_import import add_benchmark
-from benchcoe_jobs.services.ingest.known_questions import OTHER_KEY, OTHER_SPELLING, completed, normalised, spelling
+from benchcoe_jobs.services.ingest.known_questions import OTHER_KEY, OTHER_SPELLING, normalised, spelling
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.store.tables import Query, Score
 
@@ -94,7 +93,7 @@ def test_a_file_with_other_keys_is_refused(toy: Store, tmp_path: Path, form: str
     first, second = (FORMS[form], str) if turned else (str, FORMS[form])
     bring(toy, tmp_path, "ann", *rows(first))
     with pytest.raises(
-        InputError, match=r"spelling of a known key|none of its keys is among the 12 of benchmark 'toy'"
+        InputError, match=r"none of its 12 queries is among the 12 of benchmark 'toy': (its key is|it has)"
     ) as caught:
         bring(toy, tmp_path, "bob", *rows(second))
     assert "--new-queries" in str(caught.value)
@@ -107,8 +106,8 @@ def test_the_reason_names_both_keys(toy: Store, tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         bring(toy, tmp_path, "bob", *rows(FORMS["float"]))
     assert str(caught.value) == (
-        "rows.jsonl: none of 12 rows can be used; 12 rows, the first of them row 1: its key is another spelling of a "
-        "known key (in row 1, '1.0' for '1'); --new-queries takes such rows as new queries"
+        "rows.jsonl: nothing was imported: none of its 12 queries is among the 12 of benchmark 'toy': its key is "
+        "another spelling of a known key (in row 1, '1.0' for '1'); --new-queries takes such rows as new queries"
     )
 
 
@@ -134,12 +133,60 @@ TEXTS = {
 }
 
 
-@pytest.mark.parametrize("form", TEXTS)
-def test_a_question_with_other_characters_is_no_new_query(toy: Store, tmp_path: Path, form: str) -> None:
+@pytest.mark.parametrize("key", [None, "q{}".format])
+@pytest.mark.parametrize("form", list(TEXTS)[:3])
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_question_with_other_characters_is_the_same(
+    toy: Store, tmp_path: Path, key: Any, form: str, turned: bool
+) -> None:
+    first, second = (TEXTS[form], question) if turned else (question, TEXTS[form])
+    bring(toy, tmp_path, "ann", *rows(key, text=first))
+    summary = bring(toy, tmp_path, "bob", *rows(key, text=second))
+    assert (summary.scored, summary.skipped, counts(toy)) == ({"bob": 12}, [], (12, 24))
+
+
+def test_a_question_with_other_blanks_inside_is_no_new_query(toy: Store, tmp_path: Path) -> None:
     bring(toy, tmp_path, "ann", *rows(None, text=question))
     with pytest.raises(InputError, match=OTHER_KEY):
-        bring(toy, tmp_path, "bob", *rows(None, text=TEXTS[form]))
+        bring(toy, tmp_path, "bob", *rows(None, text=TEXTS["blank at the end of a line"]))
     assert counts(toy) == (12, 12)
+
+
+@pytest.mark.parametrize("form", ["float", "padded"])
+@pytest.mark.parametrize("turned", [False, True])
+def test_another_spelling_of_a_key_with_the_same_question_is_the_same(
+    toy: Store, tmp_path: Path, form: str, turned: bool
+) -> None:
+    first, second = (FORMS[form], str) if turned else (str, FORMS[form])
+    bring(toy, tmp_path, "ann", *rows(first, text=question))
+    summary = bring(toy, tmp_path, "bob", *rows(second, text=TEXTS["CRLF"]))
+    assert (summary.scored, summary.skipped, counts(toy)) == ({"bob": 12}, [], (12, 24))
+
+
+def test_another_key_with_the_same_content_is_the_same(toy: Store, tmp_path: Path) -> None:
+    """Choices or an answer beside the text make it the same question; a text alone may be that of several."""
+
+    def full(key: str) -> list[dict[str, Any]]:
+        return [{**row, "choices": ["yes", "no"], "answer": "A"} for row in rows(key.format, text=question)]
+
+    bring(toy, tmp_path, "ann", *full("{}"))
+    assert bring(toy, tmp_path, "bob", *full("x{}y")).scored == {"bob": 12}
+    assert counts(toy) == (12, 24)
+
+
+def test_few_queries_that_meet_are_not_enough(toy: Store, tmp_path: Path) -> None:
+    """Of 01 to 12, three are spelled as 1 to 12 are."""
+    bring(toy, tmp_path, "ann", *rows())
+    with pytest.raises(InputError, match=r"only 3 of its 12 queries are among the 12 of benchmark 'toy'.*'01' for '1'"):
+        bring(toy, tmp_path, "bob", *rows("{:02}".format))
+    assert counts(toy) == (12, 12)
+    assert bring(toy, tmp_path, "bob", *rows(lambda i: f"n{i}" if i > 4 else i), new_queries=True).new_queries == 8
+
+
+def test_a_part_of_the_queries_and_a_grown_file_are_taken(toy: Store, tmp_path: Path) -> None:
+    bring(toy, tmp_path, "ann", *rows())
+    assert bring(toy, tmp_path, "bob", *rows()[:2]).scored == {"bob": 2}
+    assert bring(toy, tmp_path, "bob", *rows(n=60)).new_queries == 48
 
 
 @pytest.mark.parametrize("form", TEXTS)
@@ -207,19 +254,5 @@ def test_new_subjects_may_have_new_keys(toy: Store, tmp_path: Path) -> None:
 def test_many_doubtful_rows_are_not_all_kept(toy: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query_matching, "MAX_DOUBTS", 2)
     bring(toy, tmp_path, "ann", *rows())
-    with pytest.raises(InputError, match="none of 12 rows can be used; "):
+    with pytest.raises(InputError, match="none of its 12 queries is among the 12"):
         bring(toy, tmp_path, "bob", *rows(FORMS["float"]))
-
-
-KNOWN = DomainQuery("q", "law", "", answer="A")
-
-
-def test_what_completes_a_query() -> None:
-    whole = DomainQuery("q", "law", "Which?", ("x", "y"), "A")
-    assert completed(KNOWN, whole) == whole
-    assert completed(DomainQuery("q", "law", "Which?"), whole) == whole
-    assert completed(KNOWN, DomainQuery("q", "law", "Which?")) == DomainQuery("q", "law", "Which?", (), "A")
-    assert completed(KNOWN, DomainQuery("q", "law", "Which?", answer="B")) is None
-    assert completed(DomainQuery("q", "law", "Why?"), whole) is None
-    assert completed(DomainQuery("q", "law", "Which?", ("y", "x")), whole) is None
-    assert completed(whole, whole) is None

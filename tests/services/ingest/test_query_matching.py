@@ -18,6 +18,7 @@ from benchcoe_jobs.domain import assign_split
 from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.services.ingest import result_import
 from benchcoe_jobs.services.ingest.benchmark_import import add_benchmark
+from benchcoe_jobs.store.results import catalog, prompt_inputs
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.store.tables import Query, QueryContent, Stratum
 
@@ -218,3 +219,30 @@ def test_a_key_alone_beside_its_full_row(
     found = stored(toy)
     assert found["q4"][:3] == ("Which is even now?", '["one", "two"]', "A")
     assert found["q4"][3] == assign_split(DomainQuery("q4", "math", "").split_hash), "the split of its first row stays"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"key": "p1", "subject": "maps", "text": "Where?", "choices": ["left", "right"]},
+        {"subject": "maps", "text": "Where?", "choices": ["left", "right"]},
+        {"key": "p1", "subject": "maps", "text": "Where?", "choices": ["left", "right"], "answer": "B"},
+    ],
+    ids=["by key", "by content", "with the answer, which was unknown"],
+)
+def test_a_row_without_pictures_is_that_of_the_query_with_pictures(
+    store: Store, tmp_path: Path, row: dict[str, Any]
+) -> None:
+    images = (b"one", b"two")
+    query = DomainQuery("p1", "maps", "Where?", ("left", "right"), images=images)
+    with store.writing() as connection:
+        catalog.add_queries(connection, catalog.ensure_benchmark(connection, "toy"), [query])
+    add_experts(store, bob=None)
+    summary = bring(store, tmp_path, "bob", {**row, "score": 1})
+    assert (summary.new_queries, summary.skipped) == (0, [])
+    assert "1 query of it has pictures in toy and none in the file: matched without them" in summary.notes
+    with store.reading() as connection:
+        [stored] = catalog.stored_queries(connection, 1).values()
+        content = prompt_inputs.contents(connection, [stored.id])[stored.id]
+    assert content.images == images
+    assert content.content_hash == stored.content_hash

@@ -42,13 +42,15 @@ def test_scores_of_another_file_stay_unless_replaced(toy: Store, tmp_path: Path)
 def test_rows_of_other_experts_are_skipped(toy: Store, tmp_path: Path) -> None:
     rows = [{**FIRST, "expert": name, "score": 1} for name in ("bob", "eve")]
     summary = bring(toy, tmp_path, "bob", *rows)
-    assert [(row.line, row.reason) for row in summary.skipped] == [(2, "a row of another expert: 'eve'")]
+    assert [(row.line, row.reason) for row in summary.skipped] == [
+        (2, "a row of another expert: 'eve'; import-results all takes rows of several")
+    ]
 
     rows = [{**SECOND, "expert": "bob", "score": 1}, {**SECOND, "expert": "eve", "score": 1}, {**SECOND, "score": 1}]
     summary = bring(toy, tmp_path, "all", *rows)
     assert [row.reason for row in summary.skipped] == [
-        "unknown expert: 'eve'",
-        "neither the row nor the command names its expert",
+        "unknown expert: 'eve'; --create-experts registers it",
+        "neither the row nor the command names its expert: import-results EXPERT does",
     ]
     assert summary.scored == {"bob": 1}
     assert {expert for expert, _ in scores_of(toy)} == {"ann", "bob"}

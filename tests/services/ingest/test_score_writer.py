@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lm_eval_files import choice_row, write_task
 from tables import add_experts, bring
 
 from benchcoe_jobs.domain import Scale
+from benchcoe_jobs.importers.base import ReadOptions
+from benchcoe_jobs.services.ingest.import_summary import ImportSummary
+from benchcoe_jobs.services.ingest.result_import import import_results
 from benchcoe_jobs.store.session import Store
 
 ROW: dict[str, Any] = {"key": "q1", "subject": "law", "score": 1}
@@ -27,6 +31,27 @@ def test_the_same_file_under_two_experts_is_noted(toy: Store, tmp_path: Path) ->
         "the same file was imported for ann, bob: check whose results it has"
     ]
     assert bring(toy, tmp_path, "cat", {**ROW, "score": 0}, replace=True).notes == []
+
+
+def test_the_same_file_by_another_metric_keeps_the_earlier_scores_and_says_so(toy: Store, tmp_path: Path) -> None:
+    rows = [choice_row(n, 1.0) | {"metrics": ["acc", "acc_norm"], "acc_norm": float(n)} for n in range(2)]
+    write_task(tmp_path / "run", "colours", rows, {})
+
+    def by(metric: str, **options: bool) -> ImportSummary:
+        return import_results(
+            toy, "ann", tmp_path / "run", form="lm-eval", options=ReadOptions(metric=metric), **options
+        )
+
+    assert by("acc").scored == {"ann": 2}
+    again = by("acc_norm")
+    assert (again.scored, again.unchanged, len(again.skipped)) == ({}, 1, 1)
+    assert [note for note in again.notes if "other options" in note] == [
+        "the same file was imported for ann with other options (metric acc): the scores of that import stay; "
+        "--replace takes those of this one"
+    ]
+    replaced = by("acc_norm", replace=True)
+    assert replaced.scored == {"ann": 2}
+    assert not any("other options" in note for note in replaced.notes)
 
 
 def test_a_file_that_names_its_experts_is_one_file(toy: Store, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from routing_world import APPLES, BRICKS
 
 from benchcoe_jobs.domain import Level, RouterInput
 from benchcoe_jobs.errors import InputError, UsageError
+from benchcoe_jobs.picture import Picture
 from benchcoe_jobs.routers.model import Reading
 from benchcoe_jobs.services.routing.budget import Budget
 from benchcoe_jobs.services.routing.decider import Decider, decider
@@ -46,7 +47,7 @@ class FixedModel(SimpleNamespace):
 
 
 def fixed(snapshot: RoutingSnapshot, level: Level = Level.SUBJECT, falls_back: bool = True, **model: Any) -> Decider:
-    given = {"familiarity": None, "fallback": None, "is_known": [True] * 9} | model
+    given = {"kind": "tfidf", "familiarity": None, "fallback": None, "is_known": [True] * 9} | model
     router = replace(snapshot.router, level=level.value)
     return Decider(replace(snapshot, router=router), FixedModel(**given), falls_back)  # type: ignore[arg-type]
 
@@ -193,3 +194,35 @@ def test_another_router_in_the_place_of_the_artifact_is_refused(
     shutil.copytree(tmp_path / other.router.artifact, tmp_path / snapshot.router.artifact)
     with pytest.raises(InputError, match="it is another router than the one that the store names"):
         decider(world, tmp_path, snapshot)
+
+
+def seen(text: str) -> RouterInput:
+    return RouterInput(text, pictures=(Picture.of(b"a picture"),))
+
+
+def test_an_expert_that_cannot_see_is_not_chosen_for_pictures() -> None:
+    snapshot = routing_world.snapshot_by_hand(blind=["ann", "eve"])
+    of_ann = fixed(snapshot, outputs=("apples", "bricks"), predictions=[[0.9, 0.1]] * 2)
+    with_picture, without = of_ann.choose([seen("apples"), RouterInput("apples")])
+    assert (with_picture.expert, without.expert) == ("bob", "ann")
+    assert with_picture.why.endswith("; ann cannot see its pictures")
+    assert "see" not in without.why
+    by_score = fixed(snapshot, Level.QUERY, outputs=("ann", "bob"), predictions=[[0.9, 0.1]])
+    assert by_score.choose([seen("apples")])[0].expert == "bob"
+    far = fixed(
+        snapshot,
+        outputs=("apples", "bricks"),
+        predictions=[[0.9, 0.1]],
+        familiarity=np.array([0.0]),
+        fallback=SimpleNamespace(threshold=0.5),
+    )
+    assert far.choose([seen("apples")])[0].expert == "bob", "neither is the best single expert"
+
+
+def test_a_picture_that_no_expert_can_see_is_refused() -> None:
+    blind = fixed(
+        routing_world.snapshot_by_hand(blind=["ann", "bob"]), outputs=("apples", "bricks"), predictions=[[0.9, 0.1]]
+    )
+    assert blind.choose([RouterInput("apples")])[0].expert == "ann"
+    with pytest.raises(UsageError, match="no expert that router 'r' may choose can see"):
+        blind.choose([seen("apples")])

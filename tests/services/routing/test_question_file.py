@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
+import json
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,6 +50,33 @@ def test_the_message_names_the_line(tmp_path: Path, content: bytes, message: str
     with pytest.raises(InputError) as refused:
         read_questions(file)
     assert str(refused.value).endswith(message)
+
+
+def test_a_line_may_have_pictures(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"png")
+    file = tmp_path / "questions.jsonl"
+    uri = f"data:image/png;base64,{base64.b64encode(b'other').decode()}"
+    lines = [{"question": "", "images": ["a.png", uri]}, {"question": "why?", "image": "a.png"}]
+    file.write_text("\n".join(map(json.dumps, lines)))
+    both, one = (question.router_input for question in read_questions(file))
+    assert [picture.read() for picture in both.pictures] == [b"png", b"other"]
+    assert [picture.sha256 for picture in one.pictures] == [hashlib.sha256(b"png").hexdigest()]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"image": "none.png"}, "line 1: picture 1: .*none.png: cannot be read: No such file"),
+        ({"images": ["https://example.org/a.png"]}, "line 1: picture 1: .* is a URL"),
+        ({"images": "a.png"}, 'line 1: give "images", a list, or "image", one of them'),
+        ({"images": [], "image": "a.png"}, 'line 1: give "images", a list, or "image", one of them, not both'),
+    ],
+)
+def test_a_picture_that_cannot_be_read_is_an_error(tmp_path: Path, keys: dict[str, object], message: str) -> None:
+    file = tmp_path / "questions.jsonl"
+    file.write_text(json.dumps({"question": "why?"} | keys))
+    with pytest.raises(InputError, match=message):
+        read_questions(file)
 
 
 def test_a_missing_file(tmp_path: Path) -> None:

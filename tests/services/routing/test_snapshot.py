@@ -83,7 +83,7 @@ def test_a_request_without_a_snapshot_names_the_command(world: Store) -> None:
     with world.reading() as connection, pytest.raises(UsageError) as refused:
         snapshot_of(connection, {"router": "r"}, "submit")
     assert str(refused.value) == (
-        "the job has no routing snapshot, because a release before 0.2.0 submitted it: "
+        "the job has no routing snapshot, because its router was removed or a release before 0.2.0 submitted it: "
         "submit it again with `benchcoe-jobs submit`"
     )
 

@@ -56,3 +56,20 @@ def test_only_the_waiting_shards_of_one_job_are_cancelled(store: Store) -> None:
         assert group_of(connection, other).waiting == 1
         assert transitions.resume(connection, job_id) == 1
         assert group_of(connection, job_id).waiting == 1
+
+
+def test_a_renewed_job_has_all_its_attempts(store: Store) -> None:
+    with store.writing() as connection:
+        job_id, other = add_job(connection, "x", 3), add_job(connection, "y", 1)
+        for state in (ShardState.FAILED, ShardState.WAITING):
+            held = claim(connection, job_ids=[job_id])
+            if state is ShardState.FAILED:
+                leases.finish(connection, held, state, "a reason")
+        claim(connection, job_ids=[other])
+        transitions.renew_attempts(connection, job_id)
+        assert [(state, attempts) for state, attempts, _ in shards(connection)] == [
+            ("failed", 1),
+            ("running", 0),
+            ("waiting", 0),
+            ("running", 1),
+        ]

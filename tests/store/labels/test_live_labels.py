@@ -5,15 +5,16 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
+from examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from label_worlds import EXPERTS, VALUES, World, clear, fill, is_unearned, mean, ranking
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from benchcoe_jobs.domain import Distribution, Policy, Query, Split
 from benchcoe_jobs.store.labels import live_labels
-from benchcoe_jobs.store.labels.live_labels import SUBJECT_VIEWS, Scope, best_single, subject_labels
-from benchcoe_jobs.store.results import aggregates, catalog, experts, responses
+from benchcoe_jobs.store.labels.live_labels import SUBJECT_VIEWS, QueryLabelCounts, Scope, best_single, subject_labels
+from benchcoe_jobs.store.results import aggregates, catalog, experts, imports, responses
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.store.views import best_single as best_single_view
 
@@ -108,7 +109,7 @@ def stored(store: Store, policy: Policy) -> Labels:
     return {(r.pool, r.subject, r.split): (r.expert, 1 if policy is Policy.BEST else r.rank) for r in rows}
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=examples(10), deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(world=skilled_worlds())
 def test_policies_equal_the_reference(shared_store: Store, world: World) -> None:
     clear(shared_store)
@@ -166,7 +167,11 @@ def test_a_reported_score_is_not_tested(store: Store) -> None:
     with store.writing() as connection:
         benchmark_id, benchmark = catalog.find_benchmark(connection, None)
         law, ids = catalog.subject_ids(connection, benchmark_id)["law"], experts.expert_ids(connection)
-        responses.write_reported(connection, [(ids["c"], law, 0.9, 10), (ids["B"], law, 0.8, 10)])
+        responses.write_reported(
+            connection,
+            [(ids["c"], law, 0.9, 10), (ids["B"], law, 0.8, 10)],
+            imports.begin(connection, "import-scores", "file", "0"),
+        )
         aggregates.refresh(connection, [benchmark_id])
         scope = Scope(experts.find_pool(connection, "all"), benchmark_id, benchmark, "train")
         chosen = {policy: subject_labels(connection, scope, policy)[0] for policy in Policy}
@@ -178,14 +183,18 @@ def test_a_reported_score_is_not_tested(store: Store) -> None:
     assert (chosen[Policy.ABSTAIN].rank, chosen[Policy.ABSTAIN].source) == (3, "measured")
 
 
+def query_label_counts(connection: Connection, scope: Scope) -> QueryLabelCounts:
+    return live_labels.query_label_counts(connection, live_labels.query_choices(connection, scope))
+
+
 def test_reads_of_a_scope(filled: Store) -> None:
     with filled.reading() as connection:
         benchmark_id, name = catalog.find_benchmark(connection, None)
         everyone = Scope(experts.find_pool(connection, "all"), benchmark_id, name, "train")
         alone = Scope(experts.find_pool(connection, "one"), benchmark_id, name, "train")
-        counts = live_labels.query_label_counts(connection, everyone)
+        counts = query_label_counts(connection, everyone)
         assert (counts.n, counts.by_expert, counts.tied, counts.all_wrong) == (4, {"a": 2, "b": 2}, 1, 0)
-        assert live_labels.query_label_counts(connection, alone).all_wrong == 2
+        assert query_label_counts(connection, alone).all_wrong == 2
         assert live_labels.measured_experts(connection, everyone) == ["a", "b"]
         assert live_labels.left_out(connection, everyone) == []
         ranked = live_labels.contenders(connection, everyone)

@@ -6,7 +6,7 @@ import pytest
 
 from benchcoe_jobs.domain import Query, RouterInput, Split, assign_split
 from benchcoe_jobs.errors import UsageError
-from benchcoe_jobs.store.results import catalog, prompt_inputs
+from benchcoe_jobs.store.results import catalog, imports, prompt_inputs
 from benchcoe_jobs.store.session import Store
 
 
@@ -72,6 +72,7 @@ def test_worked_examples_count_if_they_change(filled: Store) -> None:
     shots = {"maths": {"preamble": "p", "blocks": ["b"]}, "unknown": {"preamble": "", "blocks": []}}
     with filled.writing() as connection:
         benchmark_id, _ = catalog.find_benchmark(connection, "bench")
-        assert catalog.set_shots(connection, benchmark_id, shots) == 1
-        assert catalog.set_shots(connection, benchmark_id, shots) == 0
+        record = imports.begin(connection, "add-benchmark", "file", "0")
+        assert catalog.set_shots(connection, benchmark_id, shots, record) == 1
+        assert catalog.set_shots(connection, benchmark_id, shots, record) == 0
         assert prompt_inputs.stored_shots(connection, benchmark_id) == {"maths": shots["maths"]}

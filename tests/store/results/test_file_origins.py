@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Connection
 
 from benchcoe_jobs.domain import Query, Split
-from benchcoe_jobs.store.results import aggregates, catalog, experts, file_origins, responses
+from benchcoe_jobs.store.results import aggregates, catalog, experts, file_origins, imports, responses
 from benchcoe_jobs.store.results.experts import ExpertRow
 from benchcoe_jobs.store.results.file_origins import ImportedShare
 from benchcoe_jobs.store.results.responses import NewScore
@@ -70,7 +70,8 @@ def test_runs_and_variants(toy: Store) -> None:
             (second, "bob", "0"),
         ]
         for _ in range(2):
-            file_origins.write_variants(connection, [(second, ids[1], "x")])
+            record = imports.begin(connection, "import-results", "file", "0")
+            file_origins.write_variants(connection, [(second, ids[1], "x")], record)
         assert file_origins.variants(connection, ids) == [(second, ids[1], "x")]
         found = file_origins.scoring_runs(connection, {run.expert_id for run in runs.values()}, ids)
         assert sorted(found) == sorted([(ids[0], first), (ids[1], first), (ids[0], second)])
@@ -80,5 +81,6 @@ def test_ids_are_read_in_parts(toy: Store, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(file_origins, "_IDS_AT_ONCE", 1)
     with toy.writing() as connection:
         run_id, ids = score(connection, "ann", FILE, "a", "b")
-        file_origins.write_variants(connection, [(run_id, id_, "x") for id_ in ids])
+        record = imports.begin(connection, "import-results", "file", "0")
+        file_origins.write_variants(connection, [(run_id, id_, "x") for id_ in ids], record)
         assert len(file_origins.variants(connection, ids)) == 2

@@ -1,0 +1,1 @@
+"""Importers of collections of results, and of tables of trackers."""

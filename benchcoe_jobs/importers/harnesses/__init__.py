@@ -1,0 +1,1 @@
+"""Importers of the logs that evaluation harnesses write."""

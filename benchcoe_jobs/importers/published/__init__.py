@@ -1,0 +1,1 @@
+"""Importers of the outputs that benchmarks publish, and of batch outputs."""

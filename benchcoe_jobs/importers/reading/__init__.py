@@ -1,0 +1,1 @@
+"""Readers of files: archives, tables, JSON, and the checked values of rows."""

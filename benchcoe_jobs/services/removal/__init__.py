@@ -1,0 +1,1 @@
+"""Removal of what is stored, for good."""

@@ -1,0 +1,1 @@
+"""Removal of what is stored: imports, experts, benchmarks, routers, label sets."""
