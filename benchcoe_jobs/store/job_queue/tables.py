@@ -82,13 +82,17 @@ class ShardGroup(Base):
 
 
 class Shard(Base):
-    """A unit of work that one worker claims. `fence` grows with every claim, which invalidates earlier claims."""
+    """A unit of work that one worker claims. `fence` grows with every claim, which invalidates earlier claims.
+
+    The id of a deleted shard is never given to another one, so a claim of it stays invalid.
+    """
 
     __tablename__ = "shard"
     __table_args__ = (
         CheckConstraint("state IN ('waiting', 'running', 'done', 'failed', 'cancelled')", name="state"),
         Index(None, "shard_group_id", "state", "id"),
         Index(None, "lease_until", sqlite_where=_RUNNING, postgresql_where=_RUNNING),
+        {"sqlite_autoincrement": True},
     )
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     shard_group_id: Mapped[int] = mapped_column(ForeignKey("shard_group.id"))

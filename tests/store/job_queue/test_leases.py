@@ -191,12 +191,6 @@ class ShardLife(RuleBasedStateMachine):
             failed = job.state is JobState.CANCELLED or any(
                 shard_group.failed or (shard_group.done and shard_group.errors) for shard_group in groups
             )
-            first = min((group.stage for group in groups if group.failed or group.errors or group.cancelled), default=0)
-            in_later_stages = connection.scalars(
-                select(Shard.id)
-                .join(ShardGroup, ShardGroup.id == Shard.shard_group_id)
-                .where(ShardGroup.job_id == job_id, ShardGroup.stage > first)
-            ).all()
             twins = [
                 other.id
                 for other in jobs.list_jobs(connection, only_open=True)
@@ -207,8 +201,6 @@ class ShardLife(RuleBasedStateMachine):
                 retry(self.store, job_id)
         elif not twins:
             assert retry(self.store, job_id) > 0 or job.state is JobState.CANCELLED
-            for shard_id in in_later_stages:  # they are deleted and planned again; SQLite uses their ids again
-                del self.fences[shard_id]
             with self.store.reading() as connection:
                 again = jobs.read_job(connection, job_id)
             assert again.cancelled_at is None
