@@ -45,7 +45,8 @@ BATCH_SIZE = 8
 
 LEASE_S = "4"
 PATIENCE_S = 180.0
-SLOW_S = 0.5
+SLOW_S, HELD_S = 0.5, 5.0
+"""Seconds for an answer while files are asked, and until the cancel of a job has come to the workers."""
 
 
 def main() -> None:
@@ -145,11 +146,13 @@ class Day:
     def many_files(self) -> int:
         """Fourteen files, of which the last is cancelled in the middle. Returns its job."""
         self.endpoint.delay_s = SLOW_S
-        sizes = [self.n_lines * (1 + number % 3) for number in range(13)] + [self.n_lines * 30]
+        # The last file has four micro-batches for each expert: the first is stored when it is cancelled.
+        sizes = [self.n_lines * (1 + number % 3) for number in range(13)] + [12 * micro_batch_size("openai")]
         job_ids = [self.submit_file(number, size) for number, size in enumerate(sizes)]
         first, second = self.workers
         os.kill(child_of(first), signal.SIGKILL)
         until(lambda: self.n_answered(job_ids[-1]) >= BATCH_SIZE, "the last job has answers")
+        self.endpoint.delay_s = HELD_S
         self.run("cancel", str(job_ids[-1]))
         for pid in (child_of(second), second.pid):
             os.kill(pid, signal.SIGKILL)

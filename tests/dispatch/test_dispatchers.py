@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield made
 
 
-@pytest.fixture(scope="module", params=["sqlite-inline", "sqlite-celery", "postgresql-inline", "postgresql-celery"])
+@pytest.fixture(scope="module", params=["sqlite-inline", "sqlite-celery", "postgresql-celery"])
 def site(
     request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest.TempPathFactory, sqlite_template: Path
 ) -> Iterator[Site]:

@@ -83,7 +83,7 @@ SQLITE, POSTGRESQL = DATABASES = ("SQLite", "PostgreSQL")
 IN_THE_SUITE: tuple[tuple[Scenario, str], ...] = (
     (worker_child_killed, SQLITE),
     (disk_full, SQLITE),
-    (told_to_stop, POSTGRESQL),
+    (worker_parent_killed, POSTGRESQL),
 )
 """The shortest of each kind, with the database: a fault of the basic mechanism shows in minutes."""
 

@@ -106,5 +106,5 @@ def eight() -> World:
 
 
 @pytest.fixture
-def sixty_four() -> World:
-    return world(64)
+def thirty_two() -> World:
+    return world(32)

@@ -52,7 +52,7 @@ def with_more(examples: Examples, questions: list[RouterInput], target: list[flo
     )
 
 
-@pytest.mark.parametrize("size", ["two", "sixty_four"])
+@pytest.mark.parametrize("size", ["two", "thirty_two"])
 def test_chooses_the_right_output_for_unseen_questions(
     trainer: RouterTrainer, size: str, request: pytest.FixtureRequest
 ) -> None:
