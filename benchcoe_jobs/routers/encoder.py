@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,16 @@ def find_encoder(name: str, revision: str | None) -> Encoder:
     folder = _download(name, revision)
     commit = folder.name
     return Encoder(name, commit, folder, f"{name}@{commit}")
+
+
+def default_encoder_here() -> str | None:
+    """The default encoder if it can be used without a download, else None."""
+    if find_spec("sentence_transformers") is None:
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    is_cached = isinstance(try_to_load_from_cache(DEFAULT_ENCODER, "modules.json"), str)
+    return DEFAULT_ENCODER if is_cached else None
 
 
 def _download(name: str, revision: str | None) -> Path:

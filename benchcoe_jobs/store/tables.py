@@ -79,6 +79,11 @@ class Benchmark(Base):
 
 
 class Subject(Base):
+    """A part of a benchmark. `origin_id` is the subject that the questions are from if `add-subjects` made this one.
+
+    It is no foreign key: the origin may be removed while a label set still names the cluster.
+    """
+
     __tablename__ = "subject"
     __table_args__ = (UniqueConstraint("benchmark_id", "name"),)
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
@@ -86,6 +91,7 @@ class Subject(Base):
     name: Mapped[str] = mapped_column(Name)
     shots: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     import_id: Mapped[int | None] = mapped_column(Integer)
+    origin_id: Mapped[int | None] = mapped_column(Integer)
 
 
 class Stratum(Base):

@@ -156,6 +156,13 @@ def remove_subjects(connection: Connection, which: ColumnElement[bool], removal:
         removal.delete(connection, delete(Subject).where(Subject.id.in_(part)))
 
 
+def remove_unused_clusters(connection: Connection, benchmark_id: int) -> list[str]:
+    """Delete the clusters of a benchmark that nothing refers to. Returns the names of the others."""
+    made = (Subject.benchmark_id == benchmark_id) & Subject.origin_id.is_not(None)
+    remove_subjects(connection, made & _unused(Subject), Removal())
+    return list(connection.scalars(select(Subject.name).where(made).order_by(Subject.name)))
+
+
 def remove_run(connection: Connection, run_id: int, expert_id: int, removal: Removal) -> set[tuple[int, int]]:
     """Delete the scores and responses of a run. Returns the (expert id, stratum id) that lost scores."""
     of_run = (Score.expert_id == expert_id) & (Score.run_id == run_id)
@@ -204,12 +211,17 @@ def _disown(connection: Connection, import_id: int, removal: Removal) -> None:
 
 def _unused(table: Any) -> ColumnElement[bool]:
     """Whether nothing refers to a row."""
+    cluster = aliased(Subject)
     references: dict[Any, Sequence[Any]] = {
         Subject: (
             select(Stratum.subject_id).join(Query, Query.stratum_id == Stratum.id),
             select(ReportedScore.subject_id),
             select(FrozenSubjectLabel.subject_id),
             select(Decision.subject_id).where(Decision.subject_id.is_not(None)),
+            select(cluster.origin_id)  # its queries can be put back
+            .join(Stratum, Stratum.subject_id == cluster.id)
+            .join(Query, Query.stratum_id == Stratum.id)
+            .where(cluster.origin_id.is_not(None)),
         ),
         Benchmark: tuple(
             select(each.benchmark_id).where(each.benchmark_id.is_not(None))

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, func, select, update
+from sqlalchemy.orm import aliased
 
 from benchcoe_jobs.domain import Query as DomainQuery
 from benchcoe_jobs.domain import RouterInput, Split, assign_split
@@ -16,7 +17,7 @@ from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.store import bulk
 from benchcoe_jobs.store.results import pictures
 from benchcoe_jobs.store.results.imports import ImportRecord
-from benchcoe_jobs.store.results.joins import QUERIES, QUERY_REFS, QueryRef
+from benchcoe_jobs.store.results.joins import QUERIES, SOURCE_REFS, QueryRef
 from benchcoe_jobs.store.tables import Benchmark, Query, QueryContent, Stratum, Subject
 
 _IDS_AT_ONCE = 10_000
@@ -25,7 +26,10 @@ _IDS_AT_ONCE = 10_000
 
 @dataclass(frozen=True, slots=True)
 class StoredQuery(QueryRef):
-    """A QueryRef with the hash of its content, by which an import recognises a query."""
+    """A QueryRef with the hash of its content, by which an import recognises a query.
+
+    The subject is that of its source.
+    """
 
     content_hash: str
 
@@ -101,7 +105,7 @@ def add_subjects(
 def stored_queries(connection: Connection, benchmark_id: int) -> dict[str, StoredQuery]:
     """All queries of a benchmark by key."""
     rows = connection.execute(
-        QUERY_REFS.join(QueryContent, QueryContent.query_id == Query.id)
+        SOURCE_REFS.join(QueryContent, QueryContent.query_id == Query.id)
         .add_columns(QueryContent.content_hash)
         .where(Query.benchmark_id == benchmark_id)
     ).all()
@@ -259,10 +263,15 @@ def questions(connection: Connection, benchmark_id: int, split: str) -> list[Que
 
 
 def benchmarks(connection: Connection) -> list[dict[str, object]]:
-    """One row per benchmark: subjects, and queries by split."""
+    """One row per benchmark: subjects, and queries by split. Subjects that clusters have emptied are not counted."""
+    origin = aliased(Subject)
+    origins = select(origin.origin_id).where(origin.origin_id.is_not(None))
+    with_queries = select(Stratum.subject_id).where(Stratum.n_queries > 0)
+    is_one = Subject.origin_id.is_(None) & Subject.id.not_in(origins) | Subject.id.in_(with_queries)
     rows = connection.execute(
         select(Benchmark.name, Stratum.split, func.count(), func.sum(Stratum.n_queries))
-        .outerjoin(Subject, Subject.benchmark_id == Benchmark.id)
+        .select_from(Benchmark)
+        .outerjoin(Subject, (Subject.benchmark_id == Benchmark.id) & is_one)
         .outerjoin(Stratum, Stratum.subject_id == Subject.id)
         .group_by(Benchmark.name, Stratum.split)
         .order_by(Benchmark.name)

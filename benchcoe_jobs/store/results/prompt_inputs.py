@@ -1,4 +1,7 @@
-"""What prompts are made of: a benchmark's queries in the order in which they are run, their content, and shots."""
+"""What prompts are made of: a benchmark's queries in the order in which they are run, their content, and shots.
+
+The subject of a query is that of its source, which official prompts name.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from sqlalchemy import Connection, Select, select
 
 from benchcoe_jobs.domain import Query as DomainQuery
 from benchcoe_jobs.store.results import pictures
-from benchcoe_jobs.store.results.joins import QUERIES, QUERY_REFS, QueryRef
+from benchcoe_jobs.store.results.joins import SOURCE_QUERIES, SOURCE_REFS, QueryRef
 from benchcoe_jobs.store.tables import Query, QueryContent, Stratum, Subject
 
 
@@ -21,7 +24,7 @@ def promptable(connection: Connection, benchmark_id: int, split: str | None, lim
     superset.
     """
     chosen = (
-        QUERY_REFS.join(QueryContent, QueryContent.query_id == Query.id)
+        SOURCE_REFS.join(QueryContent, QueryContent.query_id == Query.id)
         .where(Query.benchmark_id == benchmark_id, QueryContent.text != "")
         .order_by(QueryContent.content_hash, Query.id)
         .limit(limit)
@@ -33,13 +36,13 @@ def promptable(connection: Connection, benchmark_id: int, split: str | None, lim
 
 def by_id(connection: Connection, query_ids: Collection[int]) -> list[QueryRef]:
     """Some queries, sorted by subject and id."""
-    return _by_subject(connection, QUERY_REFS.where(Query.id.in_(query_ids)))
+    return _by_subject(connection, SOURCE_REFS.where(Query.id.in_(query_ids)))
 
 
 def contents(connection: Connection, query_ids: Collection[int]) -> dict[int, DomainQuery]:
     """Query id -> query with its images, as engines and scorers need it; without its split."""
     images = pictures.of_queries(connection, query_ids)
-    rows = connection.execute(QUERIES.where(Query.id.in_(query_ids)))
+    rows = connection.execute(SOURCE_QUERIES.where(Query.id.in_(query_ids)))
     return {
         id_: DomainQuery(key, subject, text, tuple(choices), answer, images=images.get(id_, ()))
         for id_, key, subject, _, _, text, choices, answer in rows

@@ -19,6 +19,9 @@ from benchcoe_jobs.store.tables import Expert, Extraction, Query, QueryContent, 
 
 Moves = Sequence[Sequence[int]]
 
+_IDS_AT_ONCE = 10_000
+"""Fewer than the parameters that a statement may have."""
+
 
 def extracted_answers(connection: Connection, benchmark_id: int) -> Sequence[Any]:
     """(expert id, query id, score, extracted answer, answer claimed by the file, right answer) of every extraction."""
@@ -210,19 +213,28 @@ def split_moves(connection: Connection, benchmark_id: int, to_split: Mapping[int
 
 
 def move_queries(connection: Connection, to_stratum: Mapping[int, int]) -> set[tuple[int, int]]:
-    """Move queries and their scores to other strata of their subjects: query id -> stratum id.
+    """Move queries and their scores to other strata of their benchmark: query id -> stratum id.
 
     Returns the (expert id, stratum id) whose scores changed, for the caller to refresh the aggregates.
     """
-    before = connection.scalars(select(Query.stratum_id).where(Query.id.in_(to_stratum)))
-    touched = {*before, *to_stratum.values()}
+    of_stratum: dict[int, list[int]] = {}
+    for query_id, stratum_id in sorted(to_stratum.items()):
+        of_stratum.setdefault(stratum_id, []).append(query_id)
+    parts = [
+        (stratum_id, ids[start : start + _IDS_AT_ONCE])
+        for stratum_id, ids in of_stratum.items()
+        for start in range(0, len(ids), _IDS_AT_ONCE)
+    ]
+    touched = set(of_stratum)
+    for _, part in parts:
+        touched |= set(connection.scalars(select(Query.stratum_id).where(Query.id.in_(part)).distinct()))
     changed = _scored_in(connection, touched)
     all_experts = select(Expert.id)  # lets SQLite find the rows by the primary key
-    for query_id, stratum_id in to_stratum.items():
-        connection.execute(update(Query).where(Query.id == query_id).values(stratum_id=stratum_id))
+    for stratum_id, part in parts:
+        connection.execute(update(Query).where(Query.id.in_(part)).values(stratum_id=stratum_id))
         connection.execute(
             update(Score)
-            .where(Score.expert_id.in_(all_experts), Score.query_id == query_id)
+            .where(Score.expert_id.in_(all_experts), Score.query_id.in_(part))
             .values(stratum_id=stratum_id)
         )
     for stratum_id in touched:

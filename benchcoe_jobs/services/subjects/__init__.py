@@ -1,0 +1,1 @@
+"""Subjects for questions that have none: clusters of their texts."""
