@@ -89,11 +89,11 @@ def main() -> None:
 
 def gain(scores: Scores, codes: Codes, train: NDArray[np.intp], test: NDArray[np.intp]) -> float:
     """Points of a table of best experts by code over the best single expert, both from train, on test."""
-    known, asked = (part[~np.isnan(scores[part]).any(axis=1)] for part in (train, test))
+    known, measured = (part[~np.isnan(scores[part]).any(axis=1)] for part in (train, test))
     totals = np.zeros((codes.max() + 1, scores.shape[1]))
     np.add.at(totals, codes[known], scores[known])
     single = scores[known].sum(axis=0).argmax()
-    return 100 * float((scores[asked, totals.argmax(axis=1)[codes[asked]]] - scores[asked, single]).mean())
+    return 100 * float((scores[measured, totals.argmax(axis=1)[codes[measured]]] - scores[asked, single]).mean())
 
 
 if __name__ == "__main__":

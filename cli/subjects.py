@@ -15,12 +15,12 @@ from .command import Command, Session, table
 from .output import echo
 
 if TYPE_CHECKING:
-    from benchcoe_jobs.services.subjects.deal import Dealt, Undone
+    from benchcoe_jobs.services.subjects.clustering import Clustered, Undone
 
 _CHOSEN = "chosen"
 
 
-class _Number(click.ParamType):
+class _Number(click.ParamType[Any]):
     """A number of clusters, or the word that stands for none given."""
 
     name = "number"
@@ -39,7 +39,7 @@ class _Number(click.ParamType):
     is_flag=False,
     flag_value=_CHOSEN,
     metavar="[K]",
-    help="Deal to K clusters, 2 or more. [without K: the number whose labels route best in cross-validation]",
+    help="Divide into K clusters, 2 or more. [without K: the number whose labels route best in cross-validation]",
 )
 @click.option("--undo", is_flag=True, help="Put the questions back into the subject that they are from.")
 @click.option(
@@ -51,7 +51,7 @@ class _Number(click.ParamType):
 def add_subjects(
     session: Session, benchmark: str, cluster: Any, undo: bool, encoder: str | None, revision: str | None
 ) -> None:
-    """Deal the questions of a benchmark to clusters of their texts.
+    """Divide the questions of a benchmark into clusters of their texts.
 
     This is for a benchmark whose questions have no subjects, or all the same one: the clusters are its
     subjects from then on, named by their most telling words, so that labels, policies, subject-level routers
@@ -63,33 +63,33 @@ def add_subjects(
     out of date afterwards. The command is refused while a job on the benchmark is open.
     """
     from benchcoe_jobs.routers.encoder import default_encoder_here
-    from benchcoe_jobs.services.subjects.deal import deal
-    from benchcoe_jobs.services.subjects.deal import undo as undo_deal
+    from benchcoe_jobs.services.subjects.clustering import cluster as cluster_questions
+    from benchcoe_jobs.services.subjects.clustering import undo as undo_clusters
 
     if (cluster is not None) == undo:
         raise UsageError("give either --cluster, with or without a number, or --undo")
     if undo:
         if encoder is not None or revision is not None:
             raise UsageError("--encoder and --revision are for --cluster")
-        undone = undo_deal(session.store, benchmark)
+        undone = undo_clusters(session.store, benchmark)
         session.show(undone.as_json(), lambda: _print_undone(undone))
         return
     if encoder is None and revision is not None:
         raise UsageError("--revision needs --encoder")
     encoder = default_encoder_here() if encoder is None else stored_name(encoder)
     k = None if cluster == _CHOSEN else cluster
-    dealt = deal(session.store, benchmark, k, encoder=encoder, revision=revision)
-    session.show(dealt.as_json(), lambda: _print_dealt(dealt))
+    found = cluster_questions(session.store, benchmark, k, encoder=encoder, revision=revision)
+    session.show(found.as_json(), lambda: _print_clustered(found))
     session.note(f"to undo: benchcoe-jobs add-subjects {shlex.quote(benchmark)} --undo")
 
 
-def _print_dealt(dealt: Dealt) -> None:
-    table([[str(value) for value in row.values()] for row in dealt.clusters], list(dealt.clusters[0]))
-    how = "tf-idf" if dealt.encoder is None else dealt.encoder
-    echo(f"{dealt.benchmark}: {counted(len(dealt.clusters), 'cluster')} of {dealt.origin!r}, by {how}")
-    if dealt.left:
-        echo(f"{counted(dealt.left, 'query has', 'queries have')} no text and stay in {dealt.origin!r}")
-    if (choice := dealt.choice) is not None:
+def _print_clustered(found: Clustered) -> None:
+    table([[str(value) for value in row.values()] for row in found.clusters], list(found.clusters[0]))
+    how = "tf-idf" if found.encoder is None else found.encoder
+    echo(f"{found.benchmark}: {counted(len(found.clusters), 'cluster')} of {found.origin!r}, by {how}")
+    if found.left:
+        echo(f"{counted(found.left, 'query has', 'queries have')} no text and stay in {found.origin!r}")
+    if (choice := found.choice) is not None:
         single, best = choice.accuracies[1], choice.accuracies[choice.k]
         echo(
             f"in cross-validation on {counted(choice.n, 'question')} of train, the labels of {choice.k} clusters are "

@@ -10,7 +10,7 @@ COMMENT ON COLUMN subject.origin_id IS 'of a cluster: the subject that its quest
 COMMENT ON TABLE stratum IS 'A subject within a split: the unit of coverage, of sums and of ranks. Each subject has three. Unique: (subject_id, split). Why it is a table: decision 0001.';
 COMMENT ON COLUMN stratum.split IS 'train, validation or test';
 COMMENT ON COLUMN stratum.n_queries IS 'number of its queries';
-COMMENT ON TABLE query IS 'One question, without its content, because reading a split scans this table. Unique: (benchmark_id, key). Its stratum changes only when audit --repair duplicates moves copies of a question into one split, and when add-subjects deals questions to clusters.';
+COMMENT ON TABLE query IS 'One question, without its content, because reading a split scans this table. Unique: (benchmark_id, key). Its stratum changes only when audit --repair duplicates moves copies of a question into one split, and when add-subjects divides questions into clusters.';
 COMMENT ON COLUMN query.key IS 'the source''s own key, else the first 16 hex digits of the content hash';
 COMMENT ON COLUMN query.import_id IS 'the import that added it';
 COMMENT ON TABLE query_content IS 'The content of a question, in a separate table so that query stays narrow.';

@@ -9,7 +9,7 @@ from console import Cli
 
 ROWS = "key,subject,text,score,split\n" + "".join(
     f"{topic}-{n},all,{words} {n},{int(topic == 'law')},train\n"
-    for topic, words in (("law", "court contract judge"), ("soup", "salt soup onion"))
+    for topic, words in (("law", "court contract lawyer"), ("soup", "salt soup onion"))
     for n in range(30)
 )
 
@@ -19,7 +19,7 @@ def _in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_deal_and_undo(cli: Cli) -> None:
+def test_cluster_and_undo(cli: Cli) -> None:
     Path("rows.csv").write_text(ROWS)
     cli("init")
     cli("add-expert ann --engine recorded")

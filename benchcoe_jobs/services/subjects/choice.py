@@ -12,7 +12,7 @@ from benchcoe_jobs.arrays import Floats
 
 CANDIDATES = (2, 3, 4, 6, 8, 11, 16, 23, 32)
 MIN_QUESTIONS = 40
-"""A candidate has at least so many training questions per cluster on average: labels of fewer are mostly chance."""
+"""A candidate has at least this number of training questions per cluster on average: labels of fewer are mostly chance."""
 
 _FOLDS = 10
 
@@ -49,7 +49,7 @@ def choose(codes_of: Mapping[int, NDArray[np.intp]], scores: Floats) -> Choice:
 
 
 def candidates(n_questions: int) -> list[int]:
-    """The numbers of clusters that are tried with so many training questions; none if they are too few."""
+    """The numbers of clusters that are tried with `n_questions` training questions; none if they are too few."""
     return [k for k in CANDIDATES if k * MIN_QUESTIONS <= n_questions]
 
 
@@ -70,4 +70,4 @@ def _earned(scores: Floats, codes: NDArray[np.intp], fold: NDArray[np.intp]) -> 
 
 def _surely_worse(difference: Floats) -> bool:
     """Whether the mean of paired differences (n,) is above its standard error."""
-    return float(difference.mean()) > float(difference.std(ddof=1)) / np.sqrt(len(difference))
+    return float(difference.mean()) > float(difference.std(ddof=1)) / len(difference) ** 0.5

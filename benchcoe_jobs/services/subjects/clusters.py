@@ -49,12 +49,12 @@ def learn_vectors(questions: Sequence[RouterInput], context: TrainingContext) ->
     """
     if context.encoder is not None:
         encoded = EmbeddingFeatures(context)
-        return lambda asked: np.asarray(encoded.transform(asked), dtype=np.float64)
+        return lambda inputs: np.asarray(encoded.transform(inputs), dtype=np.float64)
     features = TfidfFeatures(context)
     features.fit(questions)
     counted = features.transform(questions)
     reduced = TruncatedSVD(min(_DIMENSIONS, *(side - 1 for side in counted.shape)), random_state=0).fit(counted)
-    return lambda asked: normalize(reduced.transform(features.transform(asked)))  # type: ignore[no-any-return]
+    return lambda inputs: normalize(reduced.transform(features.transform(inputs)))
 
 
 def learn_centres(vectors: Floats, k: int) -> Floats:
@@ -65,7 +65,8 @@ def learn_centres(vectors: Floats, k: int) -> Floats:
 def nearest(vectors: Floats, centres: Floats) -> NDArray[np.intp]:
     """The number of the nearest centre for each vector (n,); of equally near ones the first."""
     squares: Floats = (centres**2).sum(axis=1) - 2.0 * vectors @ centres.T
-    return squares.argmin(axis=1)
+    closest: NDArray[np.intp] = squares.argmin(axis=1)
+    return closest
 
 
 def telling_names(

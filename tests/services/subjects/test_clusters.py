@@ -9,7 +9,7 @@ from benchcoe_jobs.routers.base import TrainingContext
 from benchcoe_jobs.services.subjects.clusters import Clusters, learn_centres, learn_vectors, nearest, telling_names
 
 TOPICS = {
-    "law": ["the court heard a contract dispute", "a judge in court read the contract", "contract law in this court"],
+    "law": ["the court heard a contract dispute", "a lawyer in court read the contract", "contract law in this court"],
     "cooking": ["stir the soup and add salt", "salt the onion soup", "which soup needs salt and pepper"],
     "cosmos": ["a planet orbits the star", "the star is far from each planet", "how hot is a planet near its star"],
 }

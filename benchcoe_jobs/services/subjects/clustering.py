@@ -1,4 +1,4 @@
-"""Deal the questions of a benchmark without subjects to clusters of their texts, and undo it."""
+"""Divide the questions of a benchmark without subjects into clusters of their texts, and undo it."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from benchcoe_jobs.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
-class Dealt:
-    """What was dealt: the subject that had the questions, the clusters with their queries by split, and what is left.
+class Clustered:
+    """What was divided: the subject that had the questions, the clusters with their queries by split, and what is left.
 
     `left` queries have no text and stay in `origin`. `choice` is None if the number of clusters was given.
     """
@@ -61,8 +61,8 @@ class Undone:
         return asdict(self)
 
 
-def deal(store: Store, benchmark: str, k: int | None, *, encoder: str | None, revision: str | None) -> Dealt:
-    """Deal the questions of a benchmark with one subject to `k` clusters; with None the number is chosen.
+def cluster(store: Store, benchmark: str, k: int | None, *, encoder: str | None, revision: str | None) -> Clustered:
+    """Divide the questions of a benchmark with one subject into `k` clusters; with None the number is chosen.
 
     Clusters are learned from the texts of the training split, by a sentence encoder or, without one, by tf-idf;
     questions of the other splits go to the nearest of them. Prompts and worked examples stay those of the one subject.
@@ -77,21 +77,21 @@ def deal(store: Store, benchmark: str, k: int | None, *, encoder: str | None, re
         scores = None if k is not None else _scores(connection, benchmark_id, benchmark, train)
     context = TrainingContext(encoder, revision, cache=StoredVectors(store))
     fitted, choice = _fit(train, context, k, scores, origin.name)
-    asked = [question for split in Split for question in questions[split]]
-    names = fitted.assign([question.router_input for question in asked])
+    placed = [question for split in Split for question in questions[split]]
+    names = fitted.assign([question.router_input for question in placed])
     with store.writing() as connection:
         catalog.lock_benchmark(connection, benchmark)
         require_no_job(connection, Needs(benchmarks=frozenset({benchmark})))
         if _only_subject(connection, benchmark_id, benchmark).id != origin.id:
             raise UsageError(f"the subjects of {benchmark} were changed meanwhile: run the command again")
         clusters.add(connection, benchmark_id, origin.id, fitted.names)
-        cluster_of = {question.id: name for question, name in zip(asked, names, strict=True)}
+        cluster_of = {question.id: name for question, name in zip(placed, names, strict=True)}
         changed = repairs.move_queries(connection, clusters.moves(connection, benchmark_id, cluster_of))
         aggregates.refresh(connection, [benchmark_id], changed)
         sizes = clusters.sizes(connection, benchmark_id)
     rows = [{"subject": size.name, **size.n_queries} for size in sizes if size.origin_id is not None]
     left = sum(sum(size.n_queries.values()) for size in sizes if size.origin_id is None)
-    return Dealt(benchmark, origin.name, encoder, rows, left, choice)
+    return Clustered(benchmark, origin.name, encoder, rows, left, choice)
 
 
 def undo(store: Store, benchmark: str) -> Undone:
@@ -129,12 +129,12 @@ def _only_subject(connection: Connection, benchmark_id: int, benchmark: str) -> 
     found = clusters.sizes(connection, benchmark_id)
     if any(size.origin_id is not None for size in found):
         raise UsageError(
-            f"the questions of {benchmark} are dealt to clusters already: "
+            f"the questions of {benchmark} are divided into clusters already: "
             f"`benchcoe-jobs add-subjects {benchmark} --undo` goes first"
         )
     if len(found) != 1:
         what = f"{benchmark} has {counted(len(found), 'subject')}"
-        raise UsageError(f"{what}: only the questions of a benchmark with one subject are dealt to clusters")
+        raise UsageError(f"{what}: only the questions of a benchmark with one subject are divided into clusters")
     return found[0]
 
 

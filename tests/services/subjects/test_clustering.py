@@ -15,7 +15,7 @@ from benchcoe_jobs.services.evaluation.evaluate import evaluate
 from benchcoe_jobs.services.ingest.benchmark_import import add_benchmark
 from benchcoe_jobs.services.labelling.build import build_labels
 from benchcoe_jobs.services.removal.remove import remove
-from benchcoe_jobs.services.subjects.deal import deal, undo
+from benchcoe_jobs.services.subjects.clustering import cluster, undo
 from benchcoe_jobs.services.training.train import train_router
 from benchcoe_jobs.store.job_queue import jobs
 from benchcoe_jobs.store.labels import live_labels
@@ -57,10 +57,10 @@ def content(store: Store) -> tuple[Any, ...]:
 def test_clusters_are_subjects_everywhere_and_undo_restores_all(store: Store, tmp_path: Path) -> None:
     fill(store, tmp_path)
     before = content(store)
-    dealt = deal(store, BENCHMARK, None, encoder=None, revision=None)
-    assert dealt.choice is not None
-    assert (len(dealt.clusters), dealt.choice.accuracies[dealt.choice.k], dealt.left) == (3, 1.0, 0)
-    assert sorted((row["train"], row["test"]) for row in dealt.clusters) == [(45, 15)] * 3
+    found = cluster(store, BENCHMARK, None, encoder=None, revision=None)
+    assert found.choice is not None
+    assert (len(found.clusters), found.choice.accuracies[found.choice.k], found.left) == (3, 1.0, 0)
+    assert sorted((row["train"], row["test"]) for row in found.clusters) == [(45, 15)] * 3
     built = build_labels(store, Level.SUBJECT, pool=ALL_POOL, benchmark=BENCHMARK, split="train")
     assert sorted((label.expert, label.mean) for label in built.subjects) == [("ann", 1), ("bob", 1), ("cat", 1)]
     remove(store, tmp_path, "label-set", built.frozen.fingerprint)
@@ -72,7 +72,7 @@ def test_clusters_are_subjects_everywhere_and_undo_restores_all(store: Store, tm
 
 def test_a_router_on_clusters_gains(store: Store, tmp_path: Path) -> None:
     fill(store, tmp_path)
-    deal(store, BENCHMARK, 3, encoder=None, revision=None)
+    cluster(store, BENCHMARK, 3, encoder=None, revision=None)
     train_router(
         store, tmp_path, "r", level=Level.SUBJECT, kind="tfidf", head=None, pool="all", benchmark=None, split="train"
     )
@@ -83,7 +83,7 @@ def test_a_router_on_clusters_gains(store: Store, tmp_path: Path) -> None:
 
 def test_files_are_still_known_by_the_one_subject(store: Store, tmp_path: Path) -> None:
     fill(store, tmp_path)
-    deal(store, BENCHMARK, 3, encoder=None, revision=None)
+    cluster(store, BENCHMARK, 3, encoder=None, revision=None)
     add_experts(store, dan=1.0)
     again = bring(store, tmp_path, "dan", *rows("law"), {"key": "new", "text": "why?", "subject": "all", "score": 1})
     assert (again.scored["dan"], again.new_queries, again.skipped) == (181, 1, [])
@@ -91,13 +91,13 @@ def test_files_are_still_known_by_the_one_subject(store: Store, tmp_path: Path) 
     path.write_text("\n".join(json.dumps(row) for row in rows("law")))
     assert add_benchmark(store, BENCHMARK, path).unchanged == 180
     undo(store, BENCHMARK)
-    assert deal(store, BENCHMARK, 3, encoder=None, revision=None).left == 0
+    assert cluster(store, BENCHMARK, 3, encoder=None, revision=None).left == 0
 
 
 def test_an_import_is_removed_with_its_clusters(store: Store, tmp_path: Path) -> None:
     add_experts(store, ann=1.0)
     bring(store, tmp_path, "ann", *rows("law"))
-    deal(store, BENCHMARK, 3, encoder=None, revision=None)
+    cluster(store, BENCHMARK, 3, encoder=None, revision=None)
     remove(store, tmp_path, "import", "import-1")
     with store.reading() as connection:
         assert connection.execute(Subject.__table__.select()).all() == []
@@ -107,24 +107,24 @@ def test_an_import_is_removed_with_its_clusters(store: Store, tmp_path: Path) ->
 def test_questions_without_a_text_stay(store: Store, tmp_path: Path) -> None:
     add_experts(store, ann=1.0)
     bring(store, tmp_path, "ann", *rows("law"), {"key": "bare", "subject": "all", "score": 1})
-    assert deal(store, BENCHMARK, 2, encoder=None, revision=None).left == 1
+    assert cluster(store, BENCHMARK, 2, encoder=None, revision=None).left == 1
 
 
-def test_what_cannot_be_dealt(store: Store, tmp_path: Path) -> None:
+def test_what_cannot_be_divided(store: Store, tmp_path: Path) -> None:
     add_experts(store, ann=1.0)
     bring(store, tmp_path, "ann", *rows("law", 10))
     with pytest.raises(UsageError, match="needs 80: give one, as in --cluster 2"):
-        deal(store, BENCHMARK, None, encoder=None, revision=None)
+        cluster(store, BENCHMARK, None, encoder=None, revision=None)
     with pytest.raises(UsageError, match="too few for 50 clusters"):
-        deal(store, BENCHMARK, 50, encoder=None, revision=None)
+        cluster(store, BENCHMARK, 50, encoder=None, revision=None)
     bring(store, tmp_path, "ann", *rows("law"))
     with pytest.raises(UsageError, match="two or more experts on toy, split train, and the store has those of 1"):
-        deal(store, BENCHMARK, None, encoder=None, revision=None)
+        cluster(store, BENCHMARK, None, encoder=None, revision=None)
     with pytest.raises(UsageError, match="made no subject of toy"):
         undo(store, BENCHMARK)
-    deal(store, BENCHMARK, 2, encoder=None, revision=None)
+    cluster(store, BENCHMARK, 2, encoder=None, revision=None)
     with pytest.raises(UsageError, match="`benchcoe-jobs add-subjects toy --undo` goes first"):
-        deal(store, BENCHMARK, 2, encoder=None, revision=None)
+        cluster(store, BENCHMARK, 2, encoder=None, revision=None)
     with store.writing() as connection:
         jobs.open_job(connection, "evaluate", {"router": "r", "benchmark": BENCHMARK, "split": "test"})
     with pytest.raises(UsageError, match="may need it: `benchcoe-jobs cancel 1` goes first"):
@@ -135,4 +135,4 @@ def test_a_benchmark_with_subjects_is_refused(store: Store, tmp_path: Path) -> N
     add_experts(store, ann=1.0)
     bring(store, tmp_path, "ann", *rows("law"), rows("law")[0] | {"key": "z", "subject": "other", "text": "else"})
     with pytest.raises(UsageError, match="toy has 2 subjects"):
-        deal(store, BENCHMARK, 2, encoder=None, revision=None)
+        cluster(store, BENCHMARK, 2, encoder=None, revision=None)
