@@ -93,7 +93,7 @@ def gain(scores: Scores, codes: Codes, train: NDArray[np.intp], test: NDArray[np
     totals = np.zeros((codes.max() + 1, scores.shape[1]))
     np.add.at(totals, codes[known], scores[known])
     single = scores[known].sum(axis=0).argmax()
-    return 100 * float((scores[measured, totals.argmax(axis=1)[codes[measured]]] - scores[asked, single]).mean())
+    return 100 * float((scores[measured, totals.argmax(axis=1)[codes[measured]]] - scores[measured, single]).mean())
 
 
 if __name__ == "__main__":

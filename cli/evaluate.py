@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchcoe_jobs.domain import Split
-from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.errors import BenchcoeError, UsageError
 from benchcoe_jobs.wording import counted, percent
 
 from .command import Command, Finite, Session, cell, table
@@ -20,8 +20,12 @@ from .output import echo
 from .routing_options import routing_options
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from benchcoe_jobs.services.evaluation.cost_curve import CostReport
     from benchcoe_jobs.services.evaluation.report import Report
+    from benchcoe_jobs.services.evaluation.seal import SealedEvaluation
+    from benchcoe_jobs.store.job_queue.jobs import JobRow
 
 
 @click.command(cls=Command)
@@ -42,6 +46,12 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Draw accuracy against cost to a PNG or SVG file. Needs the extra plots.",
 )
+@click.option(
+    "--seal",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Before any outcome is read, write the hash of all decisions to a new file, which verify-seal checks.",
+)
 @priority_option
 @wait_option
 def evaluate(
@@ -54,6 +64,7 @@ def evaluate(
     quality_weight: float,
     router_price: float,
     plot: Path | None,
+    seal: Path | None,
     priority: int,
     wait: bool,
 ) -> None:
@@ -81,15 +92,40 @@ def evaluate(
         quality_weight=quality_weight,
         second_price=router_price,
     )
-    job = run_job(session, "evaluate", request, what="evaluating", wait=wait, priority=priority)
+    sealed = None if seal is None else _sealed(session, request, seal)
+    work = request if sealed is None else sealed.request
+    job = run_job(session, "evaluate", work, what="evaluating", wait=wait, priority=priority)
     if job is not None:
         report = job.report or {}
+        if sealed is not None:
+            _require_sealed(sealed, job)
         session.show(report, lambda: _print(session, report))
         if plot is not None:
             _draw(report, plot)
         require_complete(job)
     elif plot is not None:
         session.note(f"note: {plot} is not drawn: repeat the command with --wait to draw it")
+
+
+def _sealed(session: Session, request: Callable[[Connection], Mapping[str, Any]], path: Path) -> SealedEvaluation:
+    """Decide here, write the seal, and note it: only then a job that reads outcomes is opened."""
+    from benchcoe_jobs.services.evaluation.seal import require_new, seal_evaluation
+
+    require_new(path)
+    with session.store.writing() as connection:
+        work = request(connection)
+    sealed = seal_evaluation(session.store, session.settings.home, work, path)
+    session.note(f"sealed: {sealed.seal.n:,} decisions in {path}, seal {sealed.seal.seal}")
+    return sealed
+
+
+def _require_sealed(sealed: SealedEvaluation, job: JobRow) -> None:
+    """Raise BenchcoeError if the job decided otherwise than sealed, as another version of a library may."""
+    if job.request.get("evaluation") != sealed.evaluation_id:
+        raise BenchcoeError(
+            "the decisions of the job are not those that were sealed, because its worker has other library versions or "
+            "hardware: seal and evaluate on one machine"
+        )
 
 
 def _draw(report: Mapping[str, Any], plot: Path) -> None:

@@ -173,12 +173,13 @@ def _decisions(connection: Connection, selection: Selection) -> Contents:
                 "score": row.score,
                 "predicted_subject": row.predicted,
                 "fell_back": row.fell_back,
+                "query_hash": row.query_hash,
             }
             for row in evaluations.newest_decisions(connection, router.id, scope.benchmark_id, split)
         ]
     return Contents(
         f"decisions on {where}",
-        _PLACE | {"expert": str, "score": float, "predicted_subject": str, "fell_back": bool},
+        _PLACE | {"expert": str, "score": float, "predicted_subject": str, "fell_back": bool, "query_hash": str},
         rows,
         "decisions are those of a router: name one with --router"
         if router is None

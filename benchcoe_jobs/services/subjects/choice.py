@@ -12,7 +12,7 @@ from benchcoe_jobs.arrays import Floats
 
 CANDIDATES = (2, 3, 4, 6, 8, 11, 16, 23, 32)
 MIN_QUESTIONS = 40
-"""A candidate has at least this number of training questions per cluster on average: labels of fewer are mostly chance."""
+"""Training questions per cluster, on average, that a candidate needs: labels of fewer are mostly chance."""
 
 _FOLDS = 10
 

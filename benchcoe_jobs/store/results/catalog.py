@@ -157,6 +157,20 @@ def add_queries(
     }
 
 
+def content_hashes(connection: Connection, query_ids: Collection[int]) -> dict[int, str]:
+    """Query id -> content hash of some queries."""
+    listed = sorted(query_ids)
+    return {
+        id_: content_hash
+        for start in range(0, len(listed), _IDS_AT_ONCE)
+        for id_, content_hash in connection.execute(
+            select(QueryContent.query_id, QueryContent.content_hash).where(
+                QueryContent.query_id.in_(listed[start : start + _IDS_AT_ONCE])
+            )
+        )
+    }
+
+
 def contents_by_key(connection: Connection, query_ids: Collection[int]) -> dict[str, DomainQuery]:
     """Some queries by key, without images and splits."""
     listed = sorted(query_ids)

@@ -99,6 +99,7 @@ class StoredDecision(NamedTuple):
     score: float | None
     predicted: str | None
     fell_back: bool | None
+    query_hash: str
 
 
 def newest_decisions(connection: Connection, router_id: int, benchmark_id: int, split: str) -> list[StoredDecision]:
@@ -110,9 +111,18 @@ def newest_decisions(connection: Connection, router_id: int, benchmark_id: int, 
     )
     predicted = aliased(Subject)
     rows = connection.execute(
-        select(Query.key, Subject.name, Expert.name, Score.value, predicted.name, Decision.fell_back)
+        select(
+            Query.key,
+            Subject.name,
+            Expert.name,
+            Score.value,
+            predicted.name,
+            Decision.fell_back,
+            QueryContent.content_hash,
+        )
         .select_from(Decision)
         .join(Query, Query.id == Decision.query_id)
+        .join(QueryContent, QueryContent.query_id == Query.id)
         .join(Stratum, Stratum.id == Query.stratum_id)
         .join(Subject, Subject.id == Stratum.subject_id)
         .join(Expert, Expert.id == Decision.expert_id)
