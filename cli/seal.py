@@ -25,8 +25,8 @@ def verify_seal(session: Session, seal: Path, decisions: Path) -> None:
     """Check decisions against a seal.
 
     SEAL is the file that `evaluate --seal` wrote before an outcome was read. DECISIONS is a table with the
-    columns query_hash and expert, such as `export table --what decisions` writes. Needs no store: whoever has
-    both files can check that every decision is the one that was sealed. The hash of a query is its content
+    columns query_hash and expert, such as `export table --what decisions` writes. Needs no store: a reader who
+    has both files can check that every decision is the one that was sealed. The hash of a query is its content
     hash, docs/store.md. The exit code is 1 if a decision was changed, added or removed.
     """
     from benchcoe_jobs.services.evaluation.seal import differences, read_decisions_file, read_seal

@@ -38,7 +38,7 @@ class Seal(BaseModel):
     """The content of a seal: the root of the hash tree over `n` decisions, and what made them.
 
     `router_sha256` is the fingerprint of the router's artifact, `snapshot_sha256` that of the routing snapshot. `seal`
-    is the SHA-256 of the canonical JSON of the rest: whoever publishes it fixes all of it.
+    is the SHA-256 of the canonical JSON of the rest; its publication fixes all of it.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)

@@ -70,4 +70,4 @@ def _earned(scores: Floats, codes: NDArray[np.intp], fold: NDArray[np.intp]) -> 
 
 def _surely_worse(difference: Floats) -> bool:
     """Whether the mean of paired differences (n,) is above its standard error."""
-    return float(difference.mean()) > float(difference.std(ddof=1)) / len(difference) ** 0.5
+    return bool(difference.mean() * len(difference) ** 0.5 > difference.std(ddof=1))
