@@ -16,7 +16,9 @@ def test_seal_and_verify(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.chdir(tmp_path)
     store = connect("sqlite:///benchcoe.db")
     upgrade(store)
-    fill(store, tmp_path / ".benchcoe")
+    home = tmp_path / ".benchcoe"
+    home.mkdir()
+    fill(store, home)
     store.close()
     done = cli("evaluate r --split train --seal seal.json")
     assert (done.code, "sealed: 40 decisions in seal.json" in done.err) == (0, True), done.err
