@@ -11,6 +11,7 @@ import click
 from benchcoe_jobs.wording import counted
 
 from .command import Command, Session
+from .drift_notes import note_drifted_of_router
 from .job import job_argument
 from .job_commands import follow, priority_option, require_complete, show_queued, wait_option
 from .output import echo
@@ -67,6 +68,7 @@ def submit(
     runner = dispatcher(session.store, session.settings)
     if runner.runs_here or wait:
         require_result_files(output, errors)
+    note_drifted_of_router(session, router)
     job_id, is_new = submit_file(session.store, file, router, priority=priority)
     runner.announce()
     if not (runner.runs_here or wait):

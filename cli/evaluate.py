@@ -14,6 +14,7 @@ from benchcoe_jobs.errors import BenchcoeError, UsageError
 from benchcoe_jobs.wording import counted, percent
 
 from .command import Command, Finite, Session, cell, table
+from .drift_notes import note_drifted_of_router
 from .job_commands import priority_option, require_complete, run_job, wait_option
 from .label import SPLITS
 from .output import echo
@@ -92,6 +93,7 @@ def evaluate(
         quality_weight=quality_weight,
         second_price=router_price,
     )
+    note_drifted_of_router(session, router)
     sealed = None if seal is None else _sealed(session, request, seal)
     work = request if sealed is None else sealed.request
     job = run_job(session, "evaluate", work, what="evaluating", wait=wait, priority=priority)

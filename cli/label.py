@@ -77,7 +77,7 @@ def build_labels(
 def labels(session: Session) -> None:
     """List frozen label sets, with their numbers of stale labels.
 
-    A label is stale if the label views now give another expert.
+    A label is stale if the label views now give another expert, or if its expert is marked as drifted.
     """
     from benchcoe_jobs.store.labels.label_sets import label_sets
 

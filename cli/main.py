@@ -44,6 +44,7 @@ COMMANDS = {
     "import-scores": ("results:import_scores", "Import published per-subject scores."),
     "imports": ("imports:imports", "List what was imported, from which files."),
     "profile": ("profile:profile", "Ask an expert the queries that it has not answered yet."),
+    "verify-expert": ("verify_expert:verify_expert", "Ask stored questions again: is it still the same expert?"),
     "rescore": ("profile:rescore", "Score stored responses again, without an engine."),
     "audit": ("audit:audit", "Find faults in stored results, and repair them."),
     "build-labels": ("label:build_labels", "Freeze the best expert per subject or query."),

@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Ask only N queries of each benchmark.")
 @click.option("--dry-run", is_flag=True, help="Show what would be asked; load and store nothing.")
 @click.option("--retry-errors", is_flag=True, help="Ask again the queries that ended in an error.")
+@click.option(
+    "--repeat",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Afterwards ask N queries of each benchmark again, and keep how many answers are the same for verify-expert.",
+)
 @priority_option
 @wait_option
 def profile(
@@ -39,6 +45,7 @@ def profile(
     limit: int | None,
     dry_run: bool,
     retry_errors: bool,
+    repeat: int | None,
     priority: int,
     wait: bool,
 ) -> None:
@@ -67,9 +74,15 @@ def profile(
     request = profile_request(expert, names, split=split, limit=limit, retry_errors=retry_errors)
     job = run_job(session, "profile", request, what=f"profiling {expert}", wait=wait, priority=priority)
     if job is not None:
-        report = job.report or {}
+        report = dict(job.report or {})
+        if repeat is not None:
+            from .verify_expert import repeated
+
+            report["repeated"] = repeated(session, expert, names, repeat)
         session.show(report, lambda: print_profile(report))
         require_all_queries(job)
+    elif repeat is not None:
+        session.note("note: --repeat was not done: give the command again with --wait when the job is done")
 
 
 def print_profile(report: Mapping[str, Any]) -> None:
@@ -81,6 +94,9 @@ def print_profile(report: Mapping[str, Any]) -> None:
             listed = ", ".join(f"{rule!r} {count}" for rule, count in rules.items())
             echo(f"{row['benchmark']}: answers extracted by rule: {listed}")
     echo(f"{report['expert']}: loaded {counted(report['loads'], 'time')}")
+    for row in report.get("repeated", []):
+        again = counted(row["n"], "query", "queries")
+        echo(f"{row['benchmark']}: of {again} that were asked again, {row['agreed']} have the same answer")
 
 
 def require_all_queries(job: JobRow) -> None:

@@ -12,6 +12,7 @@ from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.wording import percent
 
 from .command import Command, Session
+from .drift_notes import note_drifted
 from .output import echo, echo_json
 from .routing_options import router_option, routing_options
 
@@ -71,6 +72,7 @@ def route(
         questions = read_questions(file) if file else []
     chooser = current_decider(session.store, session.settings.home, router, falls_back=fallback)
     choices = chooser.choose([entry.router_input for entry in questions], Budget(max_cost, quality_weight))
+    note_drifted(session, chooser.snapshot.eligible)
     for entry, choice in zip(questions, choices, strict=True):
         if session.as_json:
             echo_json(_as_json(entry.id, choice))

@@ -15,6 +15,7 @@ from benchcoe_jobs.model_folder import stored_name
 from benchcoe_jobs.wording import counted
 
 from .command import Command, Finite, Session
+from .drift_notes import note_drifted_of_pool
 from .job_commands import priority_option, run_job, wait_option
 from .label import LEVELS, POLICIES, SPLITS
 from .output import echo
@@ -98,6 +99,7 @@ def train_router(session: Session, name: str, extend: bool, wait: bool, priority
             if options[name_of] is not None:
                 options[name_of] = stored_name(options[name_of])
         request = {"router": name, **options}
+        note_drifted_of_pool(session, options["pool"])
     job = run_job(session, "train-router", request, what=f"training {name}", wait=wait, priority=priority)
     if job is not None:
         _show(session, job.report or {})

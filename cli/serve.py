@@ -12,6 +12,7 @@ from benchcoe_jobs.files import read_toml
 from benchcoe_jobs.masking import remember
 
 from .command import Command, Finite, Session
+from .drift_notes import note_drifted
 from .routing_options import router_option, routing_options
 
 _DEFAULT_VARIABLE = "BENCHCOE_API_KEY"
@@ -116,6 +117,7 @@ def serve(
         f"router {loaded.router} decides for benchcoe/auto at http://{host}:{port}/v1; "
         f"experts with an endpoint: {', '.join(sorted(loaded.upstreams))}"
     )
+    note_drifted(session, loaded.upstreams)
     options = ServiceOptions(shadow, explore, on_failure is not None, log_prompts, max_cost)
     run(source, loaded, options, server)
 

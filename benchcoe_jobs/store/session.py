@@ -21,7 +21,7 @@ from benchcoe_jobs.errors import MissingError, StoreError, UsageError
 from benchcoe_jobs.store.database_errors import explained
 from benchcoe_jobs.store.urls import DatabaseUrl, parse, require_known_options
 
-HEAD_REVISION = "0015"
+HEAD_REVISION = "0018"
 """The schema revision that this code reads and writes. A test compares it with the migrations."""
 
 _OWN_TABLE = "pool_rank"

@@ -111,7 +111,10 @@ def _freeze(
 
 
 def label_sets(connection: Connection) -> list[dict[str, object]]:
-    """All label sets, newest first; `stale` is the number of labels that differ from the current ones."""
+    """All label sets, newest first.
+
+    `stale` is the number of labels that differ from the current ones, or name an expert that is marked as drifted.
+    """
     rows = connection.execute(
         select(LabelSet, Pool.name.label("pool"), Benchmark.name.label("benchmark"))
         .join(Pool, Pool.id == LabelSet.pool_id)
@@ -149,8 +152,10 @@ def _freshness(connection: Connection, row: Any, scope: Scope) -> dict[str, int]
     here = (*in_scope(view.c, scope), view.c.expert_id.is_not(None))
     n_frozen = connection.scalar(select(func.count()).where(frozen.label_set_id == set_id)) or 0
     n_live = connection.scalar(select(func.count()).where(*here)) or 0
+    drifted = select(Expert.id).where(Expert.drifted_at.is_not(None))
+    is_same = (frozen.expert_id == view.c.expert_id) & frozen.expert_id.not_in(drifted)
     common, same = connection.execute(
-        select(func.count(), func.count().filter(frozen.expert_id == view.c.expert_id))
+        select(func.count(), func.count().filter(is_same))
         .select_from(frozen)
         .join(view, getattr(frozen, item) == view.c[item])
         .where(frozen.label_set_id == set_id, *here)

@@ -19,6 +19,7 @@ from benchcoe_jobs.store.results.imports import BROUGHT, KEPT, imports, key_colu
 from benchcoe_jobs.store.tables import (
     Benchmark,
     Expert,
+    ExpertCheck,
     LabelSet,
     PoolMember,
     PoolRank,
@@ -42,7 +43,7 @@ def remove_expert(connection: Connection, expert_id: int, name: str) -> Removal:
     connection.execute(update(Worker).where(Worker.expert_id == expert_id).values(expert_id=None))
     runs = connection.scalars(select(Run.id).where(Run.expert_id == expert_id)).all()
     changed = {pair for run_id in runs for pair in remove_run(connection, run_id, expert_id, removal)}
-    for table in (ReportedScore, PoolMember, Repair):
+    for table in (ReportedScore, PoolMember, Repair, ExpertCheck):
         removal.delete(connection, delete(table).where(table.expert_id == expert_id))
     removal.delete(connection, delete(Run).where(Run.expert_id == expert_id))
     aggregates.refresh(connection, connection.scalars(select(Benchmark.id)).all(), changed)
@@ -73,7 +74,8 @@ def remove_benchmark(connection: Connection, benchmark_id: int, name: str) -> Re
     for run_id, expert_id in runs:
         remove_run(connection, run_id, expert_id, removal)
     removal.delete(connection, delete(Run).where(Run.benchmark_id == benchmark_id))
-    connection.execute(delete(Repair).where(Repair.benchmark_id == benchmark_id))
+    for table in (Repair, ExpertCheck):
+        connection.execute(delete(table).where(table.benchmark_id == benchmark_id))
     for part in parts(subject_ids):
         removal.delete(connection, delete(ReportedScore).where(ReportedScore.subject_id.in_(part)))
     remove_queries(connection, Query.benchmark_id == benchmark_id, removal)

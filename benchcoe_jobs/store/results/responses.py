@@ -112,6 +112,14 @@ def answered(connection: Connection, run_id: int, query_ids: Collection[int] | N
     return {query_id: bool(is_response) for query_id, is_response in connection.execute(found)}
 
 
+def texts(connection: Connection, run_id: int) -> dict[int, str]:
+    """Query id -> text of every response of a run."""
+    found = select(Response.query_id, Response.text).where(
+        Response.run_id == run_id, Response.error.is_(None), Response.text.is_not(None)
+    )
+    return {query_id: text for query_id, text in connection.execute(found) if text is not None}
+
+
 def answers_about_pictures(connection: Connection, expert_ids: Collection[int]) -> dict[int, bool]:
     """Expert id -> whether it answered any query with pictures. Experts that were asked none are left out."""
     with_pictures = select(QueryPicture.query_id)

@@ -1,0 +1,1 @@
+"""Whether an expert is still the one that was profiled."""
