@@ -47,6 +47,13 @@ POOLS = {
         "gemma-7b",
         "mathstral-7B",
     ],
+    "five alike": [
+        "Meta-Llama-3_1-8B-Instruct",
+        "Mixtral-8x7B-Instruct-v0.1",
+        "Phi-3-mini-4k-instruct",
+        "c4ai-command-r-v01",
+        "mathstral-7B",
+    ],
     "all twelve": [],
 }
 
@@ -114,7 +121,7 @@ def show_labels(level: str) -> None:
         rows = [
             [
                 label["subject"],
-                label["expert"],
+                label["expert"] or "(none)",
                 f"{100 * label['mean']:.1f}",
                 str(label["n"]),
                 f"{100 * label['margin']:.1f}",
@@ -125,7 +132,8 @@ def show_labels(level: str) -> None:
         ]
         markdown(["subject", "expert", "mean", "n", "margin", "tied", "flip"], rows)
     else:
-        markdown(["expert", "queries"], [[label["expert"], str(label["queries"])] for label in built["labels"]])
+        rows = [[label["expert"] or "(none)", str(label["queries"])] for label in built["labels"]]
+        markdown(["expert", "queries"], rows)
         print(f"{built['n']} queries, {built['tied']} with several best experts, {built['all_wrong']} with all wrong\n")
     for row in built["left_out"]:
         print(f"- left out: {row['expert']}, {row['subject']}: {row['n_scored']} of {row['n_queries']}")

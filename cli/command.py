@@ -31,6 +31,17 @@ class Finite(click.FloatRange):
         return number
 
 
+class FiniteOr(Finite):
+    """A finite number in a range, or one word that stands for something else."""
+
+    def __init__(self, word: str, *, min: float, max: float) -> None:
+        super().__init__(min=min, max=max)
+        self.word = word
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if value == self.word else super().convert(value, param, ctx)
+
+
 def new_name(_ctx: click.Context, param: click.Parameter, name: str | None) -> str | None:
     """Validate the name of a new object. Raises UsageError; names in imported files obey the same rule."""
     if name is not None and (fault := new_name_fault(name)):

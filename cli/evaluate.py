@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -62,7 +62,7 @@ def evaluate(
     split: str,
     fallback: bool,
     max_cost: float | None,
-    quality_weight: float,
+    quality_weight: float | Literal["auto"],
     router_price: float,
     plot: Path | None,
     seal: Path | None,
@@ -232,16 +232,27 @@ def _marked(name: str, report: Report) -> str:
 
 
 def _print_costs(costs: CostReport) -> None:
-    """Print accuracy against cost: the router, its baselines, then the router at several quality weights."""
+    """Print accuracy against cost: the headline, the router, its baselines, and the router along its frontier."""
+    found = costs.frontiers
+    if found:
+        echo(f"router {costs.router.name} {found.headline}")
     named = [
         ("router", costs.router),
         ("cheapest expert", costs.cheapest),
         ("best single expert", costs.best_single),
-        ("random mix of the two", costs.mix),
+        (f"random mix of experts: {costs.mix.name}", costs.mix),
     ]
-    named += [(f"router, quality weight {point.name}", point) for point in costs.curve]
+    curve = costs.curve if found is None else [point for point in costs.curve if point in found.router]
+    named += [(f"router, quality weight {point.name}", point) for point in curve]
     table([[name, f"{p.cost:.4g}", percent(p.accuracy)] for name, p in named], ["", "cost per query", "accuracy"])
     echo(
         f"{100 * costs.gain_over_mix:+.1f} points over the random mix of equal cost; the router took "
         f"{1000 * costs.router_seconds:.2f} ms per query"
     )
+    if found:
+        gain = found.area_gain
+        echo(
+            f"mean accuracy along the frontier: {percent(found.area)} with the router, {percent(found.experts_area)} "
+            f"with random mixes of experts: {100 * gain['value']:+.1f} points, "
+            f"95 % interval [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -45,7 +45,7 @@ def route(
     images: tuple[Path, ...],
     fallback: bool,
     max_cost: float | None,
-    quality_weight: float,
+    quality_weight: float | Literal["auto"],
 ) -> None:
     """Choose the expert for a question.
 

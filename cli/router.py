@@ -12,7 +12,7 @@ from benchcoe_jobs import registry
 from benchcoe_jobs.domain import ALL_POOL, Level, Policy, Split
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.model_folder import stored_name
-from benchcoe_jobs.wording import counted
+from benchcoe_jobs.wording import counted, percent
 
 from .command import Command, Finite, Session
 from .drift_notes import note_drifted_of_pool
@@ -146,6 +146,12 @@ def _show(session: Session, trained: Mapping[str, Any]) -> None:
         session.note(
             f"note: {name.replace('_', ' ')} {measured[0][name]:.3f} before fine-tuning, {best[name]:.3f} after epoch "
             f"{best['epoch']:g}, which is kept (--json prints the whole history)"
+        )
+    if weight := trained["auto_weight"]:
+        session.note(
+            f"note: --quality-weight auto is {weight['weight']:.4g}: in cross-validation it has "
+            f"{100 * weight['gain']:+.1f} points over the best single expert at "
+            f"{percent(weight['cost_share'], 0)} of its expected cost"
         )
     fallback = trained["fallback"]
     if fallback and fallback["cross_validated"] is not None and fallback["cross_validated"] <= 0:

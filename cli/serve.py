@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import click
 
@@ -85,7 +86,7 @@ def serve(
     max_requests: int,
     fallback: bool,
     max_cost: float | None,
-    quality_weight: float,
+    quality_weight: float | Literal["auto"],
 ) -> None:
     """Serve the pool as one model of an OpenAI-compatible API.
 

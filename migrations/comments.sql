@@ -114,6 +114,7 @@ COMMENT ON COLUMN router.split IS 'trained on; when it routes, labels of this sp
 COMMENT ON COLUMN router.label_set_id IS 'the labels at the time of training';
 COMMENT ON COLUMN router.artifact IS 'folder in the home folder of artifacts; its last part is the SHA-256 (hex) of its content, which is checked whenever it is loaded. Of a router that a release before 0.3.0 trained, it has the first 16 digits';
 COMMENT ON COLUMN router.n_queries IS 'trained on';
+COMMENT ON COLUMN router.auto_weight IS 'the quality weight of --quality-weight auto, chosen in training; null if the cost of an expert was not known';
 COMMENT ON COLUMN router.created_at IS 'of the first router of that name';
 COMMENT ON TABLE routing_snapshot IS 'Everything that a router''s decisions depend on, as it was when a job was submitted, or when serve loaded it. Jobs, evaluations and served decisions refer to it, so that later changes of labels, pools or routers do not change what an open job decides. The same snapshot is kept once, until no job, no evaluation and no served decision refers to it.';
 COMMENT ON COLUMN routing_snapshot.fingerprint IS 'SHA-256 (hex) of the canonical JSON of content: sorted keys, no spaces';

@@ -134,12 +134,36 @@ Refit = Callable[[Matrix, Examples], Head]
 """Fits another head of the same kind on features (n, d) and examples."""
 
 
+def unseen_predictions(level: Level, refit: Refit, x: Matrix, examples: Examples) -> Floats:
+    """Predictions (n, k) for examples with features `x`, of heads that were fitted without the question's fold.
+
+    An output that no other fold has an example of is predicted as -inf.
+    """
+    return _held_out_predictions(level, refit, x, examples, random_folds(len(examples.subjects)))
+
+
+def in_distribution_familiarity(level: Level, x: Matrix, unseen: Floats) -> Floats:
+    """The familiarity (n,) of questions of training as if they were new; `unseen` is that of `unseen_predictions`.
+
+    At subject level a head is more confident of the questions that it was fitted on than of any other.
+    """
+    return _similarity(x, x, NEIGHBOURS, skips_itself=True) * _confidence(level, unseen)
+
+
 def calibrate(
-    level: Level, head: Head, refit: Refit, x: Matrix, examples: Examples, scores: Floats, max_share: float
+    level: Level,
+    head: Head,
+    refit: Refit,
+    x: Matrix,
+    examples: Examples,
+    scores: Floats,
+    max_share: float,
+    unseen: Floats,
 ) -> Fallback | None:
     """The fallback of a head that was fitted on examples with features `x`; None if no gain can be measured.
 
-    `scores` (n, experts), NaN if unknown, are what each expert scored on the questions. The smallest share of
+    `scores` (n, experts), NaN if unknown, are what each expert scored on the questions, `unseen` the predictions of
+    `unseen_predictions`. The smallest share of
     in-distribution questions is chosen with which the gain on held-out subjects is significantly not negative. It is
     at most `max_share`; the calibration then reports the harm that remains. Every question falls back if the gain on
     in-distribution questions, in cross-validation, is not positive: labels from few questions are mostly chance.
@@ -150,14 +174,11 @@ def calibrate(
     predictions, familiarity = _on_held_out_subjects(level, head, refit, x, examples)
     gains = _gains(level, predictions, subjects, scores, _subject_folds(subjects))
     scored = ~np.isnan(gains)
-    folds = _random_folds(len(subjects))
-    unseen = _held_out_predictions(level, refit, x, examples, folds)
-    seen_gains = _gains(level, unseen, subjects, scores, folds)
+    seen_gains = _gains(level, unseen, subjects, scores, random_folds(len(subjects)))
     if not scored.any() or np.isnan(seen_gains).all():
         return None
     cross_validated = float(np.nanmean(seen_gains))
-    # At subject level a head is more confident of the questions that it was fitted on than of any other.
-    in_distribution = _similarity(x, x, NEIGHBOURS, skips_itself=True) * _confidence(level, unseen)
+    in_distribution = in_distribution_familiarity(level, x, unseen)
     shares = [*np.arange(0.0, max_share, _STEP).round(1).tolist(), max_share] if cross_validated > 0 else [1.0]
     threshold, calibration = _choose_threshold(in_distribution, familiarity[scored], gains[scored], shares)
     calibration = replace(calibration, cross_validated=cross_validated)
@@ -232,7 +253,7 @@ def _subject_folds(subjects: NDArray[np.str_]) -> list[NDArray[np.bool_]]:
     return [code % SUBJECT_FOLDS == fold for fold in range(min(SUBJECT_FOLDS, code.max() + 1))]
 
 
-def _random_folds(n: int) -> list[NDArray[np.bool_]]:
+def random_folds(n: int) -> list[NDArray[np.bool_]]:
     """Masks (n,) of the questions that are held out together, whatever their subjects; the same for equal n."""
     fold_of = np.random.default_rng(0).permutation(n) % _RANDOM_FOLDS
     return [fold_of == fold for fold in range(min(n, _RANDOM_FOLDS))]

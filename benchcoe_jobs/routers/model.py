@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +22,14 @@ from benchcoe_jobs.routers.base import (
     RouterKind,
     TrainingContext,
 )
-from benchcoe_jobs.routers.fallback import DEFAULT_MAX_FALLBACK, Fallback, calibrate
+from benchcoe_jobs.routers.fallback import (
+    DEFAULT_MAX_FALLBACK,
+    Fallback,
+    calibrate,
+    in_distribution_familiarity,
+    random_folds,
+    unseen_predictions,
+)
 
 
 class Reading(NamedTuple):
@@ -37,12 +44,25 @@ class Reading(NamedTuple):
     is_known: NDArray[np.bool_]
 
 
+class Unseen(NamedTuple):
+    """What a router makes of some of the questions that it was trained or validated on, if it was fitted without them.
+
+    `rows` (m,) are their positions among the examples, `folds` masks (m,) of those that were left out together.
+    """
+
+    reading: Reading
+    rows: NDArray[np.intp]
+    folds: list[NDArray[np.bool_]]
+
+
 @dataclass(frozen=True, slots=True)
 class RouterModel:
     """A trained router (paper, section 3.2).
 
     At subject level the outputs are subjects and the predictions their probabilities. At query level the outputs are
     experts and the predictions their expected scores.
+
+    A model that was just trained has `unseen`, from cross-validation, if scores were given; it is not stored.
     """
 
     level: Level
@@ -52,6 +72,7 @@ class RouterModel:
     features: Features
     head: Head
     fallback: Fallback | None = None
+    unseen: Unseen | None = field(default=None, compare=False, repr=False)
 
     def read(self, questions: Sequence[RouterInput]) -> Reading:
         """The predictions of `predict`, and what the router knows of each question."""
@@ -110,9 +131,10 @@ class RouterTrainer:
     ) -> RouterModel:
         """A router of two or more outputs, learned from examples with one target column per output.
 
-        With `scores` (n, experts), NaN if unknown, its fallback is calibrated; `max_fallback` is the largest share of
-        in-distribution questions that may fall back. If the features were learned from the examples, the fallback is
-        calibrated on `validation` and `validation_scores` instead; without these the router has none.
+        With `scores` (n, experts), NaN if unknown, it has `unseen`, and its fallback is calibrated; `max_fallback` is
+        the largest share of in-distribution questions that may fall back, 0 for no fallback. If the features were
+        learned from the examples, the fallback is calibrated on `validation` and `validation_scores` instead; without
+        these the router has none.
 
         Raises UsageError for fewer than two outputs, for an output named twice, and for one without an example.
         """
@@ -126,15 +148,30 @@ class RouterTrainer:
         calibrated_on, calibration_scores = (
             (usable, scores) if not self.learns_features else (validation, validation_scores)
         )
-        fallback = None
-        if calibrated_on is not None and calibration_scores is not None:
-            if self.level is Level.SUBJECT:  # validation may have no question of some subjects
-                calibrated_on = replace(
-                    calibrated_on, targets=calibrated_on.targets[:, calibrated_on.targets.any(axis=0)]
-                )
-            x = features.transform(calibrated_on.questions)
-            fallback = calibrate(self.level, head, self._refit, x, calibrated_on, calibration_scores, max_fallback)
-        return RouterModel(self.level, self.kind, self.head, outputs, features, head, fallback)
+        model = RouterModel(self.level, self.kind, self.head, outputs, features, head)
+        if calibrated_on is None or calibration_scores is None:
+            return model
+        rows = np.arange(len(calibrated_on.questions)) if self.learns_features else rows
+        return self._calibrated(model, calibrated_on, calibration_scores, max_fallback, rows)
+
+    def _calibrated(
+        self, model: RouterModel, examples: Examples, scores: Floats, max_fallback: float, rows: NDArray[np.intp]
+    ) -> RouterModel:
+        """The router with its fallback and with `unseen`, from examples at `rows` of the given ones."""
+        has = examples.targets.any(axis=0) if self.level is Level.SUBJECT else np.ones(len(model.outputs), dtype=bool)
+        examples = replace(examples, targets=examples.targets[:, has])  # validation may have no question of a subject
+        x = model.features.transform(examples.questions)
+        found = unseen_predictions(self.level, self._refit, x, examples)
+        fallback = (
+            calibrate(self.level, model.head, self._refit, x, examples, scores, max_fallback, found)
+            if max_fallback
+            else None
+        )
+        familiarity = in_distribution_familiarity(self.level, x, found) if fallback else None
+        predictions = np.full((len(found), len(model.outputs)), -np.inf)
+        predictions[:, has] = found
+        reading = Reading(predictions, familiarity, _is_known(x))
+        return replace(model, fallback=fallback, unseen=Unseen(reading, rows, random_folds(len(rows))))
 
     @property
     def learns_features(self) -> bool:

@@ -21,7 +21,23 @@ def clustered_interval(totals: Floats, counts: Floats) -> tuple[float, float]:
     n = len(totals)
     drawn = [rng.multinomial(n, np.full(n, 1.0 / n)) for _ in range(4 * RESAMPLES)]
     means = [float(weights @ totals) / max(float(weights @ counts), 1.0) for weights in drawn]
-    low, high = np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return percentile_interval(np.array(means))
+
+
+def resampled_means(columns: Floats) -> Floats:
+    """The means of columns (n, k) over bootstrap resamples of the n rows: (resamples, k).
+
+    For figures that are computed from several means, whose interval is `percentile_interval` of what they are then.
+    """
+    rng = np.random.default_rng(SEED)
+    n = len(columns)
+    drawn = (np.bincount(rng.integers(n, size=n), minlength=n) @ columns for _ in range(4 * RESAMPLES))
+    return np.array(list(drawn)) / n
+
+
+def percentile_interval(resampled: Floats) -> tuple[float, float]:
+    """The 95 % interval (low, high) of a figure, from its values (resamples,) in bootstrap resamples."""
+    low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return float(low), float(high)
 
 

@@ -38,10 +38,18 @@ def test_defaults(parse: Any) -> None:
 def test_values(parse: Any) -> None:
     options = parse("--no-fallback", "--max-cost", "0", "--quality-weight", "0.5")
     assert options == {"fallback": False, "max_cost": 0.0, "quality_weight": 0.5}
+    assert parse("--quality-weight", "auto")["quality_weight"] == "auto"
 
 
 @pytest.mark.parametrize(
-    "words", [("--max-cost", "-1"), ("--max-cost", "nan"), ("--quality-weight", "1.1"), ("--quality-weight", "inf")]
+    "words",
+    [
+        ("--max-cost", "-1"),
+        ("--max-cost", "nan"),
+        ("--quality-weight", "1.1"),
+        ("--quality-weight", "inf"),
+        ("--quality-weight", "Auto"),
+    ],
 )
 def test_values_out_of_range_are_usage_errors(parse: Any, words: tuple[str, str]) -> None:
     assert parse(*words) == 2

@@ -8,6 +8,7 @@ from typing import Any
 import export_worlds
 
 from benchcoe_jobs.domain import Level
+from benchcoe_jobs.services.evaluation.cost_curve import Frontiers
 from benchcoe_jobs.services.evaluation.evaluate import evaluate
 from benchcoe_jobs.services.report.figures import Figures
 from benchcoe_jobs.services.report.pool import PoolFigures, Ranked, Reached
@@ -103,6 +104,9 @@ def figures(n_experts: int = 29, n_subjects: int = 14, names: list[str] | None =
         cost=20.0,
         best_single_cost=30.0,
         curve=[(5.0, 0.6), (20.0, 0.92)],
+        frontiers=Frontiers(
+            {"value": 0.6, "low": 0.5, "high": 0.7}, 0.8, 0.75, {"value": 0.05, "low": 0.04, "high": 0.06}, [], []
+        ),
         warnings=[text(2), "a note."],
         is_current=False,
     )

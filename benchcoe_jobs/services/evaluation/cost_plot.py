@@ -46,14 +46,14 @@ def plot_costs(costs: CostReport, title: str, file: Path) -> None:
     """
     with drawn([file], (5.6, 4.0), title) as figure:
         panel = figure.subplots()
-        ends = [costs.cheapest, costs.best_single]
+        mixes = costs.frontiers.experts if costs.frontiers else [costs.cheapest, costs.best_single]
         panel.plot(
-            [point.cost for point in ends],
-            [100 * point.accuracy for point in ends],
+            [point.cost for point in mixes],
+            [100 * point.accuracy for point in mixes],
             color="#999999",
             linestyle="--",
             linewidth=1.0,
-            label="random mixes",
+            label="random mixes of experts",
         )
         curve = sorted({(point.cost, 100 * point.accuracy) for point in costs.curve})
         panel.plot(*zip(*curve, strict=True), marker=".", color=COLOURS[0], linewidth=1.2, label="quality weights")

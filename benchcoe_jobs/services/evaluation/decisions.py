@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ def evaluate_request(
     *,
     falls_back: bool = True,
     max_cost: float | None = None,
-    quality_weight: float = 1.0,
+    quality_weight: float | Literal["auto"] = 1.0,
     second_price: float = 0.0,
 ) -> dict[str, Any]:
     """The request of an evaluation, with the snapshot that it decides by, which is stored.

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Source
+from benchcoe_jobs.services.evaluation.frontier import Frontier
 from benchcoe_jobs.services.evaluation.report import Outcomes, gather
 from benchcoe_jobs.services.intervals import CONFIDENCE
 from benchcoe_jobs.services.score_matrix import subject_oracle
@@ -160,28 +161,8 @@ def independent_oracle(scores: Floats, subject_codes: NDArray[np.intp]) -> Float
 
 def cost_hull(ranked: Sequence[Ranked]) -> list[str]:
     """The experts on the upper hull of accuracy against cost, cheapest first; empty if a cost is unknown."""
-    points = sorted(
-        (
-            (expert.compared_cost, expert.compared_accuracy, expert.expert)
-            for expert in ranked
-            if expert.compared_cost is not None and expert.compared_accuracy is not None
-        ),
-        key=lambda point: (point[0], -point[1]),
-    )
-    if len(points) < len(ranked):
+    points = [(expert.compared_cost, expert.compared_accuracy) for expert in ranked]
+    if not points or any(cost is None or accuracy is None for cost, accuracy in points):
         return []
-    hull: list[tuple[float, float, str]] = []
-    for point in points:
-        if hull and point[1] <= hull[-1][1]:  # not more accurate than a cheaper one
-            continue
-        while len(hull) > 1 and _is_below(hull[-2], hull[-1], point):
-            hull.pop()
-        hull.append(point)
-    return [name for _, _, name in hull]
-
-
-def _is_below(
-    first: tuple[float, float, str], middle: tuple[float, float, str], last: tuple[float, float, str]
-) -> bool:
-    """Whether a point lies on or below the line between two others."""
-    return (middle[1] - first[1]) * (last[0] - first[0]) <= (last[1] - first[1]) * (middle[0] - first[0])
+    costs, accuracies = np.array(points, dtype=np.float64).T
+    return [ranked[corner].expert for corner in Frontier.of(costs, accuracies).points]

@@ -206,7 +206,7 @@ def _evaluation_command(request: Mapping[str, Any]) -> str:
         ("--router-price", "second_price", 0.0),
     ):
         if request.get(name, usual) != usual:
-            words += [option, f"{request[name]:g}"]
+            words += [option, request[name] if isinstance(request[name], str) else f"{request[name]:g}"]
     return _command(*words)
 
 

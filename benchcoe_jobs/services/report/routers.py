@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from benchcoe_jobs.domain import Distribution, Split
 from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.services.evaluation.cost_curve import Frontiers
 from benchcoe_jobs.services.report.verdict import Answer, Measured, Verdict, verdict
 from benchcoe_jobs.services.routing.snapshot import take_snapshot
 from benchcoe_jobs.store.job_queue.jobs import JobRow
@@ -26,9 +27,9 @@ class Stage:
 
     `distribution` is the stage of the paper: naive, in distribution or out of distribution. `accuracy` and `n` are
     known in any case; the others are None if only the chosen experts were asked. `gain` has `value`, `low` and `high`
-    over the best single expert. `cost` and `best_single_cost` are means per query, None if unknown; `curve` has
-    (cost, accuracy) at several quality weights. `is_current` is whether the router would still decide from the same
-    labels, experts and costs.
+    over the best single expert. `cost` and `best_single_cost` are means per query, None if unknown; `curve` has (cost,
+    accuracy) at several quality weights, `frontiers` what they save, None if unknown. `is_current` is whether the
+    router would still decide from the same labels, experts and costs.
     """
 
     router: str
@@ -48,6 +49,7 @@ class Stage:
     cost: float | None
     best_single_cost: float | None
     curve: list[tuple[float, float]]
+    frontiers: Frontiers | None
     warnings: list[str]
     is_current: bool
 
@@ -131,6 +133,7 @@ def _stage(router: TrainedRouter, stored: StoredReport, is_current: bool) -> Sta
         cost=costs["router"]["cost"] if costs else means.get("router"),  # the former includes the router's own work
         best_single_cost=means.get("best_single"),
         curve=[(point["cost"], point["accuracy"]) for point in costs["curve"]] if costs else [],
+        frontiers=Frontiers.from_json(costs["frontiers"]) if costs and costs.get("frontiers") else None,
         warnings=report.get("warnings", []),
         is_current=is_current,
     )
@@ -189,6 +192,7 @@ def stage_verdict(best: Stage | None, found: Sequence[Stage], scope: Scope, n_ro
             where=f"held-out questions of {best.benchmark}, split {best.split}",
             cost_ratio=ratio,
             oracle=best.oracle or 0.0,
+            saving=best.frontiers.headline if best.frontiers else None,
         )
     )
     rivals = [s for s in found if (s.benchmark, s.split) == (best.benchmark, best.split) and s.gain is not None]

@@ -29,7 +29,8 @@ class Measured:
 
     `router` is its name or description, as the subject of a sentence. Accuracies and gains are fractions; `low` and
     `high` are the 95 % interval of `gain`. `cost_ratio` is its mean cost of a question divided by that of the best
-    single expert, None if unknown. `where` says which questions these are.
+    single expert, None if unknown. `where` says which questions these are. `saving` is what it has at other quality
+    weights, see `Frontiers.headline`; None if unknown.
     """
 
     router: str
@@ -42,6 +43,7 @@ class Measured:
     where: str
     cost_ratio: float | None
     oracle: float
+    saving: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ def verdict(measured: Measured) -> Verdict:
     where = f"on {m.n:,} {m.where}"
     cost = "; costs are unknown" if m.cost_ratio is None else f", at {m.cost_ratio:.2f} of its cost"
     oracle = f"; an oracle reaches {percent(m.oracle)}"
+    if m.saving:
+        oracle = f"; it {m.saving}{oracle}"
     if m.low > 0:
         return Verdict(
             Answer.MORE_ACCURATE, f"Routing pays: {m.router} gains {points} over {against} {where}{cost}{oracle}."

@@ -3,39 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 import numpy as np
 
 from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.errors import UsageError
 
+AUTO: Final = "auto"
+
+WEIGHTS = (*(1.0 - 10.0 ** (-number / 20) for number in range(60)), 1.0)
+"""The quality weights of a curve of accuracy against cost, see `Budget`: even in log(1 - w) from 0 to 0.999, then 1."""
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
     """`max_cost` is the highest expected cost that a query may have; None sets no limit.
 
-    With `quality_weight` w the choice is the highest w x expected score - (1 - w) x cost, the cost as a
-    share of the dearest expert's: 1 asks for quality alone, 0 for the cheapest expert.
+    With `quality_weight` w the choice is the highest w x expected score - (1 - w) x cost, the cost as a share of the
+    dearest expert's: 1 asks for quality alone, 0 for the cheapest expert. `AUTO` stands for the weight that the router
+    was trained with, see `TrainedRouter`.
     """
 
     max_cost: float | None = None
-    quality_weight: float = 1.0
+    quality_weight: float | Literal["auto"] = 1.0
 
     @property
     def counts(self) -> bool:
         """Whether costs have any influence."""
-        return self.max_cost is not None or self.quality_weight < 1.0
+        return self.max_cost is not None or self.quality_weight != 1.0
+
+    def settled(self, own: float | None, router: str) -> Budget:
+        """The budget with a number for its weight; `own` is that of the router with the name `router`.
+
+        Raises UsageError if the weight is `AUTO` and the router has none.
+        """
+        if self.quality_weight != AUTO:
+            return self
+        if own is None:
+            raise UsageError(
+                f"router {router!r} has no quality weight of its own: in its training, the cost of an expert was not "
+                "known, or no question had a score of every expert. Set costs with `benchcoe-jobs add-expert`, then "
+                "train it again with `benchcoe-jobs train-router`"
+            )
+        return replace(self, quality_weight=own)
 
     def worth(self, scores: Floats, names: Sequence[str], costs: Mapping[str, float | None]) -> Floats:
         """Expected scores (n, experts) -> the worth of each choice, -inf for a choice that must not be made.
 
         A score of -inf is unknown. If every expert with a known score is too dear for a question, the cheapest expert
-        within the limit is worth most. Raises UsageError if the cost of an expert is unknown, and if the limit
-        excludes every expert.
+        within the limit is worth most. The budget must be `settled`. Raises UsageError if the cost of an expert is
+        unknown, and if the limit excludes every expert.
         """
         if not self.counts:
             return scores
+        if self.quality_weight == AUTO:
+            raise ValueError("the quality weight must be settled")
         if unknown := [name for name in names if costs.get(name) is None]:
             raise UsageError(
                 f"the cost of {', '.join(unknown)} is not known: it comes from the recorded answers, or from "

@@ -13,7 +13,7 @@ from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Level, RouterInput
 from benchcoe_jobs.errors import InputError, UsageError
 from benchcoe_jobs.routers import artifact
-from benchcoe_jobs.routers.model import RouterModel, reads_pictures
+from benchcoe_jobs.routers.model import Reading, RouterModel, reads_pictures
 from benchcoe_jobs.services.routing.budget import Budget
 from benchcoe_jobs.services.routing.snapshot import RoutingSnapshot, take_snapshot
 from benchcoe_jobs.store.routing import routers
@@ -88,7 +88,11 @@ class Decider:
 
         Raises UsageError if a question has pictures and none of the experts can see.
         """
-        predictions, familiarity, is_known = self.model.read(questions)
+        return self.estimate_from(self.model.read(questions), questions)
+
+    def estimate_from(self, reading: Reading, questions: Sequence[RouterInput]) -> Estimates:
+        """The estimates of `estimate`, from what the model makes of the questions. Raises UsageError as that does."""
+        predictions, familiarity, is_known = reading
         at_subject_level = self.snapshot.router.level == Level.SUBJECT
         scores = self._by_subject(predictions) if at_subject_level else self._by_score(predictions)
         fell_back = np.zeros(len(questions), dtype=bool)
@@ -106,13 +110,18 @@ class Decider:
     def best(self, estimates: Estimates, budget: Budget) -> NDArray[np.intp]:
         """The position in `eligible` of the expert that is worth most for each question, (n,).
 
-        Of equal experts the first is chosen. Raises UsageError as `Budget.worth` does.
+        Of equal experts the first is chosen. Raises UsageError as `settled` and `Budget.worth` do.
         """
-        worth = budget.worth(estimates.scores, self.snapshot.eligible, self.snapshot.costs)
+        worth = self.settled(budget).worth(estimates.scores, self.snapshot.eligible, self.snapshot.costs)
         return worth.argmax(axis=1) if len(worth) else np.zeros(0, dtype=np.intp)
+
+    def settled(self, budget: Budget) -> Budget:
+        """The budget with a number for its weight. Raises UsageError as `Budget.settled` does."""
+        return budget.settled(self.snapshot.router.auto_weight, self.snapshot.router.name)
 
     def explain(self, estimates: Estimates, budget: Budget) -> list[Choice]:
         """The best expert of each question, with the reason. Raises UsageError as `best` does."""
+        budget = self.settled(budget)
         return [
             self._choice(estimates, row, column, budget)
             for row, column in enumerate(self.best(estimates, budget).tolist())

@@ -65,6 +65,8 @@ class RoutingSnapshot:
         content = {each.name: _plain(getattr(self, each.name)) for each in fields(self) if each.name != "fingerprint"}
         if not self.blind:  # snapshots of releases before 0.3.0 have no such key, and keep their fingerprints
             del content["blind"]
+        if self.router.auto_weight is None:  # nor have their routers
+            del content["router"]["auto_weight"]
         return content
 
     @classmethod
@@ -83,7 +85,7 @@ def take_snapshot(connection: Connection, router_name: str | None) -> RoutingSna
 
     Raises UsageError if there is no such router, and if no expert has enough scores on the training split.
     """
-    return _snapshot(connection, routers.find_router(connection, router_name))
+    return snapshot_for(connection, routers.find_router(connection, router_name))
 
 
 def keep_snapshot(connection: Connection, router_name: str | None) -> RoutingSnapshot:
@@ -92,7 +94,7 @@ def keep_snapshot(connection: Connection, router_name: str | None) -> RoutingSna
     The router is locked until the transaction ends: a training that replaces it sees the job, and keeps the artifact
     that the job needs. Raises UsageError as `take_snapshot` does.
     """
-    snapshot = _snapshot(connection, routers.find_router(connection, router_name, lock=True))
+    snapshot = snapshot_for(connection, routers.find_router(connection, router_name, lock=True))
     snapshots.store_snapshot(connection, snapshot.router, snapshot.fingerprint, snapshot.as_json())
     return snapshot
 
@@ -111,7 +113,8 @@ def snapshot_of(connection: Connection, request: Mapping[str, Any], command: str
     return RoutingSnapshot.from_json(content)
 
 
-def _snapshot(connection: Connection, router: TrainedRouter) -> RoutingSnapshot:
+def snapshot_for(connection: Connection, router: TrainedRouter) -> RoutingSnapshot:
+    """The snapshot of a router at this moment. Raises UsageError if no expert has enough scores."""
     scope = router.scope
     members = experts.pool_members(connection, scope.pool.id)
     labels = {label.subject: label for label in live_labels.subject_labels(connection, scope, router.policy)}

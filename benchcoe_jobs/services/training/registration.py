@@ -46,6 +46,7 @@ def register(
     scope: Scope,
     frozen: LabelSetRef,
     n_queries: int,
+    auto_weight: float | None,
     guard: Guard,
 ) -> None:
     """Write the artifact of a router and its row; then remove earlier artifacts.
@@ -71,6 +72,7 @@ def register(
                 labels=frozen,
                 artifact=f"routers/{name}/{fingerprint}",
                 n_queries=n_queries,
+                auto_weight=auto_weight,
             )
     except OSError as error:
         raise _not_written(folder, error) from error

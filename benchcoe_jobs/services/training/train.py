@@ -16,7 +16,9 @@ from benchcoe_jobs.routers import artifact
 from benchcoe_jobs.routers.base import LearnedFeatures, TrainingContext, TrainingHistory
 from benchcoe_jobs.routers.fallback import DEFAULT_MAX_FALLBACK, Calibration
 from benchcoe_jobs.routers.model import RouterModel, new_trainer
-from benchcoe_jobs.services.labelling.scope import best_single, find_scope, require_policy
+from benchcoe_jobs.services.labelling.scope import find_scope, require_policy
+from benchcoe_jobs.services.routing.snapshot import snapshot_for
+from benchcoe_jobs.services.training.auto_weight import AutoWeight, auto_weight, has_costs
 from benchcoe_jobs.services.training.checkpoints import checkpoints
 from benchcoe_jobs.services.training.registration import Guard, make_folder, register, unguarded
 from benchcoe_jobs.services.training.training_set import TrainingSet
@@ -38,7 +40,7 @@ class Trained:
     """The result of a training: the names of the outputs, and the data that they were learned from.
 
     `calibration` is that of the fallback, None without a fallback. `history` has the epochs of the training, None if it
-    has no epochs.
+    has no epochs. `auto_weight` is what `--quality-weight auto` stands for, None if it cannot be chosen.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Trained:
     new_outputs: tuple[str, ...]
     calibration: Calibration | None
     history: TrainingHistory | None
+    auto_weight: AutoWeight | None
 
     def as_json(self) -> dict[str, Any]:
         """The summary as one JSON object."""
@@ -67,6 +70,7 @@ class Trained:
             "new_outputs": list(self.new_outputs),
             "fallback": asdict(self.calibration) if self.calibration else None,
             "history": None if self.history is None else list(self.history),
+            "auto_weight": asdict(self.auto_weight) if self.auto_weight else None,
         }
 
 
@@ -104,7 +108,7 @@ def train_router(
     with store.writing() as connection:  # labels are frozen together with the scores to learn from
         scope = find_scope(connection, pool, benchmark, split)
         frozen = freeze(connection, level, scope, policy)
-        best_single(connection, scope)
+        snapshot = snapshot_for(connection, TrainedRouter(0, name, level, kind, "", scope, "", policy, 0))
         training_set = TrainingSet.read(connection, scope, level)
         if len(training_set.outputs) < 2:
             what = "subject" if level is Level.SUBJECT else "eligible expert"
@@ -122,12 +126,13 @@ def train_router(
             training_set.outputs,
             training_set.examples,
             validation.examples if validation else None,
-            scores=training_set.calibration_scores if max_fallback else None,
+            scores=training_set.calibration_scores if max_fallback or has_costs(snapshot) else None,
             validation_scores=validation.calibration_scores if validation else None,
             max_fallback=max_fallback,
         )
-        register(store, home, name, model, scope, frozen, n_queries, guard)
-    return _trained(name, model, scope, frozen, n_queries, training_set.outputs)
+        weight = auto_weight(snapshot, model, validation or training_set)
+        register(store, home, name, model, scope, frozen, n_queries, weight.weight if weight else None, guard)
+    return _trained(name, model, scope, frozen, n_queries, training_set.outputs, weight)
 
 
 def require_router_name(name: str) -> None:
@@ -177,12 +182,18 @@ def _extended(store: Store, home: Path, router: TrainedRouter, guard: Guard) -> 
         routers.require_unchanged(connection, router)
 
     n_queries = len(training_set.examples.questions)
-    register(store, home, router.name, model, scope, frozen, n_queries, is_current)
+    register(store, home, router.name, model, scope, frozen, n_queries, router.auto_weight, is_current)
     return _trained(router.name, model, scope, frozen, n_queries, added)
 
 
 def _trained(
-    name: str, model: RouterModel, scope: Scope, frozen: LabelSetRef, n_queries: int, new_outputs: tuple[str, ...]
+    name: str,
+    model: RouterModel,
+    scope: Scope,
+    frozen: LabelSetRef,
+    n_queries: int,
+    new_outputs: tuple[str, ...],
+    weight: AutoWeight | None = None,
 ) -> Trained:
     return Trained(
         name,
@@ -195,4 +206,5 @@ def _trained(
         new_outputs,
         model.fallback.calibration if model.fallback else None,
         model.features.history if isinstance(model.features, LearnedFeatures) else None,
+        weight,
     )

@@ -32,7 +32,7 @@ class TrainedRouter:
     """A row of `router` with the names that it refers to.
 
     `artifact` is the name of its folder under BENCHCOE_HOME. At subject level, `policy` says which view turns a
-    subject into an expert.
+    subject into an expert. `auto_weight` is the quality weight that `auto` stands for; None if none could be chosen.
     """
 
     id: int
@@ -44,6 +44,7 @@ class TrainedRouter:
     label_set: str
     policy: Policy
     n_queries: int
+    auto_weight: float | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -146,6 +147,7 @@ def _trained(row: Any) -> TrainedRouter:
         label_set=row.fingerprint,
         policy=Policy(row.policy),
         n_queries=row.n_queries,
+        auto_weight=row.auto_weight,
     )
 
 
@@ -159,6 +161,7 @@ def save_router(
     labels: LabelSetRef,
     artifact: str,
     n_queries: int,
+    auto_weight: float | None = None,
 ) -> None:
     """Register a trained router. A router of the same name is replaced, and keeps its id.
 
@@ -173,6 +176,7 @@ def save_router(
         "label_set_id": labels.id,
         "artifact": artifact,
         "n_queries": n_queries,
+        "auto_weight": auto_weight,
     }
     if connection.execute(update(Router).where(Router.name == name).values(**values)).rowcount == 0:
         connection.execute(insert(Router).values(name=name, **values))

@@ -23,6 +23,7 @@ class Router(Base):
     label_set_id: Mapped[int] = mapped_column(ForeignKey("label_set.id"))
     artifact: Mapped[str] = mapped_column(String)
     n_queries: Mapped[int] = mapped_column(Integer)
+    auto_weight: Mapped[float | None] = mapped_column(Double)
     created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
 
 

@@ -13,16 +13,19 @@ from benchcoe_jobs.services.evaluation.cost_curve import WEIGHTS, CostReport, co
 SNAPSHOT = routing_world.snapshot_by_hand(best_single="bob")
 SCORES = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
 COSTS = np.array([[1.0, 5.0]] * 4)
+HALVED = np.array([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
 
 
 def report(chosen: list[int], **changes: object) -> CostReport | None:
-    given = {"costs": COSTS, "snapshot": SNAPSHOT, "seconds": 0.5, "second_price": 0.0} | changes
-    return cost_report(
-        scores=SCORES,
-        chosen=np.array(chosen),
-        chosen_at=lambda weight: np.full(4, int(weight >= 0.5)),
-        **given,  # type: ignore[arg-type]
-    )
+    given = {
+        "scores": SCORES,
+        "costs": COSTS,
+        "snapshot": SNAPSHOT,
+        "seconds": 0.5,
+        "second_price": 0.0,
+        "chosen_at": lambda weight: np.full(4, int(weight >= 0.5)),
+    }
+    return cost_report(chosen=np.array(chosen), **given | changes)  # type: ignore[arg-type]
 
 
 def test_a_report_by_hand() -> None:
@@ -33,8 +36,33 @@ def test_a_report_by_hand() -> None:
     assert (found.best_single.name, found.best_single.cost, found.best_single.accuracy) == ("bob", 5.0, 0.75)
     assert (found.mix.name, found.mix.cost, found.mix.accuracy) == ("50 % bob, else ann", 3.0, 0.5)
     assert found.gain_over_mix == 0.25
+    assert found.frontiers is not None
+    assert [point.name for point in found.frontiers.experts] == ["ann", "bob"]
+    assert (found.frontiers.same_accuracy_cost["value"], found.frontiers.same_accuracy_cost["high"]) == (1.0, 1.0)
+    assert (found.frontiers.area, found.frontiers.experts_area) == (0.5, 0.5)
+    assert "at no lower cost" in found.frontiers.headline
     assert [point.name for point in found.curve] == [f"{weight:g}" for weight in WEIGHTS]
     assert [point.accuracy for point in found.curve] == [0.25 if weight < 0.5 else 0.75 for weight in WEIGHTS]
+
+
+def test_a_router_that_saves_half_of_the_cost() -> None:
+    """It is as good as bob at a cost of 3 instead of 5: the area under (1, 0.25), (3, 0.75), (5, 0.75) is 2.5 / 4."""
+    found = report([0, 0, 1, 1], chosen_at=lambda weight: np.array([0, 0, 1, 1]) * int(weight >= 0.5), scores=HALVED)
+    assert found is not None
+    assert found.frontiers is not None
+    assert found.frontiers.same_accuracy_cost["value"] == pytest.approx(0.6)
+    assert (found.frontiers.area, found.frontiers.experts_area) == pytest.approx((0.625, 0.5))
+    assert found.frontiers.area_gain["value"] == pytest.approx(0.125)
+    assert found.frontiers.area_gain["low"] <= 0.125 <= found.frontiers.area_gain["high"]
+    assert "at 60 % of its cost, 95 % interval [" in found.frontiers.headline
+
+
+def test_a_report_of_an_earlier_release_is_read() -> None:
+    found = report([0, 0, 1, 1])
+    assert found is not None
+    stored = asdict(found)
+    del stored["frontiers"]
+    assert CostReport.from_json(stored).frontiers is None
 
 
 def test_the_routers_own_seconds_count_in_all_of_its_costs() -> None:
@@ -45,11 +73,11 @@ def test_the_routers_own_seconds_count_in_all_of_its_costs() -> None:
     assert (paid.cheapest, paid.best_single, paid.router_seconds) == (free.cheapest, free.best_single, 0.5)
 
 
-@pytest.mark.parametrize(("chosen", "price", "share"), [([0, 0, 0, 0], 0.0, "0 %"), ([1, 1, 1, 1], 100.0, "100 %")])
-def test_the_mix_stops_at_its_ends(chosen: list[int], price: float, share: str) -> None:
+@pytest.mark.parametrize(("chosen", "price", "expert"), [([0, 0, 0, 0], 0.0, "ann"), ([1, 1, 1, 1], 100.0, "bob")])
+def test_the_mix_stops_at_its_ends(chosen: list[int], price: float, expert: str) -> None:
     found = report(chosen, second_price=price)
     assert found is not None
-    assert found.mix.name == f"{share} bob, else ann"
+    assert found.mix.name == expert
 
 
 def test_experts_of_equal_cost() -> None:

@@ -33,7 +33,7 @@ def test_the_same_picture_has_the_same_bytes_and_names_the_experts(tmp_path: Pat
         plot_costs(REPORT, "r on toy", tmp_path / name)
     first = (tmp_path / "a.svg").read_text()
     assert first == (tmp_path / "b.svg").read_text()
-    for words in ("r on toy", "cheapest: ann", "best single: bob", "cost per query", "random mixes"):
+    for words in ("r on toy", "cheapest: ann", "best single: bob", "cost per query", "random mixes of experts"):
         assert words in first
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
 

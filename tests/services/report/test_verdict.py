@@ -18,6 +18,11 @@ def test_the_sentence_has_gain_interval_n_cost_and_oracle() -> None:
     )
 
 
+def test_the_sentence_says_what_is_saved() -> None:
+    found = verdict(replace(MEASURED, saving="has the same accuracy at 52 % of its cost"))
+    assert "; it has the same accuracy at 52 % of its cost; an oracle reaches" in found.sentence
+
+
 @pytest.mark.parametrize(
     ("changes", "answer", "part"),
     [

@@ -47,6 +47,7 @@ def test_a_trained_router_is_registered_with_its_artifact(world: Store, tmp_path
         "new_outputs": ["ann", "bob"],
         "fallback": trained.as_json()["fallback"],
         "history": None,
+        "auto_weight": trained.as_json()["auto_weight"],
     }
     with world.reading() as connection:
         router = routers.find_router(connection, "q")
