@@ -20,6 +20,7 @@ from benchcoe_jobs.wording import counted, percent
 from .command import Command, Session, cell, table
 from .job_commands import follow, require_complete, require_success, wait_option
 from .output import echo
+from .quotes import took
 from .stuck_job_hints import hints, note_hints
 
 if TYPE_CHECKING:
@@ -102,6 +103,9 @@ def status(session: Session, job: int) -> None:
             [[cell(getattr(group, name)) for name in [*columns, *items]] for group in shard_groups],
             [*columns, *items],
         )
+        answered, seconds = (sum(getattr(group, name) for group in shard_groups) for name in ("answered", "seconds"))
+        if sentence := took(row.request.get("quote"), answered, seconds):
+            echo(sentence)
         for shard, error in failures:
             echo(f"shard {shard} failed: {masked(error)}")
         if row.error:

@@ -15,6 +15,7 @@ from .command import Command, Session, cell, table
 from .job_commands import priority_option, require_complete, run_job, wait_option
 from .label import SPLITS
 from .output import echo
+from .quotes import show_quote, took
 
 if TYPE_CHECKING:
     from benchcoe_jobs.services.inference.plan import Forecast
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 @click.option("--split", type=SPLITS, help="Ask only this split.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Ask only N queries of each benchmark.")
 @click.option("--dry-run", is_flag=True, help="Show what would be asked; load and store nothing.")
+@click.option(
+    "--quote",
+    is_flag=True,
+    help="Show what it would take, with intervals, and ask nothing but a probe of 20 queries if nothing is known.",
+)
 @click.option("--retry-errors", is_flag=True, help="Ask again the queries that ended in an error.")
 @click.option(
     "--repeat",
@@ -44,6 +50,7 @@ def profile(
     split: str | None,
     limit: int | None,
     dry_run: bool,
+    quote: bool,
     retry_errors: bool,
     repeat: int | None,
     priority: int,
@@ -71,6 +78,9 @@ def profile(
         forecasts = [forecast(session.store, expert_id, row, plan, retry_errors=retry_errors) for plan in plans]
         _show_forecasts(session, expert, forecasts)
         return
+    if quote:
+        _quote(session, expert, names, split, limit, retry_errors)
+        return
     request = profile_request(expert, names, split=split, limit=limit, retry_errors=retry_errors)
     job = run_job(session, "profile", request, what=f"profiling {expert}", wait=wait, priority=priority)
     if job is not None:
@@ -94,6 +104,9 @@ def print_profile(report: Mapping[str, Any]) -> None:
             listed = ", ".join(f"{rule!r} {count}" for rule, count in rules.items())
             echo(f"{row['benchmark']}: answers extracted by rule: {listed}")
     echo(f"{report['expert']}: loaded {counted(report['loads'], 'time')}")
+    answered = sum(row["answered"] for row in report["benchmarks"])
+    if sentence := took(report.get("quote"), answered, sum(row["seconds"] for row in report["benchmarks"])):
+        echo(sentence)
     for row in report.get("repeated", []):
         again = counted(row["n"], "query", "queries")
         echo(f"{row['benchmark']}: of {again} that were asked again, {row['agreed']} have the same answer")
@@ -108,6 +121,35 @@ def require_all_queries(job: JobRow) -> None:
             f"response): `benchcoe-jobs profile {report['expert']} --retry-errors` asks again"
         )
     require_complete(job)
+
+
+def _quote(
+    session: Session, expert: str, names: tuple[str, ...], split: str | None, limit: int | None, retry_errors: bool
+) -> None:
+    """Print the quote of a profile, after a probe of each benchmark of which nothing is known."""
+    from benchcoe_jobs.services.inference.expert_settings import settings_of
+    from benchcoe_jobs.services.inference.job import profile_request
+    from benchcoe_jobs.services.inference.placement import engine_traits, placement
+    from benchcoe_jobs.services.inference.plan import profile_quote, prompt_plans, without_imported
+    from benchcoe_jobs.services.quote.quote import ENOUGH, Quote
+    from benchcoe_jobs.store.job_queue import workers
+    from benchcoe_jobs.store.results import experts
+
+    def quoted() -> tuple[Quote, int, bool]:
+        with session.store.reading() as connection:
+            expert_id, row = experts.read_expert(connection, expert)
+            queue, _ = placement(settings_of(row))
+            plans = without_imported(connection, expert_id, prompt_plans(connection, names, split=split, limit=limit))
+            found = profile_quote(connection, expert_id, row, plans, retry_errors=retry_errors)
+            return found, workers.n_serving(connection, queue), engine_traits(row.engine).needs_gpu
+
+    found, n_workers, needs_gpu = quoted()
+    if unknown := [part.benchmark for part in found.parts if not part.is_known and part.benchmark]:
+        session.note(f"nothing is known of {expert} on {', '.join(unknown)}: a probe asks {ENOUGH} queries of each")
+        probe = profile_request(expert, unknown, split=split, limit=ENOUGH)
+        if run_job(session, "profile", probe, what=f"probing {expert}", wait=True) is not None:
+            found, n_workers, needs_gpu = quoted()
+    show_quote(session, found, n_workers, needs_gpu)
 
 
 def _show_forecasts(session: Session, expert: str, forecasts: Sequence[Forecast]) -> None:

@@ -35,4 +35,4 @@ def test_an_endpoint_that_changes_its_model(cli: Cli, tmp_path: Path, monkeypatc
             assert "note: ann is not the expert that was profiled" in cli(line).err
         cli("retire ann")
         assert "not the expert" not in cli("train-router again").err
-    assert cli("verify-expert nobody").code == 2
+    assert cli("verify-expert carl").code == 2

@@ -11,7 +11,7 @@ from benchcoe_jobs.domain import Level
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.job_queue.job_kind import Assignment, Needs
 from benchcoe_jobs.services.inference.expert_settings import settings_of
-from benchcoe_jobs.services.inference.plan import prompt_plans, without_imported
+from benchcoe_jobs.services.inference.plan import profile_quote, prompt_plans, without_imported
 from benchcoe_jobs.services.inference.run import run_shard, shard_group_for
 from benchcoe_jobs.store.job_queue import jobs
 from benchcoe_jobs.store.job_queue.jobs import JobRow, NewShardGroup
@@ -59,10 +59,10 @@ class ProfileJob:
             raise UsageError(
                 "no benchmark with queries is stored: add one with `benchcoe-jobs add-benchmark NAME FOLDER`"
             )
-        return [
-            shard_group_for(connection, expert_id, expert, plan)
-            for plan in without_imported(connection, expert_id, plans)
-        ]
+        plans = without_imported(connection, expert_id, plans)
+        quoted = profile_quote(connection, expert_id, expert, plans)
+        jobs.amend_request(connection, job.id, {"quote": quoted.as_json()})  # not a part of the job's fingerprint
+        return [shard_group_for(connection, expert_id, expert, plan) for plan in plans]
 
     def run(self, assignment: Assignment) -> None:
         """Ask the queries of a shard."""
@@ -73,13 +73,14 @@ class ProfileJob:
 
         `mean` is the mean of all scores of the expert's newest run, `truncated` the number of its answers that ended
         at their limit of tokens, `rules` counts the rules that extracted its answers, `seconds` is the sum over all
-        workers.
+        workers. `quote` is what was expected before, None of a job that an earlier release submitted.
         """
         expert_id, _ = experts.read_expert(connection, job.request["expert"])
         shard_groups = jobs.shard_groups(connection, [job.id])
         return {
             "expert": job.request["expert"],
             "loads": sum(shard_group.loads for shard_group in shard_groups),
+            "quote": job.request.get("quote"),
             "benchmarks": [
                 {
                     "benchmark": shard_group.benchmark,

@@ -15,7 +15,8 @@ from benchcoe_jobs.benchmarks.base import NO_SHOTS, Benchmark, Shots
 from benchcoe_jobs.domain import Query, Request
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.picture_opener import OPENER
-from benchcoe_jobs.services.inference.shards import micro_batches
+from benchcoe_jobs.services.inference.shards import micro_batch_size, micro_batches
+from benchcoe_jobs.services.quote.quote import Quote, quote_part
 from benchcoe_jobs.store.results import catalog, file_origins, pictures, prompt_inputs, responses
 from benchcoe_jobs.store.results.experts import ExpertRow
 from benchcoe_jobs.store.results.joins import QueryRef
@@ -145,6 +146,25 @@ def forecast(
         prompt_tokens=characters // CHARACTERS_PER_TOKEN,
         seconds=None if latency_s is None else batches * latency_s,
     )
+
+
+def profile_quote(
+    connection: Connection,
+    expert_id: int,
+    expert: ExpertRow,
+    plans: Sequence[PromptPlan],
+    *,
+    retry_errors: bool = False,
+) -> Quote:
+    """The quote of the queries of some plans that an expert has not answered, with any version of its engine."""
+    parts = []
+    for plan in plans:
+        run_id = newest_run(connection, expert_id, plan)
+        recorded = {} if run_id is None else responses.answered(connection, run_id)
+        n = len(still_open(plan, recorded, retry_errors))
+        of = plan.benchmark_id, plan.benchmark.name
+        parts.append(quote_part(connection, expert_id, of, n, micro_batch_size(expert.engine)))
+    return Quote(parts)
 
 
 def without_imported(connection: Connection, expert_id: int, plans: Sequence[PromptPlan]) -> list[PromptPlan]:
