@@ -68,8 +68,8 @@ def submit(
     runner = dispatcher(session.store, session.settings)
     if runner.runs_here or wait:
         require_result_files(output, errors)
-    note_drifted_of_router(session, router)
     job_id, is_new = submit_file(session.store, file, router, priority=priority)
+    note_drifted_of_router(session, router)
     runner.announce()
     if not (runner.runs_here or wait):
         show_queued(session, job_id, is_new=is_new)
