@@ -26,11 +26,11 @@ def test_a_probe_a_quote_and_what_it_took(cli: Cli, tmp_path: Path, monkeypatch:
         assert first.json["queries"] == 220
         assert first.json["prompt_tokens"] == {"value": 220 * 9, "low": 220 * 9, "high": 220 * 9}
         assert first.json["gpu_hours"] is None
-        asked = sum(endpoint.seen.values())
+        n_requests = sum(endpoint.seen.values())
         again = cli("profile ann --quote")
         assert "its own 20 answers on skills" in again.out
         assert "time by number of workers: 1: " in again.out
-        assert sum(endpoint.seen.values()) == asked, "the answers of the probe are kept"
+        assert sum(endpoint.seen.values()) == n_requests, "the answers of the probe are kept"
         done = cli("profile ann")
         assert "quoted: 220 queries in " in done.out
         assert "; so far 220 answers in " in done.out
