@@ -10,11 +10,12 @@ import click
 
 from benchcoe_jobs.wording import counted
 
-from .command import Command, Session
+from .command import Command, Finite, Session
 from .drift_notes import note_drifted_of_router
 from .job import job_argument
 from .job_commands import follow, priority_option, require_complete, show_queued, wait_option
 from .output import echo
+from .quotes import show_quote_of_experts
 from .routing_options import router_option
 
 if TYPE_CHECKING:
@@ -38,6 +39,14 @@ def _result_files(stem: str) -> Callable[[Callable[..., Any]], Callable[..., Any
 @click.argument("file", type=click.Path(readable=False, path_type=Path))
 @router_option
 @_result_files("FILE")
+@click.option(
+    "--budget",
+    type=Finite(min=0),
+    metavar="COST",
+    help="Assign all lines together: the best expected score whose expected cost is at most this, in the unit of the "
+    "experts' costs.",
+)
+@click.option("--quote", is_flag=True, help="Route the lines and show what they would take; submit nothing.")
 @priority_option
 @wait_option
 def submit(
@@ -46,6 +55,8 @@ def submit(
     router: str | None,
     output: Path | None,
     errors: Path | None,
+    budget: float | None,
+    quote: bool,
     priority: int,
     wait: bool,
 ) -> None:
@@ -63,12 +74,17 @@ def submit(
     from benchcoe_jobs.services.batch.job import submit_file
     from benchcoe_jobs.services.batch.result_files import require_result_files
 
+    if quote:
+        from benchcoe_jobs.services.batch.quote import quote_file
+
+        show_quote_of_experts(session, quote_file(session.store, session.settings.home, file, router, budget))
+        return
     stem = file.with_suffix("") if file.suffix == ".jsonl" else file
     output, errors = output or Path(f"{stem}.output.jsonl"), errors or Path(f"{stem}.errors.jsonl")
     runner = dispatcher(session.store, session.settings)
     if runner.runs_here or wait:
         require_result_files(output, errors)
-    job_id, is_new = submit_file(session.store, file, router, priority=priority)
+    job_id, is_new = submit_file(session.store, file, router, priority=priority, budget=budget)
     note_drifted_of_router(session, router)
     runner.announce()
     if not (runner.runs_here or wait):
@@ -96,6 +112,9 @@ def results(session: Session, job: int, output: Path | None, errors: Path | None
 def _write_results(session: Session, job: JobRow, output: Path, errors: Path) -> None:
     from benchcoe_jobs.services.batch.result_files import write_results
 
+    if (budget := (job.report or {}).get("budget")) is not None:
+        expected = (job.report or {}).get("expected_cost") or 0.0
+        session.note(f"expected cost of all lines: {expected:.4g}, of a budget of {budget:g}")
     n_output, n_errors = write_results(session.store, job.id, output, errors)
     lines = job.request["lines"]
     data = {

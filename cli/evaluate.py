@@ -18,6 +18,7 @@ from .drift_notes import note_drifted_of_router
 from .job_commands import priority_option, require_complete, run_job, wait_option
 from .label import SPLITS
 from .output import echo
+from .quotes import show_quote_of_experts
 from .routing_options import routing_options
 
 if TYPE_CHECKING:
@@ -48,6 +49,11 @@ if TYPE_CHECKING:
     help="Draw accuracy against cost to a PNG or SVG file. Needs the extra plots.",
 )
 @click.option(
+    "--quote",
+    is_flag=True,
+    help="Store the decisions and show what the queries that must be asked would take; ask nothing.",
+)
+@click.option(
     "--seal",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
@@ -65,6 +71,7 @@ def evaluate(
     quality_weight: float | Literal["auto"],
     router_price: float,
     plot: Path | None,
+    quote: bool,
     seal: Path | None,
     priority: int,
     wait: bool,
@@ -93,10 +100,23 @@ def evaluate(
         quality_weight=quality_weight,
         second_price=router_price,
     )
+    if quote:
+        from benchcoe_jobs.services.evaluation.quote import quote_evaluation
+
+        with session.store.writing() as connection:
+            work = request(connection)
+        show_quote_of_experts(session, quote_evaluation(session.store, session.settings.home, work))
+        return
     note_drifted_of_router(session, router)
     sealed = None if seal is None else _sealed(session, request, seal)
-    work = request if sealed is None else sealed.request
-    job = run_job(session, "evaluate", work, what="evaluating", wait=wait, priority=priority)
+    job = run_job(
+        session,
+        "evaluate",
+        request if sealed is None else sealed.request,
+        what="evaluating",
+        wait=wait,
+        priority=priority,
+    )
     if job is not None:
         report = job.report or {}
         if sealed is not None:

@@ -38,6 +38,25 @@ def show_quote(session: Session, quote: Quote, n_workers: int, needs_gpu: bool) 
     session.show(data, human)
 
 
+def show_quote_of_experts(session: Session, quote: Quote) -> None:
+    """Print a quote with the workers and GPUs that its experts have and need."""
+    from benchcoe_jobs.services.inference.expert_settings import settings_of
+    from benchcoe_jobs.services.inference.placement import engine_traits, placement
+    from benchcoe_jobs.store.job_queue import workers
+    from benchcoe_jobs.store.results import experts
+
+    n_workers, needs_gpu = 0, False
+    with session.store.reading() as connection:
+        for part in quote.parts:
+            _, row = experts.read_expert(connection, part.expert)
+            if row.can_answer:
+                n_workers = max(n_workers, workers.n_serving(connection, placement(settings_of(row))[0]))
+                needs_gpu = needs_gpu or engine_traits(row.engine).needs_gpu
+    if not quote.parts:
+        session.note("no expert has to be asked")
+    show_quote(session, quote, n_workers, needs_gpu)
+
+
 def took(quote: Mapping[str, Any] | None, answered: int, seconds: float) -> str | None:
     """A sentence with the quoted and the real worker time; None if no time was quoted, or nothing asked."""
     if not quote or not quote["seconds"] or not answered:

@@ -45,8 +45,12 @@ _ROUTED_AT_ONCE = 2000
 _FAULTS_SHOWN = 20
 
 
-def submit_file(store: Store, path: Path, router: str | None, *, priority: int = 0) -> tuple[int, bool]:
+def submit_file(
+    store: Store, path: Path, router: str | None, *, priority: int = 0, budget: float | None = None
+) -> tuple[int, bool]:
     """Submit a file of requests; return the job's id, and whether the job is new.
+
+    With a `budget`, the lines are assigned together so that their expected costs add up to at most that.
 
     The whole file is validated first. The same file for the same routing snapshot is the same job, also after it
     ended: if it failed, was cancelled or has failed lines, it continues with these. Raises InputError for the file,
@@ -63,6 +67,9 @@ def submit_file(store: Store, path: Path, router: str | None, *, priority: int =
             "content": content,
             "lines": len(lines),
         }
+        if budget is not None:
+            request["budget"] = budget
+            _require_budget(snapshot, len(lines), budget)
         _require_honoured(connection, path, lines, snapshot)
         _require_sight(path, lines, snapshot)
         earlier = jobs.newest_job(connection, "batch", request)
@@ -79,6 +86,16 @@ def submit_file(store: Store, path: Path, router: str | None, *, priority: int =
             # Not a part of the fingerprint: the same file is the same job.
             jobs.amend_request(connection, job_id, {"seed": secrets.randbits(_SEED_BITS)})
         return job_id, is_new
+
+
+def _require_budget(snapshot: RoutingSnapshot, n_lines: int, budget: float) -> None:
+    """Raise UsageError if the cost of an expert is unknown, or the cheapest expert is too dear for a file."""
+    least = n_lines * min(snapshot.known_costs())
+    if least > budget:
+        raise UsageError(
+            f"a budget of {budget:g} is too small: {n_lines} lines are expected to cost {least:.4g} with the cheapest "
+            "expert"
+        )
 
 
 def _require_honoured(
@@ -126,8 +143,9 @@ class BatchJob:
         if job.stage == 0:
             _require_engines(connection, snapshot_of(connection, job.request, "submit"))
             n = job.request["lines"]
-            starts = range(0, n, _ROUTED_AT_ONCE)
-            return [NewShardGroup(Queue.CPU, [({"from": at, "to": min(at + _ROUTED_AT_ONCE, n)}, 0) for at in starts])]
+            at_once = _ROUTED_AT_ONCE if job.request.get("budget") is None else max(n, 1)
+            starts = range(0, n, at_once)
+            return [NewShardGroup(Queue.CPU, [({"from": at, "to": min(at + at_once, n)}, 0) for at in starts])]
         return [
             _shard_group(connection, expert_id, numbers)
             for expert_id, numbers in batch_lines.by_expert(connection, job.id).items()
@@ -141,8 +159,11 @@ class BatchJob:
             _ask(assignment)
 
     def report(self, connection: Connection, job: JobRow) -> Mapping[str, Any]:
-        """Lines, answers, errors and tokens by expert."""
-        return {"router": job.request["router"], "experts": batch_lines.counts(connection, job.id)}
+        """Lines, answers, errors and tokens by expert; the budget with the expected cost and score, if there is one."""
+        budget = {name: job.request.get(name) for name in ("budget", "expected_cost", "expected_score")}
+        if budget["budget"] is None:
+            budget = {}
+        return {"router": job.request["router"], "experts": batch_lines.counts(connection, job.id), **budget}
 
     def follow_ups(self, connection: Connection, job: JobRow) -> Sequence[tuple[str, Mapping[str, Any]]]:
         """No job follows."""
@@ -173,13 +194,21 @@ def _route(assignment: Assignment) -> None:
         snapshot = snapshot_of(connection, claim.request, "submit")
         numbers = batch_lines.numbers(connection, claim.job_id)[claim.work["from"] : claim.work["to"]]
         lines = list(batch_lines.lines(connection, claim.job_id, numbers))
-    choices = decider(store, assignment.home, snapshot).choose([router_input(line.url, line.body) for line in lines])
+    inputs = [router_input(line.url, line.body) for line in lines]
+    chooser, budget = decider(store, assignment.home, snapshot), claim.request.get("budget")
+    expected: dict[str, float] = {}
+    if budget is None:
+        choices = chooser.choose(inputs)
+    else:
+        choices, totals = chooser.assign(inputs, budget)
+        expected = {"expected_cost": totals.cost, "expected_score": totals.score}
     chosen = [
         (line.line, snapshot.members[choice.expert], choice.why) for line, choice in zip(lines, choices, strict=True)
     ]
 
     def write(connection: Connection) -> Tally:
         batch_lines.set_experts(connection, claim.job_id, chosen)
+        jobs.amend_request(connection, claim.job_id, expected)
         return Tally()
 
     assignment.lease.commit(write)

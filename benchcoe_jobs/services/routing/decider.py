@@ -14,6 +14,7 @@ from benchcoe_jobs.domain import Level, RouterInput
 from benchcoe_jobs.errors import InputError, UsageError
 from benchcoe_jobs.routers import artifact
 from benchcoe_jobs.routers.model import Reading, RouterModel, reads_pictures
+from benchcoe_jobs.services.routing.assignment import Assignment, assign
 from benchcoe_jobs.services.routing.budget import Budget
 from benchcoe_jobs.services.routing.snapshot import RoutingSnapshot, take_snapshot
 from benchcoe_jobs.store.routing import routers
@@ -126,6 +127,18 @@ class Decider:
             self._choice(estimates, row, column, budget)
             for row, column in enumerate(self.best(estimates, budget).tolist())
         ]
+
+    def assign(self, questions: Sequence[RouterInput], budget: float) -> tuple[list[Choice], Assignment]:
+        """A choice for each question, so that all of them together keep one budget, with its totals.
+
+        Raises UsageError as `estimate` does, if the cost of an expert is unknown, and if the budget is too small.
+        """
+        costs = self.snapshot.known_costs()
+        estimates = self.estimate(questions)
+        found = assign(estimates.scores, costs, budget)
+        explained = Budget(max_cost=max(costs))  # names the expected cost of each choice
+        choices = [self._choice(estimates, row, column, explained) for row, column in enumerate(found.columns.tolist())]
+        return choices, found
 
     def _is_blind(self, has_pictures: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Which eligible experts cannot see pictures, (eligible,). Raises UsageError as `estimate` does."""

@@ -60,6 +60,16 @@ class RoutingSnapshot:
         """Id -> name of the eligible experts, by name."""
         return {self.members[name]: name for name in self.eligible}
 
+    def known_costs(self) -> list[float]:
+        """The expected cost of a query of each eligible expert. Raises UsageError if one is unknown."""
+        found = [self.costs.get(name) for name in self.eligible]
+        if unknown := [name for name, cost in zip(self.eligible, found, strict=True) if cost is None]:
+            raise UsageError(
+                f"the cost of {', '.join(unknown)} is not known: it comes from the recorded answers, or from "
+                "`benchcoe-jobs add-expert` with --cost, or with --price-in and --price-out"
+            )
+        return [cost for cost in found if cost is not None]
+
     def as_json(self) -> dict[str, Any]:
         """The snapshot as a JSON object, without its fingerprint."""
         content = {each.name: _plain(getattr(self, each.name)) for each in fields(self) if each.name != "fingerprint"}

@@ -326,3 +326,28 @@ def test_lines_with_large_pictures_are_asked_in_smaller_micro_batches() -> None:
     lines = [line_of(0, large), line_of(1), line_of(2, large), line_of(3, large, temperature=1.0)]
     batches = [[line.line for line, *_ in batch] for batch in batch_job._micro_batches(lines, "transformers")]
     assert batches == [[0, 1], [2], [3]]
+
+
+def test_one_budget_for_the_whole_file(
+    store: Store, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Questions about bricks are worth 0.5 more from bob, who costs 2 and ann 1; those about apples are ann's."""
+    tiny_quiz.install(tmp_path, monkeypatch)
+    settings.home.mkdir()
+    routing_world.fill(store, settings.home)
+    lines = [chat(n, f"how many {'bricks' if n % 2 else 'apples'} in case {n}") for n in range(20)]
+    file = write(tmp_path / "prompts.jsonl", *lines)
+    chosen = {}
+    for budget in (20.0, 24.5, 30.0, 99.0):
+        job_id, _ = submit_file(store, file, None, budget=budget)
+        with store.reading() as connection:
+            assert jobs.read_job(connection, job_id).request["budget"] == budget
+        routing_world.run_shards(store, settings.home, job_id, ["cpu"], 1)
+        with store.reading() as connection:
+            request = jobs.read_job(connection, job_id).request
+            experts_of = [line.expert for line in batch_lines.lines(connection, job_id)]
+        chosen[budget] = experts_of.count("bob"), request["expected_cost"]
+    assert chosen == {20.0: (0, 20.0), 24.5: (4, 24.0), 30.0: (10, 30.0), 99.0: (10, 30.0)}
+    with pytest.raises(UsageError, match="20 lines are expected to cost 20 with the cheapest expert"):
+        submit_file(store, file, None, budget=19.9)
+    assert submit_file(store, file, None, budget=20.0)[1] is False, "the same file and budget is the same job"
