@@ -11,7 +11,7 @@ import click
 from benchcoe_jobs.errors import UnfinishedError
 from benchcoe_jobs.wording import counted, percent
 
-from .command import Command, Session, cell, table
+from .command import Command, Finite, Session, cell, table
 from .job_commands import priority_option, require_complete, run_job, wait_option
 from .label import SPLITS
 from .output import echo
@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Show what it would take, with intervals, and ask nothing but a probe of 20 queries if nothing is known.",
 )
+@click.option(
+    "--max-cost",
+    type=Finite(min=0),
+    metavar="COST",
+    help="Send no more queries once the answers of this run have cost so much, in the unit of the expert's prices.",
+)
 @click.option("--retry-errors", is_flag=True, help="Ask again the queries that ended in an error.")
 @click.option(
     "--repeat",
@@ -51,6 +57,7 @@ def profile(
     limit: int | None,
     dry_run: bool,
     quote: bool,
+    max_cost: float | None,
     retry_errors: bool,
     repeat: int | None,
     priority: int,
@@ -81,7 +88,7 @@ def profile(
     if quote:
         _quote(session, expert, names, split, limit, retry_errors)
         return
-    request = profile_request(expert, names, split=split, limit=limit, retry_errors=retry_errors)
+    request = profile_request(expert, names, split=split, limit=limit, retry_errors=retry_errors, max_cost=max_cost)
     job = run_job(session, "profile", request, what=f"profiling {expert}", wait=wait, priority=priority)
     if job is not None:
         report = dict(job.report or {})
@@ -107,6 +114,9 @@ def print_profile(report: Mapping[str, Any]) -> None:
     answered = sum(row["answered"] for row in report["benchmarks"])
     if sentence := took(report.get("quote"), answered, sum(row["seconds"] for row in report["benchmarks"])):
         echo(sentence)
+    if left := report.get("left"):
+        n_left = counted(left, "query is", "queries are")
+        echo(f"stopped at the highest cost: {n_left} left, and the same command goes on with them")
     for row in report.get("repeated", []):
         again = counted(row["n"], "query", "queries")
         echo(f"{row['benchmark']}: of {again} that were asked again, {row['agreed']} have the same answer")

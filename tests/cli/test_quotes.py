@@ -37,3 +37,24 @@ def test_a_probe_a_quote_and_what_it_took(cli: Cli, tmp_path: Path, monkeypatch:
         assert "quoted: 220 queries in " in cli("status 2").out
         assert "1 other expert on skills" in cli("profile bob --quote").out
         assert cli("profile ann --quote --json").json["queries"] == 0
+
+
+def test_a_run_stops_at_its_highest_cost_and_goes_on(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer costs 0.5, and a micro-batch of the endpoint has at most 64 queries."""
+    monkeypatch.chdir(tmp_path)
+    write_questions(Path("skills.jsonl"), 60)
+    cli("init")
+    cli("add-benchmark skills skills.jsonl")
+    with skill_endpoint.serving(Path("skills.jsonl")) as endpoint:
+        cli(f"add-expert ann --engine openai --model red --base-url {endpoint.url} --no-profile")
+        refused = cli("profile ann --max-cost 10")
+        assert (refused.code, "the cost of ann is not known" in refused.err) == (2, True)
+        cli(f"add-expert ann --engine openai --model red --base-url {endpoint.url} --no-profile --cost 0.5")
+        n_before = sum(endpoint.seen.values())
+        stopped = cli("profile ann --max-cost 10")
+        n_sent = sum(endpoint.seen.values()) - n_before
+        assert stopped.code == 0, stopped.err
+        assert 20 <= n_sent < 300
+        assert f"stopped at the highest cost: {480 - n_sent + 1} queries are left" in stopped.out
+        rest = cli("profile ann --json").json
+        assert (rest["left"], rest["benchmarks"][0]["reused"] + rest["benchmarks"][0]["answered"]) == (0, 480)

@@ -14,8 +14,9 @@ from benchcoe_jobs.services.inference.expert_settings import settings_of
 from benchcoe_jobs.services.inference.plan import profile_quote, prompt_plans, without_imported
 from benchcoe_jobs.services.inference.run import run_shard, shard_group_for
 from benchcoe_jobs.store.job_queue import jobs
-from benchcoe_jobs.store.job_queue.jobs import JobRow, NewShardGroup
+from benchcoe_jobs.store.job_queue.jobs import JobRow, NewShardGroup, ShardGroupRow
 from benchcoe_jobs.store.results import catalog, experts, responses
+from benchcoe_jobs.store.results.experts import ExpertRow
 from benchcoe_jobs.store.routing import routers
 
 
@@ -26,6 +27,7 @@ def profile_request(
     split: str | None = None,
     limit: int | None = None,
     retry_errors: bool = False,
+    max_cost: float | None = None,
 ) -> dict[str, Any]:
     """The request of a job `profile`; without `benchmarks`, of every stored benchmark that is registered here."""
     return {
@@ -34,6 +36,7 @@ def profile_request(
         "split": split,
         "limit": limit,
         "retry_errors": retry_errors,
+        **({} if max_cost is None else {"max_cost": max_cost}),
     }
 
 
@@ -61,7 +64,11 @@ class ProfileJob:
             )
         plans = without_imported(connection, expert_id, plans)
         quoted = profile_quote(connection, expert_id, expert, plans)
-        jobs.amend_request(connection, job.id, {"quote": quoted.as_json()})  # not a part of the job's fingerprint
+        found: dict[str, Any] = {"quote": quoted.as_json()}  # not a part of the job's fingerprint
+        if request.get("max_cost") is not None:
+            _require_price(expert)
+            found["after_response"] = responses.newest_id(connection)
+        jobs.amend_request(connection, job.id, found)
         return [shard_group_for(connection, expert_id, expert, plan) for plan in plans]
 
     def run(self, assignment: Assignment) -> None:
@@ -73,7 +80,8 @@ class ProfileJob:
 
         `mean` is the mean of all scores of the expert's newest run, `truncated` the number of its answers that ended
         at their limit of tokens, `rules` counts the rules that extracted its answers, `seconds` is the sum over all
-        workers. `quote` is what was expected before, None of a job that an earlier release submitted.
+        workers. `quote` is what was expected before, None of a job that an earlier release submitted; `left` are the
+        queries that were not asked because the job reached its `max_cost`.
         """
         expert_id, _ = experts.read_expert(connection, job.request["expert"])
         shard_groups = jobs.shard_groups(connection, [job.id])
@@ -81,6 +89,7 @@ class ProfileJob:
             "expert": job.request["expert"],
             "loads": sum(shard_group.loads for shard_group in shard_groups),
             "quote": job.request.get("quote"),
+            "left": 0 if job.request.get("max_cost") is None else _n_left(shard_groups),
             "benchmarks": [
                 {
                     "benchmark": shard_group.benchmark,
@@ -108,6 +117,18 @@ class ProfileJob:
             if router.level == Level.QUERY
             and job.request["expert"] in experts.pool_members(connection, router.scope.pool.id)
         ]
+
+
+def _n_left(shard_groups: Sequence[ShardGroupRow]) -> int:
+    return sum(group.items - group.reused - group.answered - group.errors for group in shard_groups)
+
+
+def _require_price(expert: ExpertRow) -> None:
+    if expert.cost is None and all(getattr(expert, price) is None for price in experts.PRICES):
+        raise UsageError(
+            f"the cost of {expert.name} is not known: set it with `benchcoe-jobs add-expert` and --cost, or with "
+            "--price-in and --price-out, or leave out --max-cost"
+        )
 
 
 def _newest_run(connection: Connection, expert_id: int, benchmark: str | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ interrupted loses at most the micro-batches that are not committed; the next run
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any, TypeAlias
 
@@ -29,6 +29,7 @@ from benchcoe_jobs.store.results import aggregates, catalog, experts, pictures, 
 from benchcoe_jobs.store.results.experts import ExpertRow
 from benchcoe_jobs.store.results.joins import QueryRef
 from benchcoe_jobs.store.results.responses import ErrorRow, NewScore
+from benchcoe_jobs.store.routing import answer_cost
 
 
 def shard_group_for(connection: Connection, expert_id: int, expert: ExpertRow, plan: PromptPlan) -> NewShardGroup:
@@ -79,7 +80,8 @@ class _ShardRun:
     def __init__(self, assignment: Assignment, plan: PromptPlan, expert_id: int, client: EngineClient) -> None:
         self._store = assignment.store
         self._lease = assignment.lease
-        self._retry_errors = bool(assignment.claim.request.get("retry_errors"))
+        self._request = assignment.claim.request
+        self._retry_errors = bool(self._request.get("retry_errors"))
         self._plan = plan
         self._expert_id = expert_id
         self._client = client
@@ -104,11 +106,23 @@ class _ShardRun:
     def ask(self, engine: str) -> None:
         """Ask the open queries in micro-batches, and commit each."""
         picture_bytes = retry_until_available(self._picture_bytes)
-        batches = micro_batches(self.to_ask, engine, lambda query: picture_bytes.get(query.id, 0))
+        batches = self._affordable(micro_batches(self.to_ask, engine, lambda query: picture_bytes.get(query.id, 0)))
         answered = stream.completions(self._client, self._lease, map(self._with_contents, batches), self._requests)
         with closing(answered):
             for batch, completions, seconds in answered:
                 self._commit(batch, completions, seconds)
+
+    def _affordable(self, batches: Iterator[list[QueryRef]]) -> Iterator[list[QueryRef]]:
+        """The micro-batches that are sent before the answers since the job was planned reach its `max_cost`."""
+        max_cost = self._request.get("max_cost")
+        for batch in batches:
+            if max_cost is not None and retry_until_available(self._spent) >= max_cost:
+                return
+            yield batch
+
+    def _spent(self) -> float:
+        with self._store.reading() as connection:
+            return answer_cost.spent(connection, self._expert_id, self._request["after_response"])
 
     def _with_contents(self, batch: Sequence[QueryRef]) -> list[_Open]:
         contents = retry_until_available(lambda: self._contents([query.id for query in batch]))

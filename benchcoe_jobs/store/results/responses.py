@@ -112,6 +112,11 @@ def answered(connection: Connection, run_id: int, query_ids: Collection[int] | N
     return {query_id: bool(is_response) for query_id, is_response in connection.execute(found)}
 
 
+def newest_id(connection: Connection) -> int:
+    """The highest id of a response, 0 without any."""
+    return connection.scalar(select(func.max(Response.id))) or 0
+
+
 def texts(connection: Connection, run_id: int) -> dict[int, str]:
     """Query id -> text of every response of a run."""
     found = select(Response.query_id, Response.text).where(

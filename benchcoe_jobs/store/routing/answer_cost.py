@@ -6,7 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, case, func, select
 
-from benchcoe_jobs.store.tables import Expert, Response, Score
+from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.store.tables import Expert, Response, Run, Score
 
 
 def _token_cost(tokens: Any, price: Any) -> Any:
@@ -45,3 +46,23 @@ def answers_without_price(connection: Connection, expert_id: int) -> tuple[int, 
         .where(Score.expert_id == expert_id)
     ).one()
     return unknown, n
+
+
+def spent(connection: Connection, expert_id: int, after: int) -> float:
+    """The cost of the answers of an expert whose ids are higher than `after`.
+
+    Raises UsageError if the cost of one is not known.
+    """
+    cost, unknown = connection.execute(
+        select(func.sum(ANSWER_COST), func.count().filter(ANSWER_COST.is_(None)))
+        .select_from(Response)
+        .join(Run, Run.id == Response.run_id)
+        .join(Expert, Expert.id == Run.expert_id)
+        .where(Run.expert_id == expert_id, Response.id > after, Response.error.is_(None))
+    ).one()
+    if unknown:
+        raise UsageError(
+            f"the cost of {unknown} answers is not known, because their tokens were not counted or their time not "
+            "measured: set the cost of a query with `benchcoe-jobs add-expert --cost`, or leave out --max-cost"
+        )
+    return float(cost or 0.0)

@@ -10,10 +10,11 @@ import tables
 from routing_world import row
 from sqlalchemy import update
 
-from benchcoe_jobs.store.results import experts
+from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.store.results import experts, responses
 from benchcoe_jobs.store.results.experts import ExpertRow
 from benchcoe_jobs.store.routing import evaluations
-from benchcoe_jobs.store.routing.answer_cost import answers_without_price
+from benchcoe_jobs.store.routing.answer_cost import answers_without_price, spent
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.store.tables import Response
 
@@ -67,3 +68,15 @@ def test_answers_to_which_prices_do_not_apply(
         empty = dict.fromkeys(("completion_tokens", "prompt_tokens", "latency_s", "cost"))
         connection.execute(update(Response).values(**empty | response))
         assert answers_without_price(connection, experts.find_expert(connection, "ann")) == (unknown, 1)
+
+
+def test_what_the_answers_of_a_run_have_cost(store: Store, tmp_path: Path) -> None:
+    tables.add_experts(store, ann=2.0, bob=None)
+    tables.bring(store, tmp_path, "ann", *(row("apples", n, 1.0) | {"tokens": 1} for n in range(3)))
+    with store.writing() as connection:
+        ann, bob = experts.find_expert(connection, "ann"), experts.find_expert(connection, "bob")
+        after = responses.newest_id(connection)
+        assert [spent(connection, ann, since) for since in (0, after - 1, after)] == [6.0, 2.0, 0.0]
+    tables.bring(store, tmp_path, "bob", row("apples", 1, 1.0) | {"tokens": 1})
+    with store.reading() as connection, pytest.raises(UsageError, match="the cost of 1 answers is not known"):
+        spent(connection, bob, after)
