@@ -69,6 +69,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
     "routers": {
         "bert": "benchcoe_jobs.routers.bert:BERT",
         "blend": "benchcoe_jobs.routers.blend:BLEND",
+        "cascade": "benchcoe_jobs.routers.cascades.kind:CASCADE",
         "tfidf": "benchcoe_jobs.routers.tfidf:TFIDF",
         "embedding": "benchcoe_jobs.routers.embedding:EMBEDDING",
         "vision": "benchcoe_jobs.routers.vision:VISION",

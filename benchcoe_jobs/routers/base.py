@@ -17,6 +17,7 @@ from scipy import sparse
 
 from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Level, RouterInput
+from benchcoe_jobs.routers.cascades.answers import Answers
 
 Matrix: TypeAlias = NDArray[np.floating[Any]] | sparse.csr_matrix
 """Features of n questions, one row each: (n, d), dense or sparse."""
@@ -31,17 +32,24 @@ class Examples:
     """n questions to learn from: their true subjects, and targets (n, k) in [0, 1], NaN if unknown.
 
     At subject level the targets are one-hot with one column per subject. At query level they are scores with one
-    column per expert. Every column has at least one known target.
+    column per expert. Every column has at least one known target. `answers` (n, k) are those of the experts, for a kind
+    that learns from them.
     """
 
     questions: Sequence[RouterInput]
     subjects: Sequence[str]
     targets: Floats
+    answers: Answers | None = None
 
     def take(self, rows: NDArray[np.intp]) -> Examples:
         """The examples of `rows`, in that order."""
         picked = rows.tolist()
-        return Examples([self.questions[r] for r in picked], [self.subjects[r] for r in picked], self.targets[rows])
+        return Examples(
+            [self.questions[r] for r in picked],
+            [self.subjects[r] for r in picked],
+            self.targets[rows],
+            None if self.answers is None else self.answers.take(rows),
+        )
 
 
 class VectorCache(Protocol):

@@ -90,6 +90,20 @@ class BlendHead:
             predictions[np.ix_(out, has)] += column_products(x[out], weights) + intercepts
         return predictions
 
+    def predict_out_of_fold(self, x: Matrix, examples: Examples) -> Floats:
+        """Predictions (n, k) for the examples of `fit`, each without the question in subject classifier and ridge.
+
+        The means by subject and the penalty are those of the fit.
+        """
+        subjects = self._out_of_fold_subjects(x, examples.subjects) if self._out_of_fold is None else self._out_of_fold
+        predictions = subjects @ self._means.T
+        residuals = examples.targets - predictions
+        for fitted, held_out in _folds(x.shape[0]):
+            has = (~np.isnan(residuals[fitted])).any(axis=0)
+            weights, intercepts = ridge(x[fitted], residuals[np.ix_(fitted, has)], self._penalty)
+            predictions[np.ix_(held_out, has)] += column_products(x[held_out], weights) + intercepts
+        return predictions
+
     def config(self) -> dict[str, Any]:
         """The subjects and the chosen penalty."""
         return {"subjects": list(self._subjects), "penalty": self._penalty}

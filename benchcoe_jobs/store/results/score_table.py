@@ -10,7 +10,7 @@ from sqlalchemy import Connection, select
 from benchcoe_jobs.domain import Query as DomainQuery
 from benchcoe_jobs.domain import Split
 from benchcoe_jobs.store.results.joins import QUERIES, QUERY_REFS, QueryRef
-from benchcoe_jobs.store.tables import Query, QueryContent, Response, Score, Stratum, Subject
+from benchcoe_jobs.store.tables import Extraction, Query, QueryContent, Response, Score, Stratum, Subject
 
 
 def query_refs(connection: Connection, benchmark_id: int, split: str | None = None) -> list[QueryRef]:
@@ -39,13 +39,20 @@ def scores(
 
 @dataclass(frozen=True, slots=True)
 class ScoredQuery:
-    """An expert's score on the query at `position` in a list, with token counts and cost of its response."""
+    """An expert's score on the query at `position` in a list, with token counts and cost of its response.
+
+    The response itself and what was extracted from it are there only if they were asked for.
+    """
 
     position: int
     score: float
     prompt_tokens: int | None
     completion_tokens: int | None
     cost: float | None
+    text: str | None = None
+    finish_reason: str | None = None
+    extracted: str | None = None
+    rule: str | None = None
 
 
 def queries(connection: Connection, benchmark_id: int) -> list[tuple[int, DomainQuery]]:
@@ -60,13 +67,23 @@ def queries(connection: Connection, benchmark_id: int) -> list[tuple[int, Domain
 
 
 def expert_scores(
-    connection: Connection, benchmark_id: int, expert_id: int, position: Mapping[int, int]
+    connection: Connection,
+    benchmark_id: int,
+    expert_id: int,
+    position: Mapping[int, int],
+    *,
+    with_responses: bool = False,
 ) -> list[ScoredQuery]:
     """An expert's scores on a benchmark. `position` maps a query's id to its position in a list."""
-    rows = connection.execute(
+    found = (
         select(Score.query_id, Score.value, Response.prompt_tokens, Response.completion_tokens, Response.cost)
         .join(Query, Query.id == Score.query_id)
         .outerjoin(Response, (Response.run_id == Score.run_id) & (Response.query_id == Score.query_id))
         .where(Score.expert_id == expert_id, Query.benchmark_id == benchmark_id)
     )
+    if with_responses:
+        found = found.add_columns(Response.text, Response.finish_reason, Extraction.answer, Extraction.rule).outerjoin(
+            Extraction, (Extraction.expert_id == Score.expert_id) & (Extraction.query_id == Score.query_id)
+        )
+    rows = connection.execute(found)
     return [ScoredQuery(position[row.query_id], *row[1:]) for row in rows]
