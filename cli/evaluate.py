@@ -239,10 +239,24 @@ def print_report(session: Session, report: Report) -> None:
             f"cost per query: {report.cost['router']:.4g} routed, {report.cost['best_single']:.4g} best single expert, "
             f"{report.cost['every_expert']:.4g} every expert"
         )
+    if report.cascade:
+        _print_cascade(report.cascade)
     if report.costs:
         _print_costs(report.costs)
     for warning in report.warnings:
         session.note(f"note: {warning}")
+
+
+def _print_cascade(cascade: Mapping[str, Any]) -> None:
+    """Print how far the cascade went, and what its text router gives for the same cost."""
+    stopped = ", ".join(f"{percent(cascade['stopped_after'][name])} after {name}" for name in cascade["chain"])
+    echo(f"cascade: {cascade['mean_answers']:.2f} answers to a query; stopped {stopped}")
+    if text := cascade["text_router"]:
+        gain = text["gain"]
+        echo(
+            f"{100 * gain['value']:+.1f} points over the best mix of its text router and single experts at the same "
+            f"cost, 95 % interval [{100 * gain['low']:+.1f}, {100 * gain['high']:+.1f}]"
+        )
 
 
 def _marked(name: str, report: Report) -> str:

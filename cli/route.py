@@ -52,13 +52,14 @@ def route(
     Give one question as an argument, or --input with a JSONL file whose lines are objects with the key
     question and optionally choices (a list), images (a list, or image, one) and id. Images are paths, which
     begin at the folder of the file, or data URIs. An expert that is known to see no pictures is not chosen
-    for a question with some. With --json, prints one object per question.
+    for a question with some. Of a cascade, the expert that is asked first is shown: whether another one is
+    asked depends on its answer. With --json, prints one object per question.
     """
     from benchcoe_jobs.domain import RouterInput
     from benchcoe_jobs.picture import Picture
     from benchcoe_jobs.picture_files import picture_file
     from benchcoe_jobs.services.routing.budget import Budget
-    from benchcoe_jobs.services.routing.decider import current_decider
+    from benchcoe_jobs.services.routing.cascading import first_choices
     from benchcoe_jobs.services.routing.question_file import InputQuestion, read_questions
 
     if (question is None) == (file is None):
@@ -70,9 +71,10 @@ def route(
         questions = [InputQuestion(None, RouterInput(question, pictures=pictures))]
     else:
         questions = read_questions(file) if file else []
-    chooser = current_decider(session.store, session.settings.home, router, falls_back=fallback)
-    choices = chooser.choose([entry.router_input for entry in questions], Budget(max_cost, quality_weight))
-    note_drifted(session, chooser.snapshot.eligible)
+    inputs = [entry.router_input for entry in questions]
+    budget = Budget(max_cost, quality_weight)
+    snapshot, choices = first_choices(session.store, session.settings.home, router, inputs, budget, falls_back=fallback)
+    note_drifted(session, snapshot.eligible)
     for entry, choice in zip(questions, choices, strict=True):
         if session.as_json:
             echo_json(_as_json(entry.id, choice))

@@ -36,8 +36,8 @@ from .output import echo
 @click.option(
     "--head",
     metavar="NAME",
-    help="Head of the router: linear, knn or mlp (embedding), ridge (blend, and vision at query level), linear (vision "
-    "and bert at subject level), bce or regression (bert at query level). [the first of the kind]",
+    help="Head of the router: linear, knn or mlp (embedding), ridge (blend, cascade, and vision at query level), "
+    "linear (vision and bert at subject level), bce or regression (bert at query level). [the first of the kind]",
 )
 @click.option("--pool", default=ALL_POOL, show_default=True, help="Pool of experts to route to.")
 @click.option("--benchmark", metavar="NAME", help="The benchmark. [the only one in the store]")
@@ -60,7 +60,8 @@ from .output import echo
 @click.option(
     "--encoder",
     metavar="ID|FOLDER",
-    help="Sentence encoder of an embedding, blend or vision router, or the encoder that a bert router fine-tunes.",
+    help="Sentence encoder of an embedding, blend, cascade or vision router, or the encoder that a bert router "
+    "fine-tunes.",
 )
 @click.option("--revision", help="The encoder's revision on the hub.")
 @click.option(
@@ -82,6 +83,9 @@ def train_router(session: Session, name: str, extend: bool, wait: bool, priority
 
     A vision router reads the pictures of a question beside its text. How much they count is chosen by
     cross-validation within the training questions.
+
+    A cascade asks one expert, looks at its answer, and decides whether another one is worth its price. It is
+    learned from stored responses, at query level, and has no fallback.
 
     A bert router fine-tunes its encoder and keeps the epoch with the best result on the validation split. If
     the training is killed, the same command continues from the last checkpoint.
@@ -153,6 +157,14 @@ def _show(session: Session, trained: Mapping[str, Any]) -> None:
             f"{100 * weight['gain']:+.1f} points over the best single expert at "
             f"{percent(weight['cost_share'], 0)} of its expected cost"
         )
+    if cascade := trained.get("cascade"):
+        chains = "; ".join(" > ".join(chain) for chain in cascade["chains"])
+        session.note(
+            f"note: it asks in this order, by quality weight: {chains}. Learned from {cascade['n']} of {queries}: "
+            "those with a response of every expert that has responses to half of them"
+        )
+        if cascade["reads"] == "tfidf":
+            session.note("note: it reads the words of a question, because no sentence encoder was named or found")
     fallback = trained["fallback"]
     if fallback and fallback["cross_validated"] is not None and fallback["cross_validated"] <= 0:
         session.note(

@@ -108,7 +108,7 @@ COMMENT ON TABLE frozen_query_label IS 'The labels of a query-level set.';
 COMMENT ON TABLE router IS 'A trained router. Training under the same name replaces the row.';
 COMMENT ON COLUMN router.name IS 'sorts by bytes';
 COMMENT ON COLUMN router.level IS 'query or subject';
-COMMENT ON COLUMN router.kind IS 'tfidf, embedding, blend, bert, or the name of a plug-in';
+COMMENT ON COLUMN router.kind IS 'tfidf, embedding, blend, bert, vision, cascade, or the name of a plug-in';
 COMMENT ON COLUMN router.benchmark_id IS 'trained on';
 COMMENT ON COLUMN router.split IS 'trained on; when it routes, labels of this split are used';
 COMMENT ON COLUMN router.label_set_id IS 'the labels at the time of training';

@@ -30,7 +30,7 @@ from benchcoe_jobs.services.inference import stream
 from benchcoe_jobs.services.inference.expert_settings import settings_of
 from benchcoe_jobs.services.inference.placement import engine_traits, placement
 from benchcoe_jobs.services.inference.shards import micro_batches, shard_size
-from benchcoe_jobs.services.routing.decider import decider
+from benchcoe_jobs.services.routing.decider import decider, require_one_stage
 from benchcoe_jobs.services.routing.snapshot import RoutingSnapshot, keep_snapshot, snapshot_of
 from benchcoe_jobs.store.job_queue import batch_lines, jobs, workers
 from benchcoe_jobs.store.job_queue.batch_lines import Line, LineResult
@@ -61,6 +61,7 @@ def submit_file(
     content = hashlib.sha256(json.dumps(lines, sort_keys=True).encode()).hexdigest()
     with store.writing() as connection:
         snapshot = keep_snapshot(connection, router)
+        require_one_stage(snapshot.router)
         request = {
             "router": snapshot.router.name,
             "snapshot": snapshot.fingerprint,

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchcoe_jobs.arrays import Floats
+from benchcoe_jobs.routers.cascades.weights import WEIGHTS
 from benchcoe_jobs.services.evaluation.frontier import Frontier
 from benchcoe_jobs.services.intervals import percentile_interval, resampled_means
-from benchcoe_jobs.services.routing.budget import WEIGHTS
 from benchcoe_jobs.services.routing.snapshot import RoutingSnapshot
 from benchcoe_jobs.wording import percent
 
@@ -24,6 +23,14 @@ class Point:
     name: str
     cost: float
     accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """Scores and costs (queries,) of what a router gave; a cascade's costs are those of all answers it asked for."""
+
+    scores: Floats
+    costs: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,31 +104,30 @@ def cost_report(
     snapshot: RoutingSnapshot,
     scores: Floats,
     costs: Floats,
-    chosen: NDArray[np.intp],
-    chosen_at: Callable[[float], NDArray[np.intp]],
+    routed: Routed,
+    routed_at: Callable[[float], Routed],
     seconds: float,
     second_price: float,
 ) -> CostReport | None:
     """The costs of a router's choices; None if the cost of an expert or of an answer is unknown.
 
-    `scores` and `costs` are (queries, eligible experts). `chosen` (queries,) has the column of each decision,
-    `chosen_at` gives the same at a quality weight; it is called only if all costs are known.
+    `scores` and `costs` are (queries, eligible experts). `routed` is what the decisions gave, and `routed_at` gives the
+    same at a quality weight; it is called only if all costs are known.
     """
     names = snapshot.eligible
     expected = [snapshot.costs.get(name) for name in names]
     if np.isnan(costs).any() or any(cost is None for cost in expected):
         return None
-    rows, own = np.arange(len(scores)), seconds * second_price
-    at_weight = np.column_stack([chosen_at(weight) for weight in WEIGHTS])
-    routed = scores[rows[:, None], at_weight], costs[rows[:, None], at_weight] + own
+    own = seconds * second_price
+    at_weights = [routed_at(weight) for weight in WEIGHTS]
+    at_weight = np.column_stack([at.scores for at in at_weights])
+    paid = np.column_stack([at.costs for at in at_weights]) + own
     singles = _points(names, scores, costs)
-    curve = _points([f"{weight:g}" for weight in WEIGHTS], *routed)
+    curve = _points([f"{weight:g}" for weight in WEIGHTS], at_weight, paid)
     cheapest = singles[int(np.argmin(np.array(expected, dtype=np.float64)))]
     best = singles[names.index(snapshot.best_single)]
-    frontiers = _frontiers(
-        np.hstack([scores, routed[0]]), np.hstack([costs, routed[1]]), singles, curve, cheapest, best
-    )
-    router = Point(snapshot.router.name, float(costs[rows, chosen].mean()) + own, float(scores[rows, chosen].mean()))
+    frontiers = _frontiers(np.hstack([scores, at_weight]), np.hstack([costs, paid]), singles, curve, cheapest, best)
+    router = Point(snapshot.router.name, float(routed.costs.mean()) + own, float(routed.scores.mean()))
     mix = _mix(frontiers.experts, router.cost)
     return CostReport(router, cheapest, best, mix, router.accuracy - mix.accuracy, seconds, curve, frontiers)
 

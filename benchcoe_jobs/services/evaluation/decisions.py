@@ -14,6 +14,8 @@ from sqlalchemy import Connection
 
 from benchcoe_jobs.domain import Distribution
 from benchcoe_jobs.errors import BenchcoeError, UsageError
+from benchcoe_jobs.routers.model import asks_in_stages
+from benchcoe_jobs.services.evaluation.follow import Followed, follow
 from benchcoe_jobs.services.labelling.scope import how_to_leave
 from benchcoe_jobs.services.routing.budget import Budget
 from benchcoe_jobs.services.routing.decider import Decider, Estimates, decider
@@ -68,7 +70,8 @@ class Decision:
 class SplitDecisions:
     """The stored decisions on a split, one for each of `questions`. `seconds` is the time that one of them took.
 
-    `estimated` has the estimates that the decisions were made from, in the process that made them.
+    `estimated` has the estimates that the decisions were made from, in the process that made them; `followed` is what a
+    cascade did instead, whose decisions are the experts whose answers it gives.
     """
 
     request: Mapping[str, Any]
@@ -79,6 +82,7 @@ class SplitDecisions:
     decisions: list[Decision]
     seconds: float
     estimated: tuple[Decider, Estimates] | None = None
+    followed: Followed | None = None
 
     @property
     def benchmark(self) -> str:
@@ -149,8 +153,11 @@ def decide(store: Store, home: Path, request: Mapping[str, Any]) -> SplitDecisio
         questions = catalog.questions(connection, benchmark_id, split)
         if not questions:
             raise UsageError(f"{benchmark} has no queries with a text in split {split}")
-        if not any(experts.read_expert_by_id(connection, id_).can_answer for id_ in snapshot.expert_names):
+        in_stages = asks_in_stages(snapshot.router.kind)
+        if in_stages or not any(experts.read_expert_by_id(connection, id_).can_answer for id_ in snapshot.expert_names):
             require_scores(connection, snapshot, benchmark_id, benchmark, split, questions)
+    if in_stages:
+        return _follow(store, home, request, snapshot, benchmark_id, questions)
     router = decider(store, home, snapshot, falls_back=request["falls_back"])
     start = time.perf_counter()
     estimates = router.estimate([question.router_input for question in questions])
@@ -171,6 +178,34 @@ def decide(store: Store, home: Path, request: Mapping[str, Any]) -> SplitDecisio
     decisions = [Decision(choice.expert, choice.fell_back) for choice in choices]
     return SplitDecisions(
         request, snapshot, evaluation_id, benchmark_id, questions, decisions, seconds, (router, estimates)
+    )
+
+
+def _follow(
+    store: Store,
+    home: Path,
+    request: Mapping[str, Any],
+    snapshot: RoutingSnapshot,
+    benchmark_id: int,
+    questions: Sequence[Question],
+) -> SplitDecisions:
+    """Follow a cascade through the stored answers to a split, and store whose answers it gives."""
+    router, split = snapshot.router, request["split"]
+    budget = Budget(request["max_cost"], request["quality_weight"]).settled(router.auto_weight, router.name)
+    start = time.perf_counter()
+    followed = follow(store, home, snapshot, benchmark_id, split, questions, budget)
+    seconds = (time.perf_counter() - start) / len(followed.questions)
+    decided = [
+        NewDecision(question.id, snapshot.members[name], None, False)
+        for question, name in zip(followed.questions, followed.names, strict=True)
+    ]
+    with store.writing() as connection:
+        evaluation_id = evaluations.store_decisions(
+            connection, router, snapshot.fingerprint, benchmark_id, split, decided
+        )
+    decisions = [Decision(name, False) for name in followed.names]
+    return SplitDecisions(
+        request, snapshot, evaluation_id, benchmark_id, followed.questions, decisions, seconds, followed=followed
     )
 
 

@@ -72,7 +72,7 @@ def _decide(assignment: Assignment) -> None:
     decided = decide(assignment.store, assignment.home, assignment.claim.request)
     found = {"evaluation": decided.evaluation_id, "seconds": decided.seconds}
     with assignment.store.reading() as connection:
-        asks = bool(_shard_groups(connection, decided.benchmark, decided.evaluation_id))
+        asks = decided.followed is None and bool(_shard_groups(connection, decided.benchmark, decided.evaluation_id))
     _commit(assignment, found, None if asks else _report(assignment, decided))
 
 
@@ -111,7 +111,7 @@ def _report(assignment: Assignment, decided: SplitDecisions) -> dict[str, Any]:
         groups = jobs.shard_groups(connection, [assignment.claim.job_id], stage=_ASK)
         can_answer = any(experts.read_expert_by_id(connection, expert_id).can_answer for expert_id in names)
     n_complete = sum(question.id in scored for question in decided.questions)
-    if can_answer and 2 * n_complete < len(decided.questions):
+    if decided.followed is None and can_answer and 2 * n_complete < len(decided.questions):
         report = report_chosen_only(assignment.store, decided, groups).as_json()
         with assignment.store.writing() as connection:
             evaluations.store_report(connection, decided.evaluation_id, report)

@@ -33,6 +33,13 @@ class Report(RoutedSplit):
     weights, and its baselines; None if costs are unknown. `without_scores` is the number of queries of the split that
     are left out because an expert that the router may choose has no score on them; `gaps` has these experts.
     `imported` has the number of imported scores in the split of each expert that has some.
+
+    For a cascade, `calls` are the shares of the queries whose answer is the expert's, the router's cost is that of all
+    answers it asked for, and `cascade` has the experts in the order in which they may be asked (`chain`), the mean
+    number of answers to a query (`mean_answers`), the shares of the queries that each was asked first (`first`) and
+    last (`stopped_after`), and the accuracy of its text router at the same cost, in hindsight at the best mix of
+    quality weights and single experts, with the cascade's gain over it (`text_router`, None if costs are unknown). It
+    is None for other routers.
     """
 
     seen_in_training: int
@@ -52,6 +59,7 @@ class Report(RoutedSplit):
     costs: CostReport | None = None
     gaps: list[Gap] = field(default_factory=list)
     imported: dict[str, int] = field(default_factory=dict)
+    cascade: dict[str, Any] | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The report as one JSON object."""

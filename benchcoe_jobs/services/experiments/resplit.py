@@ -6,6 +6,7 @@ The services behind the command line train and evaluate on it unchanged, and the
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -51,6 +52,10 @@ class Results:
             digest.update(f"{expert.name}\t{expert.cost}\n".encode())
             values = [(scored.position, scored.score) for scored in self.scores[expert.name]]
             digest.update(np.array(sorted(values), dtype=np.float64).tobytes())
+            for scored in sorted(self.scores[expert.name], key=lambda one: one.position):
+                if scored.rule is not None or scored.text is not None:
+                    seen = [scored.extracted, scored.rule, scored.text, scored.finish_reason]
+                    digest.update(json.dumps(seen).encode())
         return digest.hexdigest()
 
 
@@ -62,14 +67,21 @@ class PoolSpec:
     min_coverage: float = 0.95
 
 
-def read_results(connection: Connection, benchmark: str, names: Sequence[str]) -> Results:
-    """The scores of some experts on a benchmark. Raises UsageError for an unknown name."""
+def read_results(
+    connection: Connection, benchmark: str, names: Sequence[str], *, with_responses: bool = False
+) -> Results:
+    """The scores of some experts on a benchmark, with the responses if a router learns from them.
+
+    Raises UsageError for an unknown name.
+    """
     benchmark_id, benchmark = catalog.find_benchmark(connection, benchmark)
     rows = [experts.read_expert(connection, name) for name in names]
     queries = score_table.queries(connection, benchmark_id)
     position = {query_id: row for row, (query_id, _) in enumerate(queries)}
     scores = {
-        expert.name: score_table.expert_scores(connection, benchmark_id, expert_id, position)
+        expert.name: score_table.expert_scores(
+            connection, benchmark_id, expert_id, position, with_responses=with_responses
+        )
         for expert_id, expert in rows
     }
     hashes = pictures.hashes_of_benchmark(connection, benchmark_id)
@@ -146,6 +158,10 @@ def _write_part(
                 prompt_tokens=scored.prompt_tokens,
                 completion_tokens=scored.completion_tokens,
                 cost=scored.cost,
+                text=scored.text,
+                finish_reason=scored.finish_reason,
+                extracted=scored.extracted,
+                rule=scored.rule,
             )
             for scored in results.scores[expert.name]
             if scored.position in stored_at

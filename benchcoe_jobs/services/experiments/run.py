@@ -11,11 +11,13 @@ import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 from benchcoe_jobs import __version__
 from benchcoe_jobs.domain import Split
 from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.routers.model import asks_in_stages
 from benchcoe_jobs.services.evaluation.evaluate import evaluate
 from benchcoe_jobs.services.experiments.plan import Experiment, Protocol
 from benchcoe_jobs.services.experiments.resplit import (
@@ -65,9 +67,11 @@ def run_experiment(
     """
     pools = _pools(store, experiment)
     names = sorted({name for pool in pools.values() for name in pool.members})
+    learns_from_answers = any(asks_in_stages(router.kind) for router in experiment.routers)
     with store.reading() as connection:
-        main = read_results(connection, experiment.benchmark, names)
-        other = read_results(connection, experiment.other_benchmark, names) if experiment.other_benchmark else None
+        read = partial(read_results, connection, names=names, with_responses=learns_from_answers)
+        main = read(experiment.benchmark)
+        other = read(experiment.other_benchmark) if experiment.other_benchmark else None
     trials = TrialStore(folder, f"{__version__} {main.fingerprint()} {other.fingerprint() if other else ''}", pools)
     resplits = [
         (part, [Trial(*part, pool, router) for pool in pools for router in experiment.routers])

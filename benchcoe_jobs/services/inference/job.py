@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from benchcoe_jobs.domain import Level
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.job_queue.job_kind import Assignment, Needs
+from benchcoe_jobs.routers.model import asks_in_stages
 from benchcoe_jobs.services.inference.expert_settings import settings_of
 from benchcoe_jobs.services.inference.plan import profile_quote, prompt_plans, without_imported
 from benchcoe_jobs.services.inference.run import run_shard, shard_group_for
@@ -107,7 +108,7 @@ class ProfileJob:
     def follow_ups(self, connection: Connection, job: JobRow) -> Sequence[tuple[str, Mapping[str, Any]]]:
         """Trainings that give the expert a head in each query-level router of a pool that it belongs to.
 
-        Subject-level routers need none: their labels are live.
+        Subject-level routers need none: their labels are live. A cascade keeps its experts until it is trained again.
         """
         if not any(shard_group.answered for shard_group in jobs.shard_groups(connection, [job.id])):
             return []
@@ -115,6 +116,7 @@ class ProfileJob:
             ("train-router", {"router": router.name, "extend": True})
             for router in routers.routers(connection)
             if router.level == Level.QUERY
+            and not asks_in_stages(router.kind)
             and job.request["expert"] in experts.pool_members(connection, router.scope.pool.id)
         ]
 

@@ -13,9 +13,6 @@ from benchcoe_jobs.errors import UsageError
 
 AUTO: Final = "auto"
 
-WEIGHTS = (*(1.0 - 10.0 ** (-number / 20) for number in range(60)), 1.0)
-"""The quality weights of a curve of accuracy against cost, see `Budget`: even in log(1 - w) from 0 to 0.999, then 1."""
-
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -60,11 +57,7 @@ class Budget:
             return scores
         if self.quality_weight == AUTO:
             raise ValueError("the quality weight must be settled")
-        if unknown := [name for name in names if costs.get(name) is None]:
-            raise UsageError(
-                f"the cost of {', '.join(unknown)} is not known: it comes from the recorded answers, or from "
-                "`benchcoe-jobs add-expert` with --cost, or with --price-in and --price-out"
-            )
+        require_costs(names, costs)
         cost = np.array([costs[name] for name in names], dtype=np.float64)
         worth = self.quality_weight * np.where(np.isfinite(scores), scores, np.nan)
         worth = worth - (1.0 - self.quality_weight) * cost / (cost.max() or 1.0)
@@ -83,3 +76,12 @@ class Budget:
     def why(self, cost: float | None) -> str:
         """The part about cost of a decision's reason; empty if costs have no influence."""
         return f"; expected cost {cost:.4g}" if self.counts and cost is not None else ""
+
+
+def require_costs(names: Sequence[str], costs: Mapping[str, float | None]) -> None:
+    """Raise UsageError if the cost of an expert is unknown."""
+    if unknown := [name for name in names if costs.get(name) is None]:
+        raise UsageError(
+            f"the cost of {', '.join(unknown)} is not known: it comes from the recorded answers, or from "
+            "`benchcoe-jobs add-expert` with --cost, or with --price-in and --price-out"
+        )

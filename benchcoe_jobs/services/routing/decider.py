@@ -13,11 +13,12 @@ from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Level, RouterInput
 from benchcoe_jobs.errors import InputError, UsageError
 from benchcoe_jobs.routers import artifact
-from benchcoe_jobs.routers.model import Reading, RouterModel, reads_pictures
+from benchcoe_jobs.routers.model import Reading, RouterModel, asks_in_stages, reads_pictures
 from benchcoe_jobs.services.routing.assignment import Assignment, assign
 from benchcoe_jobs.services.routing.budget import Budget
 from benchcoe_jobs.services.routing.snapshot import RoutingSnapshot, take_snapshot
 from benchcoe_jobs.store.routing import routers
+from benchcoe_jobs.store.routing.routers import TrainedRouter
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.wording import percent
 
@@ -237,18 +238,36 @@ class Decider:
 def decider(store: Store, home: Path, snapshot: RoutingSnapshot, *, falls_back: bool = True) -> Decider:
     """Load the artifact of a snapshot.
 
+    Raises UsageError for a cascade, which decides in stages, and the errors of `load_model`.
+    """
+    require_one_stage(snapshot.router)
+    return Decider(snapshot, load_model(store, home, snapshot), falls_back)
+
+
+def require_one_stage(router: TrainedRouter) -> None:
+    """Raise UsageError for a router that looks at an answer before it asks a further expert."""
+    if asks_in_stages(router.kind):
+        raise UsageError(
+            f"router {router.name!r} is a cascade, which looks at an answer before it asks a further expert, and this "
+            "needs one decision for each question: name a router of another kind; `benchcoe-jobs evaluate`, "
+            "`experiment` and `route` know cascades"
+        )
+
+
+def load_model(store: Store, home: Path, snapshot: RoutingSnapshot) -> RouterModel:
+    """The model of a snapshot's router.
+
     Raises InputError if the artifact cannot be loaded, ReplacedError if the router was trained again since and the
     artifact was removed.
     """
     router = snapshot.router
     try:
-        model = artifact.load(home / router.artifact, router.fingerprint, cache=routers.StoredVectors(store))
+        return artifact.load(home / router.artifact, router.fingerprint, cache=routers.StoredVectors(store))
     except InputError:
         if not artifact.exists(home / router.artifact):
             with store.reading() as connection:
                 routers.require_unchanged(connection, router)
         raise
-    return Decider(snapshot, model, falls_back)
 
 
 def current_decider(store: Store, home: Path, router_name: str | None, *, falls_back: bool = True) -> Decider:

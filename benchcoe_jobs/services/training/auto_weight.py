@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Policy
+from benchcoe_jobs.routers.cascades.kind import CascadeHead
+from benchcoe_jobs.routers.cascades.weights import WEIGHTS
 from benchcoe_jobs.routers.model import RouterModel
-from benchcoe_jobs.services.routing.budget import WEIGHTS, Budget
+from benchcoe_jobs.services.routing.budget import Budget
 from benchcoe_jobs.services.routing.decider import Decider
 from benchcoe_jobs.services.routing.snapshot import RoutingSnapshot
 from benchcoe_jobs.services.training.training_set import TrainingSet
@@ -40,6 +42,8 @@ def auto_weight(snapshot: RoutingSnapshot, model: RouterModel, training_set: Tra
     The gains are of the `unseen` questions of the model, which are those of `training_set`. None if the cost of an
     eligible expert is unknown, and if no question has a score of each of them.
     """
+    if isinstance(model.head, CascadeHead):
+        return _of_cascade(model.head)
     if model.unseen is None or not has_costs(snapshot) or not set(snapshot.eligible) <= set(training_set.names):
         return None
     reading, rows, folds = model.unseen
@@ -68,6 +72,18 @@ def auto_weight(snapshot: RoutingSnapshot, model: RouterModel, training_set: Tra
     ]
     keeping = [one for one in found if one.gain >= 0]
     return min(keeping, key=lambda one: (one.cost_share, -one.weight)) if keeping else found[-1]
+
+
+def _of_cascade(head: CascadeHead) -> AutoWeight | None:
+    """That of a cascade, by what it did in cross-fitting; the costs are those of its answers."""
+    course = head.cascade.course
+    if course is None or not head.cascade.knows_costs:
+        return None
+    number = course.keeping()
+    if number is None:
+        number = len(WEIGHTS) - 1
+    share = float(course.costs[number]) / (course.best_cost or 1.0)
+    return AutoWeight(WEIGHTS[number], share, float(course.scores[number]) - course.best_score)
 
 
 def _without(snapshot: RoutingSnapshot, subjects: NDArray[np.str_], scores: Floats) -> RoutingSnapshot:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from benchcoe_jobs.domain import Level, Policy, Queue
 from benchcoe_jobs.job_queue.job_kind import Assignment, Needs
+from benchcoe_jobs.routers.model import asks_in_stages
 from benchcoe_jobs.services.labelling.scope import find_scope, require_policy
 from benchcoe_jobs.services.training.train import extend_router, require_router_name, train_router
 from benchcoe_jobs.services.training.training_set import learnable_experts
@@ -87,7 +88,7 @@ class TrainJob:
         The end of that expert's profile found this job open, and submitted no other.
         """
         router = routers.find_router(connection, job.request["router"])
-        if router.level != Level.QUERY or job.report is None:
+        if router.level != Level.QUERY or asks_in_stages(router.kind) or job.report is None:
             return []
         if set(learnable_experts(connection, router.scope)) <= set(job.report["outputs"]):
             return []

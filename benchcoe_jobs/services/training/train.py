@@ -14,8 +14,9 @@ from benchcoe_jobs.domain import Level, Policy
 from benchcoe_jobs.errors import InputError, UsageError
 from benchcoe_jobs.routers import artifact
 from benchcoe_jobs.routers.base import LearnedFeatures, TrainingContext, TrainingHistory
+from benchcoe_jobs.routers.cascades.kind import CascadeHead
 from benchcoe_jobs.routers.fallback import DEFAULT_MAX_FALLBACK, Calibration
-from benchcoe_jobs.routers.model import RouterModel, new_trainer
+from benchcoe_jobs.routers.model import RouterModel, asks_in_stages, new_trainer
 from benchcoe_jobs.services.labelling.scope import find_scope, require_policy
 from benchcoe_jobs.services.routing.snapshot import snapshot_for
 from benchcoe_jobs.services.training.auto_weight import AutoWeight, auto_weight, has_costs
@@ -40,7 +41,9 @@ class Trained:
     """The result of a training: the names of the outputs, and the data that they were learned from.
 
     `calibration` is that of the fallback, None without a fallback. `history` has the epochs of the training, None if it
-    has no epochs. `auto_weight` is what `--quality-weight auto` stands for, None if it cannot be chosen.
+    has no epochs. `auto_weight` is what `--quality-weight auto` stands for, None if it cannot be chosen. `cascade` has
+    the chains of a cascade, the number of queries that it was learned from, and the kind of its text features; None for
+    other kinds.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Trained:
     calibration: Calibration | None
     history: TrainingHistory | None
     auto_weight: AutoWeight | None
+    cascade: dict[str, Any] | None
 
     def as_json(self) -> dict[str, Any]:
         """The summary as one JSON object."""
@@ -71,6 +75,7 @@ class Trained:
             "fallback": asdict(self.calibration) if self.calibration else None,
             "history": None if self.history is None else list(self.history),
             "auto_weight": asdict(self.auto_weight) if self.auto_weight else None,
+            "cascade": self.cascade,
         }
 
 
@@ -105,11 +110,14 @@ def train_router(
     # Outside the transaction, because a download must not lock the store.
     context = TrainingContext(encoder, revision, image_encoder, cache=routers.StoredVectors(store), on_step=on_step)
     trainer = new_trainer(level, kind, head, context)
+    in_stages = asks_in_stages(kind)
     with store.writing() as connection:  # labels are frozen together with the scores to learn from
         scope = find_scope(connection, pool, benchmark, split)
         frozen = freeze(connection, level, scope, policy)
         snapshot = snapshot_for(connection, TrainedRouter(0, name, level, kind, "", scope, "", policy, 0))
         training_set = TrainingSet.read(connection, scope, level)
+        if in_stages:
+            training_set = training_set.with_answers(connection)
         if len(training_set.outputs) < 2:
             what = "subject" if level is Level.SUBJECT else "eligible expert"
             raise UsageError(
@@ -126,7 +134,7 @@ def train_router(
             training_set.outputs,
             training_set.examples,
             validation.examples if validation else None,
-            scores=training_set.calibration_scores if max_fallback or has_costs(snapshot) else None,
+            scores=training_set.calibration_scores if (max_fallback or has_costs(snapshot)) and not in_stages else None,
             validation_scores=validation.calibration_scores if validation else None,
             max_fallback=max_fallback,
         )
@@ -153,6 +161,11 @@ def extend_router(store: Store, home: Path, name: str, *, guard: Guard = unguard
         if router.level != Level.QUERY:
             raise UsageError(
                 f"router {name!r} is subject-level: it reads the label view, so a new expert needs no training"
+            )
+        if asks_in_stages(router.kind):
+            raise UsageError(
+                f"router {name!r} is a {router.kind}: a new expert may change the order in which all are asked: "
+                "train it again with `benchcoe-jobs train-router`"
             )
         try:
             return _extended(store, home, router, guard)
@@ -207,4 +220,16 @@ def _trained(
         model.fallback.calibration if model.fallback else None,
         model.features.history if isinstance(model.features, LearnedFeatures) else None,
         weight,
+        _cascade(model),
     )
+
+
+def _cascade(model: RouterModel) -> dict[str, Any] | None:
+    if not isinstance(model.head, CascadeHead):
+        return None
+    chains = model.head.cascade.chains
+    return {
+        "chains": [[model.outputs[column] for column in chain.columns] for chain in chains],
+        "n": model.head.n_learned,
+        "reads": model.features.config()["text"],
+    }

@@ -13,10 +13,12 @@ from benchcoe_jobs.domain import Level, Split
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.routers.base import Examples
 from benchcoe_jobs.services.score_matrix import fill
+from benchcoe_jobs.services.seen_answers import as_answers
 from benchcoe_jobs.store.labels.live_labels import Scope
 from benchcoe_jobs.store.results import catalog, experts
 from benchcoe_jobs.store.results.catalog import Question
 from benchcoe_jobs.store.routing import routers
+from benchcoe_jobs.store.routing.answers import seen_answers
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,15 @@ class TrainingSet:
     def calibration_scores(self) -> Floats | None:
         """The scores (n, experts), or None if there are none: reported scores say nothing about single questions."""
         return None if np.isnan(self.scores).all() else self.scores
+
+    def with_answers(self, connection: Connection) -> TrainingSet:
+        """The set with the experts' stored answers, for a kind that learns from them; for query level."""
+        scope, members = self.scope, experts.expert_ids(connection)
+        ids = [members[name] for name in self.names]
+        questions = catalog.questions(connection, scope.benchmark_id, scope.split)
+        rows = seen_answers(connection, scope.benchmark_id, scope.split, ids)
+        answers = as_answers(rows, [question.id for question in questions], ids, self.examples.questions)
+        return replace(self, examples=replace(self.examples, answers=answers))
 
     @classmethod
     def read(cls, connection: Connection, scope: Scope, level: Level) -> TrainingSet:

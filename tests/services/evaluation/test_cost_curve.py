@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pytest
 import routing_world
 
-from benchcoe_jobs.services.evaluation.cost_curve import WEIGHTS, CostReport, cost_report
+from benchcoe_jobs.services.evaluation.cost_curve import WEIGHTS, CostReport, Routed, cost_report
 
 SNAPSHOT = routing_world.snapshot_by_hand(best_single="bob")
 SCORES = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
@@ -16,16 +17,23 @@ COSTS = np.array([[1.0, 5.0]] * 4)
 HALVED = np.array([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0], [0.0, 1.0]])
 
 
-def report(chosen: list[int], **changes: object) -> CostReport | None:
+def report(chosen: list[int], **changes: Any) -> CostReport | None:
+    costs, scores = np.asarray(changes.get("costs", COSTS)), np.asarray(changes.get("scores", SCORES))
+    at = changes.pop("chosen_at", lambda weight: np.full(4, int(weight >= 0.5)))
+
+    def routed(columns: Any) -> Routed:
+        return Routed(scores[np.arange(4), columns], costs[np.arange(4), columns])
+
     given = {
         "scores": SCORES,
         "costs": COSTS,
         "snapshot": SNAPSHOT,
         "seconds": 0.5,
         "second_price": 0.0,
-        "chosen_at": lambda weight: np.full(4, int(weight >= 0.5)),
+        "routed": routed(chosen),
+        "routed_at": lambda weight: routed(at(weight)),
     }
-    return cost_report(chosen=np.array(chosen), **given | changes)  # type: ignore[arg-type]
+    return cost_report(**given | changes)
 
 
 def test_a_report_by_hand() -> None:

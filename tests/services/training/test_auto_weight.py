@@ -10,7 +10,8 @@ import tables
 from routing_world import APPLES, BRICKS
 
 from benchcoe_jobs.errors import UsageError
-from benchcoe_jobs.services.routing.budget import WEIGHTS, Budget
+from benchcoe_jobs.routers.cascades.weights import WEIGHTS
+from benchcoe_jobs.services.routing.budget import Budget
 from benchcoe_jobs.services.routing.decider import current_decider
 from benchcoe_jobs.store.session import Store
 

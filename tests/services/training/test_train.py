@@ -48,6 +48,7 @@ def test_a_trained_router_is_registered_with_its_artifact(world: Store, tmp_path
         "fallback": trained.as_json()["fallback"],
         "history": None,
         "auto_weight": trained.as_json()["auto_weight"],
+        "cascade": None,
     }
     with world.reading() as connection:
         router = routers.find_router(connection, "q")
