@@ -29,7 +29,7 @@ from benchcoe_jobs.domain import Level
 from benchcoe_jobs.routers.base import Examples, TrainingContext
 from benchcoe_jobs.routers.cascades.answers import NO_ANSWER, Answers, Scales
 from benchcoe_jobs.routers.cascades.cascade import STOP, Cascade
-from benchcoe_jobs.routers.cascades.kind import CascadeHead
+from benchcoe_jobs.routers.cascades.head import CascadeHead
 from benchcoe_jobs.routers.cascades.policy import FOLDS, CrossFit
 from benchcoe_jobs.routers.cascades.states import ChainView
 from benchcoe_jobs.routers.cascades.weights import WEIGHTS

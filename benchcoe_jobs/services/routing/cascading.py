@@ -15,7 +15,7 @@ from benchcoe_jobs.domain import RouterInput
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.routers.cascades.answers import Answers
 from benchcoe_jobs.routers.cascades.cascade import STOP, Cascade
-from benchcoe_jobs.routers.cascades.kind import CascadeHead
+from benchcoe_jobs.routers.cascades.head import CascadeHead
 from benchcoe_jobs.routers.cascades.weights import WEIGHTS, weight_number
 from benchcoe_jobs.routers.model import RouterModel, asks_in_stages
 from benchcoe_jobs.services.routing.budget import AUTO, Budget, require_costs

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Policy
-from benchcoe_jobs.routers.cascades.kind import CascadeHead
+from benchcoe_jobs.routers.cascades.head import CascadeHead
 from benchcoe_jobs.routers.cascades.weights import WEIGHTS
 from benchcoe_jobs.routers.model import RouterModel
 from benchcoe_jobs.services.routing.budget import Budget

@@ -14,7 +14,7 @@ from benchcoe_jobs.domain import Level, Policy
 from benchcoe_jobs.errors import InputError, UsageError
 from benchcoe_jobs.routers import artifact
 from benchcoe_jobs.routers.base import LearnedFeatures, TrainingContext, TrainingHistory
-from benchcoe_jobs.routers.cascades.kind import CascadeHead
+from benchcoe_jobs.routers.cascades.head import CascadeHead
 from benchcoe_jobs.routers.fallback import DEFAULT_MAX_FALLBACK, Calibration
 from benchcoe_jobs.routers.model import RouterModel, asks_in_stages, new_trainer
 from benchcoe_jobs.services.labelling.scope import find_scope, require_policy
