@@ -47,6 +47,7 @@ class Source(StrEnum):
     """The origin of a per-subject score."""
 
     MEASURED = "measured"
+    ESTIMATED = "estimated"
     REPORTED = "reported"
 
 

@@ -64,6 +64,7 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "batch": "benchcoe_jobs.services.batch.job:BatchJob",
         "evaluate": "benchcoe_jobs.services.evaluation.job:EvaluateJob",
         "profile": "benchcoe_jobs.services.inference.job:ProfileJob",
+        "profile-until-settled": "benchcoe_jobs.services.settling.job:SettlingJob",
         "train-router": "benchcoe_jobs.services.training.job:TrainJob",
     },
     "routers": {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -16,6 +16,13 @@ from .job_commands import priority_option, run_job, wait_option
 from .output import echo
 from .price_notes import note_prices_without_counts
 from .profile import print_profile, require_all_queries
+from .settling import run_until_settled, until_settled_option
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from benchcoe_jobs.store.job_queue.jobs import JobRow
+    from benchcoe_jobs.store.results.experts import ExpertRow
 
 DTYPES = ["auto", "float32", "bfloat16", "float16"]
 
@@ -73,6 +80,7 @@ DTYPES = ["auto", "float32", "bfloat16", "float16"]
 @click.option("--price-out", type=Finite(min=0), help="Price of a million output tokens.")
 @click.option("--price-gpu-second", type=Finite(min=0), help="Price of a GPU second, if tokens have no price.")
 @click.option("--no-profile", is_flag=True, help="Only register the expert.")
+@until_settled_option
 @priority_option
 @wait_option
 def add_expert(
@@ -86,6 +94,7 @@ def add_expert(
     price_out: float | None,
     price_gpu_second: float | None,
     no_profile: bool,
+    until_settled: bool,
     priority: int,
     wait: bool,
     **given: Any,
@@ -97,9 +106,11 @@ def add_expert(
     command until the expert has answered a query; costs can always be changed. So an expert with imported
     results gets an engine: the results stay, and only queries without an imported score are asked. The key
     of an endpoint is read from the environment for each run and is never stored.
+
+    --until-settled asks only as much as it takes to know on which subjects the expert is best, like the
+    option of the command profile.
     """
     from benchcoe_jobs.services.inference.expert_settings import new_expert
-    from benchcoe_jobs.services.inference.job import profile_request
     from benchcoe_jobs.services.inference.plan import prompt_plans
     from benchcoe_jobs.store.results import experts
 
@@ -110,16 +121,10 @@ def add_expert(
     with session.store.reading() as connection:
         registration = experts.registration(connection, expert)
         profiles = expert.can_answer and not no_profile and bool(prompt_plans(connection))
+    if until_settled and (no_profile or not expert.can_answer):
+        raise UsageError("--until-settled is about profiling: omit it for an expert that is only registered")
     if profiles:
-        job = run_job(
-            session,
-            "profile",
-            profile_request(name),
-            what=f"profiling {name}",
-            wait=wait,
-            priority=priority,
-            before=lambda connection: experts.add_expert(connection, expert),
-        )
+        job = _profile(session, expert, until_settled=until_settled, wait=wait, priority=priority)
         if job is not None:
             _show(session, name, registration, job.report)
             note_prices_without_counts(session, [name])
@@ -133,11 +138,26 @@ def add_expert(
         session.note(f"next: {_next_step(name, is_recorded=not expert.can_answer, wants_profile=not no_profile)}")
 
 
+def _profile(session: Session, expert: ExpertRow, *, until_settled: bool, wait: bool, priority: int) -> JobRow | None:
+    """Register an expert and profile it; if profiling cannot begin, the expert is not registered either."""
+    from benchcoe_jobs.services.inference.job import profile_request
+    from benchcoe_jobs.store.results import experts
+
+    def before(connection: Connection) -> None:
+        experts.add_expert(connection, expert)
+
+    name = expert.name
+    if until_settled:
+        return run_until_settled(session, name, wait=wait, priority=priority, before=before)
+    what = f"profiling {name}"
+    return run_job(session, "profile", profile_request(name), what=what, wait=wait, priority=priority, before=before)
+
+
 def _show(session: Session, name: str, registration: str, report: Mapping[str, Any] | None) -> None:
     def human() -> None:
         echo(f"{registration}: {name}")
         if report:
-            print_profile(report)
+            print_profile(session, report)
 
     data = {"expert": name, "added": registration == "added", "changed": registration == "changed", "profile": report}
     session.show(data, human)

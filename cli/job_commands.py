@@ -92,6 +92,8 @@ def follow(session: Session, runner: Dispatcher, job_id: int, what: str) -> JobR
     n_processed = sum(group.reused + group.answered + group.errors for group in shard_groups)
     try:
         total = job_row.request.get("lines") or sum(group.items for group in shard_groups)
+        if "worthwhile" in job_row.request:  # how many rounds follow is not known
+            total = None
         with session.progress(what, total=total) as progress:
             progress(n_processed)
             job = runner.follow(job_id, progress)

@@ -110,6 +110,7 @@ def _as_json(built: BuiltLabels) -> dict[str, Any]:
             else {}
         ),
         "left_out": [asdict(row) for row in built.left_out],
+        "early_stops": [asdict(row) for row in built.early_stops],
         "imported": {share.expert: share.imported for share in built.origins if share.imported},
     }
 
@@ -140,6 +141,9 @@ def _print(session: Session, built: BuiltLabels) -> None:
     for expert, subjects in groupby(built.left_out, key=lambda row: row.expert):
         scored = ", ".join(f"{row.subject} ({row.n_scored} of {row.n_queries} queries scored)" for row in subjects)
         session.note(f"note: {expert} is left out, below {100 * scope.pool.min_coverage:g} % coverage: {scored}")
+    for expert, stops in groupby(built.early_stops, key=lambda row: row.expert):
+        settled = ", ".join(f"{row.subject} ({row.n} of {row.n_queries})" for row in stops)
+        session.note(f"note: the labels are settled after a part of the queries of {expert}: {settled}")
     if note := imported_note(built.origins):
         session.note(f"note: {note}")
     state = "new" if built.frozen.created else "unchanged"
@@ -154,7 +158,7 @@ def _subject_rows(built: BuiltLabels) -> list[list[str]]:
         [
             label.subject,
             label.expert or "(none)",
-            percent(label.mean) + ("" if label.source == "measured" else " (reported)"),
+            percent(label.mean) + ("" if label.source == "measured" else f" ({label.source})"),
             "-" if label.n is None else str(label.n),
             "-" if label.margin is None else percent(label.margin),
             str(label.tied),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchcoe_jobs.domain import Split
 from benchcoe_jobs.errors import UnfinishedError
 from benchcoe_jobs.wording import counted, percent
 
@@ -16,11 +17,21 @@ from .job_commands import priority_option, require_complete, run_job, wait_optio
 from .label import SPLITS
 from .output import echo
 from .quotes import show_quote, took
+from .settling import (
+    confidence_option,
+    print_settled,
+    require_rounds,
+    run_until_settled,
+    until_settled_option,
+    worthwhile_option,
+)
 
 if TYPE_CHECKING:
     from benchcoe_jobs.services.inference.plan import Forecast
     from benchcoe_jobs.services.rescore import Rescored
     from benchcoe_jobs.store.job_queue.jobs import JobRow
+
+_AT_MOST = "note: --until-settled stops earlier where it is settled who wins; this is the most it asks"
 
 
 @click.command(cls=Command)
@@ -47,6 +58,9 @@ if TYPE_CHECKING:
     metavar="N",
     help="Afterwards ask N queries of each benchmark again, and keep how many answers are the same for verify-expert.",
 )
+@until_settled_option
+@confidence_option
+@worthwhile_option
 @priority_option
 @wait_option
 def profile(
@@ -60,6 +74,9 @@ def profile(
     max_cost: float | None,
     retry_errors: bool,
     repeat: int | None,
+    until_settled: bool,
+    confidence: float | None,
+    worthwhile: float | None,
     priority: int,
     wait: bool,
 ) -> None:
@@ -71,12 +88,19 @@ def profile(
     command is stopped, the same command continues where it stopped. With a broker configured, workers run
     the job, and the command prints the job's number. --limit selects the same N queries each time, spread
     over the subjects. If a query cannot be answered, its error is stored and the exit code is 3.
+
+    --until-settled asks the split train in rounds. It stops on a subject when it is settled whether the
+    expert beats the best other expert there, by a test that holds however often it looks. The label of
+    the subject then rests on an estimate of the mean, with bounds. The other splits are not asked: the
+    command without the option asks them, and the rest of train, in full.
     """
     from benchcoe_jobs.services.inference.expert_settings import settings_of
     from benchcoe_jobs.services.inference.job import profile_request
     from benchcoe_jobs.services.inference.plan import forecast, prompt_plans, without_imported
     from benchcoe_jobs.store.results import experts
 
+    require_rounds(until_settled, split, limit, max_cost, confidence, worthwhile)
+    split = Split.TRAIN if until_settled else split
     if dry_run:
         with session.store.reading() as connection:
             expert_id, row = experts.read_expert(connection, expert)
@@ -84,26 +108,45 @@ def profile(
             plans = without_imported(connection, expert_id, prompt_plans(connection, names, split=split, limit=limit))
         forecasts = [forecast(session.store, expert_id, row, plan, retry_errors=retry_errors) for plan in plans]
         _show_forecasts(session, expert, forecasts)
+        if until_settled:
+            session.note(_AT_MOST)
         return
     if quote:
         _quote(session, expert, names, split, limit, retry_errors)
+        if until_settled:
+            session.note(_AT_MOST)
         return
-    request = profile_request(expert, names, split=split, limit=limit, retry_errors=retry_errors, max_cost=max_cost)
-    job = run_job(session, "profile", request, what=f"profiling {expert}", wait=wait, priority=priority)
+    if until_settled:
+        job = run_until_settled(
+            session,
+            expert,
+            names,
+            confidence=confidence,
+            worthwhile=worthwhile,
+            retry_errors=retry_errors,
+            priority=priority,
+            wait=wait,
+        )
+    else:
+        request = profile_request(expert, names, split=split, limit=limit, retry_errors=retry_errors, max_cost=max_cost)
+        job = run_job(session, "profile", request, what=f"profiling {expert}", wait=wait, priority=priority)
     if job is not None:
         report = dict(job.report or {})
         if repeat is not None:
             from .verify_expert import repeated
 
             report["repeated"] = repeated(session, expert, names, repeat)
-        session.show(report, lambda: print_profile(report))
+        session.show(report, lambda: print_profile(session, report))
         require_all_queries(job)
     elif repeat is not None:
         session.note("note: --repeat was not done: give the command again with --wait when the job is done")
 
 
-def print_profile(report: Mapping[str, Any]) -> None:
-    """Print one row per benchmark, and how often the expert was loaded."""
+def print_profile(session: Session, report: Mapping[str, Any]) -> None:
+    """Print one row per benchmark, and how often the expert was loaded; until settled, one row per subject."""
+    if "split" in report:
+        print_settled(session, report)
+        return
     columns = ["benchmark", "queries", "reused", "answered", "errors", "truncated", "mean", "seconds"]
     table([[_cell(name, row[name]) for name in columns] for row in report["benchmarks"]], columns)
     for row in report["benchmarks"]:

@@ -25,6 +25,7 @@ expert_coverage = _view(
     n_scored=Integer,
     n_queries=Integer,
     coverage=Double,
+    stopped_early=Integer,
 )
 
 expert_subject_score = _view(
@@ -36,6 +37,8 @@ expert_subject_score = _view(
     mean=Double,
     n=Integer,
     source=String,
+    low=Double,
+    high=Double,
 )
 
 _EXPERT_RANK: dict[str, type] = {
@@ -47,7 +50,10 @@ _EXPERT_RANK: dict[str, type] = {
     "expert": String,
     "mean": Double,
     "n": Integer,
+    "n_queries": Integer,
     "source": String,
+    "low": Double,
+    "high": Double,
     "rank": Integer,
     "tied": Integer,
     "next_mean": Double,
@@ -88,7 +94,10 @@ _SUBJECT_LABEL: dict[str, type] = {
     "expert": String,
     "mean": Double,
     "n": Integer,
+    "n_queries": Integer,
     "source": String,
+    "low": Double,
+    "high": Double,
     "tied": Integer,
     "margin": Double,
     "all_wrong": Integer,

@@ -10,7 +10,8 @@ import pytest
 
 import benchcoe_jobs.store.job_queue.tables
 import benchcoe_jobs.store.results.import_tables
-import benchcoe_jobs.store.routing.tables  # noqa: F401  # all three add their tables to Base
+import benchcoe_jobs.store.results.settling
+import benchcoe_jobs.store.routing.tables  # noqa: F401  # all four add their tables to Base
 from benchcoe_jobs import registry
 from benchcoe_jobs.cli.main import COMMANDS
 from benchcoe_jobs.domain import Level, Policy, Queue, Split

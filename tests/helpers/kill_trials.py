@@ -31,6 +31,7 @@ class Trial:
 
 
 SUBMIT = ("submit", "prompts.jsonl", "--router", "r")
+SETTLE = ("profile", "ann", "--until-settled", "--confidence", "0.9", "--worthwhile", "0.15")
 RESULT_FILES = ("prompts.output.jsonl", "prompts.errors.jsonl")
 QUESTION = ("No 1: 3 + 4?",)
 
@@ -40,6 +41,7 @@ TRIALS = (
     Trial("add-benchmark", worlds.upgraded, ("add-benchmark", "fake", "fake")),
     Trial("import-results", worlds.listed, ("import-results", "all", "results.jsonl", "--benchmark", "table")),
     Trial("profile", worlds.registered, ("profile", "ann"), slow_s=0.1),
+    Trial("profile until settled", worlds.rivalled, SETTLE, slow_s=0.1),
     Trial("build-labels", worlds.recorded, ("build-labels", "--level", "query")),
     Trial("train-router", worlds.profiled, ("train-router", "s"), after=("route", "--router", "s", *QUESTION)),
     Trial(
@@ -55,6 +57,7 @@ TRIALS = (
     Trial("audit --repair order", worlds.recorded, ("audit", "--repair", "order", "--expert", "eve"), finished=(0, 2)),
     Trial("remove", worlds.submitted, ("remove", "batch", "--older-than", "0h", "--yes")),
     Trial("profile by workers", worlds.registered, ("profile", "ann"), slow_s=0.2, by_workers=True),
+    Trial("profile until settled by workers", worlds.rivalled, SETTLE, slow_s=0.2, by_workers=True),
     Trial("submit by workers", worlds.routed, SUBMIT, slow_s=0.2, files=RESULT_FILES, by_workers=True),
     Trial("train-router by workers", worlds.profiled, ("train-router", "s"), by_workers=True),
 )

@@ -92,6 +92,11 @@ def registered(site: Site) -> None:
         run(site, "add-expert", name, "--engine", "fake", "--model", name, "--no-profile")
 
 
+def rivalled(site: Site) -> None:
+    """One of them has answered the training split."""
+    run(site, "profile", "bob", "--split", "train")
+
+
 def profiled(site: Site) -> None:
     """Both experts have answered the training split."""
     for name in ("ann", "bob"):
@@ -146,6 +151,7 @@ WORLDS: dict[Callable[[Site], None], Callable[[Site], None] | None] = {
     old: None,
     upgraded: nothing,
     registered: upgraded,
+    rivalled: registered,
     profiled: registered,
     routed: profiled,
     submitted: routed,

@@ -98,7 +98,7 @@ class ProfileJob:
                     "reused": shard_group.reused,
                     "answered": shard_group.answered,
                     "errors": shard_group.errors,
-                    **_newest_run(connection, expert_id, shard_group.benchmark),
+                    **newest_run_figures(connection, expert_id, shard_group.benchmark),
                     "seconds": round(shard_group.seconds, 3),
                 }
                 for shard_group in shard_groups
@@ -133,7 +133,8 @@ def _require_price(expert: ExpertRow) -> None:
         )
 
 
-def _newest_run(connection: Connection, expert_id: int, benchmark: str | None) -> dict[str, Any]:
+def newest_run_figures(connection: Connection, expert_id: int, benchmark: str | None) -> dict[str, Any]:
+    """What a report says of the newest run of an expert on a benchmark, see `ProfileJob.report`."""
     benchmark_id, _ = catalog.find_benchmark(connection, benchmark)
     newest = next(iter(responses.runs_of(connection, expert_id, benchmark_id)), None)
     if newest is None:

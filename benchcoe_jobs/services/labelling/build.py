@@ -13,7 +13,14 @@ from benchcoe_jobs.services.labelling.flip_rate import flip_rate, within_reach
 from benchcoe_jobs.services.labelling.scope import find_scope, require_policy
 from benchcoe_jobs.store.labels import live_labels
 from benchcoe_jobs.store.labels.label_sets import LabelSetRef, freeze_queries, freeze_subjects
-from benchcoe_jobs.store.labels.live_labels import LeftOut, QueryChoice, QueryLabelCounts, Scope, SubjectLabel
+from benchcoe_jobs.store.labels.live_labels import (
+    EarlyStop,
+    LeftOut,
+    QueryChoice,
+    QueryLabelCounts,
+    Scope,
+    SubjectLabel,
+)
 from benchcoe_jobs.store.results import experts, file_origins
 from benchcoe_jobs.store.results.file_origins import ImportedShare
 from benchcoe_jobs.store.session import Store
@@ -27,7 +34,8 @@ class BuiltLabels:
     At subject level `subjects` has the labels and `flip_rates` the flip rate of the best expert by subject, see
     `flip_rate`. At query level `counts` counts the labels. `left_out` has the experts that could not win, with reasons.
     `best_single` is the best single expert, to which subjects go whose label no expert earns; None if there is none.
-    `origins` has the experts of the pool with the numbers of their imported scores.
+    `origins` has the experts of the pool with the numbers of their imported scores, `early_stops` those whose profiling
+    stopped early, with the subjects.
     """
 
     level: Level
@@ -40,6 +48,7 @@ class BuiltLabels:
     counts: QueryLabelCounts | None
     best_single: str | None
     origins: list[ImportedShare]
+    early_stops: list[EarlyStop]
 
 
 def build_labels(
@@ -82,7 +91,8 @@ def build_labels(
         single = live_labels.best_single(connection, scope)
         members = experts.pool_members(connection, scope.pool.id)
         origins = file_origins.imported_shares(connection, scope.benchmark_id, scope.split, members)
-        return BuiltLabels(level, policy, scope, frozen, out, subjects, flip_rates, counts, single, origins)
+        early = live_labels.early_stops(connection, scope)
+        return BuiltLabels(level, policy, scope, frozen, out, subjects, flip_rates, counts, single, origins, early)
 
 
 def flip_rates_of(connection: Connection, scope: Scope, labels: Sequence[SubjectLabel]) -> dict[str, float]:

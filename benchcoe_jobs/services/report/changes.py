@@ -71,7 +71,7 @@ def _events(connection: Connection, scope: Scope, since: datetime, job_rows: Seq
             for name in row.counts.get("scored") or {}:
                 found.setdefault(name, []).append(f"{row.name} brought scores of {name} from {row.file}")
     for job in reversed(job_rows):
-        if job.kind == "profile" and job.created_at >= since:
+        if job.kind in ("profile", "profile-until-settled") and job.created_at >= since:
             name = str(job.request["expert"])
             found.setdefault(name, []).append(f"job {job.id} profiled {name}")
     for name, when in experts.retirements(connection).items():

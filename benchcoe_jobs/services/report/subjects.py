@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from benchcoe_jobs.domain import Policy
+from benchcoe_jobs.domain import Policy, Source
 from benchcoe_jobs.services.labelling.build import flip_rates_of
 from benchcoe_jobs.store.labels import live_labels
-from benchcoe_jobs.store.labels.live_labels import QueryLabelCounts, Scope
+from benchcoe_jobs.store.labels.live_labels import QueryLabelCounts, Scope, SubjectLabel
 from benchcoe_jobs.store.results import means
 
 SETTLED = 0.05
-"""A label is settled if no other expert has the same mean, and another wins in at most this share of the resamples."""
+"""A label is settled if no other expert has the same mean, and another wins in at most this share of the resamples.
+
+That of an expert whose profiling stopped early is settled by the test that stopped it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +76,16 @@ def label_figures(connection: Connection, scope: Scope) -> LabelFigures:
                 tied=label.tied if label else 0,
                 source=label.source if label else None,
                 flip_rate=rate,
-                is_settled=label is not None
-                and expert is not None
-                and label.tied == 1
-                and (1 if rate is None else rate) <= SETTLED,
+                is_settled=label is not None and expert is not None and label.tied == 1 and _is_settled(label, rate),
                 abstains=expert is not None and abstaining.get(subject) != expert,
                 means=by_subject.get(subject, {}),
             )
         )
     choices = live_labels.query_choices(connection, scope)
     return LabelFigures(scope.split, found, live_labels.query_label_counts(connection, choices))
+
+
+def _is_settled(label: SubjectLabel, flip_rate: float | None) -> bool:
+    if label.source == Source.ESTIMATED:
+        return True
+    return (1 if flip_rate is None else flip_rate) <= SETTLED

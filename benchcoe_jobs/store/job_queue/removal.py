@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, delete, select, update
 
 from benchcoe_jobs.store.job_queue.tables import BatchLine, Job, Shard, ShardGroup
+from benchcoe_jobs.store.results.settling import SettlingRound
 
 _AT_ONCE = 500
 """Jobs of a statement: databases limit the number of its parameters."""
@@ -19,6 +20,7 @@ def remove_jobs(connection: Connection, job_ids: Sequence[int]) -> None:
     for start in range(0, len(job_ids), _AT_ONCE):
         ids = job_ids[start : start + _AT_ONCE]
         groups = select(ShardGroup.id).where(ShardGroup.job_id.in_(ids))
+        connection.execute(delete(SettlingRound).where(SettlingRound.job_id.in_(ids)))
         connection.execute(delete(BatchLine).where(BatchLine.job_id.in_(ids)))
         connection.execute(delete(Shard).where(Shard.shard_group_id.in_(groups)))
         connection.execute(delete(ShardGroup).where(ShardGroup.job_id.in_(ids)))

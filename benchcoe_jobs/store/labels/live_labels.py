@@ -7,16 +7,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
-from sqlalchemy import ColumnElement, Connection, Double, Table, and_, cast, literal, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, literal, select
 
-from benchcoe_jobs.domain import MICRO, Distribution, Policy
+from benchcoe_jobs.domain import Distribution, Policy, Source
 from benchcoe_jobs.store.results.experts import PoolRef, expert_names
-from benchcoe_jobs.store.tables import Expert, PoolRank, ScoreSum, Stratum, Subject
+from benchcoe_jobs.store.tables import Expert, PoolRank, Stratum, Subject
 from benchcoe_jobs.store.views import (
     best_single as best_single_view,
 )
 from benchcoe_jobs.store.views import (
     expert_coverage,
+    expert_subject_score,
     pool_expert,
     query_label,
     subject_label,
@@ -124,6 +125,19 @@ class LeftOut:
     n_queries: int
 
 
+@dataclass(frozen=True, slots=True)
+class EarlyStop:
+    """An expert whose profiling stopped on a subject after `n` of the `n_queries`: an estimate, between its bounds."""
+
+    expert: str
+    subject: str
+    n: int
+    n_queries: int
+    mean: float
+    low: float
+    high: float
+
+
 def in_scope(view: Any, scope: Scope) -> tuple[Any, ...]:
     """The conditions that restrict a label view to a scope."""
     return (view.pool_id == scope.pool.id, view.benchmark_id == scope.benchmark_id, view.split == scope.split)
@@ -224,18 +238,37 @@ def left_out(connection: Connection, scope: Scope) -> list[LeftOut]:
     return [LeftOut(*row) for row in rows]
 
 
+def early_stops(connection: Connection, scope: Scope) -> list[EarlyStop]:
+    """Where profiling of an expert of the pool stopped early, by expert and subject."""
+    c = expert_subject_score.c
+    rows = connection.execute(
+        select(Expert.name, Subject.name, c.n, Stratum.n_queries, c.mean, c.low, c.high)
+        .join(pool_expert, pool_expert.c.expert_id == c.expert_id)
+        .join(Expert, Expert.id == c.expert_id)
+        .join(Subject, Subject.id == c.subject_id)
+        .join(Stratum, Stratum.id == c.stratum_id)
+        .where(pool_expert.c.pool_id == scope.pool.id, Subject.benchmark_id == scope.benchmark_id)
+        .where(c.split == scope.split, c.source == Source.ESTIMATED)
+        .order_by(Expert.name, Subject.name)
+    )
+    return [EarlyStop(*row) for row in rows]
+
+
 def contenders(connection: Connection, scope: Scope) -> dict[str, list[Contender]]:
     """Subject -> its eligible experts with measured scores, best first."""
-    mean = cast(ScoreSum.total_micro, Double) / (cast(ScoreSum.n, Double) * MICRO)
+    c = expert_subject_score.c
     rows = connection.execute(
-        select(Subject.name, Stratum.id, Expert.id, Expert.name, mean, ScoreSum.n, Expert.cost)
+        select(Subject.name, Stratum.id, Expert.id, Expert.name, c.mean, c.n, Expert.cost)
         .select_from(Subject)
         .join(Stratum, Stratum.subject_id == Subject.id)
         .join(PoolRank, PoolRank.stratum_id == Stratum.id)
         .join(Expert, Expert.id == PoolRank.expert_id)
-        .join(ScoreSum, and_(ScoreSum.expert_id == Expert.id, ScoreSum.stratum_id == Stratum.id))
+        .join(expert_subject_score, and_(c.expert_id == Expert.id, c.stratum_id == Stratum.id))
         .where(
-            PoolRank.pool_id == scope.pool.id, Subject.benchmark_id == scope.benchmark_id, Stratum.split == scope.split
+            PoolRank.pool_id == scope.pool.id,
+            Subject.benchmark_id == scope.benchmark_id,
+            Stratum.split == scope.split,
+            c.source == Source.MEASURED,
         )
         .order_by(Subject.name, PoolRank.rank)
     )

@@ -16,6 +16,7 @@ from benchcoe_jobs.store.removal.tally import Removal
 from benchcoe_jobs.store.results import aggregates, pictures
 from benchcoe_jobs.store.results.import_tables import EarlierRow, Import
 from benchcoe_jobs.store.results.imports import ImportRow
+from benchcoe_jobs.store.results.settling import SettlingRound, StratumEstimate
 from benchcoe_jobs.store.routing.tables import Decision, Evaluation, Router, ServedDecision, ServedOutcome
 from benchcoe_jobs.store.tables import (
     Benchmark,
@@ -148,7 +149,7 @@ def remove_subjects(connection: Connection, which: ColumnElement[bool], removal:
     ids = connection.scalars(select(Subject.id).where(which)).all()
     for part in earlier_rows.parts(ids):
         strata = select(Stratum.id).where(Stratum.subject_id.in_(part))
-        for table in (QueryBest, PoolRank, ScoreSum):
+        for table in (QueryBest, PoolRank, ScoreSum, StratumEstimate, SettlingRound):
             connection.execute(delete(table).where(table.stratum_id.in_(strata)))
         connection.execute(delete(Stratum).where(Stratum.subject_id.in_(part)))
         keys = [json.dumps([id_]) for id_ in part]

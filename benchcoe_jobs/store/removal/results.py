@@ -16,6 +16,7 @@ from benchcoe_jobs.store.removal.tally import Removal
 from benchcoe_jobs.store.results import aggregates, pictures
 from benchcoe_jobs.store.results.import_tables import EarlierRow, Import
 from benchcoe_jobs.store.results.imports import BROUGHT, KEPT, imports, key_columns
+from benchcoe_jobs.store.results.settling import StratumEstimate
 from benchcoe_jobs.store.tables import (
     Benchmark,
     Expert,
@@ -47,7 +48,7 @@ def remove_expert(connection: Connection, expert_id: int, name: str) -> Removal:
         removal.delete(connection, delete(table).where(table.expert_id == expert_id))
     removal.delete(connection, delete(Run).where(Run.expert_id == expert_id))
     aggregates.refresh(connection, connection.scalars(select(Benchmark.id)).all(), changed)
-    for materialised in (ScoreSum, PoolRank, QueryBest):
+    for materialised in (ScoreSum, StratumEstimate, PoolRank, QueryBest):
         connection.execute(delete(materialised).where(materialised.expert_id == expert_id))
     removal.delete(connection, delete(Expert).where(Expert.id == expert_id))
     _forget_earlier_rows(connection, {"expert_id": {expert_id}, "run_id": set(runs)})

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Select, bindparam, delete, select, text
 
 from benchcoe_jobs.store import bulk
+from benchcoe_jobs.store.results.settling import forget_estimates
 from benchcoe_jobs.store.tables import PoolRank, QueryBest, ScoreSum, Stratum, Subject
 from benchcoe_jobs.store.views import expert_rank
 
@@ -132,12 +133,13 @@ def refresh(
     changed: Collection[tuple[int, int]] = (),
     grids: Mapping[int, ScoreGrid] = MappingProxyType({}),
 ) -> None:
-    """Bring sums, ranks and query labels of some benchmarks up to date.
+    """Bring sums, ranks and query labels of some benchmarks up to date. Estimates of changed strata are deleted.
 
     `changed` holds the (expert id, stratum id) whose scores were written in this transaction. `grids` has scores, by
     benchmark id, that need not be read again: all scores of their experts on the benchmark.
     """
     _lock(connection)
+    forget_estimates(connection, changed)
     for benchmark_id in benchmark_ids:
         grid = grids.get(benchmark_id)
         in_grid = set() if grid is None else set(grid.expert_ids.tolist())

@@ -1,0 +1,1 @@
+"""Profiling that stops on a subject when it is settled who wins it."""
