@@ -29,6 +29,7 @@ from benchcoe_jobs.services.settling.sequential_test import Round
 from benchcoe_jobs.store.results import catalog, experts
 from benchcoe_jobs.store.session import open_store
 
+COVERAGE = 0.95
 POOLS = {"random": 8, "alike": 8, "alike, small": 4}
 
 
@@ -41,9 +42,13 @@ class Trial:
     subjects: NDArray[np.intp]
 
     def winners(self) -> NDArray[np.intp]:
-        """The column of the best expert of the pool on each subject."""
-        means = [np.nanmean(self.pool[self.subjects == code], axis=0) for code in range(self.subjects.max() + 1)]
-        return np.argmax(means, axis=1)
+        """The column of the best expert of the pool on each subject, among those with scores on 95 % of it."""
+        best = []
+        for code in range(self.subjects.max() + 1):
+            of = self.pool[self.subjects == code]
+            is_eligible = np.isnan(of).mean(axis=0) <= 1 - COVERAGE
+            best.append(int(np.argmax(np.where(is_eligible, np.nanmean(of, axis=0), -1.0))))
+        return np.array(best, dtype=np.intp)
 
 
 Stopping = Callable[[Trial, int], tuple[int, NDArray[np.bool_]]]
