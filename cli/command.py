@@ -53,7 +53,7 @@ def new_name(_ctx: click.Context, param: click.Parameter, name: str | None) -> s
 class Command(click.Command):
     """A command with the common options. Its function receives a Session as the first argument.
 
-    With `own_store`, the command creates its own store and has no options that select one.
+    With `own_store`, the command creates its own store, or needs none, and has no options that select one.
     """
 
     def __init__(self, *args: Any, own_store: bool = False, **kwargs: Any) -> None:

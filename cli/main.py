@@ -33,7 +33,7 @@ COMMANDS = {
     "init": ("store:init", "Create the result store, or upgrade it."),
     "doctor": ("doctor:doctor", "Check the installation, the store, broker and workers."),
     "add-benchmark": ("benchmark:add_benchmark", "Add a benchmark and its queries."),
-    "add-subjects": ("subjects:add_subjects", "Divide the questions of a benchmark into clusters of their texts."),
+    "add-subjects": ("subjects:add_subjects", "Divide questions without subjects into clusters."),
     "benchmarks": ("benchmark:benchmarks", "List benchmarks."),
     "add-expert": ("expert:add_expert", "Register an expert and profile it."),
     "experts": ("expert:experts", "List experts."),

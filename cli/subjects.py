@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from benchcoe_jobs.services.subjects.clustering import Clustered, Undone
 
 _CHOSEN = "chosen"
+_MOST = 1000
 
 
 class _Number(click.ParamType[Any]):
@@ -28,7 +29,14 @@ class _Number(click.ParamType[Any]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == _CHOSEN:
             return value
-        return click.IntRange(min=2, max=1000).convert(value, param, ctx)
+        if not str(value).isdecimal() or not 2 <= int(value) <= _MOST:
+            self.fail(
+                f"{value!r} is not a number from 2 to {_MOST}; without a number, --cluster is the last word, as in "
+                "`benchcoe-jobs add-subjects BENCHMARK --cluster`",
+                param,
+                ctx,
+            )
+        return int(value)
 
 
 @click.command(cls=Command)
@@ -51,10 +59,10 @@ class _Number(click.ParamType[Any]):
 def add_subjects(
     session: Session, benchmark: str, cluster: Any, undo: bool, encoder: str | None, revision: str | None
 ) -> None:
-    """Divide the questions of a benchmark into clusters of their texts.
+    """Divide questions without subjects into clusters.
 
-    This is for a benchmark whose questions have no subjects, or all the same one: the clusters are its
-    subjects from then on, named by their most telling words, so that labels, policies, subject-level routers
+    This is for a benchmark whose questions have no subjects, or all the same one: clusters of their texts
+    are its subjects from then on, named by their most telling words, so that labels, policies, subject-level routers
     and the report work. They are learned from the split train; questions of other splits go to the nearest
     one. Questions that are added later stay in the one subject until the command is given again after --undo.
 
@@ -101,4 +109,4 @@ def _print_undone(undone: Undone) -> None:
     moved = counted(undone.n_queries, "query", "queries")
     echo(f"{undone.benchmark}: {moved} of {counted(len(undone.clusters), 'cluster')} put back into {undone.origin!r}")
     if undone.kept:
-        echo(f"empty and kept, because label sets or evaluations name them: {', '.join(undone.kept)}")
+        echo(f"empty and kept, because label sets or evaluations name them: {', '.join(map(repr, undone.kept))}")

@@ -54,7 +54,7 @@ current folder, the default.
 
 ## Common options
 
-`quickstart` creates its own store and has no `--database-url` and no `--home`.
+`quickstart` creates its own store and `verify-seal` needs none: they have no `--database-url` and no `--home`.
 
 {shared}
 

@@ -309,9 +309,11 @@ def test_json_is_the_only_output_on_stdout(cli: Cli, line: str, keys: str) -> No
 def test_the_json_of_every_command_is_tested() -> None:
     [mark] = [mark for mark in test_json_is_the_only_output_on_stdout.pytestmark if mark.name == "parametrize"]
     # test_quickstart.py tests the quickstart, test_job.py those of jobs, test_serve.py serve and policy-estimate;
-    # test_remove.py, test_imports.py and test_export.py test those in their names.
+    # test_remove.py, test_imports.py and test_export.py test those in their names, as do test_subjects.py, test_seal.py
+    # and test_verify_expert.py.
     of_jobs = {"submit", "results", "jobs", "status", "watch", "cancel", "retry"}
     own_file = of_jobs | {"quickstart", "serve", "policy-estimate", "worker", "broker", "remove", "imports", "export"}
+    own_file |= {"add-subjects", "verify-seal", "verify-expert"}
     assert {line.split()[0] for line, _ in mark.args[1]} == set(COMMANDS) - own_file
 
 
@@ -320,7 +322,8 @@ def test_help(cli: Cli, name: str) -> None:
     ended = cli(f"{name} --help")
     assert (ended.code, ended.err) == (0, "")
     assert ended.out.startswith(f"Usage: benchcoe-jobs {name} ")
-    of_store = () if name == "quickstart" else ("--database-url", "--home")  # it creates its own store
+    needs_no_store = name in ("quickstart", "verify-seal")  # one creates its own, one reads files
+    of_store = () if needs_no_store else ("--database-url", "--home")
     for option in ("--json", "--quiet", "--debug", *of_store):
         assert option in ended.out
     command = main.get_command(None, name)  # type: ignore[arg-type]

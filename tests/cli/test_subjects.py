@@ -41,8 +41,8 @@ def test_careless_use(cli: Cli) -> None:
     for line, why in {
         "add-subjects toy": "give either --cluster",
         "add-subjects toy --cluster 2 --undo": "give either --cluster",
-        "add-subjects toy --cluster 1": "1 is not in the range",
-        "add-subjects toy --cluster many": "'many' is not a valid integer",
+        "add-subjects toy --cluster 1": "'1' is not a number from 2 to 1000",
+        "add-subjects --cluster toy": "without a number, --cluster is the last word",
         "add-subjects toy --cluster 2": "unknown benchmark 'toy'",
         "add-subjects toy --undo --encoder e": "--encoder and --revision are for --cluster",
         "add-subjects toy --cluster 2 --revision r": "--revision needs --encoder",
