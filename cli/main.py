@@ -52,7 +52,7 @@ COMMANDS = {
     "train-router": ("router:train_router", "Train a router on the labels."),
     "routers": ("router:routers", "List routers."),
     "evaluate": ("evaluate:evaluate", "Measure a router on a benchmark's queries."),
-    "verify-seal": ("seal:verify_seal", "Check decisions against the seal of an evaluation."),
+    "verify-seal": ("seal:verify_seal", "Check decisions against a seal."),
     "experiment": ("experiment:experiment", "Train and evaluate routers over pools, protocols and seeds."),
     "whatif": ("whatif:whatif", "Estimate what an expert adds to a pool."),
     "worth": ("worth:worth", "Estimate whether a router would pay, before you train one."),
