@@ -99,8 +99,8 @@ def serve(
 
     try:
         from benchcoe_jobs.services.serving.live_router import RouterSource
+        from benchcoe_jobs.services.serving.options import ServiceOptions
         from benchcoe_jobs.services.serving.server import ServerOptions, run
-        from benchcoe_jobs.services.serving.service import ServiceOptions
     except ImportError as error:
         raise MissingError(f"serve needs more packages ({error}): pip install 'benchcoe-jobs[serve]'") from error
 

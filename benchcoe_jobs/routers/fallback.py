@@ -9,7 +9,7 @@ does not gain in cross-validation on questions like those of training, the best 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from statistics import NormalDist
 from typing import Annotated, Any, Protocol, Self, runtime_checkable
 
@@ -92,13 +92,19 @@ class Fallback:
     training_vectors: Matrix
     threshold: float
     calibration: Calibration
+    _by_feature: Matrix = field(init=False, repr=False, compare=False)
+    """The training vectors by their features (d, n). Of a sparse matrix only the rows of a question's words are read;
+    otherwise each product would begin by sorting all training vectors anew."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_feature", _transposed(self.training_vectors))
 
     def familiarity(self, level: Level, x: Matrix, predictions: Floats) -> Floats:
         """The familiarity of n questions (n,); x (n, d) has rows of length one, `predictions` are the router's (n, k).
 
         See the module's docstring for the definition.
         """
-        return _similarity(x, self.training_vectors, NEIGHBOURS) * _confidence(level, predictions)
+        return _similarity(x, self._by_feature, NEIGHBOURS) * _confidence(level, predictions)
 
     def config(self) -> dict[str, Any]:
         """The threshold, its calibration, and the shape of the training vectors if they are sparse."""
@@ -147,7 +153,7 @@ def in_distribution_familiarity(level: Level, x: Matrix, unseen: Floats) -> Floa
 
     At subject level a head is more confident of the questions that it was fitted on than of any other.
     """
-    return _similarity(x, x, NEIGHBOURS, skips_itself=True) * _confidence(level, unseen)
+    return _similarity(x, _transposed(x), NEIGHBOURS, skips_itself=True) * _confidence(level, unseen)
 
 
 def calibrate(
@@ -198,7 +204,7 @@ def _on_held_out_subjects(
     )
     similarity = np.empty(len(examples.subjects))
     for held_out in folds:
-        similarity[held_out] = _similarity(x[held_out], x[~held_out], NEIGHBOURS)
+        similarity[held_out] = _similarity(x[held_out], _transposed(x[~held_out]), NEIGHBOURS)
     return predictions, similarity * _confidence(level, predictions)
 
 
@@ -316,17 +322,22 @@ def _best(scores: Floats, default: int = 0) -> int:
     return int(np.where(n_scored >= _COVERED * n_scored.max(), means, -1.0).argmax())
 
 
-def _similarity(x: Matrix, others: Matrix, k: int, *, skips_itself: bool = False) -> Floats:
-    """The mean of the k highest cosines of each row of `x` to rows of `others` (n,).
+def _transposed(vectors: Matrix) -> Matrix:
+    """The transpose (d, n), with sparse rows in order."""
+    return vectors.T.tocsr() if sparse.issparse(vectors) else vectors.T
 
-    With `skips_itself`, `x` and `others` are the same and the highest cosine, that of a row to itself, is left out.
+
+def _similarity(x: Matrix, others: Matrix, k: int, *, skips_itself: bool = False) -> Floats:
+    """The mean of the k highest cosines of each row of `x` (n, d) to columns of `others` (d, m): (n,).
+
+    With `skips_itself`, `others` is the transpose of `x` and the highest cosine, that of a row to itself, is left out.
     """
     first, k = (1, k + 1) if skips_itself else (0, k)
-    k = min(k, others.shape[0])
+    k = min(k, others.shape[1])
     found = np.empty(x.shape[0])
-    size = max(1, _BLOCK // others.shape[0])
+    size = max(1, _BLOCK // others.shape[1])
     for start in range(0, x.shape[0], size):
-        product: Any = x[start : start + size] @ others.T
+        product: Any = x[start : start + size] @ others
         cosines = product.toarray() if sparse.issparse(product) else product
         top = -np.sort(np.partition(-cosines, k - 1, axis=1)[:, :k], axis=1)
         found[start : start + size] = top[:, min(first, k - 1) :].mean(axis=1)

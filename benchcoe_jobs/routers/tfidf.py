@@ -7,7 +7,9 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.utils.sparsefuncs_fast import inplace_csr_row_normalize_l2
 
 from benchcoe_jobs.domain import Level, RouterInput
 from benchcoe_jobs.errors import UsageError
@@ -51,8 +53,31 @@ class TfidfFeatures:
             raise UsageError("the questions hold no words to learn from, or none that two of them share") from error
 
     def transform(self, questions: Sequence[RouterInput]) -> Matrix:
-        """Sparse float64 rows of length one, or zero if no word of the question is known: (n, d)."""
-        return self._vectorizer.transform([question.whole for question in questions])
+        """Sparse float64 rows of length one, or zero if no word of the question is known: (n, d).
+
+        It computes what `TfidfVectorizer.transform` does, bit for bit. For a single question, the checks of that method
+        take eight times as long as the rest.
+        """
+        analyze, column_of = self._vectorizer.build_analyzer(), self._vectorizer.vocabulary_.get
+        columns: list[int] = []
+        counts: list[int] = []
+        starts = [0]
+        for question in questions:
+            found: dict[int, int] = {}
+            for term in analyze(question.whole):
+                column = column_of(term)
+                if column is not None:
+                    found[column] = found.get(column, 0) + 1
+            columns.extend(found)
+            counts.extend(found.values())
+            starts.append(len(columns))
+        idf = np.asarray(self._vectorizer.idf_)
+        places = np.array(columns, dtype=np.int32), np.array(starts, dtype=np.int32)
+        x = sparse.csr_matrix((np.log(np.array(counts, dtype=np.float64)) + 1.0, *places), (len(questions), len(idf)))
+        x.sort_indices()
+        x.data *= idf[x.indices]
+        inplace_csr_row_normalize_l2(x)
+        return x
 
     def config(self) -> dict[str, Any]:
         """The vocabulary, in the order of the columns, and the number of the analyzer, unless it is the first."""

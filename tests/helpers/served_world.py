@@ -22,8 +22,8 @@ from sqlalchemy import select, update
 
 from benchcoe_jobs.services.routing.budget import Budget
 from benchcoe_jobs.services.serving.live_router import RouterSource
+from benchcoe_jobs.services.serving.options import ServiceOptions
 from benchcoe_jobs.services.serving.server import ServerOptions, guarded_app
-from benchcoe_jobs.services.serving.service import ServiceOptions
 from benchcoe_jobs.services.serving.upstream_client import UpstreamClient
 from benchcoe_jobs.store.migrate import upgrade
 from benchcoe_jobs.store.session import Store, connect, open_store

@@ -6,6 +6,8 @@ import unicodedata
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from benchcoe_jobs.domain import Level, RouterInput
@@ -132,3 +134,17 @@ def test_the_analyzer_is_part_of_the_artifact() -> None:
     assert restored.transform([RouterInput("法院")]).toarray().tolist() == [[0.0, 1.0]]
     with pytest.raises(ValueError, match="analyzer 3 is not known"):
         TfidfFeatures.restore(earlier | {"analyzer": 3}, {"idf": np.ones(2)}, None)
+
+
+TEXTS = st.lists(st.text("ab \n.é法院", max_size=30), min_size=1, max_size=6)
+
+
+@given(TEXTS, TEXTS, st.sampled_from([1, 2]))
+def test_features_are_those_of_scikit_learn_to_the_last_bit(known: list[str], asked: list[str], analyzer: int) -> None:
+    features = TfidfFeatures(TrainingContext())
+    features.fit([RouterInput(text) for text in [*known, "word"]])
+    features = TfidfFeatures.restore(features.config() | {"analyzer": analyzer}, features.arrays(), None)
+    expected = features._vectorizer.transform(asked)
+    found = features.transform([RouterInput(text) for text in asked])
+    assert found.shape == expected.shape
+    assert (found.toarray() == expected.toarray()).all()

@@ -101,17 +101,16 @@ class Endpoints:
 
     async def _decide(self, request: Request) -> Response:
         question = question_of(await read_json(request))
-        decided = await self._service.decided(question)
-        drawn = self._service.draw(decided, question)
-        plan = await self._service.record(DECIDE, question, decided, drawn)
-        scores = sorted(decided.scores.items(), key=lambda item: -item[1])
+        plan, decision = await self._service.decide(DECIDE, question)
+        loaded, choice, by_expert = decision.verdict
+        scores = sorted(by_expert.items(), key=lambda item: -item[1])
         found = {
-            **asdict(decided.choice),
-            "expert": drawn.expert,
-            "chosen": decided.choice.expert,
-            "chosen_by": drawn.by,
-            "router": decided.loaded.router,
-            "decision_id": plan.attribution.decision_id,
+            **asdict(choice),
+            "expert": decision.drawn.expert,
+            "chosen": choice.expert,
+            "chosen_by": decision.drawn.by,
+            "router": loaded.router,
+            "decision_id": decision.id,
             "alternatives": [
                 # The best expert's mean is set just above the others', see RoutingSnapshot.
                 {"expert": name, "score": min(score, 1.0)}

@@ -1,18 +1,14 @@
-"""The router of a running service: it decides in a thread, and is replaced when labels, pool or router move."""
+"""The router of a running service, which is replaced when labels, pool or router move."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import sklearn
 
 from benchcoe_jobs.domain import RouterInput
 from benchcoe_jobs.errors import BenchcoeError, UsageError
@@ -23,9 +19,6 @@ from benchcoe_jobs.services.serving.upstreams import Upstream, find_upstreams, v
 from benchcoe_jobs.store.results import experts
 from benchcoe_jobs.store.routing import snapshots
 from benchcoe_jobs.store.session import Store
-
-_MOST_TOGETHER = 64
-"""Questions that a router reads in one call."""
 
 _FIRST_PORT = 8000
 
@@ -99,7 +92,7 @@ class RouterSource:
 
 
 class LiveRouter:
-    """Decides one batch after the other, in one thread. Questions that arrive meanwhile are the next batch.
+    """A router that decides, and that is replaced when the store moves.
 
     `failure` is the reason of the last attempt to reload, if it failed: the router before it goes on.
     """
@@ -108,17 +101,11 @@ class LiveRouter:
         self.loaded = loaded
         self.failure: str | None = None
         self._source = source
-        self._waiting: list[tuple[RouterInput, asyncio.Future[Verdict]]] = []
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="router")
-        self._deciding: asyncio.Task[None] | None = None
 
-    async def decide(self, question: RouterInput) -> Verdict:
-        """The choice for a question. Raises UsageError as `Decider.choose` does."""
-        future: asyncio.Future[Verdict] = asyncio.get_running_loop().create_future()
-        self._waiting.append((question, future))
-        if self._deciding is None or self._deciding.done():
-            self._deciding = asyncio.create_task(self._decide_all())
-        return await future
+    def verdicts(self, questions: Sequence[RouterInput]) -> list[Verdict | Exception]:
+        """The choice for each question, or why there is none: UsageError as `Decider.choose` raises it, or an error of
+        a library that reads a picture."""
+        return self._verdicts(self.loaded, questions)
 
     async def reload(self) -> bool:
         """Load the router anew if it has moved. Returns whether it did; a failure is kept in `failure`, and logged."""
@@ -134,39 +121,16 @@ class LiveRouter:
         self.failure = None
         return moved
 
-    async def close(self) -> None:
-        """Wait for the open batch, and end the thread."""
-        if self._deciding is not None:
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._deciding
-        self._thread.shutdown()
-
-    async def _decide_all(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._waiting:
-            batch, self._waiting = self._waiting[:_MOST_TOGETHER], self._waiting[_MOST_TOGETHER:]
-            questions = [question for question, _ in batch]
-            found = await loop.run_in_executor(self._thread, self._decided, self.loaded, questions)
-            for (_, future), decided in zip(batch, found, strict=True):
-                if future.done():  # its client has left
-                    continue
-                if isinstance(decided, Exception):
-                    future.set_exception(decided)
-                else:
-                    future.set_result(decided)
-
-    def _decided(self, loaded: Loaded, questions: Sequence[RouterInput]) -> list[Verdict | Exception]:
+    def _verdicts(self, loaded: Loaded, questions: Sequence[RouterInput]) -> list[Verdict | Exception]:
         try:
-            # Checks of scikit-learn of its own arguments take half of the time of a decision by tfidf.
-            with sklearn.config_context(assume_finite=True, skip_parameter_validation=True):
-                estimates = loaded.decider.estimate(questions)
+            estimates = loaded.decider.estimate(questions)
             choices = loaded.decider.explain(estimates, self._source.budget)
-        except Exception as error:  # of a question, or of a library that reads its picture
+        except Exception as error:
             if len(questions) > 1:
-                return [self._decided(loaded, [question])[0] for question in questions]
+                return [self._verdicts(loaded, [question])[0] for question in questions]
             return [error]
         names = loaded.decider.snapshot.eligible
         return [
-            Verdict(loaded, choice, {name: float(score) for name, score in zip(names, row, strict=True)})
+            Verdict(loaded, choice, dict(zip(names, row.tolist(), strict=True)))
             for choice, row in zip(choices, estimates.scores, strict=True)
         ]

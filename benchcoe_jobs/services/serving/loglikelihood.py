@@ -15,10 +15,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from benchcoe_jobs.domain import RouterInput
+from benchcoe_jobs.services.serving.decisions import Decision
 from benchcoe_jobs.services.serving.errors import ApiError
-from benchcoe_jobs.services.serving.live_router import Loaded, Verdict
+from benchcoe_jobs.services.serving.live_router import Loaded
 from benchcoe_jobs.services.serving.questions import single_prompt
-from benchcoe_jobs.services.serving.service import Draw, Plan, Service
+from benchcoe_jobs.services.serving.service import Plan, Service
 from benchcoe_jobs.services.serving.upstream_client import UpstreamClient
 from benchcoe_jobs.store.results import catalog
 from benchcoe_jobs.store.session import Store
@@ -75,7 +76,7 @@ class OptionGroups:
         self._store = store
         self._service = service
         self._questions: tuple[int, StoredQuestions] | None = None
-        self._groups: OrderedDict[RouterInput, tuple[Verdict, Draw]] = OrderedDict()
+        self._groups: OrderedDict[RouterInput, Decision] = OrderedDict()
         self._checked: tuple[Mapping[str, Any], str | None] | None = None
         self._one_at_a_time = asyncio.Lock()
 
@@ -95,13 +96,14 @@ class OptionGroups:
                     "to one expert, and none was found: name an expert, or ask for generated answers",
                     "loglikelihood",
                 )
-            if question not in self._groups:
-                decided = await self._service.decided(question)
-                self._groups[question] = decided, self._service.draw(decided, question)
+            of_first = self._groups.get(question)
+            if of_first is None:
+                plan, decision = await self._service.decide(path, question)
+                self._groups[question] = decision
                 if len(self._groups) > _MOST_GROUPS:
                     self._groups.popitem(last=False)
-            decided, drawn = self._groups[question]
-        plan = await self._service.record(path, question, decided, drawn)
+        if of_first is not None:
+            plan, _ = await self._service.decide(path, question, of_first.drawn, of_first.verdict)
         return Plan(plan.upstreams[:1], plan.attribution)  # a substitute would answer one option only
 
     async def tokenizer(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:

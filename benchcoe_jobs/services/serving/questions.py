@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -46,12 +45,6 @@ def single_prompt(prompt: Any) -> str:
         "a router reads text, and the prompt is not a text: send no token ids (lm-eval: tokenized_requests=False), "
         "or name an expert",
     )
-
-
-def prompt_hash(question: RouterInput) -> str:
-    """SHA-256 (hex) of the text that a router reads, then of the SHA-256 of each picture."""
-    content = "".join([question.whole, *(picture.sha256 for picture in question.pictures)])
-    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _conversation(messages: Any) -> RouterInput:

@@ -18,7 +18,8 @@ from benchcoe_jobs.services.serving.decision_log import DecisionLog
 from benchcoe_jobs.services.serving.limits import MOST_HEADER_BYTES, BoundedProtocol, Guard, is_loopback
 from benchcoe_jobs.services.serving.live_router import LiveRouter, Loaded, RouterSource
 from benchcoe_jobs.services.serving.metrics import Metrics
-from benchcoe_jobs.services.serving.service import Service, ServiceOptions
+from benchcoe_jobs.services.serving.options import ServiceOptions
+from benchcoe_jobs.services.serving.service import Service
 from benchcoe_jobs.services.serving.upstream_client import UpstreamClient
 
 _SHUTDOWN_S = 30
@@ -59,8 +60,7 @@ def guarded_app(source: RouterSource, loaded: Loaded, options: ServiceOptions, s
             watch.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watch
-            await live.close()
-            await client.close()
+            await service.close()
             if log is not None:
                 await asyncio.to_thread(log.close)
 

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import random
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import httpx2
 
@@ -20,45 +17,22 @@ from benchcoe_jobs.errors import BenchcoeError
 from benchcoe_jobs.masking import masked
 from benchcoe_jobs.services.serving.attribution import Attribution, Usage
 from benchcoe_jobs.services.serving.decision_log import DecisionLog, LogError
+from benchcoe_jobs.services.serving.decisions import CLIENT, EXPLORATION, Decision, Decisions, Draw
 from benchcoe_jobs.services.serving.errors import ApiError, UpstreamError
 from benchcoe_jobs.services.serving.live_router import LiveRouter, Loaded, Verdict
 from benchcoe_jobs.services.serving.metrics import Metrics
-from benchcoe_jobs.services.serving.questions import prompt_hash, question_of
+from benchcoe_jobs.services.serving.options import ServiceOptions
+from benchcoe_jobs.services.serving.questions import question_of
 from benchcoe_jobs.services.serving.upstream_client import UpstreamClient
 from benchcoe_jobs.services.serving.upstreams import Upstream
-from benchcoe_jobs.store.routing.served import NewServedDecision, NewServedOutcome
+from benchcoe_jobs.store.routing.served import NewServedOutcome
 
 T = TypeVar("T")
-
-ROUTER, EXPLORATION, CLIENT = "router", "exploration", "client"
 
 LEFT = 499
 """The status of a request whose client closed the connection, as nginx writes it."""
 
 _LONGEST_FAILURE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceOptions:
-    """How a service treats requests; docs/serving.md describes the options of the command line.
-
-    `explore` is the share of decisions that go to another expert than the chosen one. `substitutes`: the best single
-    expert answers in place of one that failed. `shadow`: the client names the expert, and decisions are only logged.
-    """
-
-    shadow: bool = False
-    explore: float = 0.0
-    substitutes: bool = False
-    logs_prompts: bool = False
-    max_cost: float | None = None
-
-
-class Draw(NamedTuple):
-    """The expert that is asked, the probability with which it was drawn (None: the client named it), and by what."""
-
-    expert: str
-    propensity: float | None
-    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +71,12 @@ class Service:
         self.metrics = metrics
         self._log = log
         self._options = options
+        self._decisions = Decisions(live, log, options)
+
+    async def close(self) -> None:
+        """End the thread of decisions, and close all connections to experts."""
+        await self._decisions.close()
+        await self.client.close()
 
     @property
     def names(self) -> list[str]:
@@ -118,60 +98,40 @@ class Service:
                 raise self._unknown(model)
             if not self._options.shadow:
                 return Plan([loaded.upstreams[model]], Attribution(model))
-            return await self.decide(path, question_of(body), Draw(model, None, CLIENT))
+            plan, _ = await self.decide(path, question_of(body), Draw(model, None, CLIENT))
+            return plan
         if self._options.shadow:
             raise ApiError(400, f"this service runs with --shadow and routes nothing: name an expert, not {model!r}")
-        return await self.decide(path, question_of(body))
+        plan, _ = await self.decide(path, question_of(body))
+        return plan
 
-    async def decide(self, path: str, question: RouterInput, drawn: Draw | None = None) -> Plan:
-        """Decide about a question, draw the expert that is asked unless it is given, and store the decision."""
-        decided = await self.decided(question)
-        return await self.record(path, question, decided, drawn or self.draw(decided, question))
+    async def decide(
+        self, path: str, question: RouterInput, drawn: Draw | None = None, verdict: Verdict | None = None
+    ) -> tuple[Plan, Decision]:
+        """Decide about a question, and store the decision.
 
-    async def decided(self, question: RouterInput) -> Verdict:
-        """The choice of the router. Raises ApiError (400) if it cannot choose."""
+        The expert that is asked is drawn unless it is given, and `verdict` is a choice that was made before. Raises
+        ApiError if the router cannot choose (400), and if the decision cannot be stored (503).
+        """
         started = time.perf_counter()
         try:
-            found = await self.live.decide(question)
+            decision = await self._decisions.decide(path, question, drawn, verdict)
         except BenchcoeError as error:
             raise ApiError(400, f"the router cannot decide: {error}", "not_routable") from None
+        except LogError as error:
+            raise ApiError(503, f"{error}; the request was sent to no expert", "not_logged") from None
         self.metrics.route_s.observe(time.perf_counter() - started)
-        return found
-
-    def draw(self, decided: Verdict, question: RouterInput) -> Draw:
-        """The chosen expert, or with the probability `explore` one of the others that the request may go to."""
-        share, chosen = self._options.explore, decided.choice.expert
-        snapshot, limit = decided.loaded.decider.snapshot, self._options.max_cost
-        blind = snapshot.blind if question.pictures else []
-        others = [
-            name
-            for name in snapshot.eligible
-            if name != chosen and name not in blind and (limit is None or (snapshot.costs[name] or 0.0) <= limit)
-        ]
-        if not share or not others:
-            return Draw(chosen, 1.0, ROUTER)
-        if random.random() < share:  # noqa: S311  (no secret)
-            return Draw(random.choice(others), share / len(others), EXPLORATION)  # noqa: S311
-        return Draw(chosen, 1.0 - share, ROUTER)
-
-    async def record(self, path: str, question: RouterInput, decided: Verdict, drawn: Draw) -> Plan:
-        """Store a decision, and return who is asked. Raises ApiError (503) if it cannot be stored."""
-        loaded, choice = decided.loaded, decided.choice
-        decision_id = f"{time.time_ns() // 1_000_000:012x}{secrets.token_hex(10)}"
-        if self._log is not None:
-            try:
-                await self._log.record(self._row(decision_id, path, question, decided, drawn))
-            except LogError as error:
-                raise ApiError(503, f"{error}; the request was sent to no expert", "not_logged") from None
+        loaded, choice, _ = decision.verdict
+        expert, _, by = decision.drawn
         if choice.fell_back:
             self.metrics.fallbacks.inc()
-        if drawn.by == EXPLORATION:
+        if by == EXPLORATION:
             self.metrics.explored.inc()
         best = loaded.decider.snapshot.best_single
-        substitutes = self._options.substitutes and drawn.by != CLIENT and best != drawn.expert
-        names = [drawn.expert, *([best] if substitutes else [])]
-        attribution = Attribution(drawn.expert, loaded.router, decision_id, choice, drawn.by)
-        return Plan([loaded.upstreams[name] for name in names], attribution)
+        substitutes = self._options.substitutes and by != CLIENT and best != expert
+        names = [expert, *([best] if substitutes else [])]
+        attribution = Attribution(expert, loaded.router, decision.id, choice, by)
+        return Plan([loaded.upstreams[name] for name in names], attribution), decision
 
     async def ask(
         self,
@@ -241,27 +201,6 @@ class Service:
                 )
             )
 
-    def _row(
-        self, decision_id: str, path: str, question: RouterInput, decided: Verdict, drawn: Draw
-    ) -> NewServedDecision:
-        choice, ids = decided.choice, decided.loaded.decider.snapshot.members
-        logs_text = self._options.logs_prompts and not question.pictures
-        return NewServedDecision(
-            id=decision_id,
-            decided_at=datetime.now(UTC),
-            snapshot_id=decided.loaded.snapshot_id,
-            path=path,
-            prompt_hash=prompt_hash(question),
-            prompt=_storable(question.whole) if logs_text else None,
-            subject=choice.subject,
-            confidence=choice.confidence,
-            familiarity=choice.familiarity,
-            fell_back=choice.fell_back,
-            chosen_id=ids[choice.expert],
-            expert_id=decided.loaded.upstreams[drawn.expert].expert_id,
-            propensity=drawn.propensity,
-        )
-
     def _unknown(self, model: Any) -> ApiError:
         if not isinstance(model, str):
             return ApiError(400, "the request names no model", "model_required")
@@ -275,8 +214,3 @@ class Service:
     @staticmethod
     def _routed(loaded: Loaded) -> tuple[str, ...]:
         return ("benchcoe/auto", f"benchcoe/{loaded.router}", "auto")
-
-
-def _storable(text: str) -> str:
-    """A text as both databases store it: without halves of surrogate pairs, and without NUL."""
-    return text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")

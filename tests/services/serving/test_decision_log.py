@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -50,27 +50,8 @@ def failing(n: int, error: Exception) -> Callable[..., None]:
     return replacement
 
 
-def test_decisions_of_requests_that_arrive_together_are_one_transaction(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    batches: list[int] = []
-    store = decision_log.store_served
-
-    def slow(connection: Any, decisions: Any, outcomes: Any) -> None:
-        batches.append(len(decisions))
-        time.sleep(0.05)
-        store(connection, decisions, outcomes)
-
-    monkeypatch.setattr(decision_log, "store_served", slow)
-    decisions, _ = rows(world, *map(str, range(30)))
-
-    async def record_all() -> None:
-        await asyncio.gather(*map(log.record, decisions))
-
-    with open_log(world) as (log, _):
-        asyncio.run(record_all())
-    assert sum(batches) == len(world.rows(ServedDecision)) == 30
-    assert len(batches) <= 3
+def store(log: DecisionLog, *decisions: NewServedDecision, is_over: Callable[[], bool] = lambda: False) -> list[Any]:
+    return log.store(decisions, [is_over] * len(decisions))
 
 
 def test_nothing_is_lost_while_the_database_is_away(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,22 +59,19 @@ def test_nothing_is_lost_while_the_database_is_away(world: World, monkeypatch: p
     monkeypatch.setattr(decision_log, "_PAUSE_S", 0.01)
     [decision], outcomes = rows(world, "d")
     with open_log(world) as (log, dropped):
-        asyncio.run(log.record(decision))
+        assert store(log, decision) == [None]
         log.note(outcomes[0])
     assert len(world.rows(ServedDecision)) == len(world.rows(ServedOutcome)) == 1
     assert dropped == []
 
 
-def test_a_request_is_refused_if_its_decision_cannot_be_stored(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decision_log, "LONGEST_WAIT_S", 0.05)
+def test_a_decision_is_not_stored_when_its_request_has_given_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decision_log, "_PAUSE_S", 0.01)
-    monkeypatch.setattr(decision_log, "store_served", failing(12, StoreUnavailableError("away")))
-    [decision, next_one], _ = rows(world, "d", "e")
+    monkeypatch.setattr(decision_log, "store_served", failing(3, StoreUnavailableError("away")))
+    decisions, _ = rows(world, "d", "e")
+    gives_up = iter([False, False, True, True, True]).__next__
     with open_log(world) as (log, _):
-        with pytest.raises(LogError, match=r"no decision could be stored for 0\.05 s"):
-            asyncio.run(log.record(decision))
-        monkeypatch.setattr(decision_log, "LONGEST_WAIT_S", 5.0)
-        asyncio.run(log.record(next_one))
+        assert log.store(decisions, [gives_up, lambda: False]) == [None, None]
     assert [row["id"] for row in world.rows(ServedDecision)] == ["e"], "a request that was not sent has no decision"
 
 
@@ -101,28 +79,21 @@ def test_a_row_that_cannot_be_stored_does_not_hold_the_others(world: World) -> N
     decisions, outcomes = rows(world, "d", "e")
     with world.store.writing() as connection:
         connection.execute(delete(RoutingSnapshot))  # as `remove router` does
-
-    async def record() -> list[Any]:
-        log.note(outcomes[0])
-        return await asyncio.gather(*map(log.record, decisions), return_exceptions=True)
-
     with open_log(world) as (log, dropped):
-        failures = asyncio.run(record())
+        log.note(outcomes[0])
+        failures = store(log, *decisions)
     assert [type(failure) for failure in failures] == [LogError, LogError]
     assert sum(dropped) == 1
 
 
 def test_a_busy_sqlite_file_delays_and_loses_nothing(world: World) -> None:
     [decision], _ = rows(world, "d")
-    other = sqlite3.connect(str(world.store.address.path), isolation_level=None)
+    other = sqlite3.connect(str(world.store.address.path), isolation_level=None, check_same_thread=False)
     other.execute("BEGIN IMMEDIATE")
 
-    async def record() -> float:
-        started = time.monotonic()
-        asyncio.get_running_loop().call_later(0.1, other.execute, "COMMIT")
-        await log.record(decision)
-        return time.monotonic() - started
-
     with open_log(world) as (log, _):
-        assert asyncio.run(record()) >= 0.1
+        started = time.monotonic()
+        threading.Timer(0.1, other.execute, ["COMMIT"]).start()
+        assert store(log, decision) == [None]
+        assert time.monotonic() - started >= 0.1
     other.close()

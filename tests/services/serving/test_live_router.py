@@ -29,9 +29,10 @@ def swap_experts(world: World, folder: Path) -> None:
         tables.bring(world.store, folder, expert, *rows, replace=True)
 
 
-async def answers(router: LiveRouter, *texts: str) -> list[str]:
-    found = await asyncio.gather(*(router.decide(RouterInput(text)) for text in texts))
-    return [verdict.choice.expert for verdict in found]
+def answers(router: LiveRouter, *texts: str) -> list[Any]:
+    """The expert for each text, or the error."""
+    found = router.verdicts([RouterInput(text) for text in texts])
+    return [one if isinstance(one, Exception) else one.choice.expert for one in found]
 
 
 def live(world: World, **source: Any) -> LiveRouter:
@@ -40,36 +41,24 @@ def live(world: World, **source: Any) -> LiveRouter:
 
 
 def test_questions_are_decided_together_as_alone(world: World) -> None:
-    async def use() -> tuple[list[str], list[str]]:
-        router = live(world)
-        together = await answers(router, *[APPLES, BRICKS] * 40)
-        alone = [(await answers(router, text))[0] for text in (APPLES, BRICKS)]
-        await router.close()
-        return together, alone
-
-    together, alone = asyncio.run(use())
+    router = live(world)
+    alone = [answers(router, text)[0] for text in (APPLES, BRICKS)]
     assert alone == ["ann", "bob"]
-    assert together == alone * 40
+    assert answers(router, *[APPLES, BRICKS] * 40) == alone * 40
 
 
 def test_a_question_that_fails_does_not_fail_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def use() -> list[Any]:
-        router = live(world)
-        estimate = type(router.loaded.decider).estimate
+    router = live(world)
+    estimate = type(router.loaded.decider).estimate
 
-        def fails(decider: Any, questions: list[RouterInput]) -> Any:
-            if any(question.text == "bad" for question in questions):
-                raise UsageError("cannot be read")
-            return estimate(decider, questions)
+    def fails(decider: Any, questions: list[RouterInput]) -> Any:
+        if any(question.text == "bad" for question in questions):
+            raise UsageError("cannot be read")
+        return estimate(decider, questions)
 
-        monkeypatch.setattr(type(router.loaded.decider), "estimate", fails)
-        texts = [APPLES, "bad", BRICKS]
-        found = await asyncio.gather(*(router.decide(RouterInput(t)) for t in texts), return_exceptions=True)
-        await router.close()
-        return found
-
-    first, failed, last = asyncio.run(use())
-    assert (first.choice.expert, last.choice.expert) == ("ann", "bob")
+    monkeypatch.setattr(type(router.loaded.decider), "estimate", fails)
+    first, failed, last = answers(router, APPLES, "bad", BRICKS)
+    assert (first, last) == ("ann", "bob")
     assert isinstance(failed, UsageError)
 
 
@@ -100,11 +89,10 @@ def test_a_router_that_cannot_be_replaced_stays(world: World, tmp_path: Path) ->
         router = live(world)
         with world.store.writing() as connection:
             connection.execute(update(Expert).where(Expert.name == "bob").values(settings={}))
-        failed = await router.reload(), router.failure, await answers(router, BRICKS)
+        failed = await router.reload(), router.failure, answers(router, BRICKS)
         with world.store.writing() as connection:
             experts.set_retired(connection, "bob", True)
         after = await router.reload(), router.failure
-        await router.close()
         return *failed, *after
 
     moved, failure, chosen, moved_later, failure_later = asyncio.run(use())
