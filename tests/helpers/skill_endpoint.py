@@ -69,6 +69,13 @@ class SkillEndpoint:
         }
 
 
+def _events(answer: Mapping[str, Any]) -> bytes:
+    """An answer as a stream: an event for each character, and the end."""
+    text = answer["choices"][0]["message"]["content"]
+    events = [{**answer, "choices": [{"index": 0, "delta": {"content": part}}]} for part in text]
+    return "".join(f"data: {json.dumps(event)}\n\n" for event in events).encode() + b"data: [DONE]\n\n"
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
@@ -95,10 +102,12 @@ def serving(questions: Path) -> Iterator[SkillEndpoint]:
 
         def _serve(self, body: Mapping[str, Any]) -> None:
             status, answer = state.reply(self.path, body)
-            content = json.dumps(answer).encode()
+            content, media_type = json.dumps(answer).encode(), "application/json"
+            if body.get("stream"):
+                content, media_type = _events(answer), "text/event-stream"
             try:
                 self.send_response(status)
-                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Type", media_type)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
