@@ -324,7 +324,7 @@ def _best(scores: Floats, default: int = 0) -> int:
 
 def _transposed(vectors: Matrix) -> Matrix:
     """The transpose (d, n), with sparse rows in order."""
-    return vectors.T.tocsr() if sparse.issparse(vectors) else vectors.T
+    return sparse.csr_matrix(vectors.T) if sparse.issparse(vectors) else vectors.T
 
 
 def _similarity(x: Matrix, others: Matrix, k: int, *, skips_itself: bool = False) -> Floats:

@@ -140,11 +140,11 @@ TEXTS = st.lists(st.text("ab \n.é法院", max_size=30), min_size=1, max_size=6)
 
 
 @given(TEXTS, TEXTS, st.sampled_from([1, 2]))
-def test_features_are_those_of_scikit_learn_to_the_last_bit(known: list[str], asked: list[str], analyzer: int) -> None:
+def test_features_are_those_of_scikit_learn_to_the_last_bit(known: list[str], others: list[str], analyzer: int) -> None:
     features = TfidfFeatures(TrainingContext())
     features.fit([RouterInput(text) for text in [*known, "word"]])
     features = TfidfFeatures.restore(features.config() | {"analyzer": analyzer}, features.arrays(), None)
-    expected = features._vectorizer.transform(asked)
-    found = features.transform([RouterInput(text) for text in asked])
+    expected = features._vectorizer.transform(others)
+    found = features.transform([RouterInput(text) for text in others])
     assert found.shape == expected.shape
     assert (found.toarray() == expected.toarray()).all()

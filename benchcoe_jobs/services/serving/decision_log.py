@@ -1,4 +1,4 @@
-"""The log of decisions: decisions are committed by whoever made them, outcomes a little later by a thread.
+"""The log of decisions: the thread that decides commits decisions, and another one outcomes, a little later.
 
 A decision is committed before its request is sent: no timer delays it.
 """

@@ -110,7 +110,7 @@ class Service:
     ) -> tuple[Plan, Decision]:
         """Decide about a question, and store the decision.
 
-        The expert that is asked is drawn unless it is given, and `verdict` is a choice that was made before. Raises
+        Without `drawn`, the expert is drawn here; `verdict` is a choice that was made before. Raises
         ApiError if the router cannot choose (400), and if the decision cannot be stored (503).
         """
         started = time.perf_counter()

@@ -27,9 +27,9 @@ def decided(world: World, *texts: str) -> list[Any]:
 
     async def decide() -> list[Any]:
         all_of_them = Decisions(LiveRouter(source, source.load()), log, ServiceOptions())
-        asked: list[Coroutine[Any, Any, Decision]] = [all_of_them.decide("/", RouterInput(text)) for text in texts]
+        waiting: list[Coroutine[Any, Any, Decision]] = [all_of_them.decide("/", RouterInput(text)) for text in texts]
         try:
-            return await asyncio.gather(*asked, return_exceptions=True)
+            return await asyncio.gather(*waiting, return_exceptions=True)
         finally:
             await all_of_them.close()
 
