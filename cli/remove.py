@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 _HOURS = {"h": 1, "d": 24, "w": 24 * 7}
 _MOST_HOURS = 100 * 365 * 24
 
+_LISTS = {
+    "import": "imports",
+    "expert": "experts",
+    "benchmark": "benchmarks",
+    "router": "routers",
+    "label-set": "labels",
+}
+"""Kind -> the command that lists what can be removed."""
+
 
 def age(_ctx: click.Context | None, _param: click.Parameter | None, value: str | None) -> timedelta | None:
     """A length of time in hours, days or weeks, as in 12h, 30d or 4w. Raises click.BadParameter."""
@@ -36,11 +45,9 @@ def age(_ctx: click.Context | None, _param: click.Parameter | None, value: str |
 
 
 @click.command(cls=Command)
-@click.argument("kind", type=click.Choice(["import", "expert", "benchmark", "router", "label-set", "batch"]))
+@click.argument("kind", type=click.Choice([*_LISTS, "batch", "served-decisions"]))
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option(
-    "--older-than", callback=age, metavar="AGE", help="All that ended at least that long ago: 12h, 30d or 4w."
-)
+@click.option("--older-than", callback=age, metavar="AGE", help="All that are at least that old: 12h, 30d or 4w.")
 @click.option("--dry-run", is_flag=True, help="Show what would be removed, and remove nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask. Needed without a terminal.")
 def remove(
@@ -58,17 +65,23 @@ def remove(
                of the fingerprint, as `labels` shows it.
     batch      A submitted file whose job has ended, with its prompts and
                answers. NAME is the number of its job, or give --older-than.
+    served-decisions
+               Decisions of `serve` with their outcomes and scores; give
+               --older-than.
 
     The labels are updated in the same transaction. What something else needs stays, and the summary says so;
     or the removal is refused, and the message names the command that goes first. Result files that were
-    written stay. On SQLite, the texts of removed files are overwritten in the database file; PostgreSQL
-    frees their space at its next VACUUM.
+    written stay. On SQLite, the texts of removed files and of served decisions are overwritten in the database
+    file; PostgreSQL frees their space at its next VACUUM.
     """
     if kind == "batch":
         _remove_files(session, names, older_than, dry_run, yes)
         return
+    if kind == "served-decisions":
+        _remove_served(session, names, older_than, dry_run, yes)
+        return
     if older_than is not None:
-        raise UsageError(f"--older-than is for `remove batch`: name each {kind}")
+        raise UsageError(f"--older-than is for `remove batch` and `remove served-decisions`: name each {kind}")
     if not names:
         raise UsageError(f"name the {kind} to remove: `benchcoe-jobs {_LISTS[kind]}` lists all")
     from benchcoe_jobs.services.removal.remove import remove
@@ -87,16 +100,6 @@ def remove(
         {"kind": kind, "removed": [one.as_json() for one in done], "dry_run": dry_run},
         lambda: None if done else echo("nothing removed"),
     )
-
-
-_LISTS = {
-    "import": "imports",
-    "expert": "experts",
-    "benchmark": "benchmarks",
-    "router": "routers",
-    "label-set": "labels",
-}
-"""Kind -> the command that lists what can be removed."""
 
 
 def _show(removed: Removed, dry_run: bool) -> None:
@@ -138,6 +141,24 @@ def _remove_files(
     what = counted(len(found), "file") + f" with {counted(sum(file.lines for file in found), 'line')}"
     session.show(
         {"kind": "batch", "removed": [asdict(file) for file in found], "dry_run": dry_run},
+        lambda: echo(f"{what} would be removed" if dry_run else f"{what} removed"),
+    )
+
+
+def _remove_served(
+    session: Session, names: tuple[str, ...], older_than: timedelta | None, dry_run: bool, yes: bool
+) -> None:
+    from benchcoe_jobs.services.removal.served import n_served, remove_served
+
+    if names or older_than is None:
+        raise UsageError("served decisions are removed by their age: give --older-than, and no name")
+    n = n_served(session.store, older_than)
+    if n and not dry_run:
+        confirmed = yes or _confirmed(counted(n, "served decision"))
+        n = remove_served(session.store, older_than) if confirmed else 0
+    what = counted(n, "served decision")
+    session.show(
+        {"kind": "served-decisions", "removed": n, "dry_run": dry_run},
         lambda: echo(f"{what} would be removed" if dry_run else f"{what} removed"),
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 import pytest
 import routing_world
+import served_rows
 from console import Cli
 from prompt_files import chat, write
 
@@ -15,6 +16,7 @@ from benchcoe_jobs.cli import remove
 from benchcoe_jobs.job_queue.lifecycle import cancel
 from benchcoe_jobs.services.batch.job import submit_file
 from benchcoe_jobs.store.job_queue import jobs
+from benchcoe_jobs.store.routing import served
 from benchcoe_jobs.store.session import Store
 
 
@@ -68,6 +70,8 @@ def test_a_finished_file_is_removed_after_a_confirmation(
         ("remove import 99", "there is no import '99'"),
         ("remove router", "name the router to remove: `benchcoe-jobs routers` lists all"),
         ("remove expert e1 --older-than 3d", "--older-than is for `remove batch`"),
+        ("remove served-decisions", "served decisions are removed by their age: give --older-than"),
+        ("remove served-decisions d1 --older-than 3d", "give --older-than, and no name"),
         ("remove label-set 00", "there is no label set '00'"),
     ],
 )
@@ -76,6 +80,19 @@ def test_usage_errors_remove_nothing(store: Store, job_id: int, cli: Cli, line: 
     assert (ended.code, ended.out) == (2, "")
     assert message in ended.err
     assert exists(store)
+
+
+@pytest.mark.usefixtures("job_id")
+@pytest.mark.parametrize("dialect", ["sqlite"])
+def test_served_decisions_are_removed_by_age(store: Store, cli: Cli) -> None:
+    with store.writing() as connection:
+        served.store_served(connection, [served_rows.decision(connection, "d1")], [])
+    assert cli("remove served-decisions --older-than 0h --dry-run --json").json["removed"] == 1
+    refused = cli("remove served-decisions --older-than 0h")
+    assert (refused.code, refused.out) == (2, "")
+    assert "1 served decision would be removed for good: confirm with --yes" in refused.err
+    for removed in (1, 0):
+        assert cli("remove served-decisions --older-than 0h --yes --json").json["removed"] == removed
 
 
 @pytest.mark.parametrize(("text", "days"), [("48h", 2), ("30d", 30), ("4w", 28), ("0d", 0)])

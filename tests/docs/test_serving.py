@@ -90,7 +90,15 @@ def test_the_options_in_the_text_exist() -> None:
     command = main.get_command(click.Context(main), "serve")
     assert command is not None
     known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
-    of_other_commands = {"--timeout", "--against", "--model", "--tasks", "--apply_chat_template"}
+    of_other_commands = {
+        "--timeout",
+        "--against",
+        "--older-than",
+        "--yes",
+        "--model",
+        "--tasks",
+        "--apply_chat_template",
+    }
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z_-]*", PAGE)) <= known | of_other_commands | {"--model_args"}
 
 

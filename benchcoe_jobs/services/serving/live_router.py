@@ -84,11 +84,15 @@ class RouterSource:
         return Loaded(decider, snapshot_id, upstreams)
 
     def has_moved(self, since: Loaded) -> bool:
-        """Whether the store would give another decider, or other endpoints, than the loaded ones."""
+        """Whether the store would give another decider, or other endpoints, than the loaded ones.
+
+        Also if the snapshot is no longer stored: `remove batch` removes those that nothing names.
+        """
         with self.store.reading() as connection:
             snapshot = take_snapshot(connection, since.router)
             upstreams = find_upstreams(connection, self.endpoints, snapshot.eligible)
-        return (snapshot.fingerprint, upstreams) != (since.decider.snapshot.fingerprint, since.upstreams)
+            stored_id = snapshots.snapshot_id(connection, snapshot.fingerprint)
+        return (stored_id, upstreams) != (since.snapshot_id, since.upstreams)
 
 
 class LiveRouter:

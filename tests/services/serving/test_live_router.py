@@ -18,6 +18,7 @@ from benchcoe_jobs.errors import BenchcoeError, InputError, UsageError
 from benchcoe_jobs.services.serving.live_router import LiveRouter
 from benchcoe_jobs.services.serving.server import ServerOptions
 from benchcoe_jobs.store.results import experts
+from benchcoe_jobs.store.routing import snapshots
 from benchcoe_jobs.store.routing.tables import RoutingSnapshot
 from benchcoe_jobs.store.tables import Expert
 
@@ -100,6 +101,17 @@ def test_a_router_that_cannot_be_replaced_stays(world: World, tmp_path: Path) ->
     assert "may choose bob, of which no address is known" in str(failure)
     assert "vllm serve bob-model --port 8000" in str(failure)
     assert (moved_later, failure_later) == (True, None)
+
+
+def test_a_snapshot_that_was_removed_is_stored_again(world: World) -> None:
+    async def use(client: httpx2.AsyncClient) -> httpx2.Response:
+        with world.store.writing() as connection:
+            snapshots.remove_unused(connection)
+        while (response := await client.post("/v1/chat/completions", json=chat(APPLES))).status_code == 503:
+            pass
+        return response
+
+    assert world.run(use, server=ServerOptions(reload_s=0.05)).status_code == 200
 
 
 def test_it_does_not_start_with_a_damaged_artifact(world: World) -> None:
