@@ -14,13 +14,20 @@ from benchcoe_jobs.masking import remember
 
 from .command import Command, Finite, Session
 from .drift_notes import note_drifted
-from .routing_options import router_option, routing_options
+from .routing_options import routing_options
 
 _DEFAULT_VARIABLE = "BENCHCOE_API_KEY"
 
 
 @click.command(cls=Command)
-@router_option
+@click.option(
+    "--router",
+    "routers",
+    multiple=True,
+    metavar="NAME",
+    help="A router; the first decides for benchcoe/auto, each for benchcoe/NAME. May be repeated. "
+    "[the only one in the store]",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8900, show_default=True, help="Port to listen at.")
 @click.option(
@@ -72,7 +79,7 @@ _DEFAULT_VARIABLE = "BENCHCOE_API_KEY"
 @routing_options
 def serve(
     session: Session,
-    router: str | None,
+    routers: tuple[str, ...],
     host: str,
     port: int,
     endpoints: Path | None,
@@ -90,7 +97,7 @@ def serve(
 ) -> None:
     """Serve the pool as one model of an OpenAI-compatible API.
 
-    A request for the model benchcoe/auto is decided by the router and passed on to the endpoint of the chosen
+    A request for the model benchcoe/auto is decided by a router and passed on to the endpoint of the chosen
     expert; one that names an expert is passed on as it is. Every expert that the router may choose needs an
     endpoint: without one, the command ends and prints how vLLM serves it. Decisions are stored before
     their requests are sent. SIGTERM and Ctrl-C end the service after the open requests.
@@ -98,7 +105,7 @@ def serve(
     from benchcoe_jobs.services.routing.budget import Budget
 
     try:
-        from benchcoe_jobs.services.serving.live_router import RouterSource
+        from benchcoe_jobs.services.serving.live_router import LiveRouter, LiveRouters, RouterSource
         from benchcoe_jobs.services.serving.options import ServiceOptions
         from benchcoe_jobs.services.serving.server import ServerOptions, run
     except ImportError as error:
@@ -110,17 +117,21 @@ def serve(
         raise UsageError("--log none does not go with --shadow, --explore and --log-prompts, which are for the log")
     server = ServerOptions(host, port, _key(api_key_env), log == "decisions", reload_s, max_requests)
     given = read_toml(endpoints) if endpoints else {}
-    source = RouterSource(
-        session.store, session.settings.home, router, given, Budget(max_cost, quality_weight), fallback
-    )
-    loaded = source.load()
+    budget = Budget(max_cost, quality_weight)
+    sources = [
+        RouterSource(session.store, session.settings.home, name, given, budget, fallback)
+        for name in dict.fromkeys(routers or [None])
+    ]
+    live = LiveRouters([LiveRouter(source, source.load()) for source in sources])
+    others = [name for name, one in live.by_name.items() if one is not live.first]
     session.note(
-        f"router {loaded.router} decides for benchcoe/auto at http://{host}:{port}/v1; "
-        f"experts with an endpoint: {', '.join(sorted(loaded.upstreams))}"
+        f"router {live.first.loaded.router} decides for benchcoe/auto at http://{host}:{port}/v1"
+        + (f", others for {', '.join(others)}" if others else "")
+        + f"; experts with an endpoint: {', '.join(sorted(live.upstreams))}"
     )
-    note_drifted(session, loaded.upstreams)
+    note_drifted(session, live.upstreams)
     options = ServiceOptions(shadow, explore, on_failure is not None, log_prompts, max_cost)
-    run(source, loaded, options, server)
+    run(session.store, live, options, server)
 
 
 def _key(variable: str | None) -> str | None:

@@ -55,12 +55,12 @@ def fill(store: Store, folder: Path) -> None:
     train(store, folder)
 
 
-def train(store: Store, folder: Path, pool: str = "all", max_fallback: float = 0.0) -> Trained:
-    """Train router `r`, or train it again. Without a fallback its artifact is the same for every pool."""
+def train(store: Store, folder: Path, pool: str = "all", max_fallback: float = 0.0, name: str = "r") -> Trained:
+    """Train a router, or train it again. Without a fallback its artifact is the same for every pool."""
     return train_router(
         store,
         folder,
-        "r",
+        name,
         level=Level.SUBJECT,
         kind="tfidf",
         head=None,

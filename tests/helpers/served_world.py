@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ import routing_world
 from sqlalchemy import select, update
 
 from benchcoe_jobs.services.routing.budget import Budget
-from benchcoe_jobs.services.serving.live_router import RouterSource
+from benchcoe_jobs.services.serving.live_router import LiveRouter, LiveRouters, RouterSource
 from benchcoe_jobs.services.serving.options import ServiceOptions
 from benchcoe_jobs.services.serving.server import ServerOptions, guarded_app
 from benchcoe_jobs.services.serving.upstream_client import UpstreamClient
@@ -116,11 +116,11 @@ class World:
 
     @asynccontextmanager
     async def service(
-        self, server: ServerOptions | None = None, source: RouterSource | None = None, **options: Any
+        self, server: ServerOptions | None = None, sources: Sequence[RouterSource] = (), **options: Any
     ) -> AsyncIterator[httpx2.AsyncClient]:
         """A client of a running service. What it logged is in the store at the end."""
-        source = source or self.source()
-        guard = guarded_app(source, source.load(), ServiceOptions(**options), server or ServerOptions())
+        live = LiveRouters([LiveRouter(source, source.load()) for source in sources or [self.source()]])
+        guard = guarded_app(self.store, live, ServiceOptions(**options), server or ServerOptions())
         app: Any = guard._app
         async with app.router.lifespan_context(app):
             transport = httpx2.ASGITransport(app=guard)

@@ -65,13 +65,13 @@ class Endpoints:
 
     async def probe(self) -> None:
         """Ask the endpoints that have not answered yet."""
-        upstreams = self._service.live.loaded.upstreams
+        upstreams = self._service.routers.upstreams
         silent = [name for name in upstreams if name not in self.reached]
         answers = await asyncio.gather(*(self._service.client.answers(upstreams[name]) for name in silent))
         self.reached |= {name for name, answered in zip(silent, answers, strict=True) if answered}
 
     async def _models(self, _request: Request) -> Response:
-        created = int(self._service.live.loaded.loaded_at)
+        created = int(self._service.routers.first.loaded.loaded_at)
         models = [
             {"id": name, "object": "model", "created": created, "owned_by": "benchcoe"} for name in self._service.names
         ]
@@ -80,8 +80,11 @@ class Endpoints:
     async def _answer(self, request: Request) -> Response:
         path = request.url.path
         body = await read_json(request)
-        is_grouped = asks_for_loglikelihoods(body) and self._service.is_routed(body.get("model"))
-        plan = await (self._groups if is_grouped else self._service).plan(path, body)
+        router = self._service.router_of(body.get("model"))
+        if router is not None and asks_for_loglikelihoods(body):
+            plan = await self._groups.plan(router, path, body)
+        else:
+            plan = await self._service.plan(path, body)
         upstream_path = path.removeprefix("/v1/")
         if body.get("stream"):
             return await self._stream(request, plan, upstream_path, body)
@@ -100,8 +103,11 @@ class Endpoints:
         return _Relay(self._service, attempt, response)
 
     async def _decide(self, request: Request) -> Response:
-        question = question_of(await read_json(request))
-        plan, decision = await self._service.decide(DECIDE, question)
+        body = await read_json(request)
+        router = self._service.router_of(body.get("model", "auto"))
+        if router is None:
+            raise ApiError(400, "the model of a decision must be a routed name: GET /v1/models lists them first")
+        plan, decision = await self._service.decide(router, DECIDE, question_of(body))
         loaded, choice, by_expert = decision.verdict
         scores = sorted(by_expert.items(), key=lambda item: -item[1])
         found = {
@@ -147,17 +153,17 @@ class Endpoints:
         return JSONResponse({"status": "alive"})
 
     async def _ready(self, _request: Request) -> Response:
-        live = self._service.live
-        snapshot = live.loaded.decider.snapshot
-        waiting = [name for name in snapshot.eligible if name not in self.reached]
-        state = {
-            "status": "waiting" if waiting else "ready",
-            "router": snapshot.router.name,
-            "fingerprint": snapshot.fingerprint,
-            "age_s": round(time.time() - live.loaded.loaded_at, 1),
-            "waiting_for": waiting,
-            "reload_failure": live.failure,
-        }
+        waiting = [name for name in self._service.routers.experts if name not in self.reached]
+        routers = [
+            {
+                "router": live.loaded.router,
+                "fingerprint": live.loaded.decider.snapshot.fingerprint,
+                "age_s": round(time.time() - live.loaded.loaded_at, 1),
+                "reload_failure": live.failure,
+            }
+            for live in self._service.routers.all
+        ]
+        state = {"status": "waiting" if waiting else "ready", "waiting_for": waiting, "routers": routers}
         return JSONResponse(state, 503 if waiting else 200)
 
     async def _metrics(self, _request: Request) -> Response:

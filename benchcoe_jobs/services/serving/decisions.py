@@ -12,7 +12,7 @@ import hashlib
 import random
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -49,8 +49,12 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """A question that waits. `drawn` and `verdict` are given if the expert, or the whole decision, is known before."""
+    """A question that waits for a router.
 
+    `drawn` and `verdict` are given if the expert, or the whole decision, is known before.
+    """
+
+    live: LiveRouter
     path: str
     question: RouterInput
     drawn: Draw | None
@@ -61,8 +65,7 @@ class _Request:
 class Decisions:
     """Decides and stores one batch after the other. Without a log, decisions are not stored."""
 
-    def __init__(self, live: LiveRouter, log: DecisionLog | None, options: ServiceOptions) -> None:
-        self._live = live
+    def __init__(self, log: DecisionLog | None, options: ServiceOptions) -> None:
         self._log = log
         self._options = options
         self._waiting: list[_Request] = []
@@ -70,14 +73,19 @@ class Decisions:
         self._working: asyncio.Task[None] | None = None
 
     async def decide(
-        self, path: str, question: RouterInput, drawn: Draw | None = None, verdict: Verdict | None = None
+        self,
+        live: LiveRouter,
+        path: str,
+        question: RouterInput,
+        drawn: Draw | None = None,
+        verdict: Verdict | None = None,
     ) -> Decision:
-        """The decision about a question, when it is committed.
+        """The decision of a router about a question, when it is committed.
 
         Raises UsageError as `Decider.choose` does, and LogError if the decision is not stored within
         `LONGEST_WAIT_S`.
         """
-        request = _Request(path, question, drawn, verdict, asyncio.get_running_loop().create_future())
+        request = _Request(live, path, question, drawn, verdict, asyncio.get_running_loop().create_future())
         self._waiting.append(request)
         if self._working is None or self._working.done():
             self._working = asyncio.create_task(self._work())
@@ -109,8 +117,8 @@ class Decisions:
 
     def _decided(self, batch: Sequence[_Request]) -> list[Decision | Exception]:
         """The decisions about some requests, stored. It runs in the thread."""
-        new = iter(self._live.verdicts([request.question for request in batch if request.verdict is None]))
-        found = [_made(request, request.verdict or next(new), self._options) for request in batch]
+        verdicts = _verdicts([request for request in batch if request.verdict is None])
+        found = [_made(request, request.verdict or next(verdicts[request.live]), self._options) for request in batch]
         if self._log is None:
             return found
         made = [(request, one) for request, one in zip(batch, found, strict=True) if isinstance(one, Decision)]
@@ -136,6 +144,14 @@ class Decisions:
             expert_id=loaded.upstreams[decision.drawn.expert].expert_id,
             propensity=decision.drawn.propensity,
         )
+
+
+def _verdicts(requests: Sequence[_Request]) -> dict[LiveRouter, Iterator[Verdict | Exception]]:
+    """The verdicts of each router about its requests, in their order."""
+    questions: dict[LiveRouter, list[RouterInput]] = {}
+    for request in requests:
+        questions.setdefault(request.live, []).append(request.question)
+    return {live: iter(live.verdicts(of_router)) for live, of_router in questions.items()}
 
 
 def _made(request: _Request, verdict: Verdict | Exception, options: ServiceOptions) -> Decision | Exception:

@@ -138,3 +138,27 @@ class LiveRouter:
             Verdict(loaded, choice, dict(zip(names, row.tolist(), strict=True)))
             for choice, row in zip(choices, estimates.scores, strict=True)
         ]
+
+
+class LiveRouters:
+    """The routers of a service, each with a name of its own; the first one also decides for `benchcoe/auto`."""
+
+    def __init__(self, routers: Sequence[LiveRouter]) -> None:
+        self.first = routers[0]
+        self.all = tuple(routers)
+
+    @property
+    def by_name(self) -> dict[str, LiveRouter]:
+        """The names that clients may ask for, and which router decides."""
+        named = {f"benchcoe/{live.loaded.router}": live for live in self.all}
+        return {"benchcoe/auto": self.first, **named, "auto": self.first}
+
+    @property
+    def upstreams(self) -> dict[str, Upstream]:
+        """Expert name -> its endpoint, for all experts that have one."""
+        return {name: upstream for live in self.all for name, upstream in live.loaded.upstreams.items()}
+
+    @property
+    def experts(self) -> list[str]:
+        """The experts that a router may choose, by name."""
+        return sorted({name for live in self.all for name in live.loaded.decider.snapshot.eligible})

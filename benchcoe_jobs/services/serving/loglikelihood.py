@@ -17,7 +17,7 @@ from typing import Any
 from benchcoe_jobs.domain import RouterInput
 from benchcoe_jobs.services.serving.decisions import Decision
 from benchcoe_jobs.services.serving.errors import ApiError
-from benchcoe_jobs.services.serving.live_router import Loaded
+from benchcoe_jobs.services.serving.live_router import LiveRouter, Loaded
 from benchcoe_jobs.services.serving.questions import single_prompt
 from benchcoe_jobs.services.serving.service import Plan, Service
 from benchcoe_jobs.services.serving.upstream_client import UpstreamClient
@@ -75,42 +75,43 @@ class OptionGroups:
     def __init__(self, store: Store, service: Service) -> None:
         self._store = store
         self._service = service
-        self._questions: tuple[int, StoredQuestions] | None = None
-        self._groups: OrderedDict[RouterInput, Decision] = OrderedDict()
-        self._checked: tuple[Mapping[str, Any], str | None] | None = None
+        self._questions: dict[int, StoredQuestions] = {}
+        self._groups: OrderedDict[tuple[LiveRouter, RouterInput], Decision] = OrderedDict()
+        self._checked: dict[LiveRouter, tuple[Mapping[str, Any], str | None]] = {}
         self._one_at_a_time = asyncio.Lock()
 
-    async def plan(self, path: str, body: Mapping[str, Any]) -> Plan:
-        """The plan of a request to a routed name. Raises ApiError (400) if it cannot be answered."""
+    async def plan(self, router: LiveRouter, path: str, body: Mapping[str, Any]) -> Plan:
+        """The plan of a request to the name of a router. Raises ApiError (400) if it cannot be answered."""
         prompt = single_prompt(body.get("prompt"))
         async with self._one_at_a_time:  # the second option of a question finds the plan of the first
-            loaded = self._service.live.loaded
-            if (why := await self._why_not_comparable(loaded)) is not None:
+            if (why := await self._why_not_comparable(router)) is not None:
                 raise ApiError(400, f"log-likelihoods of a routed name cannot be compared: {why}", "loglikelihood")
-            question = (await self._stored(loaded)).last_in(prompt)
+            scope = router.loaded.decider.snapshot.router.scope
+            question = (await self._stored(scope.benchmark_id)).last_in(prompt)
             if question is None:
                 raise ApiError(
                     400,
                     "log-likelihoods of a routed name need a question of benchmark "
-                    f"{loaded.decider.snapshot.router.scope.benchmark!r} in the prompt, so that all of its options go "
+                    f"{scope.benchmark!r} in the prompt, so that all of its options go "
                     "to one expert, and none was found: name an expert, or ask for generated answers",
                     "loglikelihood",
                 )
-            of_first = self._groups.get(question)
+            of_first = self._groups.get((router, question))
             if of_first is None:
-                plan, decision = await self._service.decide(path, question)
-                self._groups[question] = decision
+                plan, decision = await self._service.decide(router, path, question)
+                self._groups[router, question] = decision
                 if len(self._groups) > _MOST_GROUPS:
                     self._groups.popitem(last=False)
         if of_first is not None:
-            plan, _ = await self._service.decide(path, question, of_first.drawn, of_first.verdict)
+            plan, _ = await self._service.decide(router, path, question, of_first.drawn, of_first.verdict)
         return Plan(plan.upstreams[:1], plan.attribution)  # a substitute would answer one option only
 
     async def tokenizer(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
-        """What the one tokenizer of all experts answers. Raises ApiError (404) if they do not have one."""
-        loaded = self._service.live.loaded
+        """What the tokenizer of the first router's experts answers. Raises ApiError (404) if they have several."""
+        router = self._service.routers.first
         async with self._one_at_a_time:
-            why = await self._why_not_comparable(loaded)
+            why = await self._why_not_comparable(router)
+        loaded = router.loaded
         first = loaded.upstreams[loaded.decider.snapshot.eligible[0]]
         answer = None if why else await self._service.client.tokenizer(first, method, path, body)
         if answer is None:
@@ -118,18 +119,19 @@ class OptionGroups:
             raise ApiError(404, f"the experts have no tokenizer in common: {why}", "no_tokenizer")
         return answer
 
-    async def _stored(self, loaded: Loaded) -> StoredQuestions:
-        benchmark_id = loaded.decider.snapshot.router.scope.benchmark_id
-        if self._questions is None or self._questions[0] != benchmark_id:
-            found = await asyncio.to_thread(StoredQuestions.of, self._store, benchmark_id)
-            self._questions = benchmark_id, found
-        return self._questions[1]
+    async def _stored(self, benchmark_id: int) -> StoredQuestions:
+        if benchmark_id not in self._questions:
+            self._questions[benchmark_id] = await asyncio.to_thread(StoredQuestions.of, self._store, benchmark_id)
+        return self._questions[benchmark_id]
 
-    async def _why_not_comparable(self, loaded: Loaded) -> str | None:
-        """Why the experts of the router cannot be compared; None if they have one tokenizer."""
-        if self._checked is None or self._checked[0] is not loaded.upstreams:
-            self._checked = loaded.upstreams, await _tokenizer_fault(self._service.client, loaded)
-        return self._checked[1]
+    async def _why_not_comparable(self, router: LiveRouter) -> str | None:
+        """Why the experts of a router cannot be compared; None if they have one tokenizer."""
+        loaded = router.loaded
+        checked = self._checked.get(router)
+        if checked is None or checked[0] is not loaded.upstreams:
+            checked = loaded.upstreams, await _tokenizer_fault(self._service.client, loaded)
+            self._checked[router] = checked
+        return checked[1]
 
 
 async def _tokenizer_fault(client: UpstreamClient, loaded: Loaded) -> str | None:

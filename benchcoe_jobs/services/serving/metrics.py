@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from benchcoe_jobs.services.serving.live_router import Loaded
+from benchcoe_jobs.services.serving.live_router import LiveRouters
 
 _SHORT = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5, 2.0)
 _LONG = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
@@ -29,16 +29,17 @@ class Metrics:
         self.reload_failures = self._counter("reload_failures", "Attempts to load the router anew that failed.")
         self._router = Gauge(
             "benchcoe_router_info",
-            "The loaded router; its value is the time of its load.",
+            "The loaded routers; the value is the time of the load.",
             ("router", "fingerprint"),
             registry=self._registry,
         )
 
-    def show_router(self, loaded: Loaded) -> None:
-        """Set the loaded router."""
+    def show_routers(self, routers: LiveRouters) -> None:
+        """Set the loaded routers."""
         self._router.clear()
-        snapshot = loaded.decider.snapshot
-        self._router.labels(snapshot.router.name, snapshot.fingerprint).set(loaded.loaded_at)
+        for live in routers.all:
+            snapshot = live.loaded.decider.snapshot
+            self._router.labels(snapshot.router.name, snapshot.fingerprint).set(live.loaded.loaded_at)
 
     def text(self) -> bytes:
         """All values in the text format of Prometheus."""

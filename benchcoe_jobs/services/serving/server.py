@@ -16,11 +16,12 @@ from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.services.serving.app import Endpoints, create_app
 from benchcoe_jobs.services.serving.decision_log import DecisionLog
 from benchcoe_jobs.services.serving.limits import MOST_HEADER_BYTES, BoundedProtocol, Guard, is_loopback
-from benchcoe_jobs.services.serving.live_router import LiveRouter, Loaded, RouterSource
+from benchcoe_jobs.services.serving.live_router import LiveRouters
 from benchcoe_jobs.services.serving.metrics import Metrics
 from benchcoe_jobs.services.serving.options import ServiceOptions
 from benchcoe_jobs.services.serving.service import Service
 from benchcoe_jobs.services.serving.upstream_client import UpstreamClient
+from benchcoe_jobs.store.session import Store
 
 _SHUTDOWN_S = 30
 _ANSWER_S = 60.0
@@ -46,14 +47,14 @@ class ServerOptions:
             )
 
 
-def guarded_app(source: RouterSource, loaded: Loaded, options: ServiceOptions, server: ServerOptions) -> Guard:
+def guarded_app(store: Store, routers: LiveRouters, options: ServiceOptions, server: ServerOptions) -> Guard:
     """The application of a service, with its guard. It starts and ends its log, its client and its reloads."""
     metrics = Metrics()
-    metrics.show_router(loaded)
+    metrics.show_routers(routers)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        watch = asyncio.create_task(_watch(endpoints, live, metrics, server.reload_s))
+        watch = asyncio.create_task(_watch(endpoints, routers, metrics, server.reload_s))
         try:
             yield
         finally:
@@ -64,22 +65,21 @@ def guarded_app(source: RouterSource, loaded: Loaded, options: ServiceOptions, s
             if log is not None:
                 await asyncio.to_thread(log.close)
 
-    live = LiveRouter(source, loaded)
     client = UpstreamClient(server.most_requests)
-    log = DecisionLog(source.store, metrics.dropped.inc) if server.logs else None
-    service = Service(live, client, log, metrics, options)
-    endpoints = Endpoints(source.store, service, logs=server.logs)
+    log = DecisionLog(store, metrics.dropped.inc) if server.logs else None
+    service = Service(routers, client, log, metrics, options)
+    endpoints = Endpoints(store, service, logs=server.logs)
     app = create_app(endpoints, service, lifespan)
 
     def longest_s() -> float:
-        return max(upstream.timeout_s for upstream in live.loaded.upstreams.values()) + _ANSWER_S
+        return max(upstream.timeout_s for upstream in routers.upstreams.values()) + _ANSWER_S
 
     return Guard(app, key=server.key, most_requests=server.most_requests, longest_s=longest_s)
 
 
-def run(source: RouterSource, loaded: Loaded, options: ServiceOptions, server: ServerOptions) -> None:
+def run(store: Store, routers: LiveRouters, options: ServiceOptions, server: ServerOptions) -> None:
     """Serve until SIGINT or SIGTERM. Open requests are answered, for at most 30 seconds."""
-    guard = guarded_app(source, loaded, options, server)
+    guard = guarded_app(store, routers, options, server)
     config = uvicorn.Config(
         guard,
         host=server.host,
@@ -111,12 +111,13 @@ class _Server(uvicorn.Server):
                 signal.signal(number, handler)
 
 
-async def _watch(endpoints: Endpoints, live: LiveRouter, metrics: Metrics, every_s: float) -> None:
+async def _watch(endpoints: Endpoints, routers: LiveRouters, metrics: Metrics, every_s: float) -> None:
     """Look at the endpoints and at the store, again and again."""
     while True:
         await endpoints.probe()
         await asyncio.sleep(every_s)
-        if await live.reload():
-            metrics.show_router(live.loaded)
-        elif live.failure is not None:
-            metrics.reload_failures.inc()
+        for live in routers.all:
+            if await live.reload():
+                metrics.show_routers(routers)
+            elif live.failure is not None:
+                metrics.reload_failures.inc()

@@ -19,7 +19,7 @@ from benchcoe_jobs.services.serving.attribution import Attribution, Usage
 from benchcoe_jobs.services.serving.decision_log import DecisionLog, LogError
 from benchcoe_jobs.services.serving.decisions import CLIENT, EXPLORATION, Decision, Decisions, Draw
 from benchcoe_jobs.services.serving.errors import ApiError, UpstreamError
-from benchcoe_jobs.services.serving.live_router import LiveRouter, Loaded, Verdict
+from benchcoe_jobs.services.serving.live_router import LiveRouter, LiveRouters, Verdict
 from benchcoe_jobs.services.serving.metrics import Metrics
 from benchcoe_jobs.services.serving.options import ServiceOptions
 from benchcoe_jobs.services.serving.questions import question_of
@@ -60,18 +60,18 @@ class Service:
 
     def __init__(
         self,
-        live: LiveRouter,
+        routers: LiveRouters,
         client: UpstreamClient,
         log: DecisionLog | None,
         metrics: Metrics,
         options: ServiceOptions,
     ) -> None:
-        self.live = live
+        self.routers = routers
         self.client = client
         self.metrics = metrics
         self._log = log
         self._options = options
-        self._decisions = Decisions(live, log, options)
+        self._decisions = Decisions(log, options)
 
     async def close(self) -> None:
         """End the thread of decisions, and close all connections to experts."""
@@ -81,32 +81,40 @@ class Service:
     @property
     def names(self) -> list[str]:
         """The names that clients may ask for: those that are routed, then the experts with an endpoint."""
-        return [*self._routed(self.live.loaded), *sorted(self.live.loaded.upstreams)]
+        return [*self.routers.by_name, *sorted(self.routers.upstreams)]
 
-    def is_routed(self, model: Any) -> bool:
-        """Whether a request for a name is decided by the router."""
-        return model in self._routed(self.live.loaded)
+    def router_of(self, model: Any) -> LiveRouter | None:
+        """The router that decides about requests for a name; None if it is not a routed name."""
+        return self.routers.by_name.get(model) if isinstance(model, str) else None
 
     async def plan(self, path: str, body: Mapping[str, Any]) -> Plan:
         """Who answers a request; a decision is in the log when this returns.
 
         Raises ApiError for an unknown name, for what a router cannot read, and if the decision could not be stored.
         """
-        model, loaded = body.get("model"), self.live.loaded
-        if not self.is_routed(model):
-            if not isinstance(model, str) or model not in loaded.upstreams:
+        model = body.get("model")
+        router = self.router_of(model)
+        if router is None:
+            upstream = self.routers.upstreams.get(model) if isinstance(model, str) else None
+            if upstream is None:
                 raise self._unknown(model)
             if not self._options.shadow:
-                return Plan([loaded.upstreams[model]], Attribution(model))
-            plan, _ = await self.decide(path, question_of(body), Draw(model, None, CLIENT))
+                return Plan([upstream], Attribution(upstream.expert))
+            named = Draw(upstream.expert, None, CLIENT)
+            plan, _ = await self.decide(self.routers.first, path, question_of(body), named)
             return plan
         if self._options.shadow:
             raise ApiError(400, f"this service runs with --shadow and routes nothing: name an expert, not {model!r}")
-        plan, _ = await self.decide(path, question_of(body))
+        plan, _ = await self.decide(router, path, question_of(body))
         return plan
 
     async def decide(
-        self, path: str, question: RouterInput, drawn: Draw | None = None, verdict: Verdict | None = None
+        self,
+        router: LiveRouter,
+        path: str,
+        question: RouterInput,
+        drawn: Draw | None = None,
+        verdict: Verdict | None = None,
     ) -> tuple[Plan, Decision]:
         """Decide about a question, and store the decision.
 
@@ -115,7 +123,7 @@ class Service:
         """
         started = time.perf_counter()
         try:
-            decision = await self._decisions.decide(path, question, drawn, verdict)
+            decision = await self._decisions.decide(router, path, question, drawn, verdict)
         except BenchcoeError as error:
             raise ApiError(400, f"the router cannot decide: {error}", "not_routable") from None
         except LogError as error:
@@ -210,7 +218,3 @@ class Service:
             f"there is no model {one_line(model[:200])!r}; there are {', '.join(close)}; GET /v1/models lists all",
             "model_not_found",
         )
-
-    @staticmethod
-    def _routed(loaded: Loaded) -> tuple[str, ...]:
-        return ("benchcoe/auto", f"benchcoe/{loaded.router}", "auto")

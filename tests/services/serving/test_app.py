@@ -9,6 +9,7 @@ from typing import Any
 import httpx2
 import openai
 import pytest
+import routing_world
 from served_world import APPLES, BRICKS, World, chat, events, openai_client, said
 
 from benchcoe_jobs.services.serving import server as server_module
@@ -55,6 +56,28 @@ def test_the_decision_is_stored_before_the_request_is_sent(world: World) -> None
 def test_names_that_are_routed(world: World, name: str) -> None:
     apples, bricks = world.post(chat(APPLES, name), chat(BRICKS, name))
     assert [apples.json()["model"], bricks.json()["model"]] == ["ann", "bob"]
+
+
+def test_several_routers(world: World) -> None:
+    routing_world.train(world.store, world.home, pool="bobs", name="s")
+    sources = [world.source(), world.source(router="s")]
+    names = ("benchcoe/auto", "benchcoe/r", "benchcoe/s")
+
+    async def use(client: httpx2.AsyncClient) -> list[httpx2.Response]:
+        answers = [client.post("/v1/chat/completions", json=chat(APPLES, name)) for name in names]
+        decided = client.post("/v1/router/decide", json={"question": APPLES, "model": "benchcoe/s"})
+        unknown = client.post("/v1/router/decide", json={"question": APPLES, "model": "ann"})
+        others = [client.get(path) for path in ("/v1/models", "/ready", "/metrics")]
+        return await asyncio.gather(*answers, decided, unknown, *others)
+
+    *answers, decided, unknown, models, ready, metrics = world.run(use, sources=sources)
+    assert [answer.json()["model"] for answer in answers] == ["ann", "ann", "bob"]
+    assert [answer.json()["benchcoe"]["router"] for answer in answers] == ["r", "r", "s"]
+    assert (decided.json()["router"], decided.json()["expert"], unknown.status_code) == ("s", "bob", 400)
+    assert [model["id"] for model in models.json()["data"]] == [*names, "auto", "ann", "bob"]
+    assert [router["router"] for router in ready.json()["routers"]] == ["r", "s"]
+    assert metrics.text.count("\nbenchcoe_router_info{") == 2
+    assert len({row["snapshot_id"] for row in world.rows(ServedDecision)}) == 2
 
 
 def test_the_name_of_an_expert_is_not_routed(world: World) -> None:
@@ -361,8 +384,9 @@ def test_health_readiness_and_metrics(world: World) -> None:
 
     health, ready, metrics, nothing = world.run(use)
     assert health.status_code == 200
-    assert (ready.json()["router"], ready.json()["waiting_for"]) == ("r", [])
-    assert f'fingerprint="{ready.json()["fingerprint"]}",router="r"' in metrics.text
+    [router] = ready.json()["routers"]
+    assert (router["router"], ready.json()["waiting_for"]) == ("r", [])
+    assert f'fingerprint="{router["fingerprint"]}",router="r"' in metrics.text
     assert 'benchcoe_requests_total{code="200",expert="ann",router="r"} 1.0' in metrics.text
     assert 'benchcoe_tokens_total{expert="ann",kind="completion"} 2.0' in metrics.text
     assert 'benchcoe_refused_total{code="404"} 1.0' in metrics.text

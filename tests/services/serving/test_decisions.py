@@ -26,8 +26,10 @@ def decided(world: World, *texts: str) -> list[Any]:
     log = DecisionLog(world.store, lambda _n: None)
 
     async def decide() -> list[Any]:
-        all_of_them = Decisions(LiveRouter(source, source.load()), log, ServiceOptions())
-        waiting: list[Coroutine[Any, Any, Decision]] = [all_of_them.decide("/", RouterInput(text)) for text in texts]
+        all_of_them, router = Decisions(log, ServiceOptions()), LiveRouter(source, source.load())
+        waiting: list[Coroutine[Any, Any, Decision]] = [
+            all_of_them.decide(router, "/", RouterInput(text)) for text in texts
+        ]
         try:
             return await asyncio.gather(*waiting, return_exceptions=True)
         finally:

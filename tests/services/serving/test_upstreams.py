@@ -38,7 +38,7 @@ def test_keys_are_sent_to_their_own_endpoint_only(world: World, monkeypatch: pyt
     with pytest.raises(MissingError, match="ANN_KEY"):
         world.source(endpoints=endpoints).load()
     monkeypatch.setenv("ANN_KEY", "of-ann")
-    world.post(chat(APPLES), chat(APPLES, "bob"), source=world.source(endpoints=endpoints))
+    world.post(chat(APPLES), chat(APPLES, "bob"), sources=[world.source(endpoints=endpoints)])
     assert [(expert, key) for expert, _, _, key in world.experts.seen] == [("ann", "Bearer of-ann"), ("bob", None)]
 
 
