@@ -3,6 +3,7 @@
 # make faults          run the fault scenarios that the test suite leaves out; takes some minutes
 # make test-vllm       run the tests of the engine vllm on a CPU, in an environment of its own; takes some minutes
 # make test-harnesses  run lm-eval and inspect-ai, in an environment of their own: import what they write, and ask a service
+# make test-lmms       run lmms-eval with pictures against a service, in an environment of its own (7 GB)
 # make test-report     look at reports in Chromium, with axe-core and html-validate, which npm installs
 # make lint            check style, words, types and import rules
 # make wheel           build both distributions, check them with twine, and use the wheel in a clean environment
@@ -11,11 +12,12 @@ PYTHON ?= python3
 VENV ?= .venv
 VLLM_VENV ?= .venv-vllm
 HARNESSES ?= .venv-harnesses
+LMMS ?= .venv-lmms
 BIN = $(VENV)/bin
 PIP = $(BIN)/python -m pip --disable-pip-version-check --quiet
 WITHIN := --constraint constraints.txt
 
-.PHONY: demo test faults test-vllm test-harnesses test-report lint wheel clean
+.PHONY: demo test faults test-vllm test-harnesses test-lmms test-report lint wheel clean
 
 demo: $(VENV)/demo
 	$(BIN)/benchcoe-jobs quickstart
@@ -32,6 +34,9 @@ test-vllm: $(VLLM_VENV)/ready
 test-harnesses: $(VENV)/dev $(HARNESSES)/ready
 	BENCHCOE_REQUIRE_HARNESSES=1 $(BIN)/python -m pytest tests/importers/test_real_harnesses.py \
 	  tests/services/serving/test_lm_eval.py
+
+test-lmms: $(VENV)/dev $(LMMS)/ready
+	BENCHCOE_REQUIRE_LMMS=1 $(BIN)/python -m pytest tests/services/serving/test_lmms_eval.py
 
 test-report: $(VENV)/dev tests/browser/node_modules
 	BENCHCOE_REQUIRE_CHROMIUM=1 $(BIN)/python -m pytest tests/services/report/test_in_chromium.py
@@ -52,7 +57,7 @@ wheel: $(VENV)/dev
 	$(BIN)/python tests/wheel.py
 
 clean:
-	rm -rf .lint build dist $(VENV) $(VLLM_VENV) $(HARNESSES) benchcoe_jobs.egg-info benchcoe-quickstart tests/browser/node_modules
+	rm -rf .lint build dist $(VENV) $(VLLM_VENV) $(HARNESSES) $(LMMS) benchcoe_jobs.egg-info benchcoe-quickstart tests/browser/node_modules
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -73,6 +78,13 @@ $(HARNESSES)/ready: VENV := $(HARNESSES)
 $(HARNESSES)/ready: tests/harness_requirements.txt
 	$(PYTHON) -m venv $(HARNESSES)
 	$(PIP) install --requirement tests/harness_requirements.txt
+	@touch $@
+
+# lmms-eval needs torch for CUDA, torchvision and a hundred more packages.
+$(LMMS)/ready: VENV := $(LMMS)
+$(LMMS)/ready: tests/lmms_requirements.txt
+	$(PYTHON) -m venv $(LMMS)
+	$(PIP) install --requirement tests/lmms_requirements.txt
 	@touch $@
 
 tests/browser/node_modules: tests/browser/package-lock.json

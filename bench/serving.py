@@ -3,8 +3,9 @@
     python bench/serving.py [--litellm FOLDER] [--rounds 5] [--seconds 3]
 
 The experts are a stub on loopback that answers at once, so that only what is in front of it counts. All targets have
-one process and the same client, and are measured in turns. FOLDER is an environment with `litellm[proxy]`; its proxy
-shuffles among the same experts, without a decision.
+one process and the same client, and are measured in turns. FOLDER is an environment with `litellm[proxy]` and
+`semantic-router<0.2`: its proxy shuffles among the same experts without a decision, and its auto router decides by the
+embedding of the question, which the stub computes at once.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from pathlib import Path
 
 import harness
 from serving_ground import EXPERTS, KEY, ROUTED, SERVE, Client, free_port, make_store, process, stub_command
+
+from benchcoe_jobs.demo import SKILLS
 
 N_TOGETHER = 32
 BARE = "Starlette pass-through"
@@ -86,7 +89,7 @@ def load(litellm: Path | None, rounds: int, seconds: float) -> None:
         for number in range(rounds + 1):
             for target, (port, model) in targets.items():
                 rate = asyncio.run(answers_per_second(port, model, questions, seconds))
-                each = sorted(asyncio.run(latencies(port, model, questions, 300)))
+                each = sorted(asyncio.run(latencies(port, model, questions, 200)))
                 if number:  # the first round warms up
                     rates[target].append(rate)
                     times[target].append((each[len(each) // 2], each[int(0.99 * len(each))]))
@@ -109,8 +112,9 @@ def load(litellm: Path | None, rounds: int, seconds: float) -> None:
         ],
     )
     if litellm is not None:
-        found = sorted(ours / theirs for ours, theirs in zip(rates["serve"], rates["LiteLLM"], strict=True))
-        print(f"serve / LiteLLM, requests/s: {statistics.median(found):.2f} ({found[0]:.2f} to {found[-1]:.2f})")
+        for target in ("LiteLLM", "LiteLLM, auto router"):
+            found = sorted(ours / theirs for ours, theirs in zip(rates["serve"], rates[target], strict=True))
+            print(f"serve / {target}, requests/s: {statistics.median(found):.2f} ({found[0]:.2f} to {found[-1]:.2f})")
 
 
 @contextmanager
@@ -134,17 +138,34 @@ def open_targets(folder: Path, litellm: Path | None) -> Iterator[tuple[dict[str,
             "serve": (ours, ROUTED),
         }
         if litellm is not None:
-            models = [
-                {"model_name": "pool", "litellm_params": {"model": f"openai/{e}", "api_base": upstream, "api_key": "x"}}
-                for e in EXPERTS
-            ]
-            (folder / "litellm.json").write_text(json.dumps({"model_list": models}))  # JSON is YAML
+            (folder / "litellm.json").write_text(json.dumps({"model_list": _models(folder, upstream)}))  # JSON is YAML
             command = (str(litellm / "bin" / "litellm"), "--config", "litellm.json", "--port", str(theirs))
             url = f"http://127.0.0.1:{theirs}/health/liveliness"
             offline = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR", "LITELLM_MASTER_KEY": KEY}
             stack.enter_context(process(*command, "--num_workers", "1", url=url, folder=folder, **offline))
-            targets["LiteLLM"] = (theirs, "pool")
+            targets |= {"LiteLLM": (theirs, "pool"), "LiteLLM, auto router": (theirs, "auto")}
         yield targets, questions
+
+
+def _models(folder: Path, upstream: str) -> list[dict[str, object]]:
+    """LiteLLM's models: the pool, each expert, the encoder, and an auto router with 20 questions for each expert."""
+
+    def model(name: str, at: str) -> dict[str, object]:
+        return {"model_name": name, "litellm_params": {"model": f"openai/{at}", "api_base": upstream, "api_key": "x"}}
+
+    rows = [json.loads(line) for line in (folder / "skills.jsonl").read_text().splitlines()]
+    routes = []
+    for expert, skills in SKILLS.items():
+        known = [row["question"] for row in rows if row["subject"] in skills]
+        routes.append({"name": expert, "description": expert, "utterances": known[:20], "score_threshold": 0.1})
+    auto = {
+        "model": "auto_router/auto",
+        "auto_router_config": json.dumps({"routes": routes}),
+        "auto_router_default_model": EXPERTS[0],
+        "auto_router_embedding_model": "words",
+    }
+    named = [model("pool", expert) for expert in EXPERTS] + [model(expert, expert) for expert in EXPERTS]
+    return [*named, model("words", "words"), {"model_name": "auto", "litellm_params": auto}]
 
 
 def main() -> None:

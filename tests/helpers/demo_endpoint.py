@@ -5,6 +5,7 @@ It answers about its tokenizer as vLLM does. Its chat template is the prompt tha
 
 from __future__ import annotations
 
+import base64
 import json
 import threading
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 
 from loopback import Loopback, send
 
-from benchcoe_jobs.demo import model_folder
+from benchcoe_jobs.demo import model_folder, pictures
 from benchcoe_jobs.domain import Decoding, Request
 from benchcoe_jobs.engines.base import ExpertSettings
 from benchcoe_jobs.engines.transformers import TransformersEngine
@@ -24,8 +25,9 @@ class DemoExpert:
     """One expert, which answers one request at a time."""
 
     def __init__(self, name: str) -> None:
+        folder = pictures.model_folder(name) if name in pictures.STRONG else model_folder(name)
         self.engine = TransformersEngine()
-        self.engine.load(ExpertSettings("transformers", str(model_folder(name)), batch_size=1))
+        self.engine.load(ExpertSettings("transformers", str(folder), batch_size=1))
         self._echo = Loopback(self.engine)
         self._lock = threading.Lock()
 
@@ -40,15 +42,25 @@ class DemoExpert:
             if body.get("echo"):
                 return self._echo.echoed(body["prompt"])
             chat = path == "/v1/chat/completions"
-            prompt = f"Q: {body['messages'][-1]['content']}\nA:" if chat else body["prompt"]
+            prompt, images = _prompted(body["messages"][-1]["content"]) if chat else (body["prompt"], ())
             stop = body.get("stop") or ()
             stop = (stop,) if isinstance(stop, str) else tuple(one for one in stop if one)
             decoding = Decoding(body.get("max_tokens", 16), body.get("temperature", 0.0), 0, stop, False)
-            [one] = self.engine.run([Request(prompt)], decoding)
+            [one] = self.engine.run([Request(prompt, images=images)], decoding)
         choice: dict[str, Any] = {"index": 0, "finish_reason": one.finish_reason}
         choice |= {"message": {"role": "assistant", "content": one.text}} if chat else {"text": one.text}
         usage = {"prompt_tokens": one.prompt_tokens, "completion_tokens": one.completion_tokens}
         return {"model": body["model"], "choices": [choice], "usage": usage}
+
+
+def _prompted(content: str | list[dict[str, Any]]) -> tuple[str, tuple[bytes, ...]]:
+    """The prompt that the experts were trained with, and the pictures of a message."""
+    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    text = "\n".join(part["text"] for part in parts if part["type"] == "text")
+    urls = [part["image_url"]["url"] for part in parts if part["type"] == "image_url"]
+    images = tuple(base64.b64decode(url.partition(",")[2]) for url in urls)
+    # The prompt of a benchmark is sent as it is, and a question alone is put into it.
+    return text if text.startswith("Q: ") else f"Q: {text}\nA:", images
 
 
 @contextmanager

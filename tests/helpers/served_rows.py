@@ -8,9 +8,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from benchcoe_jobs.services.routing.snapshot import keep_snapshot
-from benchcoe_jobs.store.results import experts
-from benchcoe_jobs.store.routing import snapshots
+from benchcoe_jobs.store.results import catalog, experts
+from benchcoe_jobs.store.routing import evaluations, snapshots
+from benchcoe_jobs.store.routing.evaluations import StoredDecision
+from benchcoe_jobs.store.routing.routers import find_router
 from benchcoe_jobs.store.routing.served import NewServedDecision, NewServedOutcome
+from benchcoe_jobs.store.session import open_store
 
 
 def snapshot_id(connection: Connection) -> int:
@@ -41,6 +44,16 @@ def decision(
         "propensity": 1.0,
     }
     return NewServedDecision(**fields | changes)
+
+
+def newest_evaluation(url: str, benchmark: str) -> dict[str, StoredDecision]:
+    """Query key -> the decision of the newest evaluation of the only router, with the score of the chosen expert."""
+    store = open_store(url)
+    with store.reading() as connection:
+        router, (benchmark_id, _) = find_router(connection, None), catalog.find_benchmark(connection, benchmark)
+        found = evaluations.newest_decisions(connection, router.id, benchmark_id, "test")
+    store.close()
+    return {decision.key: decision for decision in found}
 
 
 def outcome(connection: Connection, id_: str, expert: str = "ann", attempt: int = 1) -> NewServedOutcome:

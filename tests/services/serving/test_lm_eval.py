@@ -1,12 +1,15 @@
 """lm-eval through a service equals `evaluate` of the same router, question by question.
 
 Clients send questions, and the server of the experts puts them into the prompt of the benchmark, as a chat template
-does. The experts are those of the demo. `make test-harnesses` installs lm-eval and runs this.
+does. The experts are those of the demo. The commands of lm-eval are those of
+docs/serving.md. `make test-harnesses` installs lm-eval and runs this.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,15 +19,17 @@ import pytest
 import running_service
 from console import run
 from harness_tools import TOOLS, tool
+from served_rows import newest_evaluation
 from sqlalchemy import select
 
 from benchcoe_jobs.demo import STARTERS
 from benchcoe_jobs.demo.questions import write_questions
-from benchcoe_jobs.store.results import catalog, experts
-from benchcoe_jobs.store.routing import evaluations, routers
+from benchcoe_jobs.store.results import experts
 from benchcoe_jobs.store.routing.evaluations import StoredDecision
 from benchcoe_jobs.store.routing.tables import ServedDecision
 from benchcoe_jobs.store.session import open_store
+
+PAGE = (Path(__file__).parents[3] / "docs" / "serving.md").read_text(encoding="utf-8")
 
 TASK = """task: {name}
 dataset_path: json
@@ -79,13 +84,7 @@ def experts_url(folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
 
 def evaluated() -> dict[str, StoredDecision]:
-    """Query key -> the decision of the evaluation, with the score of the chosen expert."""
-    store = open_store("sqlite:///b.db")
-    with store.reading() as connection:
-        router, (benchmark_id, _) = routers.find_router(connection, None), catalog.find_benchmark(connection, "skills")
-        found = evaluations.newest_decisions(connection, router.id, benchmark_id, "test")
-    store.close()
-    return {decision.key: decision for decision in found}
+    return newest_evaluation("sqlite:///b.db", "skills")
 
 
 def served() -> dict[str, set[str]]:
@@ -101,16 +100,24 @@ def served() -> dict[str, set[str]]:
     return found
 
 
-def lm_eval(folder: Path, name: str, task: str, rows: list[dict[str, Any]], *options: str) -> dict[str, dict[str, Any]]:
-    """The samples of a task by the id of their question."""
+def lm_eval(folder: Path, name: str, task: str, rows: list[dict[str, Any]], command: str) -> dict[str, dict[str, Any]]:
+    """The samples of a task by the id of their question. `command` is one of the page, with `TASK` for the task."""
     tasks = folder / name
     tasks.mkdir()
     (tasks / "held_out.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     (tasks / f"{name}.yaml").write_text(TASK.format(name=name, folder=tasks) + task)
     output = ["--output_path", str(tasks / "out"), "--log_samples"]
-    tool("lm_eval", "--tasks", name, "--include_path", str(tasks), *output, *options, folder=folder)
+    program, *words = shlex.split(command.replace("TASK", name))
+    tool(program, *words, "--include_path", str(tasks), *output, folder=folder)
     [samples] = (tasks / "out").rglob("samples_*.jsonl")
     return {sample["doc"]["id"]: sample for sample in map(json.loads, samples.read_text().splitlines())}
+
+
+def command_of_page(model: str, url: str) -> str:
+    """The command of docs/serving.md for a model of lm-eval, with the address of a service."""
+    [command] = re.findall(rf"^lm_eval run --model {model} .+?(?=^```)", PAGE, re.MULTILINE | re.DOTALL)
+    assert "http://127.0.0.1:8900/v1" in command
+    return str(command).replace("\\\n", " ").replace("http://127.0.0.1:8900", url)
 
 
 def held_out(folder: Path) -> list[dict[str, Any]]:
@@ -122,9 +129,7 @@ def held_out(folder: Path) -> list[dict[str, Any]]:
 def test_generated_answers(folder: Path, experts_url: str) -> None:
     rows = held_out(folder)
     with running_service.running("--log-prompts") as url:
-        args = f"model=benchcoe/auto,base_url={url}/v1/chat/completions,num_concurrent=4"
-        model = ["--model", "local-chat-completions", "--apply_chat_template", "--model_args", args]
-        samples = lm_eval(folder, "generated", GENERATED, rows, *model)
+        samples = lm_eval(folder, "generated", GENERATED, rows, command_of_page("local-chat-completions", url))
     decisions = evaluated()
     assert len(samples) == len(decisions) > 25
     assert {id_: sample["exact_match"] for id_, sample in samples.items()} == {
@@ -147,9 +152,7 @@ def test_log_likelihoods(folder: Path, experts_url: str) -> None:
     ]
     options = ["--endpoints", "endpoints.toml"] if (folder / "endpoints.toml").exists() else []
     with running_service.running("--log-prompts", *options) as url:
-        args = f"model=benchcoe/auto,base_url={url}/v1/completions,tokenizer_backend=remote,tokenized_requests=False"
-        model = ["--model", "local-completions", "--model_args", f"{args},num_concurrent=4"]
-        samples = lm_eval(folder, "chosen", CHOSEN, rows, *model)
+        samples = lm_eval(folder, "chosen", CHOSEN, rows, command_of_page("local-completions", url))
     decisions = evaluated()
     chosen = served()
     for row in rows:
