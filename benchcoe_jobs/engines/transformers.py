@@ -69,11 +69,8 @@ class TransformersEngine:
                 "max_model_len": str(self._model.context),
             }
             | ({"reasoning": "keep"} if self._settings.keeps_reasoning else {})
-            | self._image_versions()
+            | ({} if self._vision is None else self._vision.versions)
         )
-
-    def _image_versions(self) -> dict[str, str]:
-        return {} if self._vision is None else {"image_processor": self._vision.name, "pillow": version("pillow")}
 
     def close(self) -> None:
         """Do nothing: the memory is released with the process."""

@@ -7,7 +7,6 @@ once, unless its batch fails or few-shot examples must be dropped.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -19,10 +18,10 @@ from benchcoe_jobs.domain import Completion, Decoding, Request
 from benchcoe_jobs.engines.errors import (
     ContextTooLongError,
     EngineError,
-    ModelNotFoundError,
     OutOfMemoryError,
     engine_error,
 )
+from benchcoe_jobs.engines.image_probe import image_versions, try_a_picture
 from benchcoe_jobs.engines.messages import processor_messages
 from benchcoe_jobs.engines.prompts import Prompter, failure, prepare, request_seed, shortened
 from benchcoe_jobs.masking import first_line
@@ -73,12 +72,12 @@ class VisionProcessor:
         processor.tokenizer.padding_side = "left"
         if processor.tokenizer.pad_token is None:
             processor.tokenizer.pad_token = processor.tokenizer.eos_token
-        self._try_a_picture()
+        try_a_picture(self._n_tokens)
 
     @property
-    def name(self) -> str:
-        """The class of the image processor: those that use torchvision resize otherwise than those that use Pillow."""
-        return type(self._processor.image_processor).__name__
+    def versions(self) -> dict[str, str]:
+        """See `image_versions`."""
+        return image_versions(self._processor)
 
     def pixels(self, request: Request) -> int:
         """The number of pixels of all images of a request. Raises as `picture_opener.open_image` does."""
@@ -187,26 +186,13 @@ class VisionProcessor:
         n = sum(image.width * image.height for _, images in opened.values() for image in images)
         self._bytes_per_pixel = sum(tensor.nbytes for tensor in inputs.values()) / n
 
-    def _try_a_picture(self) -> None:
-        shown, hidden = (Request("Look", images=images) for images in ((_picture(),), ()))
-        try:
-            [with_picture] = _rows(self._inputs([(shown, 0, [open_image(one) for one in shown.images])]))
-            [without] = _rows(self._inputs([(hidden, 0, [])]))
-        except EngineError as error:
-            raise ModelNotFoundError(f"its image processor fails at a picture of 64 x 48 pixels: {error}") from error
-        if len(with_picture) <= len(without):
-            raise ModelNotFoundError("its chat template has no place for an image")
+    def _n_tokens(self, request: Request) -> int:
+        """The length of a prompt. Raises EngineError as `_inputs` does."""
+        [ids] = _rows(self._inputs([(request, 0, [open_image(one) for one in request.images])]))
+        return len(ids)
 
 
 def _rows(inputs: Mapping[str, Tensor]) -> list[tuple[int, ...]]:
     """The token ids of each row without the padding."""
     pairs = zip(inputs["input_ids"], inputs["attention_mask"], strict=True)
     return [tuple(ids[mask.bool()].tolist()) for ids, mask in pairs]
-
-
-def _picture() -> bytes:
-    from PIL import Image
-
-    file = io.BytesIO()
-    Image.linear_gradient("L").resize((64, 48)).save(file, "PNG")
-    return file.getvalue()

@@ -28,6 +28,7 @@ from benchcoe_jobs.engines.errors import (
     OutOfMemoryError,
     engine_error,
 )
+from benchcoe_jobs.engines.image_probe import image_versions, try_a_picture
 from benchcoe_jobs.engines.messages import clean, endpoint_messages
 from benchcoe_jobs.engines.prompts import (
     Pair,
@@ -93,6 +94,7 @@ class VllmEngine:
         except Exception as error:  # vLLM raises what its libraries raise
             raise self._load_error(error) from error
         self._prompter = Prompter(tokenizer, int(self._llm.model_config.max_model_len))
+        self._sees_with = self._try_a_picture() if self._llm.model_config.is_multimodal_model else {}
         sentinels = [process.sentinel for process in multiprocessing.active_children()]
         threading.Thread(target=self._exit_with_workers, args=[sentinels], daemon=True).start()
 
@@ -142,7 +144,9 @@ class VllmEngine:
             "dtype": str(self._llm.model_config.dtype).removeprefix("torch."),
             "max_model_len": str(self._llm.model_config.max_model_len),
             "tensor_parallel": str(self._settings.tensor_parallel),
-        } | ({"reasoning": "keep"} if self._settings.keeps_reasoning else {})
+            **({"reasoning": "keep"} if self._settings.keeps_reasoning else {}),
+            **self._sees_with,
+        }
 
     def close(self) -> None:
         """Shut down vLLM's worker processes; those that do not exit are ended with the process group."""
@@ -157,6 +161,31 @@ class VllmEngine:
         if not self._closing:
             os.write(2, b"a worker process of vLLM ended\n")
             os._exit(1)
+
+    def _try_a_picture(self) -> dict[str, str]:
+        """What processes pictures, for the fingerprint; empty without a chat template, which has their places.
+
+        Raises ModelNotFoundError as `try_a_picture` does.
+        """
+        processors = import_module("vllm.transformers_utils.processor")
+        processor = processors.cached_processor_from_config(self._llm.model_config)
+        if not getattr(processor, "chat_template", None):
+            return {}
+
+        def n_tokens(request: Request) -> int:
+            try:
+                answer = self._chat_alone(_opened(request), Decoding(max_new_tokens=1))
+            except Exception as error:  # vLLM raises what its libraries raise
+                raise engine_error(error) from error
+            if answer.error is not None:
+                raise EngineError(answer.error)
+            return answer.prompt_tokens or 0
+
+        try:
+            try_a_picture(n_tokens)
+        except ModelNotFoundError as error:
+            raise ModelNotFoundError(f"model {self._settings.model} cannot see: {error}") from error
+        return image_versions(processor)
 
     def _generate_from_images(self, requests: Mapping[int, Request], decoding: Decoding) -> dict[int, Completion]:
         """Answers to requests with images, of which only some are open at a time."""

@@ -71,15 +71,17 @@ def test_answers_to_images_are_those_of_transformers(idefics: Path) -> None:
         Request("Look", shots=("~" * 300, "~" * 300), images=(tiny.picture(250),)),
         Request("No picture"),
     ]
-    found = []
+    found, image_processors = [], []
     for engine in ("transformers", "vllm"):
         with EngineClient(ExpertSettings(engine, str(idefics))) as client:
             answers = client.run(requests, GREEDY)
+            image_processors.append(client.version()["image_processor"])
             assert [one.error is None for one in answers] == [True, True, False, False, True, True]
             assert "cannot be decoded" in str(answers[2].error)
             assert "context too long" in str(answers[3].error)
             found.append([(one.text, one.prompt_tokens, one.shots_used, one.finish_reason) for one in answers])
     assert found[0] == found[1]
+    assert image_processors[0] == image_processors[1]
 
 
 def test_too_little_memory_is_an_error_of_its_own_type(llama: Path, monkeypatch: pytest.MonkeyPatch) -> None:
