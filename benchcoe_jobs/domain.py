@@ -137,13 +137,18 @@ class Query:
         return placed
 
     @property
+    def has_question(self) -> bool:
+        """Whether its question is known: a text, or pictures. If not, the query is known by its key alone."""
+        return bool(self.text or self.images)
+
+    @property
     def split_hash(self) -> str:
         """The hash by which `assign_split` assigns the query: that of its content, or of its key if it has no question.
 
         Queries that are known by their keys alone have the same empty content, or share it with all queries with
         the same answer: by content, all of them would be in one split.
         """
-        if self.text or self.images:
+        if self.has_question:
             return self.content_hash
         return hashlib.sha256(self.key.encode("utf-8", "surrogatepass")).hexdigest()
 

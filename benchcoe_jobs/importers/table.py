@@ -79,8 +79,8 @@ def read_results(
 def read_queries(path: Path, benchmark: str) -> Iterator[tuple[int, Query] | SkippedRow | Note]:
     """The queries of a benchmark with their line numbers in file order, and a SkippedRow for each unusable row.
 
-    Required columns: `text`, `subject`. Optional: `key`, `choices`, `answer`, `split`, `benchmark`, `images`, whose
-    paths begin at the folder of the file. Raises InputError as `read_rows` does.
+    Required columns: `subject`, and `text` or `images`, whose paths begin at the folder of the file. A row has one of
+    both at least. Optional: `key`, `choices`, `answer`, `split`, `benchmark`. Raises InputError as `read_rows` does.
     """
     duplicates = DuplicateGuard()
     folder = path if path.is_dir() else path.parent
@@ -88,9 +88,9 @@ def read_queries(path: Path, benchmark: str) -> Iterator[tuple[int, Query] | Ski
     def numbered_query(line: int, row: Row) -> tuple[int, Query]:
         columns.benchmark_of(row, benchmark)
         query = row_query(row, row_pictures(row, folder))
-        if not query.text:
+        if not query.has_question:
             raise RowError("text is empty")
         duplicates.claim(line, f"query {query.key!r}", query.key)
         return line, query
 
-    return converted(path, read_rows(path, QUERY_COLUMNS, [("subject",), ("text",)]), numbered_query)
+    return converted(path, read_rows(path, QUERY_COLUMNS, [("subject",), ("text", "images")]), numbered_query)

@@ -60,7 +60,7 @@ def row_query(row: Row, images: tuple[bytes, ...] = ()) -> Query:
     )
     if query.key:
         return query
-    if not query.text:
+    if not query.has_question:
         raise RowError("text is empty" if "text" in row else "key is missing")
     return replace(query, key=derived_key(query.content_hash))
 

@@ -158,13 +158,18 @@ class VisionKind:
     ) -> tuple[Features, Head]:
         """Learn the features, their weights, then the head. `validation` is not used: there are no epochs."""
         text, pictures = _text_features(context), PictureFeatures(context)
-        text.fit(examples.questions)
+        has_text = any(question.whole.strip() for question in examples.questions)
+        text.fit(examples.questions if has_text else [RouterInput(_UNUSED_WORD)])
         pictures.fit(examples.questions)
         of_text, of_pictures = text.transform(examples.questions), pictures.transform(examples.questions)
         share = best_share(of_text, of_pictures, examples.targets)
         fitted = self.heads[level][head]()
         fitted.fit(combined(of_text, of_pictures, share), examples)
         return VisionFeatures(text, pictures, share), fitted
+
+
+_UNUSED_WORD = "picture"
+"""The vocabulary where no question has a text: tf-idf features need one word."""
 
 
 def _text_features(context: TrainingContext) -> TfidfFeatures | EmbeddingFeatures:

@@ -63,8 +63,8 @@ class KnownQuestions:
 
     def copied_by(self, query: Query) -> Copy | None:
         """The known queries that a query with a new key seems to copy; None if it is a query of its own."""
-        with_question = self._with_question(query) if query.text else []
-        if query.text and query.key == derived_key(query.content_hash):
+        with_question = self._with_question(query) if query.has_question else []
+        if query.has_question and query.key == derived_key(query.content_hash):
             return Copy(OTHER_KEY, with_question) if with_question else None
         if not (known := self._spellings()):
             return None
@@ -89,7 +89,7 @@ class KnownQuestions:
         """Add the question of a known key."""
         if self._by_text is None:
             self._unread.append(query)
-        elif query.text:
+        elif query.has_question:
             self._add_question(self._by_text, query.key, query.text, query.choices)
 
     def _with_question(self, query: Query) -> list[str]:

@@ -264,12 +264,12 @@ class Matcher:
     def _add(self, query: Query) -> None:
         # A later row of the part may bring the text of the query, and must not move it to another split.
         split = query.split or assign_split(query.split_hash)
-        self._new[query.key] = query if query.text else query.with_split(split)
+        self._new[query.key] = query if query.has_question else query.with_split(split)
         self._n_new += 1
         self._known.add(query)
         if query.text and self._by_text is not None:
             self._by_text.setdefault(written(query.text), []).append(query.key)
-        if not query.text and query.subject in self._subjects_before:
+        if not query.has_question and query.subject in self._subjects_before:
             self._unknown[query.key] = query.subject
 
     def _learn(self, query: Query) -> None:

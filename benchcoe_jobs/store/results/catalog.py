@@ -17,7 +17,7 @@ from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.store import bulk
 from benchcoe_jobs.store.results import pictures
 from benchcoe_jobs.store.results.imports import ImportRecord
-from benchcoe_jobs.store.results.joins import QUERIES, SOURCE_REFS, QueryRef
+from benchcoe_jobs.store.results.joins import HAS_QUESTION, QUERIES, SOURCE_REFS, QueryRef
 from benchcoe_jobs.store.tables import Benchmark, Query, QueryContent, Stratum, Subject
 
 _IDS_AT_ONCE = 10_000
@@ -253,22 +253,20 @@ def query_texts(connection: Connection, benchmark_id: int) -> Iterable[tuple[str
 
 
 def questions_by_key(connection: Connection, benchmark_id: int) -> Iterator[tuple[str, str, tuple[str, ...]]]:
-    """(key, text, choices) of every query of a benchmark that has a text."""
+    """(key, text, choices) of every query of a benchmark that has a question."""
     rows = connection.execute(
         select(Query.key, QueryContent.text, QueryContent.choices)
         .join(QueryContent, QueryContent.query_id == Query.id)
-        .where(Query.benchmark_id == benchmark_id, QueryContent.text != "")
+        .where(Query.benchmark_id == benchmark_id, HAS_QUESTION)
     )
     return ((key, text, tuple(choices)) for key, text, choices in rows)
 
 
 def questions(connection: Connection, benchmark_id: int, split: str) -> list[Question]:
-    """The queries of a split that have a text, by id. Their pictures are read from the store when they are needed."""
+    """The queries of a split that have a question, by id. Their pictures are read when they are needed."""
     of_query = pictures.unread(connection, benchmark_id)
     rows = connection.execute(
-        QUERIES.where(Subject.benchmark_id == benchmark_id, Stratum.split == split, QueryContent.text != "").order_by(
-            Query.id
-        )
+        QUERIES.where(Subject.benchmark_id == benchmark_id, Stratum.split == split, HAS_QUESTION).order_by(Query.id)
     )
     return [
         Question(id_, key, subject, split, stratum_id, RouterInput(text, tuple(choices), of_query.get(id_, ())))

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import aliased
 
-from benchcoe_jobs.store.tables import Query, QueryContent, Stratum, Subject
+from benchcoe_jobs.store.tables import Query, QueryContent, QueryPicture, Stratum, Subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +57,9 @@ SOURCE_QUERIES = SOURCE_REFS.join(QueryContent, QueryContent.query_id == Query.i
     QueryContent.text, QueryContent.choices, QueryContent.answer
 )
 """QUERIES with the subject in the source of the benchmark."""
+
+HAS_QUESTION = or_(
+    QueryContent.text != "",
+    select(QueryPicture.query_id).where(QueryPicture.query_id == QueryContent.query_id).exists(),
+)
+"""Whether the question of a `query_content` is known: a text, or pictures. See `domain.Query.has_question`."""

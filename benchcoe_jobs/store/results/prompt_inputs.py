@@ -12,12 +12,12 @@ from sqlalchemy import Connection, Select, select
 
 from benchcoe_jobs.domain import Query as DomainQuery
 from benchcoe_jobs.store.results import pictures
-from benchcoe_jobs.store.results.joins import SOURCE_QUERIES, SOURCE_REFS, QueryRef
+from benchcoe_jobs.store.results.joins import HAS_QUESTION, SOURCE_QUERIES, SOURCE_REFS, QueryRef
 from benchcoe_jobs.store.tables import Query, QueryContent, Stratum, Subject
 
 
 def promptable(connection: Connection, benchmark_id: int, split: str | None, limit: int | None) -> list[QueryRef]:
-    """The queries with a text, of one split or of all, sorted by subject and id.
+    """The queries with a question, of one split or of all, sorted by subject and id.
 
     They are sorted by subject because the prompts of a subject share a prefix, which engines cache. `limit` selects
     the first queries in the order of their content hashes: a sample of all subjects, of which a larger limit is a
@@ -25,7 +25,7 @@ def promptable(connection: Connection, benchmark_id: int, split: str | None, lim
     """
     chosen = (
         SOURCE_REFS.join(QueryContent, QueryContent.query_id == Query.id)
-        .where(Query.benchmark_id == benchmark_id, QueryContent.text != "")
+        .where(Query.benchmark_id == benchmark_id, HAS_QUESTION)
         .order_by(QueryContent.content_hash, Query.id)
         .limit(limit)
     )

@@ -14,6 +14,7 @@ from sqlalchemy.orm import aliased
 
 from benchcoe_jobs.store import bulk
 from benchcoe_jobs.store.results import catalog
+from benchcoe_jobs.store.results.joins import HAS_QUESTION
 from benchcoe_jobs.store.routing import snapshots
 from benchcoe_jobs.store.routing.answer_cost import ANSWER_COST
 from benchcoe_jobs.store.routing.routers import TrainedRouter
@@ -228,7 +229,7 @@ def mean_costs(
 def seen_in_training(connection: Connection, router: TrainedRouter, benchmark_id: int, split: str) -> int:
     """The number of queries of a split whose content is that of a query of the router's training split.
 
-    Queries without a text do not count: their content is unknown, not equal.
+    Queries without a question do not count: their content is unknown, not equal.
     """
     trained_on = (
         select(QueryContent.content_hash)
@@ -246,7 +247,7 @@ def seen_in_training(connection: Connection, router: TrainedRouter, benchmark_id
         .where(
             Subject.benchmark_id == benchmark_id,
             Stratum.split == split,
-            QueryContent.text != "",
+            HAS_QUESTION,
             QueryContent.content_hash.in_(trained_on),
         )
     )

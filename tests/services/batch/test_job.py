@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import picture_world
 import pytest
 import routing_world
 import tiny_quiz
@@ -351,3 +352,19 @@ def test_one_budget_for_the_whole_file(
     with pytest.raises(UsageError, match="20 lines are expected to cost 20 with the cheapest expert"):
         submit_file(store, file, None, budget=19.9)
     assert submit_file(store, file, None, budget=20.0)[1] is False, "the same file and budget is the same job"
+
+
+def test_pictures_decide_who_answers(
+    store: Store, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_quiz.install(tmp_path, monkeypatch)
+    picture_world.fill(store, tmp_path)
+    picture_world.train(store, settings.home)
+    lines = []
+    for number, subject in enumerate(["red", "blue"] * 3, 100):
+        image = {"type": "image_url", "image_url": {"url": picture_world.uri(subject, number)}}
+        lines.append(chat(number, "") | {"url": CHAT})
+        lines[-1]["body"]["messages"][0]["content"] = [{"type": "text", "text": "Look"}, image]
+    job_id, _ = submit_file(store, write(tmp_path / "p.jsonl", *lines), "looks")
+    assert follow(store, settings, job_id).state is JobState.DONE
+    assert experts_of(store, job_id) == ["ann", "bob"] * 3

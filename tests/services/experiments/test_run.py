@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import picture_world
 import pytest
 from experiment_file import FILE, read
 from tables import add_experts, bring
@@ -175,3 +176,24 @@ def test_a_killed_run_continues(tmp_path: Path, sqlite_template: Path) -> None:
     assert sorted(path.suffix for path in (out / "trials").iterdir()) == [".json"] * 10
     assert not list(out.glob(".resplit-*")), "the temporary store of the killed run is removed"
     store.close()
+
+
+LOOKS = """
+title = "pictures"
+benchmark = "toy"
+protocols = ["in-distribution"]
+seeds = [0]
+[pools]
+two = ["ann", "bob"]
+[[routers]]
+name = "looks"
+kind = "vision"
+"""
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])
+def test_a_router_that_looks_at_questions_without_texts(store: Store, tmp_path: Path) -> None:
+    picture_world.fill(store, tmp_path)
+    [trial] = run_experiment(store, read(tmp_path, LOOKS), tmp_path / "out").outcomes
+    assert trial.report["accuracy"] == trial.report["oracle"] == 1.0
+    assert trial.report["gain"]["value"] > 0.3
