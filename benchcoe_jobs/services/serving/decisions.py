@@ -106,7 +106,11 @@ class Decisions:
         loop = asyncio.get_running_loop()
         while self._waiting:
             batch, self._waiting = self._waiting[:_MOST_TOGETHER], self._waiting[_MOST_TOGETHER:]
-            found = await loop.run_in_executor(self._thread, self._decided, batch)
+            found: Sequence[Decision | Exception]
+            try:
+                found = await loop.run_in_executor(self._thread, self._decided, batch)
+            except Exception as error:  # a fault of this program: no request must wait until its time is over
+                found = [error] * len(batch)
             for request, decided in zip(batch, found, strict=True):
                 if request.done.done():  # its client has left, or has waited too long
                     continue

@@ -144,8 +144,11 @@ class LiveRouters:
     """The routers of a service, each with a name of its own; the first one also decides for `benchcoe/auto`."""
 
     def __init__(self, routers: Sequence[LiveRouter]) -> None:
+        """Raises UsageError if another router than the first is named `auto`."""
         self.first = routers[0]
         self.all = tuple(routers)
+        if any(live.loaded.router == "auto" for live in self.all[1:]):
+            raise UsageError("benchcoe/auto is the first router: name the router 'auto' first, or leave it out")
 
     @property
     def by_name(self) -> dict[str, LiveRouter]:

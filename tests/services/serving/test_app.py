@@ -12,7 +12,9 @@ import pytest
 import routing_world
 from served_world import APPLES, BRICKS, World, chat, events, openai_client, said
 
+from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.services.serving import server as server_module
+from benchcoe_jobs.services.serving.live_router import LiveRouter, LiveRouters
 from benchcoe_jobs.services.serving.server import ServerOptions
 from benchcoe_jobs.store.routing.tables import ServedDecision, ServedOutcome, ServedScore
 
@@ -78,6 +80,11 @@ def test_several_routers(world: World) -> None:
     assert [router["router"] for router in ready.json()["routers"]] == ["r", "s"]
     assert metrics.text.count("\nbenchcoe_router_info{") == 2
     assert len({row["snapshot_id"] for row in world.rows(ServedDecision)}) == 2
+
+    routing_world.train(world.store, world.home, name="auto")
+    live = [LiveRouter(source, source.load()) for source in (world.source(), world.source(router="auto"))]
+    with pytest.raises(UsageError, match="benchcoe/auto is the first router"):
+        LiveRouters(live)
 
 
 def test_the_name_of_an_expert_is_not_routed(world: World) -> None:

@@ -58,6 +58,14 @@ def test_decisions_of_requests_that_arrive_together_are_one_transaction(
     assert (sum(batches), len(batches)) == (30, 1)
 
 
+def test_a_fault_of_the_program_ends_its_requests(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(decisions, "prompt_hash", broken)
+    assert [type(one) for one in decided(world, APPLES, BRICKS)] == [ZeroDivisionError] * 2
+
+
 def test_a_request_is_refused_if_its_decision_cannot_be_stored(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def away(*_: object) -> None:
         raise StoreUnavailableError("away")
