@@ -163,13 +163,13 @@ class VllmEngine:
             os._exit(1)
 
     def _try_a_picture(self) -> dict[str, str]:
-        """What processes pictures, for the fingerprint; empty without a chat template, which has their places.
+        """What processes pictures, for the fingerprint; empty for a model that hears, or without a chat template.
 
         Raises ModelNotFoundError as `try_a_picture` does.
         """
         processors = import_module("vllm.transformers_utils.processor")
         processor = processors.cached_processor_from_config(self._llm.model_config)
-        if not getattr(processor, "chat_template", None):
+        if not getattr(processor, "chat_template", None) or not hasattr(processor, "image_processor"):
             return {}
 
         def n_tokens(request: Request) -> int:
