@@ -5,7 +5,8 @@
 STORE_FOLDER is a folder that bench/mmlu_pro.py --store made; results and embeddings are read from it. resplits: five
 split assignments (the first is the stored one), every kind against the best single expert and against the kind that
 gains most. subjects: each subject held out in turn, with and without the fallback. fit: the time of a query-level
-embedding fit against the ridge of scikit-learn on the same matrix.
+embedding fit against the ridge of scikit-learn on the same matrix; the time and the gain of a blend fit against one
+that reads the matrix anew for each fold and penalty.
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ import argparse
 import functools
 import hashlib
 import sys
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 from harness import markdown, seconds
@@ -30,9 +33,11 @@ from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Level
 from benchcoe_jobs.routers import blend, fallback
 from benchcoe_jobs.routers.base import Examples, Matrix, TrainingContext
+from benchcoe_jobs.routers.blend import BLEND, BlendHead
 from benchcoe_jobs.routers.embedding import EMBEDDING
 from benchcoe_jobs.routers.linear import RidgeHead
 from benchcoe_jobs.routers.model import RouterTrainer, new_trainer
+from benchcoe_jobs.routers.refits import Refits, refits
 from benchcoe_jobs.services.intervals import mean_interval
 from benchcoe_jobs.store.results import catalog, experts
 from benchcoe_jobs.store.results.catalog import Question
@@ -104,7 +109,9 @@ def main() -> None:
         if options.only in (None, "subjects"):
             held_out(processes, read(options.store))
     if options.only in (None, "fit"):
-        fit(read(options.store))
+        data = read(options.store)
+        fit(data)
+        blend_fit(data)
 
 
 DATA: list[Data] = []
@@ -114,7 +121,6 @@ DATA: list[Data] = []
 def begin(folder: Path) -> None:
     DATA.append(read(folder))
     # Pools share what does not depend on experts: subject classifiers, and similarities of questions.
-    blend._classifier = remembered(blend._classifier, lambda x, *rest: (x, *rest))
     fallback._held_out_predictions = remembered(fallback._held_out_predictions, held_out_by)
     fallback._similarity = remembered(
         fallback._similarity, lambda x, others, k, *, skips_itself=False: (x, others, k, skips_itself)
@@ -364,6 +370,35 @@ def fit(data: Data) -> None:
     theirs = seconds(lambda: Ridge(alpha=30.0).fit(x.astype(np.float64), targets))
     print(f"## Fit of {targets.shape[1]} x {len(x)}, embeddings cached, against Ridge of scikit-learn\n")
     markdown(["fit s", "scikit-learn s", "ratio"], [[f"{ours:.2f}", f"{theirs:.2f}", f"{ours / theirs:.2f}"]])
+
+
+def blend_fit(data: Data) -> None:
+    """The dense fits of blend against those that read the matrix each time, on the stored split assignment."""
+    train, test = split(data, 0)
+    features = BLEND.features(data.setting)
+    x, others = (features.transform([data.questions[row].router_input for row in rows]) for rows in (train, test))
+    once = remembered(Refits.classifier, lambda fits, *rest: (fits._x, *rest))
+    rows = []
+    for number, pool in enumerate(["four 7-9B", "up to 14B", "five alike", "all twelve"]):
+        scores = scores_of(data, pool)
+        examples = Examples((), data.subjects[train].tolist(), scores[train])
+        complete_rows = ~np.isnan(scores[test]).any(axis=1)
+        known, single = scores[test][complete_rows], best(scores[train], 0)
+        gains_, taken = [], []
+        for make in (refits, Refits):
+            start = time.process_time()
+            with mock.patch.object(blend, "refits", make):
+                head = BlendHead()
+                head.fit(x, examples)
+            taken.append(time.process_time() - start)
+            chosen = head.predict(others[complete_rows]).argmax(axis=1)
+            gains_.append(known[np.arange(len(known)), chosen] - known[:, single])
+        Refits.classifier = once  # type: ignore[method-assign]  # the same for every pool; the first is timed
+        times = [f"{taken[0]:.1f}", f"{taken[1]:.1f}", f"{taken[0] / taken[1]:.2f}"] if not number else ["", "", ""]
+        rows.append([pool, *times, *map(in_points, (*gains_, gains_[0] - gains_[1]))])
+    print("## Fit of blend, embeddings cached, against reading the matrix for each fold and penalty\n")
+    columns = ["pool", "CPU s", "anew, CPU s", "ratio", "gain", "anew, gain", "difference"]
+    markdown(columns, rows)
 
 
 if __name__ == "__main__":

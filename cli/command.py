@@ -39,7 +39,13 @@ class FiniteOr(Finite):
         self.word = word
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return value if value == self.word else super().convert(value, param, ctx)
+        if value == self.word:
+            return value
+        try:
+            float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor {self.word}.", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def new_name(_ctx: click.Context, param: click.Parameter, name: str | None) -> str | None:

@@ -18,7 +18,8 @@ from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Level
 from benchcoe_jobs.routers.base import Examples, FrozenFeatureKind, Matrix
 from benchcoe_jobs.routers.embedding import TwoViewFeatures
-from benchcoe_jobs.routers.linear import LogisticHead, column_products, ridge
+from benchcoe_jobs.routers.linear import LogisticHead, column_products
+from benchcoe_jobs.routers.refits import Refits, refits
 from benchcoe_jobs.routers.stored import StoredConfig, stored_array
 
 FOLDS = 5
@@ -47,12 +48,14 @@ class BlendHead:
     def fit(self, x: Matrix, examples: Examples) -> None:
         """Learn scores (n, k), NaN if unknown, and the penalty of the ridge."""
         self._subjects = tuple(sorted(set(examples.subjects)))
-        self._classifier = _classifier(x, examples.subjects, self._subjects)
-        self._out_of_fold = self._out_of_fold_subjects(x, examples.subjects)
-        means = _means(examples, self._subjects)
-        residuals = examples.targets - self._out_of_fold @ means.T
-        self._penalty = _best_penalty(x, residuals, examples.targets)
-        self._means, (self._weights, self._intercepts) = means, ridge(x, residuals, self._penalty)
+        fits, nothing = refits(x), np.zeros(x.shape[0], dtype=bool)
+        if len(self._subjects) > 1:
+            self._classifier = fits.classifier(self._codes(examples.subjects), len(self._subjects), nothing)
+        self._out_of_fold = self._out_of_fold_subjects(fits, x, examples.subjects)
+        self._means = _means(examples, self._subjects)
+        residuals = examples.targets - self._out_of_fold @ self._means.T
+        self._penalty = _best_penalty(fits, x, residuals, examples.targets)
+        [(self._weights, self._intercepts)] = fits.ridges(residuals, [self._penalty], nothing)
 
     def predict(self, x: Matrix) -> Floats:
         """Predicted scores (n, k). They are not clipped to [0, 1]: clipping would make ties."""
@@ -62,8 +65,9 @@ class BlendHead:
     def extended(self, x: Matrix, examples: Examples) -> Self:
         """A head with more columns; it keeps the subjects and the penalty of the first fit."""
         means = _means(examples, self._subjects)
-        residuals = examples.targets - self._out_of_fold_subjects(x, examples.subjects) @ means.T
-        weights, intercepts = ridge(x, residuals, self._penalty)
+        fits = refits(x)
+        residuals = examples.targets - self._out_of_fold_subjects(fits, x, examples.subjects) @ means.T
+        [(weights, intercepts)] = fits.ridges(residuals, [self._penalty], np.zeros(x.shape[0], dtype=bool))
         grown = self.restore(self.config(), self.arrays())
         grown._means = np.vstack([self._means, means])
         grown._weights = np.vstack([self._weights, weights])
@@ -75,9 +79,11 @@ class BlendHead:
 
         The probability of the question's subject is shared among the others in proportion; the ridge is fitted again.
         """
-        own = np.array([self._subjects.index(subject) for subject in examples.subjects])
+        own, fits = self._codes(examples.subjects), refits(x)
         subjects = (
-            self._out_of_fold_subjects(x, examples.subjects) if self._out_of_fold is None else self._out_of_fold.copy()
+            self._out_of_fold_subjects(fits, x, examples.subjects)
+            if self._out_of_fold is None
+            else self._out_of_fold.copy()
         )
         residuals = examples.targets - subjects @ self._means.T
         subjects[np.arange(len(own)), own] = 0.0
@@ -86,7 +92,7 @@ class BlendHead:
         for number in range(len(self._subjects)):
             out = own == number
             has = (~np.isnan(residuals[~out])).any(axis=0)
-            weights, intercepts = ridge(x[~out], residuals[np.ix_(~out, has)], self._penalty)
+            [(weights, intercepts)] = fits.ridges(residuals[:, has], [self._penalty], out)
             predictions[np.ix_(out, has)] += column_products(x[out], weights) + intercepts
         return predictions
 
@@ -95,12 +101,15 @@ class BlendHead:
 
         The means by subject and the penalty are those of the fit.
         """
-        subjects = self._out_of_fold_subjects(x, examples.subjects) if self._out_of_fold is None else self._out_of_fold
+        fits = refits(x)
+        subjects = (
+            self._out_of_fold_subjects(fits, x, examples.subjects) if self._out_of_fold is None else self._out_of_fold
+        )
         predictions = subjects @ self._means.T
         residuals = examples.targets - predictions
-        for fitted, held_out in _folds(x.shape[0]):
-            has = (~np.isnan(residuals[fitted])).any(axis=0)
-            weights, intercepts = ridge(x[fitted], residuals[np.ix_(fitted, has)], self._penalty)
+        for held_out in _folds(x.shape[0]):
+            has = (~np.isnan(residuals[~held_out])).any(axis=0)
+            [(weights, intercepts)] = fits.ridges(residuals[:, has], [self._penalty], held_out)
             predictions[np.ix_(held_out, has)] += column_products(x[held_out], weights) + intercepts
         return predictions
 
@@ -143,34 +152,29 @@ class BlendHead:
     def _probabilities(self, x: Matrix) -> Floats:
         return self._classifier.predict(x) if self._classifier else np.ones((x.shape[0], 1))
 
-    def _out_of_fold_subjects(self, x: Matrix, subjects: Sequence[str]) -> Floats:
+    def _codes(self, subjects: Sequence[str]) -> NDArray[np.intp]:
+        """The numbers (n,) of the subjects, -1 for one that was not in training."""
+        number = {subject: code for code, subject in enumerate(self._subjects)}
+        return np.array([number.get(subject, -1) for subject in subjects], dtype=np.intp)
+
+    def _out_of_fold_subjects(self, fits: Refits, x: Matrix, subjects: Sequence[str]) -> Floats:
         """Probabilities (n, subjects) of each question from a classifier that was fitted without it (cross-validation).
 
         A classifier is more confident of the questions that it was fitted on than of any other.
         """
         probabilities = self._probabilities(x)
-        for fitted, held_out in _folds(x.shape[0]):
-            known = np.array([subject in self._subjects for subject in subjects])[fitted]
-            named = [subjects[row] for row in fitted[known].tolist()]
-            present = tuple(sorted(set(named)))
-            probabilities[held_out] = 0.0
-            columns = np.array([self._subjects.index(subject) for subject in present])
-            classifier = _classifier(x[fitted[known]], named, present)
-            probabilities[np.ix_(held_out, columns)] = classifier.predict(x[held_out]) if classifier else 1.0
+        if self._classifier is None:
+            return probabilities
+        codes = self._codes(subjects)
+        for held_out in _folds(x.shape[0]):
+            left_out = held_out | (codes < 0)
+            if not left_out.all():
+                classifier = fits.classifier(codes, len(self._subjects), left_out)
+                probabilities[held_out] = classifier.predict(x[held_out])
         return probabilities
 
 
 BLEND = FrozenFeatureKind(TwoViewFeatures, {Level.QUERY: {"ridge": BlendHead}})
-
-
-def _classifier(x: Matrix, subjects: Sequence[str], names: Sequence[str]) -> LogisticHead | None:
-    if len(names) < 2:
-        return None
-    column_of = {name: column for column, name in enumerate(names)}
-    one_hot = np.eye(len(names))[[column_of[subject] for subject in subjects]]
-    head = LogisticHead()
-    head.fit(x, Examples((), subjects, one_hot))
-    return head
 
 
 def _means(examples: Examples, subjects: Sequence[str]) -> Floats:
@@ -184,29 +188,27 @@ def _means(examples: Examples, subjects: Sequence[str]) -> Floats:
     return means
 
 
-def _best_penalty(x: Matrix, residuals: Floats, scores: Floats) -> float:
+def _best_penalty(fits: Refits, x: Matrix, residuals: Floats, scores: Floats) -> float:
     """The penalty whose out-of-fold predictions separate the experts of a question best.
 
     The errors are those of the scores less their mean over the experts of the question: the difficulty of a question
     can be learned with a smaller penalty, but it does not change which expert is best.
     """
-    if x.shape[0] < 2:
-        return PENALTIES[-1]
     known = ~np.isnan(scores)
     errors = np.zeros(len(PENALTIES))
-    for fitted, held_out in _folds(x.shape[0]):
-        has = known[fitted].any(axis=0)  # a column without a known score in this fold cannot be fitted
-        for number, penalty in enumerate(PENALTIES):
-            weights, intercepts = ridge(x[fitted], residuals[np.ix_(fitted, has)], penalty)
+    for held_out in _folds(x.shape[0]):
+        has = known[~held_out].any(axis=0)  # a column without a known score in this fold cannot be fitted
+        fitted = fits.ridges(residuals[:, has], PENALTIES, held_out)
+        for number, (weights, intercepts) in enumerate(fitted):
             wrong = column_products(x[held_out], weights) + intercepts - residuals[np.ix_(held_out, has)]
             scored = wrong[(~np.isnan(wrong)).any(axis=1)]
             errors[number] += np.nansum((scored - np.nanmean(scored, axis=1, keepdims=True)) ** 2)
-    return PENALTIES[int(np.argmin(errors))]
+    return PENALTIES[int(np.argmin(errors))] if errors.any() else PENALTIES[-1]
 
 
-def _folds(n: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """(fitted on, held out) rows of each fold, the same for equal n; no fold for a single question."""
+def _folds(n: int) -> Iterator[NDArray[np.bool_]]:
+    """Masks (n,) of the rows that are held out together, the same for equal n; no fold for a single question."""
     fold = np.random.default_rng(0).permutation(n) % FOLDS
     for number in range(FOLDS):
         if (fold == number).any() and (fold != number).any():
-            yield np.flatnonzero(fold != number), np.flatnonzero(fold == number)
+            yield fold == number

@@ -6,7 +6,7 @@ scikit-learn is imported to fit a head; a fitted head predicts with numpy only.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -84,6 +84,13 @@ class LogisticHead(_Linear):
             self._weights = np.vstack([np.zeros_like(model.coef_), model.coef_])
             self._intercepts = np.concatenate([[0.0], model.intercept_])
 
+    @classmethod
+    def of(cls, weights: Floats, intercepts: Floats) -> Self:
+        """The head with weights (k, d) and intercepts (k,); the probability of an output with -inf is 0."""
+        head = cls()
+        head._weights, head._intercepts = weights, intercepts
+        return head
+
     def predict(self, x: Matrix) -> Floats:
         """Probabilities (n, k); each row sums to one."""
         values = self._values(x)
@@ -158,20 +165,25 @@ def ridge(x: Matrix, targets: Floats, penalty: float | None = None) -> tuple[Flo
 
     shape = _shape(x)
     x = _float64(x)
-    known = ~np.isnan(targets)
-    columns_of: dict[bytes, list[int]] = {}  # bits of the known rows -> the columns that are known on them
-    for column, bits in enumerate(np.packbits(known.T, axis=1)):
-        columns_of.setdefault(bits.tobytes(), []).append(column)
     weights = np.empty((targets.shape[1], x.shape[1]))
     intercepts = np.empty(targets.shape[1])
     solver = "sparse_cg" if shape == "sparse" else "cholesky"
-    for columns in map(np.array, columns_of.values()):
-        rows = known[:, columns[0]]
-        whole = bool(rows.all())  # avoids a copy of x
+    for columns, rows in known_groups(targets, np.ones(len(targets), dtype=bool)):
+        whole = len(rows) == len(targets)  # avoids a copy of x
         model = Ridge(alpha=penalty or _RIDGE_PENALTY[shape], solver=solver)
         model.fit(x if whole else x[rows], targets[:, columns] if whole else targets[np.ix_(rows, columns)])
         weights[columns], intercepts[columns] = model.coef_, model.intercept_
     return weights, intercepts
+
+
+def known_groups(targets: Floats, usable: NDArray[np.bool_]) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """The columns of targets (n, k), NaN if unknown, by the `usable` rows that they are known on: (columns, rows)."""
+    known = ~np.isnan(targets) & usable[:, None]
+    columns_of: dict[bytes, list[int]] = {}  # bits of the known rows -> the columns that are known on them
+    for column, bits in enumerate(np.packbits(known.T, axis=1)):
+        columns_of.setdefault(bits.tobytes(), []).append(column)
+    for columns in columns_of.values():
+        yield np.array(columns), np.flatnonzero(known[:, columns[0]])
 
 
 def _logistic(x: Matrix, targets: Floats) -> tuple[Floats, Floats]:

@@ -275,7 +275,7 @@ IMPORT = (
         ("audit", "findings"),
         (
             "train-router r --pool two",
-            "benchmark fallback history kind label_set level n new_outputs outputs pool router split",
+            "auto_weight benchmark fallback history kind label_set level n new_outputs outputs pool router split",
         ),
         ("routers", "routers"),
         ("evaluate by-subject", ""),
