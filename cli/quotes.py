@@ -33,7 +33,8 @@ def show_quote(session: Session, quote: Quote, n_workers: int, needs_gpu: bool) 
             echo(f"time by number of workers: {by_number}")
         if data["gpu_hours"]:
             echo(f"GPU-hours: {_number(data['gpu_hours'])}")
-        echo("in brackets: intervals that hold in 80 % of cases")
+        if rows:
+            echo("in brackets: intervals that hold in 80 % of cases")
 
     session.show(data, human)
 

@@ -30,9 +30,12 @@ def of_sample(values: Sequence[float], n: int, per_draw: int = 1) -> Interval:
     """The total of `n` further questions like those with these values: two or more, drawn at random.
 
     The interval is that of Student's t for the sum of new draws. `per_draw` values share one draw, as the times of
-    the answers of a micro-batch do.
+    the answers of a micro-batch do. Of less than two draws the spread is unknown, as in `of_alike`; the values must
+    then be positive.
     """
-    draws, new = max(len(values) / per_draw, 2.0), max(n / per_draw, 1.0)
+    draws, new = len(values) / per_draw, max(n / per_draw, 1.0)
+    if draws < 2:
+        return of_alike([fmean(values)], n)
     half = _quantile(draws - 1) * stdev(values) * n * math.sqrt(1 / draws + 1 / new)
     total = n * fmean(values)
     return Interval(total, max(total - half, 0.0), total + half)

@@ -90,9 +90,8 @@ def _from_own(
     completion = _sampled([answer.completion_tokens for answer in own], n)
     latencies = [answer.latency_s for answer in own if answer.latency_s is not None]
     seconds = None
-    if len(latencies) >= ENOUGH:
-        mean = sum(latencies) / len(latencies)
-        scale = rate / mean if rate and mean else 1.0 / micro_batch
+    if len(latencies) >= ENOUGH and (mean := sum(latencies) / len(latencies)) > 0:
+        scale = rate / mean if rate else 1.0 / micro_batch
         seconds = of_sample([latency * scale for latency in latencies], n, micro_batch)
     recorded = _sampled([answer.cost for answer in own], n)
     cost = recorded or _cost(expert, n, lambda: _sampled_prices(expert, own, n), seconds)

@@ -26,6 +26,11 @@ def test_four_in_five_totals_are_in_the_interval(known: int, n: int, per_draw: i
     assert 740 <= held <= 850
 
 
+def test_one_micro_batch_says_nothing_of_the_spread() -> None:
+    found = of_sample([2.0] * 20, 100, per_draw=64)
+    assert (found.value, found.low, found.high) == pytest.approx((200.0, 200 / 3, 600.0))
+
+
 def test_an_expert_like_others() -> None:
     rng = np.random.default_rng(0)
     held = 0
