@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import cascade_world
 import numpy as np
 import picture_world
 import pytest
@@ -197,3 +198,20 @@ def test_a_router_that_looks_at_questions_without_texts(store: Store, tmp_path: 
     [trial] = run_experiment(store, read(tmp_path, LOOKS), tmp_path / "out").outcomes
     assert trial.report["accuracy"] == trial.report["oracle"] == 1.0
     assert trial.report["gain"]["value"] > 0.3
+
+
+@pytest.mark.parametrize("dialect", ["sqlite"])  # the database plays no part
+def test_a_cascade_finds_the_responses_in_the_temporary_store(store: Store, tmp_path: Path) -> None:
+    cascade_world.fill(store, tmp_path)
+    cascade_world.train(store, tmp_path)
+    experiment = Experiment(
+        benchmark="toy",
+        protocols=(Protocol.IN_DISTRIBUTION,),
+        pools={"all": ()},
+        routers=(RouterSpec("c", Level.QUERY, "cascade"),),
+    )
+    done = run_experiment(store, experiment, tmp_path / "out")
+    assert done.failed == []
+    report = done.outcomes[0].report
+    expected = evaluate(store, tmp_path, "c", benchmark=None, split="test")
+    assert (report["accuracy"], report["cascade"]) == (expected.accuracy, expected.cascade)
