@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from harness import markdown
 from numpy.typing import NDArray
-from routing import DATA, POOLS, Data, Found, begin, by_question, complete, interval, less, split
+from routing import DATA, POOLS, Data, Found, begin, by_question, complete, less, split
 from stages import PRICES
 
 from benchcoe_jobs.arrays import Floats
@@ -131,7 +131,8 @@ def row(pool: str, limit: float, runs: list[Run]) -> list[str]:
 def vote_row(pool: str, found: list[Majority]) -> list[str]:
     majority: Found = [(one.rows, one.majority) for one in found]
     cost = f"{np.mean([one.cost for one in found]):.2f}"
-    return [pool, cost, interval(majority), less([(one.rows, one.cascade) for one in found], majority)]
+    accuracy = f"{100 * by_question(majority)[1].mean():.2f}"
+    return [pool, cost, accuracy, less([(one.rows, one.cascade) for one in found], majority)]
 
 
 def read_answers(folder: Path, data: Data) -> Answers:
