@@ -54,7 +54,7 @@ _CHARACTERS = 4
 
 @dataclass(frozen=True)
 class Run:
-    """What one deal of the questions gave for a pool at a limit, by test question."""
+    """What one split assignment gave for a pool at a limit, by test question."""
 
     rows: NDArray[np.intp]
     cost: float
@@ -100,7 +100,7 @@ def main() -> None:
         rows += [row(pool, limit, runs) for limit, runs in found.items()]
         print(rows[-len(LIMITS) :], file=sys.stderr, flush=True)
         votes.append(vote_row(pool, majorities))
-    print(f"## Cascades on MMLU-Pro, text router {options.text}, {options.seeds} deals of the questions\n")
+    print(f"## Cascades on MMLU-Pro, text router {options.text}, {options.seeds} split assignments\n")
     columns = [
         "pool",
         "limit",
@@ -155,7 +155,7 @@ def read_answers(folder: Path, data: Data) -> Answers:
 
 @dataclass(frozen=True)
 class Resplit:
-    """A pool on one deal of the questions: a trained cascade, and what all ways to answer give on test.
+    """A pool in one split assignment: a trained cascade, and what all ways to answer give on test.
 
     `predictions`, `answers` and `scores` (n, experts) are of all questions; `cascade_at` has the scores and costs of
     the test questions at each quality weight, and `train_costs` the mean costs on train.
