@@ -157,6 +157,15 @@ def fresh_postgres(postgres_databases: Databases) -> Callable[[bool], str]:
     return postgres_databases.make
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Name a parameter of bytes after its argument, as pytest names objects: pytest adds a number if there are several.
+
+    The bytes of a packed file differ from second to second. The processes of pytest-xdist must find the same tests, or
+    the whole run ends.
+    """
+    return argname if isinstance(val, bytes) else None
+
+
 _ON_BOTH_DATABASES = ("store", "job_queue", "dispatch", "faults", "fuzz")
 """The folders whose tests are about SQL and locks."""
 
