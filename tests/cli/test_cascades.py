@@ -21,8 +21,8 @@ def test_a_day_with_a_cascade(cli: Cli, tmp_path: Path, monkeypatch: pytest.Monk
     store = open_store(url)
     cascade_world.fill(store, tmp_path)
     store.close()
-    assert cli("train-router c --kind cascade").code != 0  # its level is query
-    trained = cli("train-router c --kind cascade --level query")
+    assert "choose level query" in cli("train-router c --kind cascade --level subject").err
+    trained = cli("train-router c --kind cascade")
     assert "note: it asks in this order, by quality weight: " in trained.err
     assert "Learned from 160 of 160 queries" in trained.err
     shown = cli("evaluate c --quality-weight 0.85")

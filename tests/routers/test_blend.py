@@ -47,6 +47,17 @@ def test_if_the_question_matters_the_penalty_is_smaller_and_predictions_are_bett
     assert ((head.predict(x) - chance) ** 2).mean() < 0.8 * ((table - chance) ** 2).mean()
 
 
+def test_a_prediction_out_of_fold_is_made_without_the_question() -> None:
+    x, examples, _ = world(depends_on_the_question=True)
+    luck = np.random.default_rng(1).permutation(examples.targets)  # nothing can be learned
+    head = fitted(x, Examples((), examples.subjects, luck))
+    head._penalty = 0.1  # the fit itself then follows chance
+    out = head.predict_out_of_fold(x, Examples((), examples.subjects, luck))
+    assert out.shape == luck.shape
+    assert np.corrcoef(out.ravel() - luck.mean(), luck.ravel() - luck.mean())[0, 1] < 0.1
+    assert ((out - luck) ** 2).mean() > 0.99 * luck.var()
+
+
 def test_a_held_out_subject_is_predicted_from_the_others() -> None:
     x, examples, _ = world(depends_on_the_question=False)
     head = fitted(x, examples)

@@ -72,3 +72,14 @@ def test_too_few_responses_are_refused() -> None:
         new_trainer(Level.SUBJECT, "cascade", None, TrainingContext())
     with pytest.raises(UsageError, match="the revision is that of the text encoder"):
         new_trainer(Level.QUERY, "cascade", None, TrainingContext(revision="main"))
+
+
+def test_dense_features_are_read_by_the_head_of_blend() -> None:
+    known = examples()
+    x = np.random.default_rng(0).normal(size=(len(known.questions), 8))
+    head = CascadeHead()
+    head.fit(x, known)
+    assert head.config()["text"] == "blend"
+    restored = CascadeHead.restore(head.config(), head.arrays())
+    np.testing.assert_array_equal(restored.predict(x), head.predict(x))
+    assert restored.cascade.config() == head.cascade.config()
