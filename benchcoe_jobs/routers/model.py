@@ -207,16 +207,6 @@ def new_trainer(level: Level, kind: str, head: str | None, context: TrainingCont
     return RouterTrainer(level, kind, head or next(iter(heads)), context)
 
 
-def reads_pictures(kind: str) -> bool:
-    """Whether the routers of a kind read the pictures of a question. The attribute is optional: most kinds do not."""
-    return bool(getattr(registry.load("routers", kind), "reads_pictures", False))
-
-
-def asks_in_stages(kind: str) -> bool:
-    """Whether the routers of a kind look at an answer before they ask a further expert. The attribute is optional."""
-    return bool(getattr(registry.load("routers", kind), "asks_in_stages", False))
-
-
 def _is_known(x: Matrix) -> NDArray[np.bool_]:
     """Whether a row has a value other than zero."""
     return np.asarray(abs(x).sum(axis=1)).reshape(-1) > 0

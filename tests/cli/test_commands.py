@@ -269,13 +269,13 @@ IMPORT = (
         ),
         (
             "build-labels --level subject",
-            "benchmark created fingerprint imported labels left_out level min_coverage policy pool split",
+            "benchmark created early_stops fingerprint imported labels left_out level min_coverage policy pool split",
         ),
         ("labels", "labels"),
         ("audit", "findings"),
         (
             "train-router r --pool two",
-            "auto_weight benchmark fallback history kind label_set level n new_outputs outputs pool router split",
+            "auto_weight benchmark cascade fallback history kind label_set level n new_outputs outputs pool router split",
         ),
         ("routers", "routers"),
         ("evaluate by-subject", ""),

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from benchcoe_jobs.domain import Distribution
 from benchcoe_jobs.errors import BenchcoeError, UsageError
-from benchcoe_jobs.routers.model import asks_in_stages
+from benchcoe_jobs.routers.traits import asks_in_stages
 from benchcoe_jobs.services.evaluation.follow import Followed, follow
 from benchcoe_jobs.services.labelling.scope import how_to_leave
 from benchcoe_jobs.services.routing.budget import Budget

@@ -17,7 +17,7 @@ from pathlib import Path
 from benchcoe_jobs import __version__
 from benchcoe_jobs.domain import Split
 from benchcoe_jobs.errors import UsageError
-from benchcoe_jobs.routers.model import asks_in_stages
+from benchcoe_jobs.routers.traits import asks_in_stages
 from benchcoe_jobs.services.evaluation.evaluate import evaluate
 from benchcoe_jobs.services.experiments.plan import Experiment, Protocol
 from benchcoe_jobs.services.experiments.resplit import (

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from benchcoe_jobs.domain import Level
 from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.job_queue.job_kind import Assignment, Needs
-from benchcoe_jobs.routers.model import asks_in_stages
+from benchcoe_jobs.routers.traits import asks_in_stages
 from benchcoe_jobs.services.inference.expert_settings import settings_of
 from benchcoe_jobs.services.inference.plan import profile_quote, prompt_plans, without_imported
 from benchcoe_jobs.services.inference.run import run_shard, shard_group_for

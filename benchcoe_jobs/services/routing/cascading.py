@@ -17,7 +17,8 @@ from benchcoe_jobs.routers.cascades.answers import Answers
 from benchcoe_jobs.routers.cascades.cascade import STOP, Cascade
 from benchcoe_jobs.routers.cascades.head import CascadeHead
 from benchcoe_jobs.routers.cascades.weights import WEIGHTS, weight_number
-from benchcoe_jobs.routers.model import RouterModel, asks_in_stages
+from benchcoe_jobs.routers.model import RouterModel
+from benchcoe_jobs.routers.traits import asks_in_stages
 from benchcoe_jobs.services.routing.budget import AUTO, Budget, require_costs
 from benchcoe_jobs.services.routing.decider import Choice, decider, load_model
 from benchcoe_jobs.services.routing.snapshot import RoutingSnapshot, take_snapshot

@@ -13,7 +13,8 @@ from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Level, RouterInput
 from benchcoe_jobs.errors import InputError, UsageError
 from benchcoe_jobs.routers import artifact
-from benchcoe_jobs.routers.model import Reading, RouterModel, asks_in_stages, reads_pictures
+from benchcoe_jobs.routers.model import Reading, RouterModel
+from benchcoe_jobs.routers.traits import asks_in_stages, reads_pictures
 from benchcoe_jobs.services.routing.assignment import Assignment, assign
 from benchcoe_jobs.services.routing.budget import Budget
 from benchcoe_jobs.services.routing.snapshot import RoutingSnapshot, take_snapshot

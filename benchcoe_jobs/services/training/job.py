@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from benchcoe_jobs.domain import Level, Policy, Queue
 from benchcoe_jobs.job_queue.job_kind import Assignment, Needs
-from benchcoe_jobs.routers.model import asks_in_stages
+from benchcoe_jobs.routers.traits import asks_in_stages
 from benchcoe_jobs.services.labelling.scope import find_scope, require_policy
 from benchcoe_jobs.services.training.train import extend_router, require_router_name, train_router
 from benchcoe_jobs.services.training.training_set import learnable_experts

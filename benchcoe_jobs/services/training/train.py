@@ -16,7 +16,8 @@ from benchcoe_jobs.routers import artifact
 from benchcoe_jobs.routers.base import LearnedFeatures, TrainingContext, TrainingHistory
 from benchcoe_jobs.routers.cascades.head import CascadeHead
 from benchcoe_jobs.routers.fallback import DEFAULT_MAX_FALLBACK, Calibration
-from benchcoe_jobs.routers.model import RouterModel, asks_in_stages, new_trainer
+from benchcoe_jobs.routers.model import RouterModel, new_trainer
+from benchcoe_jobs.routers.traits import asks_in_stages
 from benchcoe_jobs.services.labelling.scope import find_scope, require_policy
 from benchcoe_jobs.services.routing.snapshot import snapshot_for
 from benchcoe_jobs.services.training.auto_weight import AutoWeight, auto_weight, has_costs
