@@ -28,13 +28,13 @@ from benchcoe_jobs.routers.base import (
     VectorCache,
 )
 from benchcoe_jobs.routers.encoder import Encoder, find_encoder
+from benchcoe_jobs.routers.fine_tuning.transformer import StoredTransformer, Transformer, require_packages
 from benchcoe_jobs.routers.linear import BceHead, LogisticHead, RidgeHead
-from benchcoe_jobs.routers.transformer import StoredTransformer, Transformer, require_packages
 from benchcoe_jobs.routers.window import RULE
 
 if TYPE_CHECKING:
-    from benchcoe_jobs.routers.hf_trainer import Schedule, TokenisedExamples
-    from benchcoe_jobs.routers.tuning import TuningResult
+    from benchcoe_jobs.routers.fine_tuning.hf_trainer import Schedule, TokenisedExamples
+    from benchcoe_jobs.routers.fine_tuning.tuning import TuningResult
 
 DEFAULT_ENCODER = "google-bert/bert-base-uncased"
 
@@ -145,7 +145,7 @@ def _varied(targets: Floats) -> NDArray[np.bool_]:
 
 def _tokenised(encoder: Transformer, examples: Examples | None, varied: NDArray[np.bool_]) -> TokenisedExamples | None:
     """The questions with known targets of the varied columns, tokenised; None if there are none."""
-    from benchcoe_jobs.routers.hf_trainer import TokenisedExamples
+    from benchcoe_jobs.routers.fine_tuning.hf_trainer import TokenisedExamples
 
     if examples is None:
         return None

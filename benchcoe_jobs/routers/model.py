@@ -30,6 +30,7 @@ from benchcoe_jobs.routers.fallback import (
     random_folds,
     unseen_predictions,
 )
+from benchcoe_jobs.routers.traits import reads_pictures
 
 
 class Reading(NamedTuple):

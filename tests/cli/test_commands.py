@@ -275,7 +275,8 @@ IMPORT = (
         ("audit", "findings"),
         (
             "train-router r --pool two",
-            "auto_weight benchmark cascade fallback history kind label_set level n new_outputs outputs pool router split",
+            "auto_weight benchmark cascade fallback history kind label_set level n new_outputs outputs "
+            "pool router split",
         ),
         ("routers", "routers"),
         ("evaluate by-subject", ""),

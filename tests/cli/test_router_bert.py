@@ -13,7 +13,7 @@ import pytest
 from console import Cli
 from synthetic import COSTS, NEWCOMER, STARTERS, write_results
 
-from benchcoe_jobs.routers.transformer import PACKAGES
+from benchcoe_jobs.routers.fine_tuning.transformer import PACKAGES
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("CI") and any(find_spec(package) is None for package in PACKAGES),

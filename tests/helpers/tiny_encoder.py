@@ -15,7 +15,7 @@ from typing import Any
 from worlds import world
 
 from benchcoe_jobs.demo.questions import SUBJECTS, drawn
-from benchcoe_jobs.routers.transformer import PACKAGES
+from benchcoe_jobs.routers.fine_tuning.transformer import PACKAGES
 
 __all__ = ["PACKAGES", "WINDOW", "write_encoder"]
 

@@ -25,8 +25,8 @@ from benchcoe_jobs.routers.base import Examples, LearnedFeatures, TrainingContex
 from benchcoe_jobs.routers.bert import Bert
 from benchcoe_jobs.routers.encoder import find_encoder
 from benchcoe_jobs.routers.fallback import Calibration
+from benchcoe_jobs.routers.fine_tuning.transformer import Transformer
 from benchcoe_jobs.routers.model import new_trainer
-from benchcoe_jobs.routers.transformer import Transformer
 
 EIGHT, SIXTEEN = world(8), world(16)
 
@@ -272,7 +272,7 @@ def test_batches_have_questions_of_similar_length() -> None:
 
 
 def test_training_batches_have_questions_of_similar_length_and_differ_by_epoch() -> None:
-    hf_trainer = pytest.importorskip("benchcoe_jobs.routers.hf_trainer")
+    hf_trainer = pytest.importorskip("benchcoe_jobs.routers.fine_tuning.hf_trainer")
     lengths = [(7 * number) % 165 + 1 for number in range(165)]  # each of 1 to 165 once
     sampler = hf_trainer.LengthGroupedBatches(32, lengths=lengths)
 

@@ -21,8 +21,8 @@ from benchcoe_jobs.routers import artifact, embedding
 from benchcoe_jobs.routers.base import Examples, TrainingContext
 from benchcoe_jobs.routers.embedding import EmbeddingFeatures
 from benchcoe_jobs.routers.encoder import Encoder, find_encoder
+from benchcoe_jobs.routers.fine_tuning.transformer import Transformer
 from benchcoe_jobs.routers.model import new_trainer
-from benchcoe_jobs.routers.transformer import Transformer
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -11,7 +11,7 @@ import benchcoe_jobs.routers as package
 names = [module.name for module in pkgutil.walk_packages(package.__path__, package.__name__ + ".")]
 # only tfidf, and the kinds that use it, need scikit-learn when they are imported
 # bert imports these when it trains, and vision the last if its network is used
-for name in ("tuning", "hf_trainer", "objectives", "pictures.efficientnet"):
+for name in ("fine_tuning.tuning", "fine_tuning.hf_trainer", "fine_tuning.objectives", "pictures.efficientnet"):
     names.remove(f"benchcoe_jobs.routers.{name}")
 for name in sorted(names, key=lambda name: name.endswith((".tfidf", ".vision", ".cascades.kind"))):
     importlib.import_module(name)

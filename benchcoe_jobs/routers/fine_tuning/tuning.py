@@ -14,15 +14,15 @@ from pathlib import Path
 
 from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.routers.base import TrainingHistory
-from benchcoe_jobs.routers.hf_trainer import (
+from benchcoe_jobs.routers.fine_tuning.hf_trainer import (
     Network,
     Schedule,
     TokenisedExamples,
     last_complete_checkpoint,
     new_hf_trainer,
 )
-from benchcoe_jobs.routers.objectives import Objective
-from benchcoe_jobs.routers.transformer import Transformer
+from benchcoe_jobs.routers.fine_tuning.objectives import Objective
+from benchcoe_jobs.routers.fine_tuning.transformer import Transformer
 
 
 @dataclass(frozen=True)

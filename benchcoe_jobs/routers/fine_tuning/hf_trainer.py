@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from benchcoe_jobs.arrays import Floats
-from benchcoe_jobs.routers.objectives import Loss, Objective
-from benchcoe_jobs.routers.transformer import bf16_helps, padded, pooled
+from benchcoe_jobs.routers.fine_tuning.objectives import Loss, Objective
+from benchcoe_jobs.routers.fine_tuning.transformer import bf16_helps, padded, pooled
 
 # transformers is imported by name: its types are too incomplete for a type checker.
 _hf: Any = import_module("transformers")

@@ -1,0 +1,1 @@
+"""Fine-tuning of an encoder with a head: the router kind bert."""
