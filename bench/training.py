@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from published_router import Published, real_questions
 
 from benchcoe_jobs.domain import Level
-from benchcoe_jobs.routers import hf_trainer
 from benchcoe_jobs.routers.base import Examples, TrainingContext
 from benchcoe_jobs.routers.bert import Bert
+from benchcoe_jobs.routers.fine_tuning import hf_trainer
 from benchcoe_jobs.store.results.catalog import Question
 
 Learned = Callable[[], NDArray[np.str_]]

@@ -100,7 +100,7 @@ class Bert:
         self, level: Level, head: str, examples: Examples, validation: Examples | None, context: TrainingContext
     ) -> tuple[Features, Head]:
         """Train encoder and head. If no epoch improves the result on validation, the original encoder is kept."""
-        from benchcoe_jobs.routers import hf_trainer, objectives, tuning
+        from benchcoe_jobs.routers.fine_tuning import hf_trainer, objectives, tuning
 
         found = find_encoder(context.encoder or DEFAULT_ENCODER, context.revision)
         origin = {"encoder": found.name, "revision": found.revision, "fingerprint": found.fingerprint}

@@ -25,7 +25,7 @@ TRAIN = "train-router tuned --kind bert --encoder encoder --level"
 KILLED = """
 import os, signal, sys
 from benchcoe_jobs.cli.main import execute
-from benchcoe_jobs.routers import hf_trainer
+from benchcoe_jobs.routers.fine_tuning import hf_trainer
 
 save = hf_trainer.CheckpointCallback.on_save
 
@@ -61,7 +61,7 @@ def test_a_killed_training_continues_and_the_router_routes(session: Cli, monkeyp
     [checkpoint] = scratch.glob("*/*/checkpoint-*")
     assert session("routers --json").json["routers"] == []
 
-    from benchcoe_jobs.routers import tuning
+    from benchcoe_jobs.routers.fine_tuning import tuning
 
     found, last_complete = [], tuning.last_complete_checkpoint
     monkeypatch.setattr(

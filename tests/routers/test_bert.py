@@ -20,11 +20,12 @@ from worlds import World, world
 
 from benchcoe_jobs.domain import Level, RouterInput
 from benchcoe_jobs.errors import InputError, MissingError, UsageError
-from benchcoe_jobs.routers import artifact, transformer
+from benchcoe_jobs.routers import artifact
 from benchcoe_jobs.routers.base import Examples, LearnedFeatures, TrainingContext, TrainingHistory
 from benchcoe_jobs.routers.bert import Bert
 from benchcoe_jobs.routers.encoder import find_encoder
 from benchcoe_jobs.routers.fallback import Calibration
+from benchcoe_jobs.routers.fine_tuning import transformer
 from benchcoe_jobs.routers.fine_tuning.transformer import Transformer
 from benchcoe_jobs.routers.model import new_trainer
 
@@ -45,7 +46,7 @@ def relabelled(examples: Examples, seed: int) -> Examples:
 def test_both_losses_are_recorded_and_the_best_epoch_is_kept(
     tiny_encoder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from benchcoe_jobs.routers import hf_trainer
+    from benchcoe_jobs.routers.fine_tuning import hf_trainer
 
     for module in (transformer, hf_trainer):
         monkeypatch.setattr(module, "bf16_helps", lambda: False)  # rounding in bfloat16 depends on the batch
