@@ -14,7 +14,7 @@ COMMENT ON TABLE query IS 'One question, without its content, because reading a 
 COMMENT ON COLUMN query.key IS 'the source''s own key, else the first 16 hex digits of the content hash';
 COMMENT ON COLUMN query.import_id IS 'the import that added it';
 COMMENT ON TABLE query_content IS 'The content of a question, in a separate table so that query stays narrow.';
-COMMENT ON COLUMN query_content.content_hash IS 'SHA-256 (hex) of text, choices, answer and images, with line feeds as line ends and composed accents; determines the split of a query with a text, and lets imports recognise a question';
+COMMENT ON COLUMN query_content.content_hash IS 'SHA-256 (hex) of text, choices, answer and images, with line feeds as line ends and composed accents; determines the split of a query with a question, and lets imports recognise a question';
 COMMENT ON COLUMN query_content.text IS 'empty if the question is pictures alone, or if only the key is known: without pictures, such a query has scores but is not routed, its key determines its split, and a later file can complete it';
 COMMENT ON COLUMN query_content.choices IS 'list of texts, in the order of the letters';
 COMMENT ON COLUMN query_content.answer IS 'the right answer, with which a scorer compares';
