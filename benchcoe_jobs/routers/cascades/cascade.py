@@ -26,6 +26,10 @@ STOP = -1
 _CHOSEN_AT = (0.8, 0.95, 0.99, 1.0)
 
 
+# Means that differ by less are equal.
+_ROUNDING = 1e-9
+
+
 @dataclass(frozen=True)
 class Chain:
     """Experts in the order in which they are asked, by their columns, and the learned actions of each state."""
@@ -69,9 +73,15 @@ class Course:
     best_cost: float
 
     def keeping(self) -> int | None:
-        """The number of the cheapest quality weight that keeps the best expert's mean score; None if none does."""
-        keeping = np.flatnonzero(self.scores >= self.best_score)
-        return int(keeping[self.costs[keeping].argmin()]) if len(keeping) else None
+        """The number of the cheapest quality weight that keeps the best expert's mean score; None if none does.
+
+        Of equally cheap ones it is the highest.
+        """
+        keeping = np.flatnonzero(self.scores >= self.best_score - _ROUNDING)
+        if not len(keeping):
+            return None
+        costs = self.costs[keeping]
+        return int(keeping[costs <= costs.min() + _ROUNDING][-1])
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ from benchcoe_jobs.store.session import Store
 
 @dataclass(frozen=True)
 class Followed:
-    """A cascade on n questions that every expert which it may ask at any quality weight has answered.
+    """A cascade on n questions that every eligible expert which it may ask at any quality weight has answered.
 
     `predictions` (n, outputs) are from the text alone. `n_left_out` is the number of the other questions.
     """
@@ -98,7 +98,7 @@ def follow(
     with store.reading() as connection:
         rows = seen_answers(connection, benchmark_id, split, ids)
         answers = as_answers(rows, [question.id for question in questions], ids, inputs)
-    queried = sorted({column for chain in decider.cascade.chains for column in chain.columns})
+    queried = decider.may_be_asked()
     kept = np.flatnonzero(answers.is_known[:, queried].all(axis=1))
     if not len(kept):
         fewest = min(queried, key=lambda column: int(answers.is_known[:, column].sum()))

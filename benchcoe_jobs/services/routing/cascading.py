@@ -52,11 +52,13 @@ class CascadeDecider:
     def quality_weight(self) -> float:
         """The highest quality weight, up to that of the budget, whose chain has an expert that may be asked.
 
-        Raises UsageError if there is none, because of the budget's limit or because no expert is eligible any more.
+        If there is none, it is the next one above. Raises UsageError if no chain has such an expert, because of the
+        budget's limit or because none is eligible any more.
         """
-        for number in range(weight_number(self._weight), -1, -1):
+        own = weight_number(self._weight)
+        for number in [*range(own, -1, -1), *range(own + 1, len(WEIGHTS))]:
             columns = list(self.cascade.chains[self.cascade.chain_of[number]].columns)
-            if (self._is_eligible[columns] & (self._costs[columns] <= self._limit)).any():
+            if self._is_allowed[columns].any():
                 return float(WEIGHTS[number])
         name, pool = self.snapshot.router.name, self.snapshot.router.scope.pool.name
         limit = (
@@ -70,7 +72,13 @@ class CascadeDecider:
     @property
     def chain(self) -> list[str]:
         """The experts that may be asked, in order."""
-        return [self.model.outputs[column] for column in self.cascade.chain_at(self.quality_weight).columns]
+        columns = self.cascade.chain_at(self.quality_weight).columns
+        return [self.model.outputs[column] for column in columns if self._is_allowed[column]]
+
+    def may_be_asked(self) -> list[int]:
+        """The columns of the eligible experts that are asked at any quality weight."""
+        columns = {column for chain in self.cascade.chains for column in chain.columns}
+        return sorted(column for column in columns if self._is_eligible[column])
 
     def check(self) -> None:
         """Raise UsageError if the budget needs costs that are not known, or if no expert may be asked."""
@@ -153,6 +161,12 @@ class CascadeDecider:
     @cached_property
     def _is_eligible(self) -> NDArray[np.bool_]:
         return np.array([name in self.snapshot.eligible for name in self.model.outputs], dtype=bool)
+
+    @cached_property
+    def _is_allowed(self) -> NDArray[np.bool_]:
+        """Whether each output is eligible, and alone within the budget's limit."""
+        allowed: NDArray[np.bool_] = self._is_eligible & (self._costs <= self._limit)
+        return allowed
 
     @cached_property
     def _is_blind(self) -> NDArray[np.bool_]:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchcoe_jobs.routers.cascades.answers import Answers
-from benchcoe_jobs.routers.cascades.cascade import STOP, Cascade
+from benchcoe_jobs.routers.cascades.cascade import STOP, Cascade, Course
 from benchcoe_jobs.routers.cascades.weights import WEIGHTS, weight_number
 
 _WEIGHTS = st.sampled_from(WEIGHTS)
@@ -148,3 +148,9 @@ def test_a_missing_array_is_refused() -> None:
 def test_the_nearest_quality_weight_is_used() -> None:
     assert [weight_number(weight) for weight in WEIGHTS] == list(range(len(WEIGHTS)))
     assert weight_number(0.99999) == len(WEIGHTS) - 2  # costs still count a little
+
+
+def test_of_equally_cheap_weights_the_highest_keeps_the_best_accuracy() -> None:
+    scores, costs = np.array([0.5, 0.7, 0.8, 0.9]), np.array([0.1, 0.3, 0.1 + 0.2, 1.0])
+    assert Course(scores, costs, best_score=0.7, best_cost=1.0).keeping() == 2
+    assert Course(scores, costs, best_score=0.95, best_cost=1.0).keeping() is None

@@ -13,6 +13,7 @@ from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.services.evaluation.evaluate import evaluate
 from benchcoe_jobs.services.evaluation.report import Report
 from benchcoe_jobs.services.routing.budget import Budget
+from benchcoe_jobs.store.results import experts
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.store.tables import Query, Response
 
@@ -63,6 +64,21 @@ def test_queries_without_a_response_of_the_chain_are_left_out(world: Store, tmp_
         connection.execute(delete(Response))
     with pytest.raises(UsageError, match="is evaluated on stored responses, and no query of split test has one"):
         report(world, tmp_path)
+
+
+@pytest.mark.parametrize("retired", [["ann"], ["ann", "bob"], ["cat"]])
+def test_experts_that_left_the_pool_are_neither_asked_nor_missed(
+    world: Store, tmp_path: Path, retired: list[str]
+) -> None:
+    with world.writing() as connection:
+        for name in retired:
+            experts.set_retired(connection, name, True)
+    found = report(world, tmp_path)
+    assert found.n == 80
+    assert found.cascade is not None
+    assert not set(retired) & {*found.cascade["chain"], *found.cascade["first"]}
+    assert sum(found.cascade["stopped_after"].values()) == pytest.approx(1.0)
+    assert found.costs is not None
 
 
 def test_a_query_costs_the_same_at_each_weight_of_the_curve(world: Store, tmp_path: Path) -> None:

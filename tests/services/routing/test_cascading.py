@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cascade_world
@@ -10,9 +11,11 @@ from sqlalchemy import update
 
 from benchcoe_jobs.domain import RouterInput
 from benchcoe_jobs.errors import UsageError
+from benchcoe_jobs.routers.cascades.weights import WEIGHTS
 from benchcoe_jobs.services.routing.budget import Budget
-from benchcoe_jobs.services.routing.cascading import first_choices
-from benchcoe_jobs.services.routing.decider import Choice, current_decider
+from benchcoe_jobs.services.routing.cascading import CascadeDecider, first_choices
+from benchcoe_jobs.services.routing.decider import Choice, current_decider, load_model
+from benchcoe_jobs.services.routing.snapshot import take_snapshot
 from benchcoe_jobs.services.training.train import extend_router
 from benchcoe_jobs.store.results import experts
 from benchcoe_jobs.store.session import Store
@@ -50,6 +53,24 @@ def test_an_expert_that_left_the_pool_is_not_asked(world: Store, tmp_path: Path)
     after = {choice.expert for choice in firsts(world, tmp_path, CHEAP)}
     assert after
     assert not before & after
+
+
+def test_if_all_of_the_cheap_chains_left_the_next_dearer_one_is_followed(world: Store, tmp_path: Path) -> None:
+    with world.writing() as connection:
+        experts.set_retired(connection, "cat", True)
+        snapshot = take_snapshot(connection, "c")
+    model = load_model(world, tmp_path, snapshot)
+    cascade = CascadeDecider(snapshot, model, CHEAP).cascade
+    gone, stays = (replace(cascade.chains[0], columns=(model.outputs.index(name),)) for name in ("cat", "ann"))
+    model.head._cascade = replace(cascade, chains=(gone, stays), chain_of=(0, 0, *[1] * (len(WEIGHTS) - 2)))
+    decider = CascadeDecider(snapshot, model, CHEAP)
+    assert decider.quality_weight == WEIGHTS[2]
+    assert decider.chain == ["ann"]
+
+
+def test_an_expert_above_the_limit_is_not_named_as_one_that_may_follow(world: Store, tmp_path: Path) -> None:
+    for choice in firsts(world, tmp_path, Budget(max_cost=5.0)):
+        assert "cat" not in choice.why
 
 
 def test_a_command_that_needs_one_decision_refuses_a_cascade(world: Store, tmp_path: Path) -> None:
