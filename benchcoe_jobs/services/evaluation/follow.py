@@ -98,7 +98,7 @@ def follow(
     with store.reading() as connection:
         rows = seen_answers(connection, benchmark_id, split, ids)
         answers = as_answers(rows, [question.id for question in questions], ids, inputs)
-    queried = decider.may_be_asked()
+    queried = decider.columns_to_ask()
     kept = np.flatnonzero(answers.is_known[:, queried].all(axis=1))
     if not len(kept):
         fewest = min(queried, key=lambda column: int(answers.is_known[:, column].sum()))

@@ -75,7 +75,7 @@ class CascadeDecider:
         columns = self.cascade.chain_at(self.quality_weight).columns
         return [self.model.outputs[column] for column in columns if self._is_allowed[column]]
 
-    def may_be_asked(self) -> list[int]:
+    def columns_to_ask(self) -> list[int]:
         """The columns of the eligible experts that are asked at any quality weight."""
         columns = {column for chain in self.cascade.chains for column in chain.columns}
         return sorted(column for column in columns if self._is_eligible[column])

@@ -122,6 +122,11 @@ class Decider:
         """The budget with a number for its weight. Raises UsageError as `Budget.settled` does."""
         return budget.settled(self.snapshot.router.auto_weight, self.snapshot.router.name)
 
+    def check(self, budget: Budget) -> None:
+        """Raise UsageError, as `best` does, if no question could be decided within the budget."""
+        nothing = np.zeros((0, len(self.snapshot.eligible)))
+        self.settled(budget).worth(nothing, self.snapshot.eligible, self.snapshot.costs)
+
     def explain(self, estimates: Estimates, budget: Budget) -> list[Choice]:
         """The best expert of each question, with the reason. Raises UsageError as `best` does."""
         budget = self.settled(budget)

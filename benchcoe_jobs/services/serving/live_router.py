@@ -62,11 +62,11 @@ class RouterSource:
     def load(self) -> Loaded:
         """Load the router as it is now, and store its snapshot.
 
-        Raises the errors of `current_decider`, `Decider.settled` and `find_upstreams`, and UsageError, which shows the
+        Raises the errors of `current_decider`, `Decider.check` and `find_upstreams`, and UsageError, which shows the
         commands of vLLM, if an expert that the router may choose has no endpoint.
         """
         decider = current_decider(self.store, self.home, self.router, falls_back=self.falls_back)
-        decider.settled(self.budget)
+        decider.check(self.budget)
         snapshot = decider.snapshot
         with self.store.writing() as connection:
             upstreams = find_upstreams(connection, self.endpoints, snapshot.eligible)

@@ -15,6 +15,7 @@ from sqlalchemy import update
 
 from benchcoe_jobs.domain import RouterInput
 from benchcoe_jobs.errors import BenchcoeError, InputError, UsageError
+from benchcoe_jobs.services.routing.budget import Budget
 from benchcoe_jobs.services.serving.live_router import LiveRouter
 from benchcoe_jobs.services.serving.server import ServerOptions
 from benchcoe_jobs.store.results import experts
@@ -119,6 +120,17 @@ def test_it_does_not_start_with_a_damaged_artifact(world: World) -> None:
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     with pytest.raises(InputError):
         world.source().load()
+
+
+def test_it_does_not_start_with_a_budget_that_no_request_could_keep(world: World) -> None:
+    with world.store.writing() as connection:
+        connection.execute(update(Expert).values(cost=None))
+    with pytest.raises(UsageError, match=r"the cost of ann, bob.* is not known"):
+        world.source(budget=Budget(quality_weight=0.5)).load()
+    with world.store.writing() as connection:
+        connection.execute(update(Expert).values(cost=2.0))
+    with pytest.raises(UsageError, match="no expert is expected to cost at most 1 a query"):
+        world.source(budget=Budget(max_cost=1.0)).load()
 
 
 def test_it_does_not_start_without_the_endpoints_of_its_experts(world: World) -> None:
