@@ -89,14 +89,8 @@ class JobState(StrEnum):
 ALL_POOL = "all"
 """The pool that always exists, with all experts that are not retired."""
 
-EVERY_EXPERT = "all"
-"""In an import: all experts that the file names."""
-
 RECORDED = "recorded"
 """In place of an engine: the expert cannot answer, its results are imported."""
-
-UNKNOWN_SUBJECT = ""
-"""The subject of a query that a file names by its key alone: that of the stored query with this key."""
 
 MICRO = 1_000_000
 """Sums of scores are integers, in units of 1e-6: sums of floats depend on the order of rows, which breaks ties."""

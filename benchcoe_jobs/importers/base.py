@@ -14,6 +14,9 @@ from benchcoe_jobs.importers.source import Source
 if TYPE_CHECKING:
     from benchcoe_jobs.arrays import Floats
 
+UNKNOWN_SUBJECT = ""
+"""The subject of a query that a file names by its key alone: that of the stored query with this key."""
+
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:

@@ -167,20 +167,6 @@ class Expert(Base):
     drifted_at: Mapped[datetime | None] = mapped_column(UtcTime)
 
 
-class ExpertCheck(Base):
-    """How many of an expert's answers were the stored ones when it was asked again. `kind` is `repeat` or `verify`."""
-
-    __tablename__ = "expert_check"
-    id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    expert_id: Mapped[int] = mapped_column(ForeignKey("expert.id"))
-    benchmark_id: Mapped[int] = mapped_column(ForeignKey("benchmark.id"))
-    kind: Mapped[str] = mapped_column(String)
-    n: Mapped[int] = mapped_column(Integer)
-    agreed: Mapped[int] = mapped_column(Integer)
-    verdict: Mapped[str | None] = mapped_column(String)
-    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
-
-
 class Pool(Base):
     __tablename__ = "pool"
     __table_args__ = (CheckConstraint("min_coverage > 0 AND min_coverage <= 1", name="min_coverage"),)

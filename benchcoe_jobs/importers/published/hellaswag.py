@@ -15,9 +15,9 @@ from typing import NamedTuple
 from benchcoe_jobs.benchmarks.base import LETTERS
 from benchcoe_jobs.benchmarks.hellaswag import HellaSwag
 from benchcoe_jobs.benchmarks.likelihood import best
-from benchcoe_jobs.domain import UNKNOWN_SUBJECT, Query, Result, SkippedRow
+from benchcoe_jobs.domain import Query, Result, SkippedRow
 from benchcoe_jobs.errors import InputError, UsageError
-from benchcoe_jobs.importers.base import Item, ReadOptions
+from benchcoe_jobs.importers.base import UNKNOWN_SUBJECT, Item, ReadOptions
 from benchcoe_jobs.importers.reading.columns import DuplicateGuard, Row, RowError, name, number
 from benchcoe_jobs.importers.reading.rows import converted, read_rows
 from benchcoe_jobs.importers.source import Source

@@ -9,7 +9,8 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchcoe_jobs.domain import UNKNOWN_SUBJECT, Note, Query, Result, SkippedRow
+from benchcoe_jobs.domain import Note, Query, Result, SkippedRow
+from benchcoe_jobs.importers.base import UNKNOWN_SUBJECT
 from benchcoe_jobs.importers.reading.columns import DuplicateGuard, Row, name, required, text
 from benchcoe_jobs.importers.reading.rows import converted, read_rows
 from benchcoe_jobs.importers.source import Source

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchcoe_jobs import registry
-from benchcoe_jobs.domain import UNKNOWN_SUBJECT, Query, Result, SkippedRow
+from benchcoe_jobs.domain import Query, Result, SkippedRow
 from benchcoe_jobs.errors import InputError
-from benchcoe_jobs.importers.base import Item, ReadOptions
+from benchcoe_jobs.importers.base import UNKNOWN_SUBJECT, Item, ReadOptions
 from benchcoe_jobs.importers.reading.columns import (
     DuplicateGuard,
     Row,

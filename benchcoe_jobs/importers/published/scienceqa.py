@@ -15,9 +15,9 @@ from typing import Any
 from benchcoe_jobs.benchmarks.base import LETTERS
 from benchcoe_jobs.benchmarks.files import records
 from benchcoe_jobs.benchmarks.scienceqa import ScienceQA
-from benchcoe_jobs.domain import UNKNOWN_SUBJECT, Note, Query, Result, SkippedRow
+from benchcoe_jobs.domain import Note, Query, Result, SkippedRow
 from benchcoe_jobs.errors import InputError
-from benchcoe_jobs.importers.base import Item, ReadOptions, TaskMean
+from benchcoe_jobs.importers.base import UNKNOWN_SUBJECT, Item, ReadOptions, TaskMean
 from benchcoe_jobs.importers.published.llava_answers import is_answers, read_answers
 from benchcoe_jobs.importers.reading.columns import RowError, checked, quoted
 from benchcoe_jobs.importers.reading.documents import read_document

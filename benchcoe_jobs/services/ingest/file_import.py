@@ -8,7 +8,7 @@ from itertools import groupby
 
 from sqlalchemy import Connection
 
-from benchcoe_jobs.domain import EVERY_EXPERT, Result, SkippedRow
+from benchcoe_jobs.domain import Result, SkippedRow
 from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.importers.base import Item, TaskMean
 from benchcoe_jobs.importers.source import Source
@@ -17,7 +17,7 @@ from benchcoe_jobs.services.ingest.import_summary import Earlier, ImportSummary
 from benchcoe_jobs.services.ingest.mean_guard import MeanGuard
 from benchcoe_jobs.services.ingest.names import faulty_name
 from benchcoe_jobs.services.ingest.query_matching import Matched, Matcher
-from benchcoe_jobs.services.ingest.row_experts import RowExperts
+from benchcoe_jobs.services.ingest.row_experts import EVERY_EXPERT, RowExperts
 from benchcoe_jobs.services.ingest.score_writer import ScoreWriter
 from benchcoe_jobs.store.results import aggregates, catalog, file_origins, imports
 

@@ -10,7 +10,7 @@ import hashlib
 from functools import lru_cache
 
 from benchcoe_jobs.characters import MAX_NAME, UNSAFE, name_fault, new_name_fault
-from benchcoe_jobs.domain import UNKNOWN_SUBJECT
+from benchcoe_jobs.importers.base import UNKNOWN_SUBJECT
 
 
 def faulty_name(*, benchmark: str, subject: str, key: str | None = None) -> str | None:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from benchcoe_jobs.domain import EVERY_EXPERT, Note, Scale, SkippedRow
+from benchcoe_jobs.domain import Note, Scale, SkippedRow
 from benchcoe_jobs.importers.reading.archive import file_digest
 from benchcoe_jobs.importers.reported import ReportedScore, read_reported
 from benchcoe_jobs.services.ingest.import_summary import ImportSummary
 from benchcoe_jobs.services.ingest.names import faulty_name
 from benchcoe_jobs.services.ingest.query_matching import unknown_subject
+from benchcoe_jobs.services.ingest.row_experts import EVERY_EXPERT
 from benchcoe_jobs.store.results import aggregates, catalog, experts, imports, responses
 from benchcoe_jobs.store.results.imports import ImportRecord
 from benchcoe_jobs.store.session import Store

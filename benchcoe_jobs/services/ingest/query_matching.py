@@ -9,7 +9,8 @@ from dataclasses import replace
 from sqlalchemy import Connection
 
 from benchcoe_jobs import registry
-from benchcoe_jobs.domain import UNKNOWN_SUBJECT, Query, Result, SkippedRow, assign_split, derived_key
+from benchcoe_jobs.domain import Query, Result, SkippedRow, assign_split, derived_key
+from benchcoe_jobs.importers.base import UNKNOWN_SUBJECT
 from benchcoe_jobs.services.ingest.contents import agrees, completed, same_content, written
 from benchcoe_jobs.services.ingest.known_questions import Copy, KnownQuestions
 from benchcoe_jobs.store.results import catalog, pictures

@@ -6,11 +6,14 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection
 
-from benchcoe_jobs.domain import EVERY_EXPERT, RECORDED, Result, SkippedRow
+from benchcoe_jobs.domain import RECORDED, Result, SkippedRow
 from benchcoe_jobs.errors import InputError
 from benchcoe_jobs.services.ingest.import_summary import Earlier, ImportSummary
 from benchcoe_jobs.services.ingest.names import expert_name
 from benchcoe_jobs.store.results import experts
+
+EVERY_EXPERT = "all"
+"""In an import: all experts that the file names."""
 
 
 class RowExperts:

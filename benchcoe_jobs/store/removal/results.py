@@ -14,13 +14,13 @@ from benchcoe_jobs.store.removal.imports import remove_queries, remove_run, remo
 from benchcoe_jobs.store.removal.routers import remove_label_sets
 from benchcoe_jobs.store.removal.tally import Removal
 from benchcoe_jobs.store.results import aggregates, pictures
+from benchcoe_jobs.store.results.checks import ExpertCheck
 from benchcoe_jobs.store.results.import_tables import EarlierRow, Import
 from benchcoe_jobs.store.results.imports import BROUGHT, KEPT, imports, key_columns
 from benchcoe_jobs.store.results.settling import StratumEstimate
 from benchcoe_jobs.store.tables import (
     Benchmark,
     Expert,
-    ExpertCheck,
     LabelSet,
     PoolMember,
     PoolRank,

@@ -5,9 +5,24 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, ForeignKey, Integer, String, func, insert, select, update
+from sqlalchemy.orm import Mapped, mapped_column
 
-from benchcoe_jobs.store.tables import Expert, ExpertCheck, now
+from benchcoe_jobs.store.tables import Base, Expert, UtcTime, now
+
+
+class ExpertCheck(Base):
+    """How many of an expert's answers were the stored ones when it was asked again. `kind` is `repeat` or `verify`."""
+
+    __tablename__ = "expert_check"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    expert_id: Mapped[int] = mapped_column(ForeignKey("expert.id"))
+    benchmark_id: Mapped[int] = mapped_column(ForeignKey("benchmark.id"))
+    kind: Mapped[str] = mapped_column(String)
+    n: Mapped[int] = mapped_column(Integer)
+    agreed: Mapped[int] = mapped_column(Integer)
+    verdict: Mapped[str | None] = mapped_column(String)
+    created_at: Mapped[datetime] = mapped_column(UtcTime, default=now)
 
 
 class NewCheck(NamedTuple):

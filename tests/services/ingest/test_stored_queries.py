@@ -8,8 +8,9 @@ import pytest
 from tables import add_experts
 
 from benchcoe_jobs import registry
-from benchcoe_jobs.domain import UNKNOWN_SUBJECT, Query, Result
+from benchcoe_jobs.domain import Query, Result
 from benchcoe_jobs.errors import InputError
+from benchcoe_jobs.importers.base import UNKNOWN_SUBJECT
 from benchcoe_jobs.services.ingest.result_import import ImportSummary, import_results
 from benchcoe_jobs.services.ingest.stored_queries import has_question
 from benchcoe_jobs.store.results import catalog
