@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
@@ -71,25 +71,27 @@ def read_columns(path: Path, header: Header) -> dict[str, Column]:
 
 def _csv(stream: IO[bytes], header: Header, delimiter: str) -> tuple[Any, Mapping[str, str]]:
     """A table whose columns are called by their places, and the names of those to read."""
-    from pyarrow import PythonFile, dictionary, int32, string
     from pyarrow import csv as reader
+    from pyarrow import dictionary, int32, py_buffer, string
 
     found = _header(stream.readline(MAX_LINE), delimiter)
     by_name = header.check([name for name in found if name != ESCAPED])
     wanted = {str(place): by_name[name] for place, name in enumerate(found) if name in by_name}
     escapes = [str(place) for place, name in enumerate(found) if name == ESCAPED]
     read = [*wanted, *escapes]
-    batches = reader.open_csv(
-        PythonFile(_PlainText(stream, delimiter), mode="r"),
-        reader.ReadOptions(
-            use_threads=False, block_size=_BLOCK, column_names=[str(place) for place in range(len(found))]
-        ),
-        reader.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-        reader.ConvertOptions(
-            include_columns=read,
-            column_types=dict.fromkeys(read, dictionary(int32(), string())),
-            strings_can_be_null=False,
-        ),
+    read_options = reader.ReadOptions(use_threads=False, column_names=[str(place) for place in range(len(found))])
+    parse_options = reader.ParseOptions(delimiter=delimiter, newlines_in_values=True)
+    convert_options = reader.ConvertOptions(
+        include_columns=read,
+        column_types=dict.fromkeys(read, dictionary(int32(), string())),
+        strings_can_be_null=False,
+    )
+    # Not `open_csv`: a thread of pyarrow reads ahead from the stream, also after an error, and if Python ends in the
+    # meantime, that thread waits for it for ever, and the process for that thread.
+    batches = (
+        batch
+        for rows in _PlainText(stream, delimiter).whole_rows()
+        for batch in reader.read_csv(py_buffer(rows), read_options, parse_options, convert_options).to_batches()
     )
     table = _unified(batches)
     if any(cell for name in escapes for cell in _column(table.column(name)).cells):
@@ -109,13 +111,11 @@ def _header(line: bytes, delimiter: str) -> list[str]:
 
 
 class _PlainText:
-    """A stream of CSV that pyarrow reads as the row path does. `read` raises NotPlainError if it might not.
+    """A stream of CSV that pyarrow reads as the row path does. NotPlainError is raised if it might not.
 
     A quote opens a cell at its beginning, ends it at its end, or is doubled within it: a quote anywhere else is a
     character to one reader and an error to another. A carriage return ends a line, together with a line feed.
     """
-
-    closed = False
 
     def __init__(self, stream: IO[bytes], delimiter: str) -> None:
         self._stream = stream
@@ -125,9 +125,34 @@ class _PlainText:
         self._n_quotes = 0
         self._last = b"\n"
 
-    def read(self, size: int) -> bytes:
-        """The next bytes."""
-        part = self._stream.read(size)
+    def whole_rows(self) -> Iterator[bytes]:
+        """The stream in parts of about 4 MiB that end with a row."""
+        kept = b""
+        while part := self._read():
+            end = self._end_of_rows(part)
+            if end:
+                yield kept + part[:end]
+                kept = b""
+            kept += part[end:]
+            if len(kept) > MAX_LINE:
+                raise NotPlainError
+        if kept:
+            yield kept
+
+    def _end_of_rows(self, part: bytes) -> int:
+        """Where the last row that is whole ends in the newest part; 0 if none does."""
+        end, is_open = len(part), self._n_quotes % 2
+        while end > 0:
+            after_line = part.rfind(b"\n", 0, end) + 1
+            is_open ^= part.count(b'"', after_line, end) % 2
+            if not is_open:
+                return after_line
+            end, is_open = part.rfind(b'"', 0, after_line), 0  # the line feed is in a cell: before its opening quote
+        return 0
+
+    def _read(self) -> bytes:
+        """The next bytes, checked."""
+        part = self._stream.read(_BLOCK)
         self._decoder.decode(part, final=not part)
         text = self._last + (part or b"\n")
         if b"\0" in part or text.count(b"\r") - text.endswith(b"\r") != text.count(b"\r\n"):
@@ -151,9 +176,6 @@ class _PlainText:
         if not (self._beside_quotes[text[opening - 1]].all() and self._beside_quotes[text[followed]].all()):
             raise NotPlainError
         self._n_quotes += len(places)
-
-    def close(self) -> None:
-        """Nothing: the caller closes the stream."""
 
 
 def _parquet(path: Path, stream: IO[bytes], header: Header) -> tuple[Any, Mapping[str, str]]:
