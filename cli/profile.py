@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from benchcoe_jobs.domain import Split
-from benchcoe_jobs.errors import UnfinishedError
+from benchcoe_jobs.errors import UnfinishedError, UsageError
 from benchcoe_jobs.wording import counted, percent
 
 from .command import Command, Finite, Session, cell, table
@@ -99,6 +99,8 @@ def profile(
     from benchcoe_jobs.services.inference.plan import forecast, prompt_plans, without_imported
     from benchcoe_jobs.store.results import experts
 
+    if max_cost is not None and repeat is not None:
+        raise UsageError("--max-cost does not limit what --repeat asks: omit one of the two")
     require_rounds(until_settled, split, limit, max_cost, confidence, worthwhile)
     split = Split.TRAIN if until_settled else split
     if dry_run:
@@ -146,6 +148,7 @@ def print_profile(session: Session, report: Mapping[str, Any]) -> None:
     """Print one row per benchmark, and how often the expert was loaded; until settled, one row per subject."""
     if "split" in report:
         print_settled(session, report)
+        _print_repeated(report)
         return
     columns = ["benchmark", "queries", "reused", "answered", "errors", "truncated", "mean", "seconds"]
     table([[_cell(name, row[name]) for name in columns] for row in report["benchmarks"]], columns)
@@ -160,6 +163,10 @@ def print_profile(session: Session, report: Mapping[str, Any]) -> None:
     if left := report.get("left"):
         n_left = counted(left, "query is", "queries are")
         echo(f"stopped at the highest cost: {n_left} left, and the same command goes on with them")
+    _print_repeated(report)
+
+
+def _print_repeated(report: Mapping[str, Any]) -> None:
     for row in report.get("repeated", []):
         again = counted(row["n"], "query", "queries")
         echo(f"{row['benchmark']}: of {again} that were asked again, {row['agreed']} have the same answer")

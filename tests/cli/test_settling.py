@@ -44,6 +44,8 @@ def test_profile_until_settled_shows_what_is_settled_and_labels_say_so(cli: Cli)
     )
     assert f"of {n_train} queries scored; settled early: 3 of 3 subjects" in shown.out
     assert "`benchcoe-jobs profile new --split test` asks test in full" in shown.err
+    repeated = cli("profile new --until-settled --repeat 4")
+    assert "of 4 queries that were asked again, 4 have the same answer" in repeated.out
     labels = cli("build-labels --level subject")
     assert labels.code == 0
     [row] = [line for line in labels.out.splitlines() if line.split()[:1] == ["math"]]
@@ -66,6 +68,7 @@ def test_add_expert_until_settled(cli: Cli) -> None:
         ("profile new --until-settled --split test", "the split test is asked in full"),
         ("profile new --until-settled --limit 5", "omit --limit"),
         ("profile new --until-settled --max-cost 1", "omit one of the two"),
+        ("profile new --max-cost 1 --repeat 5", "omit one of the two"),
         ("profile new --confidence 0.9", "add --until-settled"),
         ("profile new --until-settled --confidence 1", "--confidence"),
         ("profile missing --until-settled", "unknown expert 'missing'"),

@@ -30,6 +30,7 @@ from benchcoe_jobs.services.inference import stream
 from benchcoe_jobs.services.inference.expert_settings import settings_of
 from benchcoe_jobs.services.inference.placement import engine_traits, placement
 from benchcoe_jobs.services.inference.shards import micro_batches, shard_size
+from benchcoe_jobs.services.routing.assignment import exceeds
 from benchcoe_jobs.services.routing.decider import decider, require_one_stage
 from benchcoe_jobs.services.routing.snapshot import RoutingSnapshot, keep_snapshot, snapshot_of
 from benchcoe_jobs.store.job_queue import batch_lines, jobs, workers
@@ -92,10 +93,10 @@ def submit_file(
 def _require_budget(snapshot: RoutingSnapshot, n_lines: int, budget: float) -> None:
     """Raise UsageError if the cost of an expert is unknown, or the cheapest expert is too dear for a file."""
     least = n_lines * min(snapshot.known_costs())
-    if least > budget:
+    if exceeds(least, budget):
         raise UsageError(
-            f"a budget of {budget:g} is too small: {n_lines} lines are expected to cost {least:.4g} with the cheapest "
-            "expert"
+            f"a budget of {budget:.13g} is too small: {n_lines} lines are expected to cost {least:.13g} with the "
+            "cheapest expert"
         )
 
 

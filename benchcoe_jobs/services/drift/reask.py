@@ -15,6 +15,7 @@ from benchcoe_jobs.services.inference.plan import PromptPlan, newest_run, prompt
 from benchcoe_jobs.store.results import prompt_inputs, responses
 from benchcoe_jobs.store.results.joins import QueryRef
 from benchcoe_jobs.store.session import Store
+from benchcoe_jobs.wording import counted
 
 _AT_ONCE = 8
 """Questions of one micro-batch: the test may end after any of them."""
@@ -57,7 +58,7 @@ def stored_answers(store: Store, expert: str, expert_id: int, benchmarks: Sequen
 def agreements(store: Store, client: EngineClient, known: StoredAnswers, queries: Sequence[QueryRef]) -> Iterator[bool]:
     """Ask queries again; for each answer whether it agrees with the stored one. Nothing is stored.
 
-    Questions that end in an error are left out; raises BenchcoeError if they are many, and EngineError.
+    Questions that end in an error are left out; raises BenchcoeError if they are many or all, and EngineError.
     """
     errors = 0
     for start in range(0, len(queries), _AT_ONCE):
@@ -68,8 +69,9 @@ def agreements(store: Store, client: EngineClient, known: StoredAnswers, queries
         for query, completion in zip(part, client.run(requests, known.plan.benchmark.decoding), strict=True):
             if completion.finish_reason == "error":
                 errors += 1
-                if errors > _MOST_ERRORS:
-                    raise BenchcoeError(f"{errors} questions ended in an error, the last one: {completion.error}")
+                if errors > _MOST_ERRORS or errors == len(queries):
+                    n_errors = counted(errors, "question")
+                    raise BenchcoeError(f"{n_errors} ended in an error, the last one: {completion.error}")
                 continue
             text = responses.storable(stored_text(completion))
             yield agrees(known.plan.benchmark, contents[query.id], known.texts[query.id], text)

@@ -39,10 +39,10 @@ def assign(scores: Floats, costs: Sequence[float], budget: float) -> Assignment:
     prices = np.asarray(costs, dtype=np.float64)
     columns, steps = _hulls(scores, prices)
     score, spent = _totals(scores, prices, columns)
-    if spent > budget * (1 + 1e-12):
+    if exceeds(spent, budget):
         raise UsageError(
-            f"a budget of {budget:g} is too small: with the cheapest expert for each of them, {len(scores)} lines are "
-            f"expected to cost {spent:.4g}"
+            f"a budget of {budget:.13g} is too small: with the cheapest expert for each of them, {len(scores)} lines "
+            f"are expected to cost {spent:.13g}"
         )
     bound = _bound(steps, score, budget - spent)
     stopped: set[int] = set()
@@ -56,6 +56,11 @@ def assign(scores: Floats, costs: Sequence[float], budget: float) -> Assignment:
     if alone is not None and _totals(scores, prices, alone)[0] > _totals(scores, prices, columns)[0]:
         columns = alone
     return Assignment(columns, *_totals(scores, prices, columns), bound)
+
+
+def exceeds(cost: float, budget: float) -> bool:
+    """Whether a cost is above a budget by more than the rounding of sums: three times 0.1 is within 0.3."""
+    return cost > budget * (1 + 1e-12)
 
 
 Step = tuple[float, float, int, int]

@@ -14,6 +14,7 @@ from sklearn.preprocessing import normalize
 
 from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import RouterInput
+from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.routers.base import TrainingContext
 from benchcoe_jobs.routers.embedding import EmbeddingFeatures
 from benchcoe_jobs.routers.tfidf import TfidfFeatures
@@ -22,7 +23,9 @@ _DIMENSIONS = 100
 """Of the singular value decomposition of tf-idf features."""
 
 _NAME_WORDS = 3
-_WORD = r"[^\W\d_]{3,}"
+_WORD = r"(?<![^\W\d_])[^\W\d_]{3,30}(?![^\W\d_])"
+"""Words of 3 to 30 letters: a longer run of letters, such as a base64 text, is no word, and a name stays readable."""
+
 _WORDS_TO_NAME = 20_000
 
 Vectors = Callable[[Sequence[RouterInput]], Floats]
@@ -45,7 +48,8 @@ class Clusters:
 def learn_vectors(questions: Sequence[RouterInput], context: TrainingContext) -> Vectors:
     """Vectors by the sentence encoder of the context, or tf-idf reduced by a decomposition that is learned here.
 
-    Raises UsageError if the questions hold no words, InputError or MissingError if the encoder is not available.
+    Raises UsageError if the questions hold no words or all the same ones, InputError or MissingError if the encoder is
+    not available.
     """
     if context.encoder is not None:
         encoded = EmbeddingFeatures(context)
@@ -53,7 +57,10 @@ def learn_vectors(questions: Sequence[RouterInput], context: TrainingContext) ->
     features = TfidfFeatures(context)
     features.fit(questions)
     counted = features.transform(questions)
-    reduced = TruncatedSVD(min(_DIMENSIONS, *(side - 1 for side in counted.shape)), random_state=0).fit(counted)
+    if not (counted.max(axis=0) - counted.min(axis=0)).nnz:
+        raise UsageError("all questions in split train hold the same words: there is nothing to divide them by")
+    dimensions = max(min(_DIMENSIONS, *(side - 1 for side in counted.shape)), 1)
+    reduced = TruncatedSVD(dimensions, random_state=0).fit(counted)
     return lambda inputs: normalize(reduced.transform(features.transform(inputs)))
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import skill_endpoint
@@ -76,6 +77,25 @@ def test_few_questions_decide_nothing_and_an_endpoint_that_fails_says_so(
     monkeypatch.setattr(endpoint, "expected", lambda model, prompt: json.loads("broken"))
     with pytest.raises(BenchcoeError):
         verify(store, "ann", None)
+
+
+def test_a_check_in_which_every_question_ends_in_an_error_says_so_and_is_not_stored(
+    store: Store, endpoint: SkillEndpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure(store, "ann", [], 5)
+    reply = endpoint.reply
+
+    def refuse(path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
+        is_asked = body.get("prompt", "").startswith("Q: ")
+        return (400, {"error": {"message": "no"}}) if is_asked else reply(path, body)
+
+    monkeypatch.setattr(endpoint, "reply", refuse)
+    with pytest.raises(BenchcoeError, match="3 questions ended in an error"):
+        verify(store, "ann", None, most=3)
+    with pytest.raises(BenchcoeError, match="1 question ended in an error"):
+        measure(store, "ann", [], 1)
+    with store.reading() as connection:
+        assert checks.count(connection, 1) == 1
 
 
 def test_what_cannot_be_verified(store: Store, tmp_path: Path) -> None:

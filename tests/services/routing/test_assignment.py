@@ -56,3 +56,11 @@ def test_the_budget_goes_where_it_buys_most() -> None:
     assert (found.columns.tolist(), found.score, found.cost) == ([0, 1, 0], pytest.approx(1.9), 5.0)
     assert assign(scores, [1.0, 3.0], 9.0).columns.tolist() == [1, 1, 1]
     assert assign(scores, [1.0, 3.0], 6.0).bound == pytest.approx(2.0)
+
+
+def test_a_budget_that_is_refused_is_accepted_with_the_cost_of_the_message() -> None:
+    scores = np.full((3, 1), 0.5)
+    assert assign(scores, [0.1], 0.3).score == pytest.approx(1.5), "three times 0.1 is above 0.3 in floating point"
+    with pytest.raises(UsageError, match="too small") as refused:
+        assign(scores, [12.345678], 37.0)
+    assert assign(scores, [12.345678], float(str(refused.value).split()[-1])).cost == pytest.approx(37.037034)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from benchcoe_jobs.domain import RouterInput
+from benchcoe_jobs.errors import UsageError
 from benchcoe_jobs.routers.base import TrainingContext
 from benchcoe_jobs.services.subjects.clusters import Clusters, learn_centres, learn_vectors, nearest, telling_names
 
@@ -50,3 +52,21 @@ def test_names_are_different_and_never_that_of_the_origin() -> None:
     names = telling_names(questions, codes, 3, taken=["alpha, beta, gamma"])
     assert names == ("alpha, beta, gamma (1)", "cluster 2", "cluster 3")
     assert telling_names([RouterInput("??")], np.array([0]), 1) == ("cluster 1",)
+
+
+def test_long_runs_of_letters_are_no_names() -> None:
+    questions = [RouterInput("a" * 10_000 + " alpha"), RouterInput("b" * 10_000)]
+    assert telling_names(questions, np.array([0, 1]), 2) == ("alpha", "cluster 2")
+
+
+def test_questions_with_the_same_words_are_not_divided() -> None:
+    for texts in (["word"] * 8, ["some more words"] * 8, ["some words", "Some  words"]):
+        with pytest.raises(UsageError, match="the same words"):
+            learn_vectors([RouterInput(text) for text in texts], TrainingContext())
+
+
+def test_one_word_divides_questions_that_have_it_from_those_that_do_not() -> None:
+    questions = [RouterInput(text) for text in ("word", "?", "word!", "??")]
+    vectors = learn_vectors(questions, TrainingContext())(questions)
+    codes = nearest(vectors, learn_centres(vectors, 2))
+    assert codes[0] == codes[2] != codes[1] == codes[3]
