@@ -16,7 +16,7 @@ from benchcoe_jobs.routers.cascades.answers import Answers, Scales
 from benchcoe_jobs.routers.cascades.chain import LEAST_GAIN, LONGEST, select_chain
 from benchcoe_jobs.routers.cascades.policy import Action, actions, learn
 from benchcoe_jobs.routers.cascades.states import ChainView, n_features
-from benchcoe_jobs.routers.cascades.weights import WEIGHTS, weight_number
+from benchcoe_jobs.routers.cascades.weights import WEIGHTS, cheapest_keeping, weight_number
 from benchcoe_jobs.routers.stored import StoredConfig, stored_array
 
 STOP = -1
@@ -24,10 +24,6 @@ STOP = -1
 
 # The quality weights for which a chain is chosen; at each quality weight, that of them with the highest worth is used.
 _CHOSEN_AT = (0.8, 0.95, 0.99, 1.0)
-
-
-# Means that differ by less are equal.
-_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -77,11 +73,7 @@ class Course:
 
         Of equally cheap ones it is the highest.
         """
-        keeping = np.flatnonzero(self.scores >= self.best_score - _ROUNDING)
-        if not len(keeping):
-            return None
-        costs = self.costs[keeping]
-        return int(keeping[costs <= costs.min() + _ROUNDING][-1])
+        return cheapest_keeping(self.scores - self.best_score, self.costs)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from benchcoe_jobs.arrays import Floats
 from benchcoe_jobs.domain import Policy
 from benchcoe_jobs.routers.cascades.head import CascadeHead
-from benchcoe_jobs.routers.cascades.weights import WEIGHTS
+from benchcoe_jobs.routers.cascades.weights import WEIGHTS, cheapest_keeping
 from benchcoe_jobs.routers.model import RouterModel
 from benchcoe_jobs.services.routing.budget import Budget
 from benchcoe_jobs.services.routing.decider import Decider
@@ -66,12 +66,10 @@ def auto_weight(snapshot: RoutingSnapshot, model: RouterModel, training_set: Tra
             gains[number] += (scores[here, chosen] - scores[here, best]).sum()
             chosen_costs[number] += costs[chosen].sum()
     n, paid = int(complete.sum()), float(costs[best]) or 1.0
-    found = [
-        AutoWeight(*each)
-        for each in zip(WEIGHTS, (chosen_costs / n / paid).tolist(), (gains / n).tolist(), strict=True)
-    ]
-    keeping = [one for one in found if one.gain >= 0]
-    return min(keeping, key=lambda one: (one.cost_share, -one.weight)) if keeping else found[-1]
+    gains, shares = gains / n, chosen_costs / n / paid
+    number = cheapest_keeping(gains, shares)
+    number = len(WEIGHTS) - 1 if number is None else number
+    return AutoWeight(WEIGHTS[number], float(shares[number]), float(gains[number]))
 
 
 def _of_cascade(head: CascadeHead) -> AutoWeight | None:

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchcoe_jobs.routers.cascades.answers import Answers
-from benchcoe_jobs.routers.cascades.cascade import STOP, Cascade, Course
-from benchcoe_jobs.routers.cascades.weights import WEIGHTS, weight_number
+from benchcoe_jobs.routers.cascades.cascade import STOP, Cascade
+from benchcoe_jobs.routers.cascades.weights import WEIGHTS, cheapest_keeping, weight_number
 
 _WEIGHTS = st.sampled_from(WEIGHTS)
 
@@ -151,6 +151,7 @@ def test_the_nearest_quality_weight_is_used() -> None:
 
 
 def test_of_equally_cheap_weights_the_highest_keeps_the_best_accuracy() -> None:
-    scores, costs = np.array([0.5, 0.7, 0.8, 0.9]), np.array([0.1, 0.3, 0.1 + 0.2, 1.0])
-    assert Course(scores, costs, best_score=0.7, best_cost=1.0).keeping() == 2
-    assert Course(scores, costs, best_score=0.95, best_cost=1.0).keeping() is None
+    gains, costs = np.array([-0.2, 0.3 - (0.1 + 0.2), 0.1, 0.2]), np.array([0.1, 0.3, 0.1 + 0.2, 1.0])
+    assert cheapest_keeping(gains, costs) == 2
+    assert cheapest_keeping(gains[:2], costs[:2]) == 1  # the gain is zero but for rounding
+    assert cheapest_keeping(gains[:1], costs[:1]) is None
