@@ -86,8 +86,8 @@ def test_a_check_in_which_every_question_ends_in_an_error_says_so_and_is_not_sto
     reply = endpoint.reply
 
     def refuse(path: str, body: Mapping[str, Any]) -> tuple[int, dict[str, Any]]:
-        is_asked = body.get("prompt", "").startswith("Q: ")
-        return (400, {"error": {"message": "no"}}) if is_asked else reply(path, body)
+        is_a_question = body.get("prompt", "").startswith("Q: ")
+        return (400, {"error": {"message": "no"}}) if is_a_question else reply(path, body)
 
     monkeypatch.setattr(endpoint, "reply", refuse)
     with pytest.raises(BenchcoeError, match="3 questions ended in an error"):
