@@ -67,9 +67,9 @@ def auto_weight(snapshot: RoutingSnapshot, model: RouterModel, training_set: Tra
             chosen_costs[number] += costs[chosen].sum()
     n, paid = int(complete.sum()), float(costs[best]) or 1.0
     gains, shares = gains / n, chosen_costs / n / paid
-    number = cheapest_keeping(gains, shares)
-    number = len(WEIGHTS) - 1 if number is None else number
-    return AutoWeight(WEIGHTS[number], float(shares[number]), float(gains[number]))
+    keeping = cheapest_keeping(gains, shares)
+    chosen_number = len(WEIGHTS) - 1 if keeping is None else keeping
+    return AutoWeight(WEIGHTS[chosen_number], float(shares[chosen_number]), float(gains[chosen_number]))
 
 
 def _of_cascade(head: CascadeHead) -> AutoWeight | None:
