@@ -6,9 +6,10 @@ from alembic import context
 from sqlalchemy import Connection
 
 import benchcoe_jobs.store.job_queue.tables
+import benchcoe_jobs.store.results.checks
 import benchcoe_jobs.store.results.import_tables
 import benchcoe_jobs.store.results.settling
-import benchcoe_jobs.store.routing.tables  # noqa: F401  # all four add their tables to Base
+import benchcoe_jobs.store.routing.tables  # noqa: F401  # all five add their tables to Base
 from benchcoe_jobs.settings import Settings
 from benchcoe_jobs.store.session import connect
 from benchcoe_jobs.store.tables import Base

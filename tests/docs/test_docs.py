@@ -13,9 +13,10 @@ import pytest
 from sqlalchemy import Table
 
 import benchcoe_jobs.store.job_queue.tables
+import benchcoe_jobs.store.results.checks
 import benchcoe_jobs.store.results.import_tables
 import benchcoe_jobs.store.results.settling
-import benchcoe_jobs.store.routing.tables  # noqa: F401  # all four add their tables to Base
+import benchcoe_jobs.store.routing.tables  # noqa: F401  # all five add their tables to Base
 from benchcoe_jobs.store.session import Store, connect
 from benchcoe_jobs.store.tables import Base
 from benchcoe_jobs.store.views import VIEWS

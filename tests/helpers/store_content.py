@@ -15,7 +15,9 @@ from typing import Any, TypeAlias
 from sqlalchemy import Column, RowMapping, Table, UniqueConstraint, select
 
 from benchcoe_jobs.store.job_queue import tables as _queue  # noqa: F401  (it declares tables)
+from benchcoe_jobs.store.results import checks as _checks  # noqa: F401
 from benchcoe_jobs.store.results import import_tables as _imports  # noqa: F401
+from benchcoe_jobs.store.results import settling as _settling  # noqa: F401
 from benchcoe_jobs.store.routing import tables as _routing  # noqa: F401
 from benchcoe_jobs.store.session import Store
 from benchcoe_jobs.store.tables import Base, UtcTime

@@ -17,9 +17,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import inspect, text
 
 import benchcoe_jobs.store.job_queue.tables
+import benchcoe_jobs.store.results.checks
 import benchcoe_jobs.store.results.import_tables
 import benchcoe_jobs.store.results.settling
-import benchcoe_jobs.store.routing.tables  # noqa: F401  # all four add their tables to Base
+import benchcoe_jobs.store.routing.tables  # noqa: F401  # all five add their tables to Base
 from benchcoe_jobs.errors import StoreError
 from benchcoe_jobs.store import session
 from benchcoe_jobs.store.migrate import alembic_config, upgrade
